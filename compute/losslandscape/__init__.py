@@ -1,0 +1,44 @@
+"""Measured loss landscapes of PyTorch models.
+
+Public names are loaded when first used, so that importing the package costs neither torch nor vtk::
+
+    import losslandscape as ll
+
+    objective = ll.Objective(model, "cross_entropy", (images, labels))
+    subspace = ll.Subspace.random(model, seed=0)
+    landscape = ll.evaluate(objective, subspace, ll.Grid.square(51), path="landscape.nc")
+"""
+
+from importlib import import_module
+
+__version__ = "0.1.0"
+
+# public name -> module that defines it
+_PUBLIC = {
+    "Grid": "grid",
+    "Landscape": "landscape",
+    "LossLandscapeError": "errors",
+    "Objective": "objective",
+    "Subspace": "subspace",
+    "Trajectory": "trajectory",
+    "TrajectoryRecorder": "trajectory",
+    "evaluate": "evaluate",
+}
+_MODULES = ("topology",)
+
+__all__ = [*_PUBLIC, *_MODULES]
+
+
+def __getattr__(name: str):
+    if name in _PUBLIC:
+        value = getattr(import_module(f"{__name__}.{_PUBLIC[name]}"), name)
+    elif name in _MODULES:
+        value = import_module(f"{__name__}.{name}")
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__():
+    return sorted([*globals(), *__all__])
