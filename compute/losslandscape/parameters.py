@@ -1,0 +1,174 @@
+"""A model's parameters as one flat buffer with named views.
+
+A point of a landscape is ``theta0 + a * d1 + b * d2``. With all parameters in one buffer this is two
+vector operations, whatever the number of layers, and the model reads the result through views.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from losslandscape.errors import LossLandscapeError
+
+_BLOCK = 1 << 22  # elements converted to float64 at a time in inner products: 32 MiB
+
+
+@dataclass(frozen=True)
+class Segment:
+    """One parameter's place in the flat buffer, in elements."""
+
+    name: str
+    shape: tuple[int, ...]
+    start: int
+    stop: int
+
+    def view(self, flat: Tensor) -> Tensor:
+        """The parameter as a view of ``flat`` (1-D) with the parameter's own shape.
+
+        Convolution kernels lie channels-last (output, height, width, input) in the buffer: it is
+        the order in which channels-last convolutions read them, so moving needs no re-ordering.
+        """
+        part = flat[self.start : self.stop]
+        if len(self.shape) in (4, 5):
+            outputs, inputs, *kernel = self.shape
+            return part.view(outputs, *kernel, inputs).movedim(-1, 1)
+        return part.view(self.shape)
+
+
+class ParameterLayout:
+    """Names, shapes and places of the parameters that move.
+
+    Tied parameters appear once; parameters with ``requires_grad=False`` are frozen and left out.
+
+    Parameters
+    ----------
+    shapes : mapping of name to shape
+    dtype : torch.dtype
+        Common type of the parameters.
+
+    Examples
+    --------
+    >>> layout = ParameterLayout.of(torch.nn.Linear(3, 2))
+    >>> layout.size, [segment.name for segment in layout.segments]
+    (8, ['weight', 'bias'])
+    """
+
+    def __init__(self, shapes: Mapping[str, Sequence[int]], dtype: torch.dtype = torch.float32):
+        segments, start = [], 0
+        for name, shape in shapes.items():
+            stop = start + int(np.prod(shape, dtype=np.int64))
+            segments.append(Segment(name, tuple(shape), start, stop))
+            start = stop
+        self.segments = tuple(segments)
+        self.size = start
+        self.dtype = dtype
+
+    @classmethod
+    def of(cls, model: nn.Module) -> ParameterLayout:
+        """The layout of a model's trainable parameters.
+
+        Raises
+        ------
+        LossLandscapeError
+            If no parameter is trainable, or they are of several types.
+        """
+        moving = trainable_parameters(model)
+        if not moving:
+            raise LossLandscapeError(
+                f"{type(model).__name__} has no trainable parameter, so nothing can move; "
+                "frozen parameters (requires_grad=False) stay where they are: "
+                "call model.requires_grad_(True)"
+            )
+        dtypes = {parameter.dtype for parameter in moving.values()}
+        if len(dtypes) > 1 or not next(iter(dtypes)).is_floating_point:
+            names = ", ".join(sorted(str(dtype) for dtype in dtypes))
+            raise LossLandscapeError(
+                f"the trainable parameters of {type(model).__name__} are of types {names}; "
+                "a plane needs one floating-point type: convert with model.float()"
+            )
+        return cls({name: p.shape for name, p in moving.items()}, dtypes.pop())
+
+    def empty(self, dtype: torch.dtype | None = None, device: torch.device | str = "cpu") -> Tensor:
+        """An uninitialised flat buffer, shape (size,)."""
+        return torch.empty(self.size, dtype=dtype or self.dtype, device=device)
+
+    def views(self, flat: Tensor) -> dict[str, Tensor]:
+        """Name -> view of ``flat`` in the parameter's own shape."""
+        return {segment.name: segment.view(flat) for segment in self.segments}
+
+    def flatten(self, tensors: Mapping[str, Tensor], what: str = "parameters") -> Tensor:
+        """Copy named tensors into a new flat buffer, shape (size,).
+
+        Raises
+        ------
+        LossLandscapeError
+            If a tensor is missing or of another shape; the first one is named.
+        """
+        self.check(tensors, what)
+        flat = self.empty()
+        for name, view in self.views(flat).items():
+            view.copy_(tensors[name].detach())
+        return flat
+
+    def check(self, tensors: Mapping[str, Tensor], what: str) -> None:
+        """Raise a LossLandscapeError naming the first tensor that is missing or differs in shape."""
+        for segment in self.segments:
+            if segment.name not in tensors:
+                raise LossLandscapeError(
+                    f"{what}: '{segment.name}' {segment.shape} is missing; are they of another model?"
+                )
+            shape = tuple(tensors[segment.name].shape)
+            if shape != segment.shape:
+                raise LossLandscapeError(
+                    f"{what}: '{segment.name}' has shape {shape}, the model's has {segment.shape}; "
+                    "are they of another model?"
+                )
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ParameterLayout) and self.segments == other.segments
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def trainable_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
+    """The model's parameters that move, by name; tied ones once, under their first name."""
+    return {name: p for name, p in model.named_parameters() if p.requires_grad}
+
+
+def blocks(size: int) -> Iterator[slice]:
+    """Slices that cover ``size`` elements, small enough to be held in float64."""
+    for start in range(0, size, _BLOCK):
+        yield slice(start, min(start + _BLOCK, size))
+
+
+def inner_products(left: Sequence[Tensor], right: Sequence[Tensor]) -> np.ndarray:
+    """Inner products of flat vectors, summed in float64; shape (len(left), len(right)).
+
+    Examples
+    --------
+    >>> inner_products([torch.tensor([1.0, 2.0])], [torch.tensor([3.0, 4.0])])
+    array([[11.]])
+    """
+    result = np.zeros((len(left), len(right)))
+    size = left[0].numel() if left else 0
+    for part in blocks(size):
+        a = torch.stack([vector[part].double().cpu() for vector in left])
+        b = torch.stack([vector[part].double().cpu() for vector in right])
+        result += (a @ b.T).numpy()
+    return result
+
+
+def sha256(tensors: Sequence[Tensor]) -> str:
+    """Hash of the tensors' bytes, for telling one set of values from another."""
+    digest = hashlib.sha256()
+    for tensor in tensors:
+        array = tensor.detach().cpu().contiguous()
+        digest.update(str((tuple(array.shape), str(array.dtype))).encode())
+        digest.update(array.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()

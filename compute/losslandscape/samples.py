@@ -1,0 +1,182 @@
+"""The samples a loss is averaged over: read once, in a fixed order, cut into batches when needed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, RandomSampler
+
+from losslandscape.errors import LossLandscapeError
+from losslandscape.parameters import sha256
+
+Batch = Any  # tuple of tensors, or dict of name -> tensor; dimension 0 is the sample
+
+
+class SampleSet:
+    """Samples in a fixed order.
+
+    Parameters
+    ----------
+    data : tuple of tensors, map-style Dataset, or re-iterable DataLoader of tuples or dicts
+        Dimension 0 of every tensor is the sample. A Dataset or DataLoader is read once, so random
+        augmentation is frozen as it was drawn, and a shuffling loader's order is fixed as it came.
+    name : str
+        For messages.
+
+    Raises
+    ------
+    LossLandscapeError
+        If the data are empty, not tensors, or disagree about the number of samples.
+
+    Examples
+    --------
+    >>> samples = SampleSet((torch.zeros(10, 3), torch.arange(10)), "train")
+    >>> len(samples), [len(batch[1]) for batch in samples.batches(4)]
+    (10, [4, 3, 3])
+    """
+
+    def __init__(self, data: Any, name: str = "data"):
+        self.name = name
+        self.source = type(data).__name__
+        self._ragged: list[Batch] | None = None
+        if isinstance(data, (tuple, list, Mapping)):
+            self._whole = _map(lambda value: _tensor(value, name), data)
+        else:
+            self._whole = self._read(data)
+        sizes = {len(tensor) for batch in self._stored() for tensor in _tensors(batch)[:1]}
+        for batch in self._stored():
+            lengths = {len(tensor) for tensor in _tensors(batch)}
+            if len(lengths) > 1:
+                raise LossLandscapeError(
+                    f"{name}: tensors of {', '.join(map(str, sorted(lengths)))} samples in one "
+                    "batch; dimension 0 of every tensor is the sample"
+                )
+        if not sizes or sizes == {0}:
+            raise LossLandscapeError(f"{name}: there are no samples")
+
+    def _read(self, data: Any) -> Batch | None:
+        loader: Iterable = data
+        if isinstance(data, DataLoader):
+            if isinstance(data.sampler, RandomSampler):
+                self.source = "DataLoader (shuffled; read once, order kept)"
+        elif hasattr(data, "__getitem__") and hasattr(data, "__len__"):
+            loader = DataLoader(data, batch_size=256)
+        elif isinstance(data, Iterator) or not hasattr(data, "__iter__"):
+            raise LossLandscapeError(
+                f"{self.name}: {type(data).__name__} is neither a tuple of tensors, a map-style "
+                "Dataset nor a DataLoader"
+            )
+        batches = [_map(lambda value: _tensor(value, self.name), batch) for batch in loader]
+        if not batches:
+            raise LossLandscapeError(f"{self.name}: there are no samples")
+        shapes = {tuple(tuple(t.shape[1:]) for t in _tensors(batch)) for batch in batches}
+        if len(shapes) > 1:  # padded to different lengths: the loader's own batches are kept
+            self._ragged = batches
+            return None
+        return _join(batches)
+
+    def _stored(self) -> list[Batch]:
+        return [self._whole] if self._ragged is None else self._ragged
+
+    def __len__(self) -> int:
+        return sum(len(_tensors(batch)[0]) for batch in self._stored())
+
+    def __getstate__(self):
+        return self.__dict__
+
+    @property
+    def ragged(self) -> bool:
+        """Whether the loader's own batches are kept because their tensors differ in shape."""
+        return self._ragged is not None
+
+    def batches(
+        self,
+        size: int,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype | None = None,
+        channels_last: bool = False,
+    ) -> list[Batch]:
+        """Batches of nearly equal size, at most ``size``, in order, on a device.
+
+        Floating-point tensors are converted to ``dtype``; images (4-D) laid out channels-last
+        where asked for.
+        """
+
+        def place(tensor: Tensor) -> Tensor:
+            if dtype is not None and tensor.is_floating_point():
+                tensor = tensor.to(dtype)
+            tensor = tensor.to(device)
+            if channels_last and tensor.dim() == 4:
+                tensor = tensor.contiguous(memory_format=torch.channels_last)
+            return tensor
+
+        if self._ragged is not None:
+            return [_map(place, batch) for batch in self._ragged]
+        parts = math.ceil(len(self) / size)
+        split = _map(lambda tensor: torch.tensor_split(tensor, parts), self._whole)
+        return [_map(lambda chunks, i=i: place(chunks[i]), split) for i in range(parts)]
+
+    def subset(self, count: int) -> SampleSet:
+        """``count`` samples evenly spaced in the order; itself where it has no more."""
+        if count >= len(self):
+            return self
+        if self._ragged is not None:
+            raise LossLandscapeError(
+                f"{self.name}: batches of different shapes cannot be thinned to {count} samples"
+            )
+        index = torch.arange(count) * len(self) // count
+        return SampleSet(_map(lambda tensor: tensor[index], self._whole), self.name)
+
+    def to_json(self) -> dict:
+        """Number, source and hash of the samples."""
+        tensors = [tensor for batch in self._stored() for tensor in _tensors(batch)]
+        return {"samples": len(self), "source": self.source, "sha256": sha256(tensors)}
+
+
+def batch_length(batch: Batch) -> int:
+    """Number of samples of a batch."""
+    return len(_tensors(batch)[0])
+
+
+def describe(batch: Batch) -> str:
+    """Shapes of a batch, for messages."""
+    if isinstance(batch, Mapping):
+        return ", ".join(f"{key} {tuple(value.shape)}" for key, value in batch.items())
+    return ", ".join(str(tuple(value.shape)) for value in batch)
+
+
+def _tensor(value: Any, name: str) -> Tensor:
+    if isinstance(value, np.ndarray):
+        value = torch.from_numpy(value)
+    if not isinstance(value, Tensor):
+        raise LossLandscapeError(
+            f"{name}: a batch holds a {type(value).__name__} where a tensor is expected; "
+            "give tuples or dicts of tensors"
+        )
+    if value.dim() == 0:
+        raise LossLandscapeError(f"{name}: a batch holds a scalar; dimension 0 is the sample")
+    return value.detach()
+
+
+def _map(function, batch: Batch) -> Batch:
+    if isinstance(batch, Mapping):
+        return {key: function(value) for key, value in batch.items()}
+    if isinstance(batch, (tuple, list)):
+        return tuple(function(value) for value in batch)
+    return (function(batch),)
+
+
+def _tensors(batch: Batch) -> list[Tensor]:
+    return list(batch.values()) if isinstance(batch, Mapping) else list(batch)
+
+
+def _join(batches: list[Batch]) -> Batch:
+    first = batches[0]
+    if isinstance(first, Mapping):
+        return {key: torch.cat([batch[key] for batch in batches]) for key in first}
+    return tuple(torch.cat(parts) for parts in zip(*batches))
