@@ -1,0 +1,97 @@
+"""The command ``losslandscape``: one module of this package a verb.
+
+A verb's module has `HELP` (one line), `add_arguments(parser)` and `run(arguments) -> int`. It
+imports torch, vtk and the like inside `run`, so that ``losslandscape --help`` answers at once.
+"""
+
+import argparse
+import os
+import shlex
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from importlib.util import find_spec
+from types import ModuleType
+from typing import Optional
+
+from losslandscape import __version__
+from losslandscape.errors import LossLandscapeError
+
+# In the order of work, which is the order of the help; a verb whose module is not there is not
+# offered.
+VERBS = (
+    "train",
+    "surface",
+    "trajectory",
+    "topology",
+    "verify",
+    "flatness",
+    "compare",
+    "export",
+    "render",
+    "paraview",
+    "info",
+)
+
+EXIT_ERROR = 1
+EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+
+_EPILOG = """\
+Each has its own help:  losslandscape train --help
+
+Exit status: 0 done, 1 the work failed (the reason is on standard error),
+2 the command line was wrong, 130 interrupted with Ctrl-C.
+"""
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    """Run one command line and return its exit status; of a user's error only the message shows."""
+    verbs = _available_verbs()
+    arguments = _parser(verbs).parse_args(argv)
+    # Kept for the provenance of what is written.
+    arguments.command = shlex.join(["losslandscape", *(sys.argv[1:] if argv is None else argv)])
+    try:
+        return verbs[arguments.verb].run(arguments)
+    except LossLandscapeError as error:
+        print(f"losslandscape {arguments.verb}: {error}", file=sys.stderr)
+        return EXIT_ERROR
+    except KeyboardInterrupt:
+        print(
+            f"\nlosslandscape {arguments.verb}: interrupted. What was finished is kept; "
+            "the same command goes on from there.",
+            file=sys.stderr,
+        )
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # The reader of a pipe has gone (`| head`); nothing more can be said on standard output.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_ERROR
+
+
+def _available_verbs() -> dict[str, ModuleType]:
+    return {
+        verb: import_module(f"{__name__}.{verb}")
+        for verb in VERBS
+        if find_spec(f"{__name__}.{verb}") is not None
+    }
+
+
+def _parser(verbs: dict[str, ModuleType]) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="losslandscape",
+        description="Measure the loss landscape of a PyTorch model and show it in ParaView.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"losslandscape {__version__}")
+    subparsers = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    for verb, module in verbs.items():
+        verb_parser = subparsers.add_parser(
+            verb,
+            help=module.HELP,
+            description=getattr(module, "DESCRIPTION", module.HELP),
+            epilog=getattr(module, "EPILOG", None),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        module.add_arguments(verb_parser)
+    return parser

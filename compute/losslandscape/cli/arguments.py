@@ -1,0 +1,210 @@
+"""Arguments that several verbs share, and how they turn into models, data and devices.
+
+The functions that build something import torch when they are called, not before.
+"""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Optional
+
+from losslandscape.errors import LossLandscapeError
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+
+def add_model_arguments(parser: argparse.ArgumentParser, *, weights: bool = True) -> None:
+    """``--model`` and, unless the verb makes them itself, ``--weights``."""
+    group = parser.add_argument_group("model")
+    group.add_argument(
+        "--model",
+        required=True,
+        metavar="NAME",
+        help="resnet50, vgg11, small_resnet, mlp, or your own as package.module:build, a function "
+        "without arguments that returns the torch.nn.Module",
+    )
+    if weights:
+        group.add_argument(
+            "--weights",
+            metavar="FILE",
+            help="trained weights: .safetensors, .pt or .pth, or a folder that "
+            "'losslandscape train' wrote (default: the model as it is built)",
+        )
+
+
+def add_data_arguments(parser: argparse.ArgumentParser, *, samples: bool = True) -> None:
+    """``--data``, where its files are, and, where a part will do, ``--samples``."""
+    group = parser.add_argument_group("data")
+    group.add_argument(
+        "--data",
+        default="digits",
+        metavar="NAME",
+        help="digits (scikit-learn's, enlarged to 32x32x3; no download), digits8 (8x8, one "
+        "channel), cifar10, cifar100, or your own as package.module:load, a function that "
+        "returns the tensors (inputs, targets) (default: digits)",
+    )
+    group.add_argument(
+        "--data-root",
+        type=Path,
+        default=Path("data"),
+        metavar="FOLDER",
+        help="where CIFAR's files are (default: data)",
+    )
+    group.add_argument("--download", action="store_true", help="fetch CIFAR if it is not there")
+    if samples:
+        group.add_argument(
+            "--samples",
+            type=positive_int,
+            metavar="N",
+            help="use only N samples, each class with its share (default: all)",
+        )
+        group.add_argument(
+            "--samples-seed",
+            type=int,
+            default=0,
+            metavar="SEED",
+            help="which N samples (default: 0)",
+        )
+
+
+def add_seed_argument(parser: argparse.ArgumentParser, what: str) -> None:
+    """``--seed``; `what` says for which random numbers."""
+    parser.add_argument(
+        "--seed", type=non_negative_int, default=0, metavar="SEED", help=f"{what} (default: 0)"
+    )
+
+
+def add_output_arguments(parser: argparse.ArgumentParser, what: str) -> None:
+    """``--output`` (`what` describes it) and ``--overwrite``."""
+    group = parser.add_argument_group("output")
+    group.add_argument("--output", type=Path, required=True, metavar="PATH", help=what)
+    group.add_argument("--overwrite", action="store_true", help="replace an output that is there")
+
+
+def add_run_arguments(parser: argparse.ArgumentParser) -> None:
+    """``--device``, ``--threads`` and ``--quiet``."""
+    group = parser.add_argument_group("running")
+    group.add_argument(
+        "--device",
+        default="cpu",
+        metavar="DEVICE",
+        help="cpu, cuda, cuda:1, mps, ... (default: cpu)",
+    )
+    group.add_argument(
+        "--threads",
+        type=positive_int,
+        metavar="N",
+        help="CPU threads (default: PyTorch's choice, one a core)",
+    )
+    group.add_argument("--quiet", action="store_true", help="show no progress")
+
+
+def model_from(
+    arguments: argparse.Namespace, samples: "Optional[tuple[Tensor, Tensor]]" = None
+) -> "nn.Module":
+    """The model of ``--model`` with ``--weights`` loaded, on the CPU, in evaluation mode.
+
+    The study's networks take the number of channels, pixels and classes from `samples`.
+
+    Raises
+    ------
+    LossLandscapeError
+        The model or the weights cannot be had, or do not fit each other.
+    """
+    from losslandscape.study.networks import build_network
+    from losslandscape.weights import load_into, load_weights
+
+    if samples is None or ":" in arguments.model:
+        model = build_network(arguments.model)
+    else:
+        model = build_network(arguments.model, *_image_shape_and_classes(*samples))
+    weights = getattr(arguments, "weights", None)
+    if weights is not None:
+        load_into(model, load_weights(weights), source=str(weights))
+    return model.eval()
+
+
+def samples_from(arguments: argparse.Namespace, split: str = "train") -> "tuple[Tensor, Tensor]":
+    """The tensors of ``--data``, or ``--samples`` of them, on the CPU.
+
+    Raises
+    ------
+    LossLandscapeError
+        The data cannot be had, or have fewer samples.
+    """
+    from losslandscape.study.datasets import load_samples, stratified_subset
+
+    samples = load_samples(
+        arguments.data, split, root=arguments.data_root, download=arguments.download
+    )
+    if getattr(arguments, "samples", None) is not None:
+        samples = stratified_subset(*samples, arguments.samples, arguments.samples_seed)
+    return samples
+
+
+def device_from(arguments: argparse.Namespace) -> "torch.device":
+    """The device of ``--device``; sets ``--threads`` as well.
+
+    Raises
+    ------
+    LossLandscapeError
+        PyTorch knows no such device, or this machine has none.
+    """
+    import torch
+
+    if arguments.threads is not None:
+        torch.set_num_threads(arguments.threads)
+    try:
+        device = torch.device(arguments.device)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise LossLandscapeError(
+            f"--device {arguments.device}: cannot be used: {reason}"
+        ) from error
+    return device
+
+
+def positive_int(text: str) -> int:
+    """An argparse type: 1, 2, ..."""
+    return _integer(text, least=1)
+
+
+def non_negative_int(text: str) -> int:
+    """An argparse type: 0, 1, ..."""
+    return _integer(text, least=0)
+
+
+def positive_float(text: str) -> float:
+    """An argparse type: a finite number above 0."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+    return value
+
+
+def _integer(text: str, least: int) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        value = least - 1
+    if value < least:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of {least} or more")
+    return value
+
+
+def _image_shape_and_classes(
+    images: "Tensor", labels: "Tensor"
+) -> "tuple[tuple[int, int, int], int]":
+    if images.dim() != 4 or labels.dim() != 1 or labels.is_floating_point():
+        raise LossLandscapeError(
+            f"--data gave inputs of shape {tuple(images.shape)} and targets of shape "
+            f"{tuple(labels.shape)} ({labels.dtype}); the study's networks classify images: "
+            "(n, channels, height, width) and integers (n,). Give your own network with --model"
+        )
+    channels, height, width = images.shape[1:]
+    return (channels, height, width), int(labels.max()) + 1

@@ -1,0 +1,272 @@
+"""The data sets of the study, each as two tensors: images (n, c, h, w) and labels (n,)."""
+
+import inspect
+import os
+from collections.abc import Callable
+from difflib import get_close_matches
+from typing import Any, Union
+
+import numpy as np
+import torch
+import torchvision
+from torch import Tensor
+
+from losslandscape.errors import LossLandscapeError
+from losslandscape.study.resolve import resolve
+
+Samples = tuple[Tensor, Tensor]
+PathLike = Union[str, "os.PathLike[str]"]
+
+SPLITS = ("train", "test")
+DATA_ROOT = "data"  # where torchvision's files are looked for and downloaded to
+
+# Mean and standard deviation of all 1797 * 64 pixels, scaled to 0..1.
+_DIGITS_MEAN, _DIGITS_STD = 0.3053, 0.3760
+# Per-channel mean and standard deviation of the 50,000 training images, scaled to 0..1.
+_CIFAR10_MEAN, _CIFAR10_STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
+_CIFAR100_MEAN, _CIFAR100_STD = (0.5071, 0.4866, 0.4409), (0.2673, 0.2564, 0.2762)
+
+
+def digits(split: str = "train", *, size: int = 32, channels: int = 3, seed: int = 0) -> Samples:
+    """scikit-learn's 1,797 scanned digits, enlarged for networks made for colour photographs.
+
+    The 8x8 pixels 0..16 are divided by 16, enlarged bilinearly to `size` (half-pixel centres, as
+    ``interpolate(align_corners=False)``), normalised with the mean 0.3053 and the standard
+    deviation 0.3760 of all original pixels, and repeated over `channels`.
+
+    scikit-learn has no split of its own. Here the test set is a fixed fifth: 359 samples drawn by
+    `stratified_subset` with `seed`; the training set is the other 1,438.
+
+    Parameters
+    ----------
+    split
+        ``"train"`` or ``"test"``.
+
+    Returns
+    -------
+    images (n, channels, size, size) float32, labels (n,) int64
+
+    Raises
+    ------
+    LossLandscapeError
+        `split` is neither.
+
+    Source: E. Alpaydin, C. Kaynak, Optical Recognition of Handwritten Digits (its test set), UCI
+    Machine Learning Repository, 1998.
+
+    Examples
+    --------
+    >>> images, labels = digits("test", size=8, channels=1)
+    >>> images.shape, labels.bincount().tolist()
+    (torch.Size([359, 1, 8, 8]), [36, 36, 35, 37, 36, 36, 36, 36, 35, 36])
+    """
+    from sklearn.datasets import load_digits
+
+    _require_split(split)
+    scans = load_digits()
+    labels = torch.from_numpy(scans.target.astype(np.int64))
+    test = np.zeros(len(labels), dtype=bool)
+    test[stratified_indices(labels, len(labels) // 5, seed)] = True
+    chosen = torch.from_numpy(test if split == "test" else ~test)
+
+    images = torch.from_numpy(scans.images.astype(np.float32) / 16)[chosen, None]
+    if size != images.shape[-1]:
+        images = torch.nn.functional.interpolate(
+            images, size=(size, size), mode="bilinear", align_corners=False
+        )
+    images = (images - _DIGITS_MEAN) / _DIGITS_STD
+    return images.repeat(1, channels, 1, 1), labels[chosen]
+
+
+def digits8(split: str = "train") -> Samples:
+    """The same digits as they were scanned: 8x8, one channel, normalised the same way."""
+    return digits(split, size=8, channels=1)
+
+
+def cifar10(split: str = "train", *, root: PathLike = DATA_ROOT, download: bool = False) -> Samples:
+    """CIFAR-10 through torchvision: 50,000 or 10,000 images 32x32x3, normalised per channel.
+
+    `root` is the folder that contains ``cifar-10-batches-py``. No augmentation.
+
+    Returns
+    -------
+    images (n, 3, 32, 32) float32, labels (n,) int64
+
+    Raises
+    ------
+    LossLandscapeError
+        The files are not there, are damaged (torchvision compares their MD5 sums before it reads
+        them, which matters: they are pickles), or cannot be downloaded.
+
+    Source: A. Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009.
+    """
+    return _cifar(torchvision.datasets.CIFAR10, split, root, download, _CIFAR10_MEAN, _CIFAR10_STD)
+
+
+def cifar100(
+    split: str = "train", *, root: PathLike = DATA_ROOT, download: bool = False
+) -> Samples:
+    """CIFAR-100 with its 100 fine labels; the folder is ``cifar-100-python``, else as `cifar10`."""
+    return _cifar(
+        torchvision.datasets.CIFAR100, split, root, download, _CIFAR100_MEAN, _CIFAR100_STD
+    )
+
+
+DATASETS: dict[str, Callable[..., Samples]] = {
+    "digits": digits,
+    "digits8": digits8,
+    "cifar10": cifar10,
+    "cifar100": cifar100,
+}
+
+
+def load_samples(
+    name: str, split: str = "train", *, root: PathLike = DATA_ROOT, download: bool = False
+) -> Samples:
+    """A data set of the study by its name, or a user's own as ``package.module:function``.
+
+    A user's function is called without arguments, or with ``split="train"`` or ``"test"`` when it
+    has a parameter of that name, and returns two tensors (or arrays) of equal length.
+
+    Raises
+    ------
+    LossLandscapeError
+        The name is unknown; the data are not there; the user's function has no `split` and the
+        test set was asked for, or returns something else than two tensors.
+    """
+    _require_split(split)
+    if ":" in name:
+        return _users_samples(name, split)
+    if name not in DATASETS:
+        similar = get_close_matches(name, DATASETS, n=1)
+        meant = f"did you mean {similar[0]!r}? " if similar else ""
+        raise LossLandscapeError(
+            f"no data set is called {name!r}; {meant}There are {', '.join(DATASETS)}, "
+            "and your own as package.module:function"
+        )
+    if name.startswith("cifar"):
+        return DATASETS[name](split, root=root, download=download)
+    return DATASETS[name](split)
+
+
+def has_split(name: str, split: str) -> bool:
+    """Whether `load_samples` can give that split: a user's function may have no test set."""
+    return ":" not in name or split == "train" or _takes_split(resolve(name))
+
+
+def stratified_subset(images: Tensor, labels: Tensor, n: int, seed: int = 0) -> Samples:
+    """`n` of the samples, each class with its share; see `stratified_indices`."""
+    indices = torch.from_numpy(stratified_indices(labels, n, seed))
+    return images[indices], labels[indices]
+
+
+def stratified_indices(labels: Tensor, n: int, seed: int = 0) -> np.ndarray:
+    """Which `n` samples to take so that each class keeps its share, in ascending order.
+
+    A class with k of the N samples gets n * k / N of the places, rounded by the largest remainder
+    (ties: the smaller label first). Within a class those samples are taken that drew
+    the smallest of N uniform random numbers (PCG64 with `seed`). Labels that are not integers of
+    shape (N,), as in a regression, count as one class: a plain random subset.
+
+    Returns
+    -------
+    int64 array of shape (n,)
+
+    Raises
+    ------
+    LossLandscapeError
+        `n` is less than 1 or more than there are.
+
+    Examples
+    --------
+    >>> labels = torch.tensor([0] * 6 + [1] * 3)
+    >>> labels[stratified_indices(labels, 3)].tolist()
+    [0, 0, 1]
+    """
+    count = len(labels)
+    if not 1 <= n <= count:
+        raise LossLandscapeError(f"{n} samples asked for, but the data set has {count}")
+    if labels.dim() == 1 and not labels.is_floating_point():
+        _, classes = np.unique(labels.cpu().numpy(), return_inverse=True)
+    else:
+        classes = np.zeros(count, dtype=np.int64)
+    sizes = np.bincount(classes)
+    places, remainders = np.divmod(n * sizes, count)
+    by_remainder = np.argsort(-remainders, kind="stable")
+    places[by_remainder[: n - places.sum()]] += 1
+
+    draws = np.random.default_rng(seed).random(count)
+    chosen = []
+    for label, wanted in enumerate(places):
+        members = np.flatnonzero(classes == label)
+        chosen.append(members[np.argsort(draws[members], kind="stable")[:wanted]])
+    return np.sort(np.concatenate(chosen))
+
+
+def _cifar(
+    dataset: Any,
+    split: str,
+    root: PathLike,
+    download: bool,
+    mean: tuple[float, ...],
+    std: tuple[float, ...],
+) -> Samples:
+    _require_split(split)
+    name = dataset.__name__
+    try:
+        loaded = dataset(os.fspath(root), train=split == "train", download=download)
+    except RuntimeError as error:
+        if download:
+            raise LossLandscapeError(f"{name}: the download failed: {error}") from error
+        raise LossLandscapeError(
+            f"{name}: not found whole in {os.path.join(root, dataset.base_folder)} (missing, or a "
+            "file's MD5 sum differs); give the folder with --data-root, or fetch it with "
+            "--download (root=..., download=True)"
+        ) from error
+    except OSError as error:
+        raise LossLandscapeError(f"{name}: the download to {root} failed: {error}") from error
+    images = torch.from_numpy(loaded.data).permute(0, 3, 1, 2).float().div_(255)
+    images.sub_(torch.tensor(mean)[:, None, None]).div_(torch.tensor(std)[:, None, None])
+    return images.contiguous(), torch.tensor(loaded.targets, dtype=torch.int64)
+
+
+def _users_samples(name: str, split: str) -> Samples:
+    function = resolve(name)
+    if _takes_split(function):
+        samples = function(split=split)
+    elif split == "train":
+        samples = function()
+    else:
+        raise LossLandscapeError(
+            f"{name}: has no parameter 'split', so it gives no test set; "
+            "define it as load(split='train')"
+        )
+    if not isinstance(samples, (tuple, list)) or len(samples) != 2:
+        raise LossLandscapeError(
+            f"{name}: returned {type(samples).__name__}; expected two tensors (inputs, targets)"
+        )
+    try:
+        inputs, targets = (torch.as_tensor(part) for part in samples)
+    except (TypeError, ValueError, RuntimeError) as error:
+        kinds = " and ".join(type(part).__name__ for part in samples)
+        raise LossLandscapeError(
+            f"{name}: returned {kinds}; expected two tensors (inputs, targets)"
+        ) from error
+    if inputs.dim() == 0 or targets.dim() == 0 or len(inputs) != len(targets) or len(inputs) == 0:
+        raise LossLandscapeError(
+            f"{name}: returned tensors of shapes {tuple(inputs.shape)} and "
+            f"{tuple(targets.shape)}; expected equal first dimensions, one row a sample"
+        )
+    return inputs, targets
+
+
+def _takes_split(function: Callable[..., Any]) -> bool:
+    try:
+        return "split" in inspect.signature(function).parameters
+    except ValueError:  # a builtin without a signature
+        return False
+
+
+def _require_split(split: str) -> None:
+    if split not in SPLITS:
+        raise LossLandscapeError(f"no split is called {split!r}; there are {', '.join(SPLITS)}")
