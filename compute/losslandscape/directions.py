@@ -160,8 +160,7 @@ def principal_directions(
     if center not in ("origin", "mean"):
         raise LossLandscapeError(f"center {center!r} is neither 'origin' nor 'mean'")
     count = len(trajectory)
-    moves = count - 1 if center == "origin" else count
-    if moves < dimensions + (center == "mean"):
+    if count - 1 < dimensions:
         raise LossLandscapeError(
             f"{trajectory.path}: {count} checkpoints span at most {max(count - 1, 0)} directions, "
             f"and {dimensions} are wanted; record more checkpoints"
@@ -199,10 +198,11 @@ def principal_directions(
 
 def _difference_blocks(trajectory: Trajectory, layout: ParameterLayout, block_bytes: int):
     """Blocks (name, start, stop), theta_i - theta_final of shape (checkpoints, stop - start)."""
-    names = [segment.name for segment in layout.segments]
-    for name, start, stop, values in trajectory.blocks(block_bytes, names):
-        values -= values[-1].copy()
-        yield (name, start, stop), values
+    names = {segment.name for segment in layout.segments}
+    for name, start, stop, values in trajectory.blocks(block_bytes):
+        if name in names:
+            values -= values[-1].copy()
+            yield (name, start, stop), values
 
 
 def _assign(view: Tensor, start: int, stop: int, values: Tensor) -> None:

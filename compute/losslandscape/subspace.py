@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -167,6 +167,8 @@ class Subspace:
         the plane shows is ``subspace.recipe["explained_variance"]``, a number a direction; the
         default grid holds the projected trajectory and a margin of 20%.
         """
+        if not len(trajectory):
+            raise LossLandscapeError(f"{trajectory.path}: no checkpoint was recorded")
         final = trajectory.parameters(-1)
         moving = {n: t for n, t in final.items() if t.is_floating_point()}
         dtype = next(iter(moving.values())).dtype

@@ -1,0 +1,74 @@
+"""``losslandscape info``: what a landscape file holds."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+HELP = "say what a landscape file holds and how it was made"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("landscape", type=Path, metavar="FILE.nc", help="the landscape file")
+    parser.add_argument("--json", action="store_true", help="print the whole provenance as JSON")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    import json
+
+    from losslandscape.landscape import Landscape
+
+    landscape = Landscape.open(arguments.landscape)
+    if arguments.json:
+        print(json.dumps(landscape.description(), indent=2))
+    else:
+        print("\n".join(_lines(landscape)))
+    return 0
+
+
+def _lines(landscape):
+    import numpy as np
+
+    from losslandscape.landscape import EVALUATED, INTERPOLATED, NOT_EVALUATED, NOT_FINITE
+
+    about = landscape.description()
+    grid, objective, plane = landscape.grid, about.get("objective", {}), about.get("subspace", {})
+    yield f"{landscape.path}: {about.get('title') or 'loss landscape'}"
+    axes = ", ".join(
+        f"{name} {low:g} to {high:g}" for name, (low, high) in zip(grid.axis_names, grid.bounds)
+    )
+    yield f"  grid        {' x '.join(map(str, grid.counts))} points, {axes}"
+    counts = {
+        "evaluated": EVALUATED,
+        "interpolated": INTERPOLATED,
+        "not finite": NOT_FINITE,
+        "not evaluated": NOT_EVALUATED,
+    }
+    found = {word: int((landscape.status == code).sum()) for word, code in counts.items()}
+    yield "  points      " + ", ".join(f"{n} {word}" for word, n in found.items() if n)
+    yield "  directions  " + ", ".join(
+        f"{key} {value}" for key, value in plane.items() if key != "sha256"
+    )
+    if objective:
+        sets = ", ".join(f"{n['samples']} {name}" for name, n in objective["sets"].items())
+        yield (
+            f"  objective   {objective['model']}, {objective['loss']}, samples: {sets}; "
+            f"batch norm {objective['batch_norm']}"
+        )
+    for name, values in landscape.fields.items():
+        finite = values[np.isfinite(values)]
+        if finite.size and not name.endswith("sample_count"):
+            yield f"  {name:28} {finite.min():g} to {finite.max():g}"
+    yield f"  figures use a {about['scale']} scale"
+    for name, values in landscape.samples.items():
+        yield f"  {name}: {values.shape[-1]} a point"
+    for model in landscape.models:
+        where = ", ".join(f"{c:g}" for c in model.coordinates)
+        yield f"  model '{model.label}' at ({where}), loss {model.loss:g}"
+    for trajectory in landscape.trajectories:
+        yield (
+            f"  trajectory '{trajectory.label}': {len(trajectory.step)} checkpoints, "
+            f"loss {trajectory.loss[0]:g} to {trajectory.loss[-1]:g}"
+        )
+    versions = about.get("versions", {})
+    yield "  made by     " + ", ".join(f"{name} {version}" for name, version in versions.items())

@@ -1,0 +1,156 @@
+"""``losslandscape surface``: evaluate a landscape and write its file."""
+
+from __future__ import annotations
+
+import argparse
+
+from losslandscape.cli.arguments import (
+    add_output_arguments,
+    add_run_arguments,
+    positive_float,
+    positive_int,
+)
+from losslandscape.cli.problem import add_problem_arguments, build_problem, kept_arguments
+from losslandscape.errors import LossLandscapeError
+
+HELP = "evaluate the loss on a grid around a model and write a landscape file (.nc)"
+
+_EPILOG = """\
+examples:
+  losslandscape surface --model vgg11 --weights run --output vgg11.nc
+  losslandscape surface --model mypackage.nets:build --weights w.safetensors \\
+      --data mypackage.nets:load --grid 51 --half-width 1 --output mine.nc
+  losslandscape surface --model vgg11 --weights run --directions pca \\
+      --trajectory run/trajectory --output descent.nc
+
+An interrupted run goes on when the same command is given again.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = _EPILOG
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    add_problem_arguments(parser)
+    grid = parser.add_argument_group("grid")
+    grid.add_argument(
+        "--grid",
+        default="51",
+        metavar="N",
+        help="points along each direction, or 61x41: alpha x beta (default: 51)",
+    )
+    grid.add_argument(
+        "--half-width",
+        type=positive_float,
+        metavar="W",
+        help="from -W to W along each direction (default: 1, or around the trajectory or models)",
+    )
+    grid.add_argument(
+        "--bounds",
+        metavar="A0,A1,B0,B1",
+        help="ends of each axis, alpha first, instead of --half-width; write --bounds=-1,1,-1,1",
+    )
+    add_output_arguments(parser, "the landscape file, ending in .nc")
+    parser.add_argument("--title", default="", metavar="TEXT", help="title, for people")
+    parser.add_argument(
+        "--keep-samples",
+        action=argparse.BooleanOptionalAction,
+        help="keep every sample's loss, which tells noise from structure "
+        "(default: while they take under 64 MB)",
+    )
+    parser.add_argument(
+        "--workers",
+        type=positive_int,
+        default=1,
+        metavar="N",
+        help="processes that share the points; CPU threads are divided among them (default: 1)",
+    )
+    add_run_arguments(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from losslandscape.atomic_files import make_folder
+    from losslandscape.evaluate import evaluate
+    from losslandscape.progress import Progress
+    from losslandscape.trajectory import Trajectory
+
+    if arguments.output.suffix not in (".nc", ".llnc"):
+        raise LossLandscapeError(f"--output {arguments.output}: the name must end in .nc")
+    _require_free(arguments)
+    trajectory = Trajectory.open(arguments.trajectory) if arguments.trajectory else None
+    objective, subspace = build_problem(arguments)
+    make_folder(arguments.output.parent)
+    with _executor(arguments.workers) as executor:
+        landscape = evaluate(
+            objective,
+            subspace,
+            _grid(arguments, subspace),
+            executor=executor,
+            path=arguments.output,
+            overwrite=arguments.overwrite,
+            keep_samples=arguments.keep_samples,
+            title=arguments.title,
+            provenance={"command": arguments.command, "arguments": kept_arguments(arguments)},
+            quiet=arguments.quiet,
+        )
+    if trajectory is not None:
+        with Progress(len(trajectory), "trajectory", quiet=arguments.quiet) as progress:
+            landscape.add_trajectory(trajectory, progress=progress)
+    loss = landscape.values("loss")
+    print(f"{arguments.output}: {landscape.grid.size} points, loss {loss.min():g} to {loss.max():g}")
+    return 0
+
+
+def _require_free(arguments: argparse.Namespace) -> None:
+    """Find out before any work that the output is there already."""
+    from losslandscape.errors import OutputExistsError
+    from losslandscape.journal import journal_path
+
+    output = arguments.output
+    if output.exists() and not arguments.overwrite and not journal_path(output).exists():
+        raise OutputExistsError(f"{output}: exists; choose another name or overwrite (--overwrite)")
+
+
+def _grid(arguments: argparse.Namespace, subspace):
+    from losslandscape.grid import Grid
+
+    try:
+        counts = [int(count) for count in arguments.grid.lower().split("x")]
+    except ValueError:
+        raise LossLandscapeError(
+            f"--grid {arguments.grid}: not a number of points, nor two or three joined by x"
+        ) from None
+    if len(counts) == 1:
+        counts *= subspace.dimensions
+    if len(counts) != subspace.dimensions:
+        raise LossLandscapeError(
+            f"--grid {arguments.grid}: {len(counts)} axes for {subspace.dimensions} directions"
+        )
+    if arguments.bounds is not None:
+        try:
+            ends = [float(end) for end in arguments.bounds.split(",")]
+        except ValueError:
+            ends = []
+        if len(ends) != 2 * len(counts):
+            raise LossLandscapeError(
+                f"--bounds {arguments.bounds}: {2 * len(counts)} numbers joined by commas are needed"
+            )
+        return Grid.rectangle(counts, list(zip(ends[::2], ends[1::2])))
+    if arguments.half_width is not None:
+        width = arguments.half_width
+        return Grid.rectangle(counts, [(-width, width)] * len(counts))
+    return Grid.rectangle(counts, subspace.default_grid().bounds)
+
+
+def _executor(workers: int):
+    """A pool of processes with the CPU's threads divided among them; none for one worker."""
+    from concurrent.futures import ProcessPoolExecutor
+    from contextlib import nullcontext
+    from multiprocessing import get_context
+
+    if workers == 1:
+        return nullcontext()
+    import torch
+
+    torch.set_num_threads(max(1, torch.get_num_threads() // workers))
+    # a forked copy of a process that has run torch's threads can hang: start fresh ones
+    return ProcessPoolExecutor(workers, mp_context=get_context("spawn"))

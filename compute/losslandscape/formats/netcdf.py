@@ -1,0 +1,232 @@
+"""The landscape file: netCDF-4, described in ``docs/file_format.md``."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import netCDF4
+import numpy as np
+
+from losslandscape import __version__
+from losslandscape.atomic_files import replace_file
+from losslandscape.errors import FileFormatError
+from losslandscape.grid import AXIS_NAMES, Grid
+from losslandscape.landscape import (
+    FORMAT_VERSION,
+    Landscape,
+    ModelPoint,
+    ProjectedTrajectory,
+)
+
+_TRAJECTORY_FIELDS = {
+    "step": "training step",
+    "loss": "loss at the projection",
+    "checkpoint_loss": "loss of the checkpoint",
+    "distance_to_plane": "distance from the checkpoint to its projection, in parameter space",
+}
+
+
+def write(landscape: Landscape, path: str | os.PathLike) -> None:
+    """Write a landscape to a file, whole or not at all."""
+    with replace_file(path) as temporary, netCDF4.Dataset(temporary, "w") as dataset:
+        _write_grid(dataset, landscape)
+        _write_samples(dataset, landscape)
+        _write_models(dataset, landscape)
+        _write_trajectories(dataset, landscape)
+        _write_provenance(dataset, landscape.description())
+
+
+def _variable(dataset, name, dimensions, values, long_name="", compress=False):
+    values = np.asarray(values)
+    variable = dataset.createVariable(
+        name, values.dtype, dimensions, zlib=compress, complevel=4, shuffle=compress,
+        fletcher32=True, fill_value=False,
+    )  # fmt: skip
+    variable.units = "1"
+    if long_name:
+        variable.long_name = long_name
+    variable[...] = values
+
+
+def _write_grid(dataset, landscape: Landscape) -> None:
+    grid = landscape.grid
+    names = landscape.provenance.get("direction_names", grid.axis_names)
+    for axis, title, values in zip(grid.axis_names, names, grid.axes()):
+        dataset.createDimension(axis, len(values))
+        _variable(dataset, axis, (axis,), values, f"coordinate along direction {title}")
+    dimensions = grid.axis_names[::-1]
+    titles = landscape.provenance.get("quantities", {})
+    for name, values in landscape.fields.items():
+        _variable(dataset, name, dimensions, values.astype(np.float64), titles.get(name, name))
+    _variable(
+        dataset, "status", dimensions, landscape.status.astype(np.int8),
+        "0 not evaluated, 1 evaluated, 2 interpolated, 3 evaluated and not finite",
+    )  # fmt: skip
+    for dimension in ("direction", "other_direction"):
+        dataset.createDimension(dimension, grid.dimensions)
+    _variable(
+        dataset, "gram_matrix", ("direction", "other_direction"), landscape.gram_matrix,
+        "inner products of the directions",
+    )  # fmt: skip
+
+
+def _write_samples(dataset, landscape: Landscape) -> None:
+    for name, values in landscape.samples.items():
+        dimension = name.replace("loss_samples", "sample")
+        dataset.createDimension(dimension, values.shape[-1])
+        dimensions = (*landscape.grid.axis_names[::-1], dimension)
+        _variable(dataset, name, dimensions, values.astype(np.float32), "loss by sample", True)
+
+
+def _write_models(dataset, landscape: Landscape) -> None:
+    if not landscape.models:
+        return
+    dataset.createDimension("model", len(landscape.models))
+    for i, axis in enumerate(landscape.grid.axis_names):
+        coordinates = np.array([model.coordinates[i] for model in landscape.models])
+        _variable(dataset, f"model_{axis}", ("model",), coordinates)
+    losses = np.array([model.loss for model in landscape.models])
+    _variable(dataset, "model_loss", ("model",), losses, "loss of the labelled models")
+
+
+def _write_trajectories(dataset, landscape: Landscape) -> None:
+    trajectories = landscape.trajectories
+    if not trajectories:
+        return
+    dataset.createDimension("step", sum(len(t.step) for t in trajectories))
+    index = np.repeat(np.arange(len(trajectories), dtype=np.int32), [len(t.step) for t in trajectories])
+    _variable(dataset, "trajectory_index", ("step",), index, "trajectory of this row")
+    coordinates = np.concatenate([t.coordinates for t in trajectories])
+    for i, axis in enumerate(landscape.grid.axis_names):
+        _variable(dataset, f"trajectory_{axis}", ("step",), coordinates[:, i])
+    for name, long_name in _TRAJECTORY_FIELDS.items():
+        values = np.concatenate([getattr(t, name) for t in trajectories]).astype(np.float64)
+        _variable(dataset, f"trajectory_{name}", ("step",), values, long_name)
+
+
+def _write_provenance(dataset, provenance: dict[str, Any]) -> None:
+    text = json.dumps(provenance, ensure_ascii=True).encode("ascii")
+    dataset.createDimension("provenance_length", len(text))
+    variable = dataset.createVariable("provenance", "S1", ("provenance_length",))
+    variable[:] = np.frombuffer(text, dtype="S1")
+    dataset.Conventions = "CF-1.10"
+    dataset.title = provenance.get("title", "")
+    dataset.source = f"losslandscape {__version__}"
+    dataset.history = provenance.get("command", "")
+    for key, value in provenance.items():
+        if key not in ("title", "command"):
+            dataset.setncattr(key, json.dumps(value))
+
+
+def read(path: str | os.PathLike) -> Landscape:
+    """Read a landscape file.
+
+    Raises
+    ------
+    FileFormatError
+        If the file is missing, damaged or no landscape; the message says which.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileFormatError(f"{path}: there is no such file")
+    try:
+        dataset = netCDF4.Dataset(path)
+    except OSError as error:
+        raise FileFormatError(f"{path}: not a netCDF file, or a damaged one ({error})") from error
+    with dataset:
+        dataset.set_auto_mask(False)
+        try:
+            return _landscape(dataset, path)
+        except (RuntimeError, OSError) as error:  # how libhdf5 reports a checksum that fails
+            raise FileFormatError(f"{path}: damaged ({error})") from error
+
+
+def _landscape(dataset, path: Path) -> Landscape:
+    variables = dataset.variables
+    for needed in ("loss", "status", "alpha", "provenance"):
+        if needed not in variables:
+            raise FileFormatError(
+                f"{path}: variable '{needed}' is missing; is it a losslandscape file? "
+                f"(found: {', '.join(variables) or 'nothing'})"
+            )
+    try:
+        provenance = json.loads(variables["provenance"][:].tobytes().decode("ascii"))
+    except ValueError as error:
+        raise FileFormatError(f"{path}: its provenance is not JSON ({error})") from error
+    if provenance.get("format_version", 0) > FORMAT_VERSION:
+        raise FileFormatError(
+            f"{path}: format version {provenance['format_version']} is newer than this program's "
+            f"({FORMAT_VERSION}); update losslandscape"
+        )
+    dimensions = variables["loss"].dimensions
+    axes = AXIS_NAMES[: len(dimensions)]
+    if dimensions != axes[::-1]:
+        raise FileFormatError(f"{path}: 'loss' runs along {dimensions}, not {axes[::-1]}")
+    coordinates = [np.asarray(variables[axis][:], dtype=np.float64) for axis in axes]
+    if "grid" in provenance:
+        grid = Grid.from_json(provenance["grid"])
+    else:
+        grid = Grid(
+            tuple(len(c) for c in coordinates), tuple((c[0], c[-1]) for c in coordinates)
+        )
+    if grid.shape != variables["loss"].shape:
+        raise FileFormatError(
+            f"{path}: 'loss' has shape {variables['loss'].shape}, its grid {grid.shape}"
+        )
+    fields, samples = {}, {}
+    for name, variable in variables.items():
+        if variable.dimensions == dimensions and name != "status":
+            fields[name] = np.asarray(variable[:])
+        elif variable.dimensions[: len(dimensions)] == dimensions and name != "status":
+            samples[name] = np.asarray(variable[:])
+    return Landscape(
+        grid=grid,
+        fields=fields,
+        status=np.asarray(variables["status"][:]),
+        gram_matrix=np.asarray(variables["gram_matrix"][:])
+        if "gram_matrix" in variables
+        else np.full((grid.dimensions,) * 2, np.nan),
+        provenance=provenance,
+        samples=samples,
+        models=_read_models(variables, axes, provenance),
+        trajectories=_read_trajectories(variables, axes, provenance),
+        path=path,
+    )
+
+
+def _read_models(variables, axes, provenance) -> list[ModelPoint]:
+    if "model_loss" not in variables:
+        return []
+    coordinates = np.stack([variables[f"model_{axis}"][:] for axis in axes], axis=1)
+    labels = _labels(provenance.get("models"), len(coordinates), "model")
+    losses = variables["model_loss"][:]
+    return [
+        ModelPoint(label, tuple(map(float, row)), float(loss))
+        for label, row, loss in zip(labels, coordinates, losses)
+    ]
+
+
+def _read_trajectories(variables, axes, provenance) -> list[ProjectedTrajectory]:
+    if "trajectory_index" not in variables:
+        return []
+    index = np.asarray(variables["trajectory_index"][:])
+    coordinates = np.stack([variables[f"trajectory_{axis}"][:] for axis in axes], axis=1)
+    columns = {name: np.asarray(variables[f"trajectory_{name}"][:]) for name in _TRAJECTORY_FIELDS}
+    labels = _labels(provenance.get("trajectories"), index.max() + 1, "trajectory")
+    return [
+        ProjectedTrajectory(
+            label=label,
+            coordinates=coordinates[index == i],
+            **{name: column[index == i] for name, column in columns.items()},
+        )
+        for i, label in enumerate(labels)
+    ]
+
+
+def _labels(found: Any, count: int, what: str) -> list[str]:
+    if isinstance(found, list) and len(found) == count:
+        return [str(label) for label in found]
+    return [f"{what} {i}" for i in range(count)]

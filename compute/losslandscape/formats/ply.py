@@ -1,0 +1,61 @@
+"""A triangle mesh of the lifted surface (``surface.ply``), for other 3-D programs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from vtkmodules.util.numpy_support import numpy_to_vtk
+from vtkmodules.vtkCommonCore import vtkPoints
+from vtkmodules.vtkCommonDataModel import vtkCellArray, vtkPolyData
+from vtkmodules.vtkIOPLY import vtkPLYWriter
+
+from losslandscape.atomic_files import replace_file
+from losslandscape.errors import LossLandscapeError
+from losslandscape.landscape import Landscape
+
+FILE_NAME = "surface.ply"
+
+
+def applies(landscape: Landscape) -> bool:
+    return landscape.grid.dimensions == 2
+
+
+def triangles(finite: np.ndarray) -> np.ndarray:
+    """Two triangles a grid cell whose corners are all finite: vertex numbers, shape (n, 3).
+
+    Cells are split by the diagonal from (i + 1, j) to (i, j + 1), as TTK splits them.
+    """
+    number = np.arange(finite.size).reshape(finite.shape)
+    corners = [number[:-1, :-1], number[:-1, 1:], number[1:, :-1], number[1:, 1:]]
+    whole = finite[:-1, :-1] & finite[:-1, 1:] & finite[1:, :-1] & finite[1:, 1:]
+    here, right, above, across = (corner[whole] for corner in corners)
+    return np.concatenate(
+        [np.stack([here, right, above], axis=1), np.stack([right, across, above], axis=1)]
+    )
+
+
+def write(landscape: Landscape, folder: Path) -> list[Path]:
+    heights = landscape.values("loss")
+    finite = np.isfinite(heights)
+    faces = triangles(finite)
+    if not len(faces):
+        raise LossLandscapeError("no grid cell has four finite corners: there is no surface to write")
+    used, numbers = np.unique(faces, return_inverse=True)
+    xyz = np.column_stack([landscape.grid.points(), heights.ravel()])[used]
+    points, cells = vtkPoints(), vtkCellArray()
+    points.SetDataTypeToDouble()
+    points.SetData(numpy_to_vtk(xyz, deep=True))
+    faces = numbers.reshape(-1, 3).astype(np.int64)
+    cells.SetData(3, numpy_to_vtk(faces.ravel(), deep=True))
+    mesh = vtkPolyData()
+    mesh.SetPoints(points)
+    mesh.SetPolys(cells)
+    path = folder / FILE_NAME
+    writer = vtkPLYWriter()
+    with replace_file(path) as temporary:
+        writer.SetFileName(str(temporary))
+        writer.SetInputData(mesh)
+        if not writer.Write():
+            raise LossLandscapeError(f"{path}: VTK could not write it; is the disk full?")
+    return [path]

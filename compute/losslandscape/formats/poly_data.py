@@ -1,0 +1,99 @@
+"""VTK poly data: trajectories as polylines, labelled models as points."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from vtkmodules.util.numpy_support import numpy_to_vtk
+from vtkmodules.vtkCommonCore import vtkPoints, vtkStringArray
+from vtkmodules.vtkCommonDataModel import vtkCellArray, vtkPolyData
+from vtkmodules.vtkIOXML import vtkXMLPolyDataWriter
+
+from losslandscape.formats.vtk_xml import write_xml
+from losslandscape.landscape import Landscape
+
+TRAJECTORY_FILE = "trajectory.vtp"
+MODELS_FILE = "models.vtp"
+
+
+def applies(landscape: Landscape) -> bool:
+    return True
+
+
+def poly_data(
+    coordinates: np.ndarray,
+    arrays: dict[str, np.ndarray | list[str]],
+    lines: list[np.ndarray] | None = None,
+) -> vtkPolyData:
+    """Points with arrays; joined by polylines, or one vertex each.
+
+    Parameters
+    ----------
+    coordinates : ndarray, shape (n, dimensions)
+        One to three coordinates; missing ones are 0.
+    arrays : dict of name to (n,) or (n, components) array, or list of str
+    lines : list of int arrays
+        Point numbers of each polyline.
+    """
+    xyz = np.zeros((len(coordinates), 3))
+    xyz[:, : coordinates.shape[1]] = coordinates
+    points = vtkPoints()
+    points.SetDataTypeToDouble()
+    points.SetData(numpy_to_vtk(xyz, deep=True))
+    data = vtkPolyData()
+    data.SetPoints(points)
+    cells = vtkCellArray()
+    for line in lines if lines is not None else np.arange(len(xyz))[:, None]:
+        cells.InsertNextCell(len(line))
+        for point in line:
+            cells.InsertCellPoint(int(point))
+    if lines is None:
+        data.SetVerts(cells)
+    else:
+        data.SetLines(cells)
+    for name, values in arrays.items():
+        if isinstance(values, list):
+            array = vtkStringArray()
+            for value in values:
+                array.InsertNextValue(value)
+        else:
+            array = numpy_to_vtk(np.ascontiguousarray(values), deep=True)
+        array.SetName(name)
+        data.GetPointData().AddArray(array)
+    return data
+
+
+def trajectory_data(landscape: Landscape) -> vtkPolyData:
+    """All trajectories, one polyline each."""
+    parts = landscape.trajectories
+    ends = np.cumsum([0, *(len(part.step) for part in parts)])
+    arrays = {
+        name: np.concatenate([getattr(part, name) for part in parts])
+        for name in ("loss", "checkpoint_loss", "distance_to_plane", "step")
+    }
+    lines = [np.arange(start, stop) for start, stop in zip(ends, ends[1:])]
+    return poly_data(np.concatenate([part.coordinates for part in parts]), arrays, lines)
+
+
+def model_data(landscape: Landscape) -> vtkPolyData:
+    """The labelled models."""
+    models = landscape.models
+    return poly_data(
+        np.array([model.coordinates for model in models]),
+        {
+            "loss": np.array([model.loss for model in models]),
+            "label": [model.label for model in models],
+        },
+    )
+
+
+def write(landscape: Landscape, folder: Path) -> list[Path]:
+    written = []
+    if landscape.trajectories:
+        written.append(folder / TRAJECTORY_FILE)
+        write_xml(vtkXMLPolyDataWriter(), trajectory_data(landscape), written[-1])
+    if landscape.models:
+        written.append(folder / MODELS_FILE)
+        write_xml(vtkXMLPolyDataWriter(), model_data(landscape), written[-1])
+    return written

@@ -1,0 +1,224 @@
+"""The result: values on a grid with their errors, what lies on it, and where it all came from."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from losslandscape.errors import LossLandscapeError, OutputExistsError
+from losslandscape.grid import Grid
+
+if TYPE_CHECKING:
+    from losslandscape.objective import Objective
+    from losslandscape.subspace import Subspace
+    from losslandscape.trajectory import Trajectory
+
+NOT_EVALUATED, EVALUATED, INTERPOLATED, NOT_FINITE = 0, 1, 2, 3
+FORMAT_VERSION = 1
+_LOG_SCALE_DECADES = 2.0
+
+
+@dataclass
+class ProjectedTrajectory:
+    """A training trajectory seen from a subspace; all arrays have one row a checkpoint.
+
+    Attributes
+    ----------
+    coordinates : ndarray, shape (checkpoints, dimensions)
+        Of the orthogonal projections.
+    loss : ndarray, shape (checkpoints,)
+        Evaluated exactly at the projections.
+    checkpoint_loss : ndarray, shape (checkpoints,)
+        Of the checkpoints themselves; where batch-norm statistics are re-estimated, with statistics
+        re-estimated at the checkpoint, else with its own.
+    distance_to_plane : ndarray, shape (checkpoints,)
+        Euclidean, in parameter space.
+    """
+
+    label: str
+    step: np.ndarray
+    coordinates: np.ndarray
+    loss: np.ndarray
+    checkpoint_loss: np.ndarray
+    distance_to_plane: np.ndarray
+
+
+@dataclass
+class ModelPoint:
+    """A labelled model on the subspace and the loss there."""
+
+    label: str
+    coordinates: tuple[float, ...]
+    loss: float
+
+
+@dataclass
+class Landscape:
+    """A measured loss landscape.
+
+    Made by :func:`losslandscape.evaluate` or :meth:`open`.
+
+    Attributes
+    ----------
+    grid : Grid
+    fields : dict of name to float64 ndarray, shape ``grid.shape``
+        ``loss``, ``loss_standard_error``, ``accuracy`` ...; see ``docs/file_format.md``.
+    status : int8 ndarray, shape ``grid.shape``
+        0 not evaluated, 1 evaluated, 2 interpolated, 3 evaluated and not finite.
+    gram_matrix : ndarray, shape (dimensions, dimensions)
+        Inner products of the directions.
+    samples : dict of name to float32 ndarray, shape ``(*grid.shape, samples)``
+        Per-sample losses of each set, ``loss_samples`` and so on, where they were kept.
+    provenance : dict
+        What was measured and how.
+    """
+
+    grid: Grid
+    fields: dict[str, np.ndarray]
+    status: np.ndarray
+    gram_matrix: np.ndarray
+    provenance: dict[str, Any] = field(default_factory=dict)
+    samples: dict[str, np.ndarray] = field(default_factory=dict)
+    models: list[ModelPoint] = field(default_factory=list)
+    trajectories: list[ProjectedTrajectory] = field(default_factory=list)
+    path: Path | None = None
+    _measured: tuple[Objective, Subspace] | None = field(default=None, repr=False, compare=False)
+
+    @classmethod
+    def open(cls, path: str | os.PathLike) -> Landscape:
+        """Read a landscape file (netCDF).
+
+        Raises
+        ------
+        FileFormatError
+            If the file is missing, damaged or no landscape.
+        """
+        from losslandscape.formats import netcdf
+
+        return netcdf.read(path)
+
+    def values(self, name: str = "loss") -> np.ndarray:
+        """A grid variable, shape ``grid.shape``: (ny, nx), axis 0 along the second direction.
+
+        Raises
+        ------
+        LossLandscapeError
+            If there is none of that name.
+        """
+        if name not in self.fields:
+            raise LossLandscapeError(
+                f"{self._where()}there is no variable '{name}' (found: {', '.join(self.fields)})"
+            )
+        return self.fields[name]
+
+    @property
+    def scale(self) -> str:
+        """``"log"`` where the positive losses span more than two decades, else ``"linear"``."""
+        return scale_of(self.values("loss"))
+
+    @property
+    def finished(self) -> bool:
+        """Whether every point of the grid has a value."""
+        return bool((self.status != NOT_EVALUATED).all())
+
+    def description(self) -> dict[str, Any]:
+        """The provenance and what follows from the data; the JSON object in the files."""
+        return {
+            "format": "losslandscape",
+            "format_version": FORMAT_VERSION,
+            **self.provenance,
+            "grid": self.grid.to_json(),
+            "scale": self.scale,
+            "models": [model.label for model in self.models],
+            "trajectories": [trajectory.label for trajectory in self.trajectories],
+        }
+
+    def add_trajectory(
+        self,
+        trajectory: Trajectory,
+        label: str | None = None,
+        objective: Objective | None = None,
+        subspace: Subspace | None = None,
+        progress: Any = None,
+    ) -> ProjectedTrajectory:
+        """Project a trajectory on the landscape's subspace and measure the loss along it.
+
+        The landscape that :func:`losslandscape.evaluate` returned knows its objective and subspace;
+        one read from a file needs both.
+
+        Raises
+        ------
+        LossLandscapeError
+            If the trajectory is of another model, or the objective or subspace are not known or are
+            not those of this landscape.
+        """
+        from losslandscape.evaluate import measure_trajectory
+
+        if objective is None or subspace is None:
+            if self._measured is None:
+                raise LossLandscapeError(
+                    f"{self._where()}a landscape read from a file does not hold its model; "
+                    "give objective= and subspace= as they were"
+                )
+            objective, subspace = self._measured
+        wanted = self.provenance.get("subspace", {}).get("sha256")
+        if wanted is not None and wanted != subspace.identity:
+            raise LossLandscapeError(
+                f"{self._where()}the given subspace is not the landscape's: its origin or its "
+                "directions differ (other weights, another seed?)"
+            )
+        projected = measure_trajectory(objective, subspace, trajectory, label, progress)
+        self.trajectories = [t for t in self.trajectories if t.label != projected.label]
+        self.trajectories.append(projected)
+        if self.path is not None:
+            self.save(self.path, overwrite=True)
+        return projected
+
+    def save(self, path: str | os.PathLike, overwrite: bool = False) -> None:
+        """Write a landscape file (netCDF), whole or not at all.
+
+        Raises
+        ------
+        OutputExistsError
+            If the file is there and ``overwrite`` is not set.
+        """
+        from losslandscape.formats import netcdf
+
+        if Path(path).exists() and not overwrite:
+            raise OutputExistsError(f"{path}: exists; choose another name or overwrite (--overwrite)")
+        netcdf.write(self, path)
+        self.path = Path(path)
+
+    def export(self, folder: str | os.PathLike, formats: Sequence[str] | None = None) -> list[Path]:
+        """Write ``.vti``, ``.vtp``, ``.pvd`` and ``.ply`` into a folder; returns the files' paths.
+
+        Parameters
+        ----------
+        formats : sequence of "vti", "vtp", "pvd", "ply", optional
+            All that apply by default (a surface mesh only of 2-D landscapes).
+        """
+        from losslandscape.formats import export
+
+        return export(self, folder, formats)
+
+    def _where(self) -> str:
+        return f"{self.path}: " if self.path is not None else ""
+
+
+def scale_of(values: np.ndarray) -> str:
+    """``"log"`` where the positive finite values span more than two decades, else ``"linear"``.
+
+    Examples
+    --------
+    >>> scale_of(np.array([0.01, 5.0])), scale_of(np.array([1.0, 5.0])), scale_of(np.array([-1., 9e9]))
+    ('log', 'linear', 'linear')
+    """
+    finite = values[np.isfinite(values)]
+    if finite.size == 0 or finite.min() <= 0:
+        return "linear"
+    return "log" if np.log10(finite.max() / finite.min()) > _LOG_SCALE_DECADES else "linear"
