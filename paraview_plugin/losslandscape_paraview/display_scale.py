@@ -1,0 +1,174 @@
+"""How a figure shows a quantity: linear or logarithmic, with a floor and a ceiling.
+
+Nothing here changes a value: the scale is written once, as the expression of ParaView's own
+Calculator, and used alike for the surface, for curves and for points.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from .errors import LandscapeError
+
+# Positive losses that span more than this many decades are shown on a log scale.
+LINEAR_DECADES = 2.0
+HEIGHT = "height"
+
+
+@dataclass(frozen=True)
+class DisplayScale:
+    """One scale for the heights and the colours of every panel of a figure.
+
+    Attributes:
+        array: the quantity's array, usually `loss`.
+        log: heights and colours go with the base-10 logarithm.
+        floor, ceiling: smaller (greater) values are drawn at this value; None for no such limit.
+        lower, upper: the least and the greatest value drawn, after floor and ceiling.
+    """
+
+    array: str
+    log: bool
+    floor: float
+    ceiling: float
+    lower: float
+    upper: float
+
+    @classmethod
+    def of(cls, values, array="loss", log=None, floor=None, ceiling=None, preferred=None):
+        """The scale for some values.
+
+        Args:
+            values: ndarray of any shape, the quantity at every point of every panel; values that
+                are not finite are left out.
+            array: the quantity's array name.
+            log: True or False; None decides: what `preferred` says, or log where the positive
+                values span more than two decades.
+            floor, ceiling: limits in the quantity's unit, or None.
+            preferred: the provenance's `scale`, `"log"` or `"linear"`.
+
+        Raises:
+            LandscapeError: there is no finite value, or no positive one on a log scale, or the
+                limits leave nothing between them.
+        """
+        finite = np.asarray(values, dtype=float)
+        finite = finite[np.isfinite(finite)]
+        if not finite.size:
+            raise LandscapeError(f"array '{array}' has no finite value, so there is nothing to draw")
+        positive = finite[finite > 0]
+        if log is None:
+            decades = math.log10(positive.max() / positive.min()) if positive.size else 0.0
+            log = preferred == "log" if preferred else decades > LINEAR_DECADES
+            log = log and bool(positive.size)
+        if log:
+            if not positive.size:
+                raise LandscapeError(f"array '{array}' has no positive value for a log scale")
+            if floor is None and finite.min() <= 0:
+                # a logarithm of nothing: those points are drawn at the least positive value
+                floor = float(positive.min())
+            if floor is not None and floor <= 0:
+                raise LandscapeError(f"floor {floor:g}: a log scale needs a positive floor")
+        if floor is not None and ceiling is not None and floor >= ceiling:
+            raise LandscapeError(f"the floor {floor:g} must lie below the ceiling {ceiling:g}")
+        drawn = np.clip(finite, floor, ceiling) if (floor, ceiling) != (None, None) else finite
+        lower, upper = float(drawn.min()), float(drawn.max())
+        if lower == upper:
+            lower, upper = (lower / 2, upper * 2) if log else (lower - 0.5, upper + 0.5)
+        return cls(array, bool(log), floor, ceiling, lower, upper)
+
+    @property
+    def expression(self):
+        """The Calculator's function, from the array to the height before the warp's factor."""
+        inner = self.array
+        # if(), and not min(): only so a NaN stays a NaN
+        if self.floor is not None:
+            inner = f"if({self.array} < {self.floor!r}, {self.floor!r}, {inner})"
+        if self.ceiling is not None:
+            inner = f"if({self.array} > {self.ceiling!r}, {self.ceiling!r}, {inner})"
+        return f"log10({inner})" if self.log else inner
+
+    @property
+    def inverse_expression(self):
+        """The Calculator's function from the height back to the quantity."""
+        return f"10^{HEIGHT}" if self.log else HEIGHT
+
+    @property
+    def label(self):
+        """What the expression does, in words, for the pipeline browser."""
+        words = f"log10 of {self.array}" if self.log else self.array
+        if self.floor is not None:
+            words += f", at least {self.floor:g}"
+        if self.ceiling is not None:
+            words += f", at most {self.ceiling:g}"
+        return words
+
+    @property
+    def words(self):
+        """What the colour bar's title adds to the quantity, such as "log scale"."""
+        words = "log scale" if self.log else "linear scale"
+        return words + (f", cut at {self.ceiling:g}" if self.ceiling is not None else "")
+
+    def heights(self, values):
+        """The same as the expression, of an ndarray."""
+        values = np.asarray(values, dtype=float)
+        if (self.floor, self.ceiling) != (None, None):
+            values = np.clip(values, self.floor, self.ceiling)
+        if not self.log:
+            return values
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.log10(values)
+
+    def values(self, heights):
+        """The quantity at some heights."""
+        heights = np.asarray(heights, dtype=float)
+        return 10.0**heights if self.log else heights
+
+    @property
+    def bottom(self):
+        """The height of the least value drawn."""
+        return float(self.heights(self.lower))
+
+    @property
+    def top(self):
+        """The height of the greatest value drawn."""
+        return float(self.heights(self.upper))
+
+    def levels(self, count):
+        """`count` values evenly spaced in height, none of them at the least or greatest."""
+        return self.values(np.linspace(self.bottom, self.top, count + 2)[1:-1])
+
+    def ticks(self, count=6):
+        """About `count` round values within the range, for the colour bar's labels."""
+        if self.log:
+            decades = self.top - self.bottom
+            if decades < 1.5:
+                multiples = (1, 2, 5)
+            elif decades < 3:
+                multiples = (1, 3)
+            else:
+                multiples = (1,)
+            every = max(1, math.ceil(decades / count))
+            powers = range(math.floor(self.bottom), math.ceil(self.top) + 1)
+            candidates = [
+                multiple * 10.0**power
+                for power in powers
+                for multiple in multiples
+                if power % every == 0
+            ]
+        else:
+            step = _round_step((self.upper - self.lower) / count)
+            first = math.ceil(self.lower / step)
+            candidates = [step * n for n in range(first, first + 4 * count)]
+        # both ends of the range are rounded for the eye, not for the test of what lies within
+        slack = 1e-9 * (self.top - self.bottom)
+        return [
+            float(f"{value:.6g}")
+            for value in candidates
+            if self.bottom - slack <= float(self.heights(value)) <= self.top + slack
+        ]
+
+
+def _round_step(step):
+    """The least of 1, 2, 5 times a power of ten that is not below `step`."""
+    power = 10.0 ** math.floor(math.log10(step))
+    return next(m * power for m in (1, 2, 5, 10) if m * power >= step * (1 - 1e-9))

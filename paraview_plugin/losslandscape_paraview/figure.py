@@ -1,0 +1,280 @@
+"""A figure: panels side by side under one camera, one scale and one legend."""
+
+from pathlib import Path
+
+import numpy as np
+
+from . import provenance as words
+from . import style
+from .display_scale import DisplayScale
+from .errors import LandscapeError
+from .landscape_sources import open_landscape
+from .layers import LAYERS
+from .panel import Box, Panel
+
+DEFAULT_SIZE = (2000, 1000)
+LEGEND_SHARE = 0.15
+
+
+class Figure:
+    """Panels of landscapes with one scale of colours and heights, as native ParaView pipelines.
+
+    Args:
+        landscapes: one path (or `LandscapeSources`) a panel; the same one twice is opened once.
+        titles: one title a panel; None for those in the provenance.
+        array: the quantity, a point array of the surfaces.
+        log, floor, ceiling: see `DisplayScale.of`.
+        size: width and height of the picture in pixels.
+
+    Attributes:
+        panels: list of `Panel`.
+        scale: `DisplayScale`.
+        quantity_table: the colour table all panels share.
+        layout, legend: ParaView's layout and the view that holds the colour bars.
+
+    Raises:
+        LandscapeError: a file is no landscape or holds nothing to draw (see the message).
+    """
+
+    def __init__(
+        self,
+        landscapes,
+        titles=None,
+        array="loss",
+        log=None,
+        floor=None,
+        ceiling=None,
+        size=DEFAULT_SIZE,
+    ):
+        from paraview import simple
+
+        simple._DisableFirstRenderCameraReset()
+        self.size = tuple(int(pixels) for pixels in size)
+        opened = {}
+        for landscape in landscapes:
+            key = str(landscape) if isinstance(landscape, (str, Path)) else id(landscape)
+            opened.setdefault(key, None)
+            if opened[key] is None:
+                opened[key] = open_landscape(landscape, _short_name(landscape))
+        sources = [
+            opened[str(item) if isinstance(item, (str, Path)) else id(item)]
+            for item in landscapes
+        ]
+        if len({source.dimensions for source in sources}) > 1:
+            raise LandscapeError("the panels' landscapes have different numbers of directions")
+        self.landscapes = sources
+        self.provenances = [source.provenance for source in sources]
+        self.scale = DisplayScale.of(
+            np.concatenate([source.values(array) for source in sources]),
+            array,
+            log,
+            floor,
+            ceiling,
+            _preferred_scale(self.provenances) if array == "loss" else None,
+        )
+        self.bar_ticks = self.scale.ticks()
+        self._steps = {}
+        self._build_tables(simple)
+        self._build_views(simple, len(sources))
+        common = len({source.bounds for source in sources}) == 1
+        titles = self._panel_titles(titles)
+        self.panels = [
+            Panel(
+                self,
+                view,
+                source,
+                title,
+                self.scale,
+                Box(source.bounds, self.scale, common, source.dimensions),
+            )
+            for view, source, title in zip(self.views, sources, titles)
+        ]
+
+    def draw(self, panel, *layers):
+        """Draw layers in a panel, from the lowest up.
+
+        Args:
+            panel: its index.
+            layers: names in `LAYERS`, or pairs of a name and its options.
+
+        Raises:
+            LandscapeError: a layer is unknown, or the landscape lacks what it needs.
+        """
+        for layer in layers:
+            name, options = (layer, {}) if isinstance(layer, str) else layer
+            if name not in LAYERS:
+                raise LandscapeError(f"no layer '{name}'; there are {', '.join(LAYERS)}")
+            LAYERS[name](self.panels[panel], **options)
+        return self
+
+    def step_table(self, array, steps):
+        """The colour table of an array along trajectories, shared by all panels."""
+        from paraview import simple
+
+        table = simple.GetColorTransferFunction(array)
+        low, high = self._steps.get(array, (np.inf, -np.inf))
+        low, high = min(low, float(np.min(steps))), max(high, float(np.max(steps)))
+        self._steps[array] = (low, high)
+        span = (high - low) or 1.0
+        table.AutomaticRescaleRangeMode = "Never"
+        table.ColorSpace = "Lab"
+        table.RGBPoints = [
+            number
+            for share, *colour in style.STEP_COLOURS
+            for number in (low + share * span, *colour)
+        ]
+        return table
+
+    def finish(self):
+        """Axes, titles, camera and colour bars; call it after the last layer. Returns self."""
+        from paraview import simple
+
+        for panel in self.panels:
+            self._dress(simple, panel)
+        self._reset_quantity_table()
+        self._build_legend(simple)
+        simple.SetActiveView(self.views[0])
+        return self
+
+    def save_picture(self, path):
+        """Render the figure into a PNG of its size. Returns the path."""
+        from paraview import simple
+
+        simple.SaveScreenshot(
+            str(path),
+            self.layout,
+            ImageResolution=list(self.size),
+            SeparatorWidth=0,
+            FontScaling="Do not scale fonts",
+        )
+        return Path(path)
+
+    def save_state(self, path):
+        """Write a state file with file names relative to it. Returns the path."""
+        from .states import save_state
+
+        return save_state(path)
+
+    def report(self):
+        """What a reader of the figure should know: dict, ready for JSON.
+
+        `scale` (quantity, words, range), `bar_title`, and for each panel its title, its file, how
+        many points are holes, and how far the exact values of what lies on the surface are from
+        the drawn one (`drape.drape_difference`).
+        """
+        return {
+            "size": list(self.size),
+            "scale": {
+                "array": self.scale.array,
+                "words": self.scale.words,
+                "expression": self.scale.expression,
+                "lower": self.scale.lower,
+                "upper": self.scale.upper,
+            },
+            "bar_title": self.bar_title,
+            "panels": [panel.report for panel in self.panels],
+        }
+
+    @property
+    def bar_title(self):
+        """Quantity, scale, and which batch-norm statistics: the colour bar's title."""
+        title = words.quantity_title(self.provenances[0], self.scale.array)
+        parts = [title, self.scale.words, words.shared_statistics_note(self.provenances)]
+        return ", ".join(part for part in parts if part)
+
+    def _panel_titles(self, titles):
+        titles = list(titles or [None] * len(self.provenances))
+        if len(titles) != len(self.provenances):
+            raise LandscapeError(f"{len(self.provenances)} panels need as many titles")
+        notes = [words.statistics_note(provenance) for provenance in self.provenances]
+        differ = len(set(notes) - {""}) > 1
+        for index, provenance in enumerate(self.provenances):
+            if titles[index] is None:
+                titles[index] = provenance.get("title") or Path(self.landscapes[index].path).stem
+            if differ and notes[index]:
+                titles[index] += f", {notes[index]}"
+        # The panels' names must differ in the pipeline browser.
+        return [
+            title if titles.count(title) == 1 else f"{title} {'abcdefgh'[index]}"
+            for index, title in enumerate(titles)
+        ]
+
+    def _build_tables(self, simple):
+        self.quantity_table = simple.GetColorTransferFunction(self.scale.array)
+        self.quantity_table.AutomaticRescaleRangeMode = "Never"
+        self.quantity_table.ApplyPreset(style.QUANTITY_COLOURS, True)
+        self.quantity_table.NanColor = [1.0, 1.0, 1.0]
+        self._reset_quantity_table()
+
+    def _reset_quantity_table(self):
+        # Showing a filter's output rescales the table of its array without asking.
+        table = self.quantity_table
+        table.UseLogScale = 0
+        table.RescaleTransferFunction(self.scale.lower, self.scale.upper)
+        if self.scale.log:
+            table.MapControlPointsToLogSpace()
+            table.UseLogScale = 1
+
+    def _build_views(self, simple, count):
+        simple.LoadPalette("WhiteBackground")
+        self.layout = simple.CreateLayout("Figure")
+        below = self.layout.SplitVertical(0, 1.0 - LEGEND_SHARE)
+        cell, self.views = below, []
+        for index in range(count):
+            view = simple.CreateView("RenderView")
+            if index < count - 1:
+                left = self.layout.SplitHorizontal(cell, 1.0 / (count - index))
+                simple.AssignViewToLayout(view, self.layout, hint=left)
+                cell = left + 1
+            else:
+                simple.AssignViewToLayout(view, self.layout, hint=cell)
+            self.views.append(view)
+        self.legend = simple.CreateView("RenderView")
+        simple.AssignViewToLayout(self.legend, self.layout, hint=below + 1)
+        for view in (*self.views, self.legend):
+            style.dress_view(view)
+        self.layout.SetSize(*self.size)
+
+    def _dress(self, simple, panel):
+        view, box, width = panel.view, panel.box, self.size[0]
+        titles = words.axis_titles(panel.landscape.provenance)
+        if panel.dimensions < 3:
+            titles[2] = ""
+        style.dress_axes(view, titles, width, box.axes_scale, box.axes_position)
+        style.place_axes(view.AxesGrid, panel)
+        title = simple.Text(registrationName=panel.named("title"), Text=panel.name)
+        shown = simple.Show(title, view)
+        shown.WindowLocation = "Upper Center"
+        shown.FontSize = round(style.TITLE_LETTER_SHARE * width)
+        shown.Color = style.INK
+        style.place_camera(view, box)
+
+    def _build_legend(self, simple):
+        bars = [(self.quantity_table, self.bar_title, self.bar_ticks)]
+        for array, (low, high) in self._steps.items():
+            ticks = np.unique(np.round(np.linspace(low, high, 5), 0)).tolist()
+            bars.append((simple.GetColorTransferFunction(array), array, ticks))
+        share = 1.0 / len(bars)
+        for index, (table, title, ticks) in enumerate(bars):
+            bar = simple.GetScalarBar(table, self.legend)
+            length = 0.42 if len(bars) == 1 else (0.40 if index == 0 else 0.25)
+            style.dress_colour_bar(
+                bar, title, ticks, share * (index + 0.5), length, self.size[0]
+            )
+            bar.Visibility = 1
+
+
+def _short_name(landscape):
+    """What a file is called in the pipeline browser: a folder's name, or a file's."""
+    if not isinstance(landscape, (str, Path)):
+        return None
+    path = Path(landscape)
+    return path.parent.name if path.name == "surface.vti" else path.stem
+
+
+def _preferred_scale(provenances):
+    """`log` where any of the landscapes asks for it, `linear` where all do, else None."""
+    asked = [provenance.get("scale") for provenance in provenances]
+    if "log" in asked:
+        return "log"
+    return "linear" if set(asked) == {"linear"} else None

@@ -1,0 +1,168 @@
+"""What can be drawn in a panel, layer by layer.
+
+A layer is a function `layer(panel, **options)` that shows one or more pipeline objects. What it
+shows is named `layer` or `layer: part` (and the panel's name in brackets), so that a layer can be
+found again in any state file, in the pipeline browser as by a program. To add one, write such a
+function and enter it in `LAYERS`.
+"""
+
+from . import style
+from .display_scale import HEIGHT
+from .drape import drape_curves, drape_difference, drape_points
+from .landscape_sources import fetch, point_array
+
+ISOSURFACES = 5
+
+
+def add_surface(panel, coloured=True):
+    """The surface, its height and (where `coloured`) its colour the quantity.
+
+    A one-dimensional landscape is drawn as a curve, a three-dimensional one as isosurfaces.
+    """
+    from paraview import simple
+
+    if panel.dimensions == 1:
+        curve = panel.lift(panel.flat, "curve")
+        shown = panel.show(panel.tubes(curve, "surface", style.TUBE_RADIUS), style.PAPER)
+    elif panel.dimensions == 3:
+        return _add_isosurfaces(panel)
+    else:
+        lifted = panel.lift(panel.flat, "surface")
+        smooth = simple.GenerateSurfaceNormals(
+            registrationName=panel.named("surface"), Input=lifted, FeatureAngle=180.0, Splitting=0
+        )
+        shown = panel.show(smooth, style.PAPER)
+    if coloured:
+        panel.colour_by(shown, panel.scale.array, panel.figure.quantity_table)
+    return shown
+
+
+def add_plain_surface(panel):
+    """The surface in one light colour, to carry contours."""
+    return add_surface(panel, coloured=False)
+
+
+def add_contours(panel, count=10):
+    """Contours evenly spaced in height, lifted, coloured by the level.
+
+    Args:
+        panel: a `Panel` whose surface is planar.
+        count: how many levels between the least and the greatest value.
+    """
+    levels = panel.scale.levels(count)
+    lines = _contour(panel, panel.flat, levels, "contours")
+    joined = panel.lift(lines, "contours")
+    tubes = panel.tubes(joined, "contours", style.CONTOUR_RADIUS, sides=12)
+    shown = panel.show(tubes)
+    panel.colour_by(shown, panel.scale.array, panel.figure.quantity_table)
+    panel.report["levels"] = [float(level) for level in levels]
+    return shown
+
+
+def add_trajectory(panel, array="step"):
+    """The trajectories as tubes on the surface, coloured by optimiser step, with a dark edge."""
+    source = _trajectories(panel)
+    if panel.dimensions == 3:
+        curves = panel.lift(source, "trajectory")
+    else:
+        curves = drape_curves(panel, source, "trajectory")
+    tubes = panel.tubes(curves, "trajectory", style.TUBE_RADIUS)
+    shown = panel.show(tubes)
+    shown.Ambient, shown.Diffuse = 0.25, 0.75
+    steps = point_array(fetch(source), array)
+    if steps is not None:
+        panel.colour_by(shown, array, panel.figure.step_table(array, steps))
+    panel.outline(
+        panel.tubes(curves, "trajectory: edge", style.TUBE_RADIUS + style.OUTLINE)
+    )
+    if panel.dimensions < 3:
+        panel.report["trajectory"] = drape_difference(panel, fetch(source))
+    return shown
+
+
+def add_markers(panel):
+    """A white sphere where each trajectory starts, a dark one where it ends."""
+    from paraview import simple
+
+    source = _trajectories(panel)
+    data = fetch(source)
+    ends = {"start": [], "end": []}
+    for cell in range(data.GetNumberOfCells()):
+        ids = data.GetCell(cell).GetPointIds()
+        ends["start"].append(ids.GetId(0))
+        ends["end"].append(ids.GetId(ids.GetNumberOfIds() - 1))
+    for which, colour in (("start", [1.0, 1.0, 1.0]), ("end", list(style.STEP_COLOURS[-1][1:]))):
+        name = f"markers: {which}"
+        chosen = simple.IDSelectionSource(
+            registrationName=panel.named(f"{name}, ids"),
+            IDs=[number for point in ends[which] for number in (-1, point)],
+            FieldType="POINT",
+        )
+        points = simple.ExtractSelection(
+            registrationName=panel.named(f"{name}, points"), Input=source, Selection=chosen
+        )
+        if panel.dimensions == 3:
+            lifted = panel.lift(points, name)
+        else:
+            lifted = drape_points(panel, points, name)
+        panel.show(panel.spheres(lifted, name, style.MARKER_RADIUS), colour)
+        panel.outline(
+            panel.spheres(lifted, f"{name}, edge", style.MARKER_RADIUS + style.OUTLINE)
+        )
+
+
+def _trajectories(panel):
+    from .errors import LandscapeError
+
+    source = panel.landscape.trajectories
+    if source is None or fetch(source).GetNumberOfPoints() == 0:
+        raise LandscapeError(
+            f"{panel.landscape.path}: there is no trajectory in it; add one with "
+            "landscape.add_trajectory(...) or `losslandscape trajectory`"
+        )
+    return source
+
+
+def _contour(panel, source, levels, what):
+    """Contours at some levels of the quantity, each carrying exactly its level."""
+    from paraview import simple
+
+    contour = simple.Contour(
+        registrationName=panel.named(f"{what} of the height"),
+        Input=source,
+        ContourBy=["POINTS", HEIGHT],
+        Isosurfaces=[float(height) for height in panel.scale.heights(levels)],
+    )
+    # interpolated along an edge, the quantity would differ from the level it is drawn at
+    return simple.Calculator(
+        registrationName=panel.named(f"{what}, level"),
+        Input=contour,
+        Function=panel.scale.inverse_expression,
+        ResultArrayName=panel.scale.array,
+        ReplaceInvalidResults=0,
+    )
+
+
+def _add_isosurfaces(panel):
+    from paraview import simple
+
+    levels = panel.scale.levels(ISOSURFACES)
+    shells = panel.lift(_contour(panel, panel.flat, levels, "isosurfaces"), "isosurfaces")
+    smooth = simple.GenerateSurfaceNormals(
+        registrationName=panel.named("surface"), Input=shells, FeatureAngle=180.0, Splitting=0
+    )
+    shown = panel.show(smooth)
+    panel.colour_by(shown, panel.scale.array, panel.figure.quantity_table)
+    shown.Opacity = 0.35
+    panel.report["levels"] = [float(level) for level in levels]
+    return shown
+
+
+# What a figure may ask for by name.
+LAYERS = {
+    "surface": add_surface,
+    "plain surface": add_plain_surface,
+    "contours": add_contours,
+    "trajectory": add_trajectory,
+    "markers": add_markers,
+}

@@ -1,0 +1,210 @@
+"""One view of one landscape: its drawn surface, and everything that is laid on it."""
+
+import numpy as np
+
+from . import style
+from .display_scale import HEIGHT
+from .landscape_sources import fetch
+
+
+class Panel:
+    """A render view with a landscape's pipeline, from the flat grid to the lifted surface.
+
+    Args:
+        figure: the `Figure` it belongs to.
+        view: its render view.
+        landscape: `LandscapeSources`.
+        name: what it is called in the pipeline browser and above the picture.
+        scale: the figure's `DisplayScale`.
+        box: `Box`, where the plane lies in the view.
+
+    Attributes:
+        flat: proxy of the triangulated plane with all arrays and `height`, in plane coordinates.
+        heights: the same with the array `height` alone, to sample from.
+        holes: number of grid points without a finite value; they are left out of the drawing.
+        report: dict, filled by the layers: what a reader of the picture should know.
+    """
+
+    def __init__(self, figure, view, landscape, name, scale, box):
+        self.figure, self.view, self.landscape = figure, view, landscape
+        self.name, self.scale, self.box = name, scale, box
+        values = landscape.values(scale.array)
+        kept = ~np.isnan(values) if scale.ceiling is not None else np.isfinite(values)
+        self.holes = int(np.count_nonzero(~kept))
+        self.dimensions = landscape.dimensions
+        self.report = {"title": name, "path": landscape.path, "holes": self.holes}
+        self._build_flat()
+
+    def named(self, what):
+        """`what` with the panel's name: how the pipeline browser tells the panels apart."""
+        return f"{what} ({self.name})"
+
+    def lift(self, source, what, shown=False):
+        """Raise a flat thing by its array `height` to where the surface is drawn.
+
+        Args:
+            source: proxy with the point array `height`, in plane coordinates.
+            what: its name in the pipeline browser.
+            shown: the result gets exactly this name; without it, that of an intermediate step.
+
+        Returns:
+            proxy; one Warp By Scalar with the figure's factor, and where the planes of a figure
+            differ, one Transform into the common box.
+        """
+        from paraview import simple
+
+        name = what if shown else f"{what}, lifted"
+        if self.dimensions == 3:
+            lifted = source
+        else:
+            lifted = simple.WarpByScalar(
+                registrationName=self.named(name if self.box.is_plain else f"{what}, warped"),
+                Input=source,
+                Scalars=["POINTS", HEIGHT],
+                ScaleFactor=self.box.factor,
+                UseNormal=1,
+                Normal=[0.0, 0.0, 1.0],
+            )
+        if self.box.is_plain:
+            return lifted
+        moved = simple.Transform(registrationName=self.named(name), Input=lifted)
+        moved.Transform.Scale = list(self.box.scale)
+        moved.Transform.Translate = list(self.box.position)
+        return moved
+
+    def show(self, source, colour=None):
+        """Show a proxy in this panel's view in one colour; returns its representation."""
+        from paraview import simple
+
+        shown = simple.Show(source, self.view)
+        simple.ColorBy(shown, ("POINTS", None))
+        if colour is not None:
+            shown.AmbientColor = shown.DiffuseColor = colour
+        shown.Specular = 0.0
+        return shown
+
+    def colour_by(self, shown, array, table):
+        """Colour a representation by a point array through one of the figure's tables."""
+        from paraview import simple
+
+        simple.ColorBy(shown, ("POINTS", array))
+        shown.LookupTable = table
+        shown.SetScalarBarVisibility(self.view, False)
+
+    def tubes(self, source, what, radius, sides=24):
+        """Tubes of a given radius, in half plane widths, around lifted curves."""
+        from paraview import simple
+
+        lines = source
+        if fetch(source).IsA("vtkUnstructuredGrid"):
+            lines = simple.ExtractSurface(
+                registrationName=self.named(f"{what}, lines"), Input=source
+            )
+        return simple.Tube(
+            registrationName=self.named(what),
+            Input=lines,
+            Scalars=["POINTS", HEIGHT],
+            Radius=radius * self.box.unit,
+            NumberofSides=sides,
+            Capping=1,
+        )
+
+    def spheres(self, source, what, radius):
+        """Spheres of a given radius, in half plane widths, at lifted points."""
+        from paraview import simple
+
+        glyph = simple.Glyph(
+            registrationName=self.named(what), Input=source, GlyphType="Sphere"
+        )
+        glyph.GlyphType.ThetaResolution = glyph.GlyphType.PhiResolution = 32
+        glyph.GlyphType.Radius = radius * self.box.unit
+        glyph.OrientationArray = ["POINTS", "No orientation array"]
+        glyph.ScaleArray = ["POINTS", "No scale array"]
+        glyph.ScaleFactor = 1.0
+        glyph.GlyphMode = "All Points"
+        return glyph
+
+    def outline(self, source):
+        """Show the inside of a slightly larger shape in ink: a dark edge around the shape in it."""
+        shown = self.show(source, style.INK)
+        shown.BackfaceRepresentation = "Cull Frontface"
+        shown.Ambient, shown.Diffuse = 1.0, 0.0
+        return shown
+
+    def _build_flat(self):
+        from paraview import simple
+
+        scale, source = self.scale, self.landscape.surface
+        if self.holes:
+            source = simple.Threshold(
+                registrationName=self.named(f"finite {scale.array} only"),
+                Input=source,
+                Scalars=["POINTS", scale.array],
+                LowerThreshold=-1e300,
+                UpperThreshold=1e300,
+                ThresholdMethod=(
+                    "Between" if scale.ceiling is None else "Above Upper Threshold"
+                ),
+            )
+            if scale.ceiling is not None:
+                source.UpperThreshold = -1e300
+        self.valued = simple.Calculator(
+            registrationName=self.named(f"height = {scale.label}"),
+            Input=source,
+            Function=scale.expression,
+            ResultArrayName=HEIGHT,
+            ReplaceInvalidResults=0,
+        )
+        if self.dimensions == 3:
+            self.flat = self.heights = self.valued
+            return
+        faces = simple.ExtractSurface(registrationName=self.named("plane"), Input=self.valued)
+        # Triangles, so that sampling interpolates exactly as the drawing does.
+        self.flat = simple.Triangulate(registrationName=self.named("plane, triangles"), Input=faces)
+        self.heights = simple.PassArrays(
+            registrationName=self.named("plane, height alone"),
+            Input=self.flat,
+            PointDataArrays=[HEIGHT],
+            CellDataArrays=[],
+        )
+
+
+class Box:
+    """Where a panel's plane lies in its view.
+
+    Panels that share their bounds are drawn in plane coordinates. Planes that differ, or are much
+    longer than wide, are brought to the common square from -1 to 1, and the axes' ticks tell.
+
+    Attributes:
+        factor: the one scale factor of Warp By Scalar.
+        scale, position: what Transform does after it, three numbers each.
+        unit: half the drawn plane's width.
+        bounds: xmin, xmax, ymin, ymax, zmin, zmax as drawn.
+    """
+
+    # A plane longer than this many times its width is drawn square.
+    GREATEST_ASPECT = 1.6
+
+    def __init__(self, bounds, display_scale, common, dimensions):
+        self.dimensions = dimensions
+        low, high = np.array(bounds[::2]), np.array(bounds[1::2])
+        extent = (high - low)[: min(dimensions, 3)]
+        self.is_plain = common and extent.max() <= self.GREATEST_ASPECT * extent.min()
+        self.scale, self.position = np.ones(3), np.zeros(3)
+        if not self.is_plain:
+            spread = np.ones(3)
+            spread[: len(extent)] = extent
+            self.scale[: len(extent)] = 2.0 / spread[: len(extent)]
+            middle = (low + high) / 2
+            self.position[: len(extent)] = -(self.scale * middle)[: len(extent)]
+        low, high = low * self.scale + self.position, high * self.scale + self.position
+        self.unit = float((high - low)[: len(extent)].max() / 2)
+        span = display_scale.top - display_scale.bottom
+        self.factor = style.HEIGHT_OF_RANGE * self.unit / span
+        if dimensions < 3:
+            low[2], high[2] = self.factor * display_scale.bottom, self.factor * display_scale.top
+        self.bounds = [value for pair in zip(low, high) for value in pair]
+        self.axes_scale = [float(s) for s in self.scale]
+        self.axes_position = [float(p) for p in self.position]
+        if dimensions < 3:
+            self.axes_scale[2] = self.factor

@@ -1,0 +1,123 @@
+"""How every figure looks: white ground, one camera, light axes, perceptually uniform colours.
+
+Lengths in a picture are given as shares of its width, so that the same figure is legible at any
+size: letters of 2.2 % of the width are 5 pt high in a paper column of 85 mm.
+"""
+
+LETTER_SHARE = 0.022
+TITLE_LETTER_SHARE = 0.026
+
+# Perceptually uniform, readable in grey and by colour-blind people.
+QUANTITY_COLOURS = "Viridis (matplotlib)"
+
+# White to dark red in even steps of CIELAB lightness: hues the quantity's colours do not have.
+STEP_COLOURS = [
+    (0.00, 1.000, 0.960, 0.930),
+    (0.25, 0.990, 0.780, 0.680),
+    (0.50, 0.960, 0.560, 0.440),
+    (0.75, 0.850, 0.300, 0.230),
+    (1.00, 0.560, 0.040, 0.080),
+]
+
+INK = [0.10, 0.10, 0.10]
+GRID = [0.80, 0.80, 0.80]
+PAPER = [0.90, 0.90, 0.89]
+
+# The camera looks from (-, -, +) on the box of the plane; one direction for all figures.
+VIEW_DIRECTION = (-0.62, -1.0, 0.88)
+VIEW_UP = (0.0, 0.0, 1.0)
+
+# in units of half the plane's width
+HEIGHT_OF_RANGE = 1.05
+TUBE_RADIUS = 0.016
+CONTOUR_RADIUS = 0.007
+OUTLINE = 0.009
+MARKER_RADIUS = 0.042
+
+
+def dress_view(view):
+    """White ground, neutral light, no orientation axes, smooth edges."""
+    view.UseColorPaletteForBackground = 0
+    view.BackgroundColorMode = "Single Color"
+    view.Background = [1.0, 1.0, 1.0]
+    view.OrientationAxesVisibility = 0
+    view.CenterAxesVisibility = 0
+    view.UseFXAA = 1
+    view.CameraParallelProjection = 1
+    # Warm and cool lamps would tint the colours that the colour bar promises.
+    view.UseLight = 1
+    view.KeyLightWarmth = view.FillLightWarmth = 0.5
+    view.BackLightWarmth = view.HeadLightWarmth = 0.5
+    view.KeyLightIntensity = 0.72
+    view.FillLightKFRatio = 2.2
+
+
+def dress_axes(view, titles, width, scale, position, heights=None):
+    """The grid behind the surface, with ticks and titles along the plane's directions.
+
+    Args:
+        view: a render view.
+        titles: the three axis titles.
+        width: of the whole picture in pixels.
+        scale, position: how the plane was scaled and moved into the figure's box, three each.
+        heights: label the height axis too (True for one-dimensional landscapes).
+    """
+    axes = view.AxesGrid
+    axes.Visibility = 1
+    axes.XTitle, axes.YTitle, axes.ZTitle = titles
+    axes.DataScale, axes.DataPosition = scale, position
+    axes.GridColor = GRID
+    axes.CullBackface, axes.CullFrontface = 0, 1
+    for letter in "XYZ":
+        setattr(axes, f"{letter}TitleFontSize", round(TITLE_LETTER_SHARE * width))
+        setattr(axes, f"{letter}LabelFontSize", round(LETTER_SHARE * width))
+        setattr(axes, f"{letter}TitleColor", INK)
+        setattr(axes, f"{letter}LabelColor", INK)
+        setattr(axes, f"{letter}AxisNotation", "Mixed")
+    return axes
+
+
+def dress_colour_bar(bar, title, ticks, centre, length, width):
+    """A horizontal colour bar with its title above it.
+
+    Args:
+        bar: a scalar bar's proxy.
+        title: quantity, scale and statistics.
+        ticks: the labelled values.
+        centre: its centre along the width of its view, 0 to 1.
+        length: its length in the same unit.
+        width: of the whole picture in pixels.
+    """
+    bar.Title, bar.ComponentTitle, bar.HorizontalTitle = title, "", 1
+    bar.TitleColor = bar.LabelColor = INK
+    bar.TitleFontSize = bar.LabelFontSize = round(LETTER_SHARE * width)
+    bar.Orientation = "Horizontal"
+    bar.WindowLocation = "Any Location"
+    bar.Position = [centre - length / 2, 0.22]
+    bar.ScalarBarLength = length
+    bar.ScalarBarThickness = round(0.5 * LETTER_SHARE * width)
+    bar.UseCustomLabels, bar.CustomLabels = 1, ticks
+    bar.AddRangeLabels = 0
+    bar.AutomaticLabelFormat, bar.LabelFormat, bar.RangeLabelFormat = 0, "%g", "%g"
+    bar.DrawTickMarks = 1
+
+
+def place_axes(axes, panel):
+    """Which faces and edges of the box carry axes, for the camera's one direction."""
+    if panel.dimensions == 2:
+        axes.FacesToRender, axes.AxesToLabel = 28, 3
+        axes.ZAxisUseCustomLabels, axes.ZAxisLabels = 1, []
+    elif panel.dimensions == 1:
+        axes.FacesToRender, axes.AxesToLabel = 16, 5
+        axes.ZTitle = panel.scale.label
+
+
+def place_camera(view, box):
+    """Parallel projection along the one direction, filled by the panel's box."""
+    bounds = box.bounds
+    centre = [(bounds[2 * i] + bounds[2 * i + 1]) / 2 for i in range(3)]
+    direction = VIEW_DIRECTION if box.dimensions > 1 else (0.0, -1.0, 0.0)
+    view.CameraFocalPoint = centre
+    view.CameraPosition = [c + 10 * box.unit * d for c, d in zip(centre, direction)]
+    view.CameraViewUp = VIEW_UP
+    view.CameraParallelScale = 1.45 * box.unit
