@@ -8,10 +8,13 @@ array([0, 0, 1], dtype=int8)
 from losslandscape.topology.morse_smale_complex import MorseSmaleComplex, morse_smale_complex
 from losslandscape.topology.persistence import persistence_pairs
 from losslandscape.topology.scalar_field import FieldError
+from losslandscape.topology.simplification import SimplifiedField, simplify
 
 __all__ = [
     "FieldError",
     "MorseSmaleComplex",
+    "SimplifiedField",
     "morse_smale_complex",
     "persistence_pairs",
+    "simplify",
 ]

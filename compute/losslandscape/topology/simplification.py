@@ -1,5 +1,179 @@
-"""stub"""
-def check_threshold(t):
-    return float(t)
-def simplified_field(f,t):
-    raise NotImplementedError
+"""Removal of extrema of low persistence, localized to the parts of the field they dominate.
+
+TTK's ``removeNonPersistentExtrema``. Where it differs from a textbook's cancellation of
+persistence pairs, and what that means for ties, is told in ``docs/topology_method.md``.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from losslandscape.topology.discrete_gradient import DiscreteGradient
+from losslandscape.topology.persistence import elder_rule, highest_vertex
+from losslandscape.topology.scalar_field import FieldError, ScalarField, scalar_field
+from losslandscape.topology.segment_order import segment_order
+from losslandscape.topology.segmentation import minimum_labels
+from losslandscape.topology.v_paths import path_ends
+
+
+@dataclass(frozen=True)
+class SimplifiedField:
+    """A field without its extrema of low persistence.
+
+    Attributes
+    ----------
+    values : ndarray, shape of the field, float64
+        Flat where an extremum was removed: the value of the saddle that ended it.
+    order : ndarray, shape of the field, int32
+        Rank of each vertex, 0 the lowest, -1 outside the domain. It orders the flat parts so that
+        they hold no extremum, which the values alone cannot say.
+    """
+
+    values: np.ndarray
+    order: np.ndarray
+
+
+def simplify(values, threshold) -> SimplifiedField:
+    """Remove the maxima, then the minima, whose persistence does not exceed a threshold.
+
+    An extremum stays only where its persistence exceeds the threshold strictly. The part of the
+    field it dominates is flattened to the saddle it is paired with; nothing else changes.
+
+    Parameters
+    ----------
+    values : array_like, shape (ny, nx) or (n,)
+        NaN marks vertices outside the domain.
+    threshold : float
+        In the units of the values, at least 0. At 0 only pairs made by ties are removed.
+
+    Returns
+    -------
+    SimplifiedField
+
+    Raises
+    ------
+    FieldError
+        If the threshold is negative or NaN, or the field as in
+        :func:`losslandscape.topology.morse_smale_complex`.
+
+    Notes
+    -----
+    J. Lukasczyk, C. Garth, R. Maciejewski, J. Tierny, "Localized Topological Simplification of
+    Scalar Data", IEEE TVCG 27(2), 2021 (online 2020), sections 4 and 5.
+
+    Examples
+    --------
+    >>> simplified = simplify([0.0, 3.0, 2.5, 5.0], 1.0)
+    >>> simplified.values
+    array([0. , 2.5, 2.5, 5. ])
+    >>> simplified.order
+    array([0, 1, 2, 3], dtype=int32)
+    """
+    field = simplified_field(scalar_field(values), check_threshold(threshold))
+    shape = np.shape(values)
+    order = np.where(field.domain, field.order, np.int32(-1))
+    return SimplifiedField(field.values.reshape(shape), order.reshape(shape))
+
+
+def check_threshold(threshold) -> float:
+    """Return a persistence threshold as a float, or raise :class:`FieldError`."""
+    try:
+        number = float(threshold)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not number >= 0:
+        raise FieldError(
+            f"the persistence threshold must be a number of at least 0, in the units of the "
+            f"values; it is {threshold!r}"
+        )
+    return number
+
+
+def simplified_field(field: ScalarField, threshold: float) -> ScalarField:
+    """Simplify a field that is in order already; see :func:`simplify`."""
+    without_maxima = _remove_maxima(field, threshold)
+    return _remove_maxima(without_maxima.inverted(), threshold).inverted()
+
+
+def _remove_maxima(field: ScalarField, threshold: float) -> ScalarField:
+    segment, saddles = _segments(field, threshold)
+    if not saddles.size:
+        return field
+    local_order = segment_order(field, segment, saddles)
+
+    # Each vertex goes right below the saddle it is flattened to. As in TTK, segments of one saddle
+    # are interleaved by their local orders.
+    rank = field.order.ravel()
+    vertices = np.flatnonzero(segment >= 0)
+    saddle = saddles[segment[vertices]]
+    ascending = np.lexsort((vertices, local_order[vertices], rank[saddle]))
+    vertices, saddle = vertices[ascending], saddle[ascending]
+    ranked = field.by_rank()
+    kept = ranked[segment[ranked] < 0]
+    place = np.empty(rank.size, dtype=np.intp)
+    place[kept] = np.arange(kept.size)
+    ranked = np.insert(kept, place[saddle], vertices)
+    order = rank.copy()
+    order[ranked] = np.arange(field.size, dtype=np.int32)
+    values = field.values.ravel().copy()
+    values[vertices] = values[saddle]
+    shape = field.values.shape
+    return ScalarField(values.reshape(shape), order.reshape(shape), field.size, field.dimension)
+
+
+def _segments(field: ScalarField, threshold: float) -> tuple[np.ndarray, np.ndarray]:
+    """Find the parts of the field that removed maxima dominate.
+
+    A removed maximum dominates its component of the superlevel set above the saddle that ends it.
+    Components within others are counted with the largest one. No two segments touch.
+
+    Returns
+    -------
+    segment : ndarray, shape (n_vertices,), intp
+        Number of the segment of each vertex, -1 in none.
+    saddles : ndarray, shape (n_segments,), intp
+        The saddle vertex of each segment.
+    """
+    upside_down = field.inverted()
+    gradient = DiscreteGradient(upside_down)
+    depth = upside_down.order.ravel()
+    maxima = gradient.minima
+    basin = minimum_labels(upside_down, gradient)
+    edges = gradient.critical_edges
+    first, second = gradient.grid.edge_vertices(edges)
+    saddle = highest_vertex(depth, (first, second))
+    in_order = np.argsort(depth[saddle], kind="stable")
+    saddle = saddle[in_order]
+    ends = np.stack([basin[first], basin[second]], axis=1)[in_order]
+    dying, into = elder_rule(ends, depth[maxima])
+
+    dies = dying >= 0
+    saddle_of = np.full(maxima.size, -1, dtype=np.intp)
+    saddle_of[dying[dies]] = saddle[dies]
+    died_at = np.full(maxima.size, field.size, dtype=np.int64)
+    died_at[dying[dies]] = depth[saddle[dies]]
+    values = field.values.ravel()
+    with np.errstate(invalid="ignore"):
+        persistence = np.abs(values[maxima] - values[saddle_of])
+    persistence[values[maxima] == values[saddle_of]] = 0.0
+    removed = (saddle_of >= 0) & (persistence <= threshold)
+
+    # The maximum that each one's component falls to: one that is still alive below its saddle.
+    heir = into.copy()
+    open_ = np.flatnonzero(removed)
+    while True:
+        open_ = open_[died_at[heir[open_]] <= died_at[open_]]
+        if not open_.size:
+            break
+        heir[open_] = into[heir[open_]]
+    outermost = path_ends(np.where(removed & removed[heir], heir, np.arange(maxima.size)))
+
+    owner = outermost.take(basin)
+    inside = removed.take(basin) & (depth < died_at.take(owner)) & (basin >= 0)
+    owners = np.flatnonzero(removed & (outermost == np.arange(maxima.size)))
+    number = np.full(maxima.size, -1, dtype=np.intp)
+    number[owners] = np.arange(owners.size)
+    return np.where(inside, number.take(owner), -1), saddle_of[owners]
