@@ -124,9 +124,9 @@ class Grid:
         return tuple((high - low) / (n - 1) for n, (low, high) in zip(self.counts, self.bounds))
 
     def axes(self) -> list[np.ndarray]:
-        """Coordinates along each axis, alpha first; exactly symmetric where the bounds are."""
+        """Coordinates along each axis, alpha first; symmetric to the bit where the bounds are."""
         return [
-            (low * np.arange(n - 1, -1, -1) + high * np.arange(n)) / (n - 1)
+            low * (np.arange(n - 1, -1, -1) / (n - 1)) + high * (np.arange(n) / (n - 1))
             for n, (low, high) in zip(self.counts, self.bounds)
         ]
 

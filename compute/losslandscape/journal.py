@@ -47,7 +47,7 @@ class Journal:
         text = json.dumps(header).encode()
         with replace_file(path) as temporary:
             temporary.write_bytes(_MAGIC + _HEAD.pack(len(text), zlib.crc32(text)) + text)
-        return cls(path, header, path.open("r+b"))
+        return cls(path, header, path.open("ab"))
 
     @classmethod
     def resume(cls, path: Path) -> tuple[Journal, dict[int, bytes]]:

@@ -141,12 +141,11 @@ class Objective:
 
 
 def _named_sets(data: Any) -> dict[str, Any]:
-    if isinstance(data, Mapping) and not all(
-        isinstance(value, (Tensor, np.ndarray)) for value in data.values()
-    ):
+    if isinstance(data, Mapping):
         if not data:
             raise LossLandscapeError("data: there is no set of samples")
-        return dict(data)
+        if not all(isinstance(value, (Tensor, np.ndarray)) for value in data.values()):
+            return dict(data)
     return {"train": data}
 
 

@@ -1,0 +1,56 @@
+# The study: networks, landscapes and the figures' data. Each file is made once; delete it to make it
+# again. An interrupted training or landscape goes on from where it was.
+
+STUDY := study_runs
+DATA := state_files/data
+
+# The settings of every landscape of the study, stated on each figure's page.
+SURFACE = $(LOSSLANDSCAPE) surface --data digits --samples 200 --grid 33 --batch-size 200
+TRAIN = $(LOSSLANDSCAPE) train --data digits --epochs 5
+
+LANDSCAPES := resnet50_random resnet50_random_fixed resnet50_pca vgg11_random vgg11_pca vgg11_three
+
+paper: $(LANDSCAPES:%=$(DATA)/%/surface.vti)
+	@$(LOSSLANDSCAPE) train --data digits --epochs 5 --model resnet50 --output $(STUDY)/resnet50
+	@$(LOSSLANDSCAPE) train --data digits --epochs 5 --model vgg11 --output $(STUDY)/vgg11
+
+$(STUDY)/resnet50/weights.safetensors: | $(STUDY)
+	$(TRAIN) --model resnet50 --output $(@D)
+
+$(STUDY)/vgg11/weights.safetensors: | $(STUDY)
+	$(TRAIN) --model vgg11 --output $(@D)
+
+$(STUDY)/vgg11_seed%/weights.safetensors: | $(STUDY)
+	$(TRAIN) --model vgg11 --seed $* --no-trajectory --output $(@D)
+
+$(STUDY):
+	mkdir -p $@
+
+$(STUDY)/resnet50_random.nc: $(STUDY)/resnet50/weights.safetensors
+	$(SURFACE) --model resnet50 --weights $< --batch-norm reestimated \
+	    --title "ResNet-50 on digits" --output $@
+
+$(STUDY)/resnet50_random_fixed.nc: $(STUDY)/resnet50/weights.safetensors
+	$(SURFACE) --model resnet50 --weights $< --batch-norm fixed \
+	    --title "ResNet-50 on digits" --output $@
+
+$(STUDY)/resnet50_pca.nc: $(STUDY)/resnet50/weights.safetensors
+	$(SURFACE) --model resnet50 --weights $< --batch-norm reestimated \
+	    --directions pca --trajectory $(<D)/trajectory --title "ResNet-50 on digits" --output $@
+
+$(STUDY)/vgg11_random.nc: $(STUDY)/vgg11/weights.safetensors
+	$(SURFACE) --model vgg11 --weights $< --title "VGG-11 on digits" --output $@
+
+$(STUDY)/vgg11_pca.nc: $(STUDY)/vgg11/weights.safetensors
+	$(SURFACE) --model vgg11 --weights $< \
+	    --directions pca --trajectory $(<D)/trajectory --title "VGG-11 on digits" --output $@
+
+$(STUDY)/vgg11_three.nc: $(foreach run,vgg11 vgg11_seed1 vgg11_seed2,$(STUDY)/$(run)/weights.safetensors)
+	$(SURFACE) --model vgg11 --directions between --models $^ \
+	    --labels "seed 0" "seed 1" "seed 2" --title "Three VGG-11 on digits" --output $@
+
+# The landscape itself lies beside its exports, so that the plugin and the command line have it too.
+$(DATA)/%/surface.vti: $(STUDY)/%.nc
+	mkdir -p $(@D)
+	cp $< $(@D)/landscape.nc
+	$(LOSSLANDSCAPE) export $< --formats vti vtp --output $(@D) --overwrite

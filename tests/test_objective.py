@@ -1,0 +1,234 @@
+import copy
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.optim.swa_utils import update_bn
+from torch.utils.data import DataLoader, TensorDataset
+
+from losslandscape import Grid, Objective, Subspace, evaluate
+from losslandscape.errors import LossLandscapeError
+from losslandscape.objective import Evaluator
+
+
+def losses_at(objective, subspace, coordinates=(0.0, 0.0)):
+    with Evaluator(objective, subspace) as evaluator:
+        return evaluator.measure(coordinates)["train"]
+
+
+def test_with_fixed_statistics_the_origin_has_the_models_own_loss(cnn, images):
+    inputs, targets = images
+    with torch.no_grad():
+        own = nn.functional.cross_entropy(cnn.eval()(inputs), targets, reduction="none")
+        right = cnn(inputs).argmax(1) == targets
+    measured = losses_at(Objective(cnn, "cross_entropy", images), Subspace.random(cnn))
+    np.testing.assert_allclose(measured["loss"], own, rtol=2e-5, atol=1e-6)
+    np.testing.assert_array_equal(measured["accuracy"], right)
+
+
+@pytest.mark.parametrize("batch_size", [10, 40])
+def test_reestimated_statistics_are_those_of_update_bn(cnn, images, batch_size):
+    inputs, targets = images
+    reference = copy.deepcopy(cnn)
+    update_bn(DataLoader(TensorDataset(*images), batch_size=batch_size), reference)
+    with torch.no_grad():
+        expected = nn.functional.cross_entropy(reference.eval()(inputs), targets, reduction="none")
+    objective = Objective(cnn, "cross_entropy", images, batch_norm="reestimated", batch_size=batch_size)
+    measured = losses_at(objective, Subspace.random(cnn))["loss"]
+    np.testing.assert_allclose(measured, expected, rtol=2e-5, atol=1e-6)
+    fixed = losses_at(Objective(cnn, "cross_entropy", images), Subspace.random(cnn))["loss"]
+    assert abs(fixed - measured).max() > 0.01
+
+
+def test_reestimation_leaves_dropout_off(images):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(192, 8), nn.BatchNorm1d(8), nn.Dropout(0.5), nn.Linear(8, 5))
+    objective = Objective(model, "cross_entropy", images, batch_norm="reestimated")
+    plane = Subspace.random(model)
+    np.testing.assert_array_equal(losses_at(objective, plane)["loss"], losses_at(objective, plane)["loss"])
+
+
+def test_values_at_a_point_are_those_of_a_model_with_these_parameters(cnn, images):
+    inputs, targets = images
+    plane = Subspace.random(cnn)
+    moved = copy.deepcopy(cnn)
+    with torch.no_grad():
+        for name, tensor in plane.parameters_at((0.3, -0.7)).items():
+            moved.get_parameter(name).copy_(tensor)
+        expected = nn.functional.cross_entropy(moved.eval()(inputs), targets, reduction="none")
+    measured = losses_at(Objective(cnn, "cross_entropy", images), plane, (0.3, -0.7))["loss"]
+    np.testing.assert_allclose(measured, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_point_has_the_same_bits_whatever_came_before(cnn, images):
+    plane = Subspace.random(cnn)
+    with Evaluator(Objective(cnn, "cross_entropy", images, batch_norm="reestimated"), plane) as evaluator:
+        first = evaluator.measure((0.5, 0.5))["train"]["loss"].copy()
+        evaluator.measure((-3.0, 2.0))
+        again = evaluator.measure((0.5, 0.5))["train"]["loss"]
+    np.testing.assert_array_equal(first, again)
+
+
+@pytest.mark.parametrize("batch_norm", ["fixed", "reestimated"])
+@pytest.mark.parametrize("fails", [False, True])
+def test_the_model_is_left_as_it_was(cnn, images, batch_norm, fails):
+    cnn.train()
+    cnn.norm.eval()
+    before = {name: (t, t.data_ptr(), t.detach().clone()) for name, t in cnn.state_dict(keep_vars=True).items()}
+    modes = {name: module.training for name, module in cnn.named_modules()}
+    data = (images[0][:, :2], images[1]) if fails else images
+    objective = Objective(cnn, "cross_entropy", data, batch_norm=batch_norm, batch_size=40)
+    if fails:
+        with pytest.raises(LossLandscapeError, match=r"cannot take the data .*\(40, 2, 8, 8\)"):
+            evaluate(objective, Subspace.random(cnn), Grid.square(2))
+    else:
+        evaluate(objective, Subspace.random(cnn), Grid.square(2))
+    assert {name: module.training for name, module in cnn.named_modules()} == modes
+    for name, tensor in cnn.state_dict(keep_vars=True).items():
+        own, pointer, value = before[name]
+        assert tensor is own
+        assert tensor.data_ptr() == pointer
+        assert torch.equal(tensor, value)
+
+
+def test_mse_is_the_mean_over_outputs():
+    torch.manual_seed(0)
+    model = nn.Linear(3, 4)
+    inputs, targets = torch.randn(6, 3), torch.randn(6, 4)
+    measured = losses_at(Objective(model, "mse", (inputs, targets)), Subspace.random(model))
+    expected = ((model(inputs) - targets) ** 2).mean(1).detach()
+    np.testing.assert_allclose(measured["loss"], expected, rtol=1e-5)
+    assert set(measured) == {"loss"}
+
+
+def test_softmax_mse_is_against_one_hot_targets(cnn, images):
+    inputs, targets = images
+    with torch.no_grad():
+        softmax = cnn.eval()(inputs).softmax(1)
+    expected = ((softmax - torch.eye(5)[targets]) ** 2).mean(1)
+    measured = losses_at(Objective(cnn, "softmax_mse", images), Subspace.random(cnn))
+    np.testing.assert_allclose(measured["loss"], expected, rtol=1e-4, atol=1e-6)
+    assert "accuracy" in measured
+
+
+def test_mse_of_shapes_that_would_broadcast_is_refused():
+    model = nn.Linear(3, 1)
+    objective = Objective(model, "mse", (torch.randn(6, 3), torch.randn(6)))
+    with pytest.raises(LossLandscapeError, match=r"\(6, 1\) and targets \(6,\)"):
+        losses_at(objective, Subspace.random(model))
+
+
+def test_a_loss_function_may_give_metrics_too(cnn, images):
+    def loss(model, batch):
+        outputs = model(batch[0])
+        return {"loss": outputs.square().sum(1), "confidence": outputs.softmax(1).amax(1)}
+
+    measured = losses_at(Objective(cnn, loss, images), Subspace.random(cnn))
+    assert set(measured) == {"loss", "confidence"}
+
+
+def test_a_metric_beside_a_named_loss(cnn, images):
+    margin = {"margin": lambda outputs, targets: outputs.topk(2).values.diff(dim=1).abs()[:, 0]}
+    measured = losses_at(Objective(cnn, "cross_entropy", images, metrics=margin), Subspace.random(cnn))
+    assert list(measured) == ["loss", "accuracy", "margin"]
+
+
+@pytest.mark.parametrize(
+    ("loss", "message"),
+    [
+        (lambda model, batch: model(batch[0]).mean(), r"shape \(\); .*reduction=\"none\""),
+        (lambda model, batch: model(batch[0]), r"shape \(40, 5\)"),
+        (lambda model, batch: 1.0, "float"),
+        (lambda model, batch: {"accuracy": model(batch[0])[:, 0]}, "no entry 'loss'"),
+    ],
+)
+def test_a_loss_that_is_not_a_number_a_sample_is_refused(cnn, images, loss, message):
+    with pytest.raises(LossLandscapeError, match=message):
+        losses_at(Objective(cnn, loss, images, batch_size=40), Subspace.random(cnn))
+
+
+def test_data_of_every_kind_give_the_same_losses(cnn, images):
+    dataset = TensorDataset(*images)
+    kinds = {
+        "tuple": images,
+        "arrays": tuple(t.numpy() for t in images),
+        "dataset": dataset,
+        "loader": DataLoader(dataset, batch_size=7),
+        "dicts": DataLoader([{"images": x, "labels": y} for x, y in dataset], batch_size=7),
+        "one dict": {"images": images[0], "labels": images[1]},
+    }
+    plane = Subspace.random(cnn)
+    expected = losses_at(Objective(cnn, "cross_entropy", images, batch_size=40), plane)["loss"]
+    for name, data in kinds.items():
+        measured = losses_at(Objective(cnn, "cross_entropy", data, batch_size=40), plane)["loss"]
+        np.testing.assert_array_equal(measured, expected, err_msg=name)
+
+
+def test_a_shuffling_loader_is_read_once(cnn, images):
+    loader = DataLoader(TensorDataset(*images), batch_size=8, shuffle=True)
+    objective = Objective(cnn, "cross_entropy", loader)
+    plane = Subspace.random(cnn)
+    np.testing.assert_array_equal(losses_at(objective, plane)["loss"], losses_at(objective, plane)["loss"])
+    assert "shuffled" in objective.to_json()["sets"]["train"]["source"]
+
+
+def test_batches_padded_to_different_lengths_are_kept():
+    torch.manual_seed(0)
+    model = nn.EmbeddingBag(10, 3)
+    batches = [(torch.randint(0, 10, (4, n)), torch.randint(0, 3, (4,))) for n in (2, 5)]
+    loader = DataLoader(batches, batch_size=None)
+    measured = losses_at(Objective(model, "cross_entropy", loader), Subspace.random(model))
+    assert measured["loss"].shape == (8,)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ((torch.zeros(3, 2), torch.zeros(4)), "3, 4 samples in one batch"),
+        ((torch.zeros(0, 2), torch.zeros(0)), "no samples"),
+        ({}, "no set"),
+        (iter([1]), "neither a tuple"),
+        (("a", "b"), "holds a str"),
+        ((torch.tensor(1.0),), "scalar"),
+    ],
+)
+def test_data_that_cannot_be(data, message):
+    with pytest.raises(LossLandscapeError, match=message):
+        Objective(nn.Linear(2, 1), "mse", data)
+
+
+def test_unknown_names_are_refused(cnn, images):
+    with pytest.raises(LossLandscapeError, match="cross_entropy, mse, softmax_mse"):
+        Objective(cnn, "crossentropy", images)
+    with pytest.raises(LossLandscapeError, match="fixed, reestimated"):
+        Objective(cnn, "mse", images, batch_norm="moving")
+    with pytest.raises(LossLandscapeError, match="float32, float64"):
+        Objective(cnn, "mse", images, precision="half")
+
+
+def test_float64_is_computed_on_a_copy(cnn, images):
+    plane = Subspace.random(cnn)
+    single = losses_at(Objective(cnn, "cross_entropy", images), plane)["loss"]
+    double = losses_at(Objective(cnn, "cross_entropy", images, precision="float64"), plane)["loss"]
+    assert double.dtype == np.float64
+    assert 0 < abs(single - double).max() < 1e-4
+    assert cnn.head.weight.dtype == torch.float32
+
+
+def test_tokens_and_positions_average_over_those_that_count():
+    class Tagger(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.words = nn.Embedding(9, 4)
+
+        def forward(self, tokens):
+            return self.words(tokens).transpose(1, 2)  # (n, classes, positions)
+
+    torch.manual_seed(0)
+    model = Tagger()
+    tokens, tags = torch.randint(0, 9, (6, 5)), torch.randint(0, 4, (6, 5))
+    tags[:, 3:] = -100
+    measured = losses_at(Objective(model, "cross_entropy", (tokens, tags)), Subspace.random(model))
+    expected = nn.functional.cross_entropy(model(tokens)[:, :, :3], tags[:, :3], reduction="none").mean(1)
+    np.testing.assert_allclose(measured["loss"], expected.detach(), rtol=1e-5)
