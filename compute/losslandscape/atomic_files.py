@@ -50,10 +50,12 @@ def replace_file(path: Union[str, "os.PathLike[str]"]) -> Iterator[Path]:
         # Created here, before the block, so that a folder that cannot be written to is found
         # before any long work, and with the umask's permissions (mkstemp's would be 0600).
         os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+        permissions = temporary.stat().st_mode
     except OSError as error:
         raise _explained(error, target) from error
     try:
         yield temporary
+        temporary.chmod(permissions)  # some writers (safetensors) put a file of their own there
         _flush_to_disk(temporary)
         os.replace(temporary, target)
         _flush_folder_to_disk(target.parent)

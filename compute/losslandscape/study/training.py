@@ -161,6 +161,8 @@ def train(
     data = _on(device, data)
     test_data = None if test_data is None else _on(device, test_data)
 
+    steps_per_epoch = len(_batch_sizes(len(data[0]), batch_size))
+
     def evaluated() -> Metrics:
         metrics = _evaluate(model, data, loss_function, "train_")
         if test_data is not None:
@@ -173,9 +175,9 @@ def train(
             with (
                 run.recording(trajectory) as recorder,
                 Progress(
-                    epochs * math.ceil(len(data[0]) / batch_size),
+                    epochs * steps_per_epoch,
                     f"training {name}".rstrip(),
-                    done=max(run.last_epoch, 0) * math.ceil(len(data[0]) / batch_size),
+                    done=max(run.last_epoch, 0) * steps_per_epoch,
                     quiet=quiet,
                 ) as progress,
                 torch.random.fork_rng(),
@@ -397,12 +399,16 @@ def _rows(data: Samples, rows: Union[slice, Tensor]) -> Samples:
 def _batches_of_epoch(seed: int, epoch: int, samples: int, batch_size: int) -> list[Tensor]:
     """Seed PyTorch's generators for this epoch alone, and draw the order of the samples."""
     torch.manual_seed(int(np.random.SeedSequence((seed, epoch)).generate_state(1, np.uint64)[0]))
-    batches = list(torch.randperm(samples).split(batch_size))
-    if len(batches) > 1 and len(batches[-1]) == 1:
+    return list(torch.randperm(samples).split(_batch_sizes(samples, batch_size)))
+
+
+def _batch_sizes(samples: int, batch_size: int) -> list[int]:
+    whole, rest = divmod(samples, batch_size)
+    sizes = [batch_size] * whole + ([rest] if rest else [])
+    if rest == 1 and whole:
         # Batch norm cannot normalise a single value: a last sample joins the batch before it.
-        last = batches.pop()
-        batches[-1] = torch.cat([batches[-1], last])
-    return batches
+        sizes[-2:] = [batch_size + 1]
+    return sizes
 
 
 def _records_due(batches: int, records: int) -> dict[int, float]:
