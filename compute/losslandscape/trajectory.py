@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Optional, Union
 
 import numpy as np
+import torch
 from safetensors import SafetensorError, safe_open
 
 from losslandscape.atomic_files import make_folder, replace_file
@@ -310,7 +311,8 @@ class Trajectory:
                 f"of {size} values"
             )
         with self._reading(index) as file:
-            return _flat_range(file, name, self.shapes[name], start, stop)
+            piece = _flat_range(file, name, self.shapes[name], start, stop)
+            return piece.to(torch.float64, copy=True).numpy()  # not a view of the mapped file
 
     def blocks(self, max_bytes: int = 64 * 2**20) -> Iterator[Block]:
         """All parameters at all checkpoints, piece by piece, in bounded memory.
@@ -334,13 +336,21 @@ class Trajectory:
             return
         most = max(1, max_bytes // (8 * len(self)))
         with ExitStack() as stack:
-            files = [stack.enter_context(self._reading(index)) for index in range(len(self))]
+            files: list[Any] = []
+            mapped = 0  # bytes of pieces read since the files were opened
             for name, shape in self.shapes.items():
                 for start, stop in _aligned_ranges(shape, most):
-                    values = np.empty((len(files), stop - start))
+                    if not files or mapped > max_bytes:
+                        # The files are mapped into memory: pages once read count as this
+                        # process's until it closes them.
+                        stack.close()
+                        files = [stack.enter_context(self._reading(i)) for i in range(len(self))]
+                        mapped = 0
+                    values = torch.empty(len(files), stop - start, dtype=torch.float64)
                     for row, file in zip(values, files):
-                        row[:] = _flat_range(file, name, shape, start, stop)
-                    yield Block(name, start, stop, values)
+                        row.copy_(_flat_range(file, name, shape, start, stop))
+                    mapped += values.nbytes
+                    yield Block(name, start, stop, values.numpy())
 
     def verify(self) -> None:
         """Read every checkpoint and compare it with its recorded SHA-256.
@@ -425,10 +435,10 @@ def _open_safetensors(file: Path) -> Any:
         ) from error
 
 
-def _flat_range(file: Any, name: str, shape: tuple[int, ...], start: int, stop: int) -> np.ndarray:
+def _flat_range(file: Any, name: str, shape: tuple[int, ...], start: int, stop: int) -> "Tensor":
     """Values start..stop of a flattened tensor, reading only the rows that contain them."""
     if not shape:
-        return file.get_tensor(name).double().reshape(1).numpy()
+        return file.get_tensor(name).reshape(1)
     index: list[slice] = []
     for axis in range(len(shape)):
         row = math.prod(shape[axis + 1 :])
@@ -437,7 +447,7 @@ def _flat_range(file: Any, name: str, shape: tuple[int, ...], start: int, stop: 
         start, stop = start - first * row, stop - first * row
         if first != last:
             break
-    return file.get_slice(name)[tuple(index)].double().reshape(-1)[start:stop].numpy()
+    return file.get_slice(name)[tuple(index)].reshape(-1)[start:stop]
 
 
 def _aligned_ranges(shape: tuple[int, ...], most: int) -> Iterator[tuple[int, int]]:
