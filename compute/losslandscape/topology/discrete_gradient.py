@@ -9,7 +9,7 @@ That makes it a table look-up, done for all vertices at once.
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from losslandscape.topology.grid_triangulation import (
     COLUMN_EDGE,
     DIAGONAL_EDGE,
     EAST,
+    INDEX,
     NORTH,
     NORTH_EAST,
     RING,
@@ -155,11 +156,11 @@ class DiscreteGradient:
     grid : GridTriangulation
     lowest_neighbour : ndarray, shape (n_vertices,), uint8
         Ring position of the neighbour each vertex descends to. Meaningless at minima.
-    next_vertex : ndarray, shape (n_vertices,), intp
+    next_vertex : ndarray, shape (n_vertices,), int32
         Vertex after each one along its descending V-path; itself at minima and outside the domain.
     triangle_pairing : ndarray, shape (n_triangles,), uint8
         How each triangle is paired: ``OUTSIDE``, a value of ``PAIRED_WITH``, or ``CRITICAL``.
-    minima, critical_edges, critical_triangles : ndarray of intp
+    minima, critical_edges, critical_triangles : ndarray of int32
         Ids of the critical cells, ascending. In two dimensions critical edges are the saddles and
         critical triangles the maxima; in one dimension critical edges are the maxima.
 
@@ -174,7 +175,7 @@ class DiscreteGradient:
     >>> from losslandscape.topology.scalar_field import scalar_field
     >>> gradient = DiscreteGradient(scalar_field([[0.0, 5.0, 1.0], [2.0, 6.0, 3.0]]))
     >>> gradient.minima, gradient.critical_edges, gradient.critical_triangles
-    (array([0, 2]), array([1]), array([], dtype=int64))
+    (array([0, 2], dtype=int32), array([1], dtype=int32), array([], dtype=int32))
     """
 
     def __init__(self, field: ScalarField, grid: GridTriangulation | None = None):
@@ -205,13 +206,13 @@ class DiscreteGradient:
         self._add_detail(key, lower, coded.ravel(), arc_count, other_arcs)
         pairs = entries.take(key)
 
-        step = np.append(self.grid.steps(), 0)
-        self.minima = np.flatnonzero((lower == 0) & field.domain.ravel())
+        step = np.append(self.grid.steps(), INDEX(0))
+        self.minima = np.flatnonzero((lower == 0) & field.domain.ravel()).astype(INDEX)
         direction = np.where(lower == 0, np.uint8(6), self.lowest_neighbour)
-        self.next_vertex = np.arange(lower.size, dtype=np.intp) + step.take(direction)
+        self.next_vertex = np.arange(lower.size, dtype=INDEX) + step.take(direction)
         self.critical_edges = self._critical_edges(pairs)
         self.triangle_pairing = self._pair_triangles(pairs.reshape(ny, nx))
-        self.critical_triangles = np.flatnonzero(self.triangle_pairing == CRITICAL)
+        self.critical_triangles = np.flatnonzero(self.triangle_pairing == CRITICAL).astype(INDEX)
 
     def _add_detail(self, key, lower, coded, arc_count, other_arcs) -> None:
         """Add to the keys of saddles and maxima the comparison that decides their pairs."""
@@ -238,7 +239,7 @@ class DiscreteGradient:
         key[maxima] |= (highest | (after < before) << 3).astype(np.uint16) << _DETAIL_SHIFT
 
     def _critical_edges(self, pairs) -> np.ndarray:
-        vertices = np.flatnonzero(pairs >> _CRITICAL_EDGE_SHIFT)
+        vertices = np.flatnonzero(pairs >> _CRITICAL_EDGE_SHIFT).astype(INDEX)
         bits = pairs[vertices] >> _CRITICAL_EDGE_SHIFT
         edges = []
         for k in range(6):
@@ -270,8 +271,9 @@ class DiscreteGradient:
         """Return the edge that each vertex is paired with; undefined at minima."""
         return self.grid.edge_towards(vertices, self.lowest_neighbour[vertices])
 
+    @cached_property
     def next_triangle(self) -> np.ndarray:
-        """Return the triangle after each one along its ascending V-path, shape (n_triangles,).
+        """The triangle after each one along its ascending V-path, shape (n_triangles,), int32.
 
         A triangle where the path ends is its own successor: a maximum, or a triangle paired with
         an edge on the boundary of the domain.
@@ -280,14 +282,15 @@ class DiscreteGradient:
         ny, nx = grid.ny, grid.nx
         row = 2 * (nx - 1)
         pairing = self.triangle_pairing.reshape(ny - 1, nx - 1, 2)
-        step = np.zeros(pairing.shape, dtype=np.intp)
-        across = np.array([0, 1 - row, -1, 1, 0])
+        step = np.zeros(pairing.shape, dtype=INDEX)
+        across = np.array([0, 1 - row, -1, 1, 0], dtype=INDEX)
         step[:, :, 0] = across.take(pairing[:, :, 0])
         step[:, :, 1] = -across.take(pairing[:, :, 1])
         step[0, :, 0][pairing[0, :, 0] == PAIRED_WITH[ROW_EDGE]] = 0
         step[:, 0, 0][pairing[:, 0, 0] == PAIRED_WITH[COLUMN_EDGE]] = 0
         step[-1, :, 1][pairing[-1, :, 1] == PAIRED_WITH[ROW_EDGE]] = 0
         step[:, -1, 1][pairing[:, -1, 1] == PAIRED_WITH[COLUMN_EDGE]] = 0
-        following = np.arange(grid.triangle_count, dtype=np.intp) + step.ravel()
+        triangles = np.arange(grid.triangle_count, dtype=INDEX)
+        following = triangles + step.ravel()
         into_hole = self.triangle_pairing.take(following) == OUTSIDE
-        return np.where(into_hole, np.arange(grid.triangle_count), following)
+        return np.where(into_hole, triangles, following)

@@ -9,6 +9,9 @@ import numpy as np
 EAST, NORTH_EAST, NORTH, WEST, SOUTH_WEST, SOUTH = range(6)
 RING = ((1, 0), (1, -1), (0, -1), (-1, 0), (-1, 1), (0, 1))
 
+# Cell ids, as in TTK.
+INDEX = np.int32
+
 # The three edges of a triangle, in the order of TTK's edge sets.
 ROW_EDGE, COLUMN_EDGE, DIAGONAL_EDGE = range(3)
 
@@ -53,35 +56,34 @@ class GridTriangulation:
 
     def steps(self) -> np.ndarray:
         """Return the difference of vertex id for each of the 6 ring neighbours, shape (6,)."""
-        return np.array([di + dj * self.nx for di, dj in RING], dtype=np.intp)
+        return np.array([di + dj * self.nx for di, dj in RING], dtype=INDEX)
 
-    def edge_towards(self, vertices, neighbours):
+    def edge_towards(self, vertices, neighbours) -> np.ndarray:
         """Return the ids of the edges from vertices to their ring neighbours (0 to 5 each)."""
-        j, i = np.divmod(vertices, self.nx)
-        towards = np.array(
+        # A row holds one row edge and one diagonal fewer than vertices.
+        shift = np.array(
             [
-                (ROW_EDGE, 0, 0),
-                (DIAGONAL_EDGE, 0, -1),
-                (COLUMN_EDGE, 0, -1),
-                (ROW_EDGE, -1, 0),
-                (DIAGONAL_EDGE, -1, 0),
-                (COLUMN_EDGE, 0, 0),
-            ]
-        )[neighbours]
-        return self.edge_id(towards[..., 0], i + towards[..., 1], j + towards[..., 2])
-
-    def edge_id(self, kind, i, j):
-        """Return the ids of the edges of a kind in squares (i, j)."""
-        first = np.array([0, self.first_column_edge, self.first_diagonal])
-        row = np.array([self.nx - 1, self.nx, self.nx - 1])
-        return first[kind] + i + j * row[kind]
+                0,
+                self.first_diagonal - (self.nx - 1),
+                self.first_column_edge - self.nx,
+                -1,
+                self.first_diagonal - 1,
+                self.first_column_edge,
+            ],
+            dtype=INDEX,
+        )
+        column = (neighbours == NORTH) | (neighbours == SOUTH)
+        return vertices + shift.take(neighbours) - np.where(column, INDEX(0), vertices // self.nx)
 
     def edge_position(self, edges):
         """Return kind, i and j of edges."""
-        kind = (edges >= self.first_column_edge).astype(np.intp) + (edges >= self.first_diagonal)
-        first = np.array([0, self.first_column_edge, self.first_diagonal])
-        row = np.maximum([self.nx - 1, self.nx, self.nx - 1], 1)
-        j, i = np.divmod(edges - first[kind], row[kind])
+        kind = (edges >= self.first_column_edge).astype(np.int8) + (edges >= self.first_diagonal)
+        first = np.array([0, self.first_column_edge, self.first_diagonal], dtype=INDEX)
+        width = np.array([self.nx - 1, self.nx, self.nx - 1], dtype=INDEX)
+        within = edges - first.take(kind)
+        # Divided by each width for all: division by a scalar is the fast one.
+        j = np.where(kind == COLUMN_EDGE, within // self.nx, within // (self.nx - 1))
+        i = within - j * width.take(kind)
         return kind, i, j
 
     def edge_vertices(self, edges):
@@ -89,7 +91,7 @@ class GridTriangulation:
         kind, i, j = self.edge_position(edges)
         corner = i + j * self.nx
         first = corner + (kind == DIAGONAL_EDGE)
-        second = corner + np.array([1, self.nx, self.nx])[kind]
+        second = corner + np.array([1, self.nx, self.nx], dtype=INDEX).take(kind)
         return first, second
 
     def edge_triangles(self, edges):
@@ -97,44 +99,59 @@ class GridTriangulation:
         kind, i, j = self.edge_position(edges)
         row = 2 * (self.nx - 1)
         above = 2 * i + j * row
-        beyond = above + 1 - np.array([row, 2, 0])[kind]
-        above = np.where((kind == ROW_EDGE) & (j == self.ny - 1), -1, above)
-        above = np.where((kind == COLUMN_EDGE) & (i == self.nx - 1), -1, above)
-        beyond = np.where((kind == ROW_EDGE) & (j == 0), -1, beyond)
-        beyond = np.where((kind == COLUMN_EDGE) & (i == 0), -1, beyond)
+        beyond = above + 1 - np.array([row, 2, 0], dtype=INDEX).take(kind)
+        above = np.where((kind == ROW_EDGE) & (j == self.ny - 1), INDEX(-1), above)
+        above = np.where((kind == COLUMN_EDGE) & (i == self.nx - 1), INDEX(-1), above)
+        beyond = np.where((kind == ROW_EDGE) & (j == 0), INDEX(-1), beyond)
+        beyond = np.where((kind == COLUMN_EDGE) & (i == 0), INDEX(-1), beyond)
         return above, beyond
 
     def triangle_vertices(self, triangles):
         """Return the three vertices of each triangle, in TTK's order."""
-        square, upper = np.divmod(triangles, 2)
-        j, i = np.divmod(square, self.nx - 1)
+        i, j, upper = self._triangle_position(triangles)
         corner = i + j * self.nx
         # Right angle at (i, j): (i, j), (i+1, j), (i, j+1); else (i+1, j), (i+1, j+1), (i, j+1).
         return corner + upper, corner + 1 + upper * self.nx, corner + self.nx
 
-    def triangle_edge(self, triangles, kind):
+    def triangle_edge(self, triangles, kind) -> np.ndarray:
         """Return the edge of a kind of each triangle."""
-        square, upper = np.divmod(triangles, 2)
-        j, i = np.divmod(square, self.nx - 1)
-        i = i + (upper & (kind == COLUMN_EDGE))
-        j = j + (upper & (kind == ROW_EDGE))
-        return self.edge_id(kind, i, j)
+        square, upper = triangles >> 1, triangles & 1
+        shift = np.array(
+            [
+                [0, self.nx - 1],
+                [self.first_column_edge, self.first_column_edge + 1],
+                [self.first_diagonal, self.first_diagonal],
+            ],
+            dtype=INDEX,
+        )
+        j = np.where(kind == COLUMN_EDGE, square // (self.nx - 1), INDEX(0))
+        return square + shift.ravel().take(2 * kind + upper) + j
+
+    def _triangle_position(self, triangles):
+        square, upper = triangles >> 1, triangles & 1
+        j = square // (self.nx - 1)
+        return square - j * (self.nx - 1), j, upper
 
     def vertex_points(self, vertices) -> np.ndarray:
         """Return positions of vertices, shape (n, 3) float32."""
-        j, i = np.divmod(vertices, self.nx)
-        return self._points(self._x[i], self._y[j])
+        j = vertices // self.nx
+        return self._points(self._x.take(vertices - j * self.nx), self._y.take(j))
 
     def edge_points(self, edges) -> np.ndarray:
         """Return midpoints of edges, shape (n, 3) float32."""
-        kind, i, j = self.edge_position(edges)
-        left, right = i, i + (kind != COLUMN_EDGE)
-        top, bottom = j, j + (kind != ROW_EDGE)
-        half = np.float64(0.5)
-        return self._points(
-            half * self._x[left] + half * self._x[right],
-            half * self._y[top] + half * self._y[bottom],
+        first, second = self.edge_vertices(edges)
+        return midpoints(self.vertex_points(first), self.vertex_points(second))
+
+    def triangle_edge_points(self, triangles, kind) -> np.ndarray:
+        """Return midpoints of the edges of a kind of each triangle, shape (n, 3) float32."""
+        i, j, upper = self._triangle_position(triangles)
+        x = np.where(
+            kind == COLUMN_EDGE, self._x.take(i + upper), midpoints(self._x[:-1], self._x[1:]).take(i)
         )
+        y = np.where(
+            kind == ROW_EDGE, self._y.take(j + upper), midpoints(self._y[:-1], self._y[1:]).take(j)
+        )
+        return self._points(x, y)
 
     def triangle_points(self, triangles) -> np.ndarray:
         """Return incentres of triangles, shape (n, 3) float32.
@@ -142,19 +159,23 @@ class GridTriangulation:
         TTK places a triangle at its incentre, each vertex weighted by the length of the edge
         opposite to it.
         """
-        corners = [np.divmod(vertices, self.nx) for vertices in self.triangle_vertices(triangles)]
-        x = [self._x[i] for _, i in corners]
-        y = [self._y[j] for j, _ in corners]
-        lengths = []
-        for one, other in ((1, 2), (0, 2), (0, 1)):
-            dx, dy = x[one] - x[other], y[one] - y[other]
-            lengths.append(np.sqrt(dx * dx + dy * dy))
-        total = lengths[0] + lengths[1] + lengths[2]
-        weights = [length / total for length in lengths]
-        return self._points(
-            weights[0] * x[0] + weights[1] * x[1] + weights[2] * x[2],
-            weights[0] * y[0] + weights[1] * y[1] + weights[2] * y[2],
-        )
+        i, j, upper = self._triangle_position(triangles)
+        width, height = np.abs(np.diff(self._x)).take(i), np.abs(np.diff(self._y)).take(j)
+        diagonal = np.sqrt(width * width + height * height)
+        # Weights of the vertices, in TTK's order of summation: single precision is not associative.
+        is_upper = upper.astype(bool)
+        first = np.where(is_upper, width, diagonal)
+        second = np.where(is_upper, diagonal, height)
+        third = np.where(is_upper, height, width)
+        total = first + second + third
+        first, second, third = first / total, second / total, third / total
+        left, right = self._x.take(i), self._x.take(i + 1)
+        top, bottom = self._y.take(j), self._y.take(j + 1)
+        corner = np.where(is_upper, right, left)
+        x = first * corner + second * right + third * left
+        middle = np.where(is_upper, bottom, top)
+        y = first * top + second * middle + third * bottom
+        return self._points(x, y)
 
     def _points(self, x, y) -> np.ndarray:
         points = np.empty((len(x), 3), dtype=np.float32)
@@ -162,3 +183,9 @@ class GridTriangulation:
         points[:, 1] = y
         points[:, 2] = self._z
         return points
+
+
+def midpoints(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Return the points halfway, as TTK computes them: in double precision, rounded to single."""
+    half = np.float64(0.5)
+    return (half * one + half * other).astype(np.float32)

@@ -11,8 +11,10 @@ from losslandscape.topology.scalar_field import ScalarField, scalar_field
 from losslandscape.topology.segmentation import maximum_labels, minimum_labels
 from losslandscape.topology.v_paths import path_ends
 
-# Rounds of the parallel merge go on while each settles at least this part of what is left.
-_WORTHWHILE_SHARE = 0.02
+# Rounds of the parallel merge go on while each settles at least this part of what is left, and
+# while more edges are left than a scalar loop gets through in the time of a round.
+_WORTHWHILE_SHARE = 0.002
+_FEW_EDGES = 256
 
 
 def elder_rule(ends: np.ndarray, age: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -77,29 +79,34 @@ def elder_rule(ends: np.ndarray, age: np.ndarray) -> tuple[np.ndarray, np.ndarra
         merged[components] = beyond
         survivor = path_ends(merged)
         one, other = survivor.take(one), survivor.take(other)
-        if components.size < _WORTHWHILE_SHARE * edges.size:
+        if components.size < _WORTHWHILE_SHARE * edges.size or edges.size < _FEW_EDGES:
             _elder_rule_one_by_one(edges, one, other, age, dying, into)
             return dying, into
 
 
 def _elder_rule_one_by_one(edges, one, other, age, dying, into) -> None:
     """Finish :func:`elder_rule` with a union-find, in place."""
-    root = list(range(len(age)))
-    ages = age.tolist()
+    components, renamed = np.unique(np.stack([one, other]), return_inverse=True)
+    first, second = renamed.reshape(2, -1).tolist()
+    root = list(range(components.size))
+    ages = age[components].tolist()
 
     def find(component):
         while root[component] != component:
             root[component] = component = root[root[component]]
         return component
 
-    for edge, a, b in zip(edges.tolist(), one.tolist(), other.tolist()):
+    merges = []
+    for edge, a, b in zip(edges.tolist(), first, second):
         a, b = find(a), find(b)
-        if a == b:
-            continue
-        older, younger = (a, b) if ages[a] < ages[b] else (b, a)
-        root[younger] = older
-        dying[edge] = younger
-        into[younger] = older
+        if a != b:
+            older, younger = (a, b) if ages[a] < ages[b] else (b, a)
+            root[younger] = older
+            merges.append((edge, younger, older))
+    if merges:
+        edge, younger, older = np.array(merges).T
+        dying[edge] = components[younger]
+        into[components[younger]] = components[older]
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,7 @@ def maximum_labels(gradient: DiscreteGradient) -> np.ndarray:
     if gradient.critical_triangles.size == 0:
         return labels
     labels[gradient.critical_triangles] = np.arange(gradient.critical_triangles.size)
-    return labels.take(path_ends(gradient.next_triangle()))
+    return labels.take(path_ends(gradient.next_triangle))
 
 
 def maximum_labels_1d(field: ScalarField, gradient: DiscreteGradient) -> np.ndarray:

@@ -8,8 +8,12 @@ from losslandscape.topology.discrete_gradient import DiscreteGradient
 from losslandscape.topology.grid_triangulation import (
     COLUMN_EDGE,
     DIAGONAL_EDGE,
+    INDEX,
     ROW_EDGE,
+    GridTriangulation,
+    midpoints,
 )
+from losslandscape.topology.persistence import highest_vertex
 from losslandscape.topology.scalar_field import ScalarField
 from losslandscape.topology.v_paths import trace_paths
 
@@ -25,52 +29,61 @@ CELL_ARRAYS = (
     "NumberOfCriticalPointsOnBoundary",
 )
 
-_KIND_OF_PAIRING = np.array([ROW_EDGE, ROW_EDGE, COLUMN_EDGE, DIAGONAL_EDGE, ROW_EDGE])
+_KIND_OF_PAIRING = np.array([ROW_EDGE, ROW_EDGE, COLUMN_EDGE, DIAGONAL_EDGE, ROW_EDGE], np.int8)
 
 
 class _Paths:
     """V-paths from saddles, each a sequence saddle, cell, edge, cell, ..., extremum.
 
     ``cells`` holds the vertices or triangles, ``edges`` the edge before each; path p is
-    ``offsets[p]:offsets[p + 1]`` of both.
+    ``offsets[p]:offsets[p + 1]`` of both. The positions of both lie alongside.
     """
 
-    def __init__(self, saddles, cells, edges, offsets):
-        edges[offsets[:-1]] = saddles
-        self.saddles, self.cells, self.edges, self.offsets = saddles, cells, edges, offsets
+    def __init__(self, saddles, cells, offsets):
+        self.saddles, self.cells, self.offsets = saddles, cells, offsets
+        self.destinations = cells[offsets[1:] - 1]
+        self.edges = np.empty(cells.size, dtype=INDEX)
+        self.points = np.empty((cells.size, 2, 3), dtype=np.float32)
 
-    @property
-    def destinations(self):
-        return self.cells[self.offsets[1:] - 1]
+    def put_saddles(self, grid: GridTriangulation) -> None:
+        """Put each path's saddle at its start, over what came from the path before."""
+        starts = self.offsets[:-1]
+        self.edges[starts] = self.saddles
+        self.points[starts, 0] = grid.edge_points(self.saddles)
 
 
 def _descending_paths(gradient: DiscreteGradient) -> _Paths:
     """Follow both ends of each saddle down to a minimum."""
-    saddles = np.repeat(gradient.critical_edges, 2)
-    starts = np.stack(gradient.grid.edge_vertices(gradient.critical_edges), axis=1).ravel()
+    grid = gradient.grid
+    starts = np.stack(grid.edge_vertices(gradient.critical_edges), axis=1).ravel()
     vertices, offsets = trace_paths(gradient.next_vertex, starts)
-    edges = np.empty(vertices.size, dtype=np.intp)
-    edges[1:] = gradient.paired_edge(vertices[:-1])
-    return _Paths(saddles, vertices, edges, offsets)
+    paths = _Paths(np.repeat(gradient.critical_edges, 2), vertices, offsets)
+    paths.edges[1:] = gradient.paired_edge(vertices[:-1])
+    positions = grid.vertex_points(vertices)
+    paths.points[:, 1] = positions
+    paths.points[1:, 0] = midpoints(positions[:-1], positions[1:])
+    paths.put_saddles(grid)
+    return paths
 
 
 def _ascending_paths(gradient: DiscreteGradient, regions: np.ndarray) -> _Paths:
-    """Follow the triangles beside each saddle up to a maximum; paths into the boundary are not kept."""
+    """Follow the triangles beside each saddle up to a maximum.
+
+    Paths that leave the domain through its boundary are not kept.
+    """
     grid = gradient.grid
     starts = np.stack(grid.edge_triangles(gradient.critical_edges), axis=1).ravel()
-    saddles = np.repeat(gradient.critical_edges, 2)
     reaches = starts >= 0
     reaches[reaches] = regions[starts[reaches]] >= 0
-    saddles, starts = saddles[reaches], starts[reaches]
-    if not starts.size:
-        none = np.empty(0, dtype=np.intp)
-        return _Paths(none, none, none, np.zeros(1, dtype=np.intp))
-    triangles, offsets = trace_paths(gradient.next_triangle(), starts)
-    edges = np.empty(triangles.size, dtype=np.intp)
+    triangles, offsets = trace_paths(gradient.next_triangle, starts[reaches])
+    paths = _Paths(np.repeat(gradient.critical_edges, 2)[reaches], triangles, offsets)
     passed = triangles[:-1]
     kind = _KIND_OF_PAIRING.take(gradient.triangle_pairing.take(passed))
-    edges[1:] = grid.triangle_edge(passed, kind)
-    return _Paths(saddles, triangles, edges, offsets)
+    paths.edges[1:] = grid.triangle_edge(passed, kind)
+    paths.points[:, 1] = grid.triangle_points(triangles)
+    paths.points[1:, 0] = grid.triangle_edge_points(passed, kind)
+    paths.put_saddles(grid)
+    return paths
 
 
 def separatrices(
@@ -97,11 +110,7 @@ def separatrices(
     """
     grid = gradient.grid
     values, rank = field.values.ravel(), field.order.ravel()
-    if gradient.critical_edges.size:
-        down, up = _descending_paths(gradient), _ascending_paths(gradient, regions)
-    else:
-        none = np.empty(0, dtype=np.intp)
-        down = up = _Paths(none, none, none, np.zeros(1, dtype=np.intp))
+    down, up = _descending_paths(gradient), _ascending_paths(gradient, regions)
 
     # Each path has its edges at even places and its vertices or triangles at odd ones.
     below, above = down.cells.size, up.cells.size
@@ -110,11 +119,7 @@ def separatrices(
     cell_id[:below, 1], cell_id[below:, 1] = down.cells, up.cells
     cell_dimension = np.ones((below + above, 2), dtype=np.int8)
     cell_dimension[:below, 1], cell_dimension[below:, 1] = 0, 2
-    points = np.empty((below + above, 2, 3), dtype=np.float32)
-    points[:below, 0] = grid.edge_points(down.edges)
-    points[below:, 0] = grid.edge_points(up.edges)
-    points[:below, 1] = grid.vertex_points(down.cells)
-    points[below:, 1] = grid.triangle_points(up.cells)
+    points = np.concatenate([down.points, up.points])
 
     offsets = 2 * np.concatenate([down.offsets, below + up.offsets[1:]])
     mask = np.ones(2 * (below + above), dtype=np.int8)
@@ -128,29 +133,29 @@ def separatrices(
 
     sources = np.concatenate([down.saddles, up.saddles])
     destinations = np.concatenate([down.destinations, up.destinations])
-    ends = [np.stack(grid.edge_vertices(sources))]
-    extremum = np.tile(down.destinations, (3, 1))
-    ends.append(np.concatenate([extremum, np.stack(grid.triangle_vertices(up.destinations))], axis=1))
-    highest = [corners[rank[corners].argmax(axis=0), np.arange(sources.size)] for corners in ends]
-    lowest = [corners[rank[corners].argmin(axis=0), np.arange(sources.size)] for corners in ends]
-    maximum = values[np.where(rank[highest[0]] > rank[highest[1]], *highest)]
-    minimum = values[np.where(rank[lowest[0]] < rank[lowest[1]], *lowest)]
+    # An edge or a triangle spans an interval of the field, a vertex a single value.
+    corners = [np.concatenate([down.destinations, v]) for v in grid.triangle_vertices(up.destinations)]
+    source_vertices = grid.edge_vertices(sources)
+    highest = highest_vertex(rank, source_vertices), highest_vertex(rank, corners)
+    lowest = highest_vertex(-rank, source_vertices), highest_vertex(-rank, corners)
+    maximum = values[highest_vertex(rank, highest)]
+    minimum = values[highest_vertex(-rank, lowest)]
     boundary_count = on_boundary[highest[0]].astype(np.int8) + on_boundary[highest[1]]
 
-    path = np.repeat(np.arange(sources.size, dtype=np.int32), np.diff(offsets) - 1)
     path_type = np.zeros(sources.size, dtype=np.int8)
     path_type[down.saddles.size :] = 1
     with np.errstate(invalid="ignore"):
         difference = np.where(maximum == minimum, 0.0, maximum - minimum)
+    path = np.repeat(np.arange(sources.size), np.diff(offsets) - 1)
     return {
         "points": points.reshape(-1, 3),
         "lines": lines,
         "ttkMaskScalarField": mask,
         "CellDimension": cell_dimension.ravel(),
         "CellId": cell_id.ravel(),
-        "SourceId": sources.astype(np.int32).take(path),
-        "DestinationId": destinations.astype(np.int32).take(path),
-        "SeparatrixId": path,
+        "SourceId": sources.take(path),
+        "DestinationId": destinations.take(path),
+        "SeparatrixId": path.astype(np.int32),
         "SeparatrixType": path_type.take(path),
         "SeparatrixFunctionMaximum": maximum.take(path),
         "SeparatrixFunctionMinimum": minimum.take(path),

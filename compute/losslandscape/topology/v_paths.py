@@ -43,7 +43,7 @@ def trace_paths(successor: np.ndarray, starts: np.ndarray) -> tuple[np.ndarray, 
 
     Returns
     -------
-    elements : ndarray of intp
+    elements : ndarray, type of ``successor``
         The paths one after the other.
     offsets : ndarray of intp, shape (k + 1,)
         Path p is ``elements[offsets[p]:offsets[p + 1]]``.
@@ -73,7 +73,7 @@ def trace_paths(successor: np.ndarray, starts: np.ndarray) -> tuple[np.ndarray, 
         lengths[path] += len(tail) - 1
 
     offsets = np.concatenate([[0], np.cumsum(lengths)])
-    elements = np.empty(offsets[-1], dtype=np.intp)
+    elements = np.empty(offsets[-1], dtype=successor.dtype)
     for count, (path, element) in enumerate(steps):
         elements[offsets[path] + count] = element
     for path, tail in tails:
