@@ -12,4 +12,4 @@ if "losslandscape_paraview" not in sys.modules:
     sys.modules[spec.name] = module_from_spec(spec)
     spec.loader.exec_module(sys.modules[spec.name])
 
-from losslandscape_paraview.proxies import *  # noqa: E402, F403
+from losslandscape_paraview.proxies import *  # noqa: F403

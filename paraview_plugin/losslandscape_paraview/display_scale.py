@@ -54,7 +54,9 @@ class DisplayScale:
         finite = np.asarray(values, dtype=float)
         finite = finite[np.isfinite(finite)]
         if not finite.size:
-            raise LandscapeError(f"array '{array}' has no finite value, so there is nothing to draw")
+            raise LandscapeError(
+                f"array '{array}' has no finite value, so there is nothing to draw"
+            )
         positive = finite[finite > 0]
         if log is None:
             decades = math.log10(positive.max() / positive.min()) if positive.size else 0.0
@@ -134,8 +136,18 @@ class DisplayScale:
         return float(self.heights(self.upper))
 
     def levels(self, count):
-        """`count` values evenly spaced in height, none of them at the least or greatest."""
-        return self.values(np.linspace(self.bottom, self.top, count + 2)[1:-1])
+        """At most `count` values evenly spaced in height, at round fractions of it.
+
+        On a log scale they divide each decade evenly, so that 0.1, 1, 10 are among them.
+        """
+        span = self.top - self.bottom
+        if self.log:
+            steps = [n for n in (10, 5, 2, 1)] + [1 / n for n in range(2, 101)]
+            step = min(step for step in steps if step * (count + 1) >= span)
+        else:
+            step = round_step(span / (count + 1))
+        first, last = math.floor(self.bottom / step) + 1, math.ceil(self.top / step) - 1
+        return self.values(step * np.arange(first, last + 1))
 
     def ticks(self, count=6):
         """About `count` round values within the range, for the colour bar's labels."""
@@ -156,7 +168,7 @@ class DisplayScale:
                 if power % every == 0
             ]
         else:
-            step = _round_step((self.upper - self.lower) / count)
+            step = round_step((self.upper - self.lower) / count)
             first = math.ceil(self.lower / step)
             candidates = [step * n for n in range(first, first + 4 * count)]
         # both ends of the range are rounded for the eye, not for the test of what lies within
@@ -168,7 +180,7 @@ class DisplayScale:
         ]
 
 
-def _round_step(step):
+def round_step(step):
     """The least of 1, 2, 5 times a power of ten that is not below `step`."""
     power = 10.0 ** math.floor(math.log10(step))
     return next(m * power for m in (1, 2, 5, 10) if m * power >= step * (1 - 1e-9))

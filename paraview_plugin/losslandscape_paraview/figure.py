@@ -6,6 +6,7 @@ import numpy as np
 
 from . import provenance as words
 from . import style
+from .compatibility import restore_getargspec
 from .display_scale import DisplayScale
 from .errors import LandscapeError
 from .landscape_sources import open_landscape
@@ -13,7 +14,7 @@ from .layers import LAYERS
 from .panel import Box, Panel
 
 DEFAULT_SIZE = (2000, 1000)
-LEGEND_SHARE = 0.15
+LEGEND_SHARE = 0.16
 
 
 class Figure:
@@ -46,6 +47,7 @@ class Figure:
         ceiling=None,
         size=DEFAULT_SIZE,
     ):
+        restore_getargspec()
         from paraview import simple
 
         simple._DisableFirstRenderCameraReset()
@@ -57,8 +59,7 @@ class Figure:
             if opened[key] is None:
                 opened[key] = open_landscape(landscape, _short_name(landscape))
         sources = [
-            opened[str(item) if isinstance(item, (str, Path)) else id(item)]
-            for item in landscapes
+            opened[str(item) if isinstance(item, (str, Path)) else id(item)] for item in landscapes
         ]
         if len({source.dimensions for source in sources}) > 1:
             raise LandscapeError("the panels' landscapes have different numbers of directions")
@@ -138,16 +139,9 @@ class Figure:
 
     def save_picture(self, path):
         """Render the figure into a PNG of its size. Returns the path."""
-        from paraview import simple
+        from .states import render_layout
 
-        simple.SaveScreenshot(
-            str(path),
-            self.layout,
-            ImageResolution=list(self.size),
-            SeparatorWidth=0,
-            FontScaling="Do not scale fonts",
-        )
-        return Path(path)
+        return render_layout(self.layout, path, self.size)
 
     def save_state(self, path):
         """Write a state file with file names relative to it. Returns the path."""
@@ -200,20 +194,23 @@ class Figure:
         ]
 
     def _build_tables(self, simple):
-        self.quantity_table = simple.GetColorTransferFunction(self.scale.array)
-        self.quantity_table.AutomaticRescaleRangeMode = "Never"
-        self.quantity_table.ApplyPreset(style.QUANTITY_COLOURS, True)
-        self.quantity_table.NanColor = [1.0, 1.0, 1.0]
+        table = simple.GetColorTransferFunction(self.scale.array)
+        table.AutomaticRescaleRangeMode = "Never"
+        table.ApplyPreset(style.QUANTITY_COLOURS, True)
+        table.NanColor = [1.0, 1.0, 1.0]
+        points = np.reshape(table.RGBPoints, (-1, 4))
+        share = (points[:, 0] - points[0, 0]) / (points[-1, 0] - points[0, 0])
+        heights = self.scale.bottom + share * (self.scale.top - self.scale.bottom)
+        points[:, 0] = self.scale.values(heights)
+        points[[0, -1], 0] = self.scale.lower, self.scale.upper
+        self._quantity_points = points.ravel().tolist()
+        self.quantity_table = table
         self._reset_quantity_table()
 
     def _reset_quantity_table(self):
         # Showing a filter's output rescales the table of its array without asking.
-        table = self.quantity_table
-        table.UseLogScale = 0
-        table.RescaleTransferFunction(self.scale.lower, self.scale.upper)
-        if self.scale.log:
-            table.MapControlPointsToLogSpace()
-            table.UseLogScale = 1
+        self.quantity_table.RGBPoints = self._quantity_points
+        self.quantity_table.UseLogScale = int(self.scale.log)
 
     def _build_views(self, simple, count):
         simple.LoadPalette("WhiteBackground")
@@ -240,8 +237,8 @@ class Figure:
         titles = words.axis_titles(panel.landscape.provenance)
         if panel.dimensions < 3:
             titles[2] = ""
-        style.dress_axes(view, titles, width, box.axes_scale, box.axes_position)
-        style.place_axes(view.AxesGrid, panel)
+        style.dress_axes(view, titles, width, box)
+        style.place_axes(view.AxesGrid, panel.dimensions, panel.scale.label)
         title = simple.Text(registrationName=panel.named("title"), Text=panel.name)
         shown = simple.Show(title, view)
         shown.WindowLocation = "Upper Center"
@@ -252,15 +249,14 @@ class Figure:
     def _build_legend(self, simple):
         bars = [(self.quantity_table, self.bar_title, self.bar_ticks)]
         for array, (low, high) in self._steps.items():
-            ticks = np.unique(np.round(np.linspace(low, high, 5), 0)).tolist()
-            bars.append((simple.GetColorTransferFunction(array), array, ticks))
-        share = 1.0 / len(bars)
-        for index, (table, title, ticks) in enumerate(bars):
+            table = simple.GetColorTransferFunction(array)
+            bars.append((table, style.step_bar_title(array), style.step_ticks(low, high)))
+        places = style.BAR_PLACES[len(bars) - 1]
+        if len(bars) == 1 and (len(self.views) == 1 or len(self.bar_ticks) > 7):
+            places = style.BAR_PLACES_WIDE
+        for (table, title, ticks), (centre, length) in zip(bars, places):
             bar = simple.GetScalarBar(table, self.legend)
-            length = 0.42 if len(bars) == 1 else (0.40 if index == 0 else 0.25)
-            style.dress_colour_bar(
-                bar, title, ticks, share * (index + 0.5), length, self.size[0]
-            )
+            style.dress_colour_bar(bar, title, ticks, centre, length, self.size[0])
             bar.Visibility = 1
 
 

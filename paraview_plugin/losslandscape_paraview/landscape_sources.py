@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, Optional
+from typing import Any, Optional
 
 import numpy as np
 from vtkmodules.util.numpy_support import vtk_to_numpy
@@ -26,7 +26,7 @@ class LandscapeSources:
     surface: Any
     trajectories: Optional[Any]
     models: Optional[Any]
-    provenance: Dict
+    provenance: dict
     path: str
 
     def values(self, array):
@@ -128,9 +128,7 @@ def _from_vtk_files(surface, trajectory, models, name):
     proxies = [simple.XMLImageDataReader(registrationName=name, FileName=[str(surface)])]
     for path in (trajectory, models):
         proxies.append(
-            simple.XMLPolyDataReader(
-                registrationName=f"{name} {path.stem}", FileName=[str(path)]
-            )
+            simple.XMLPolyDataReader(registrationName=f"{name} {path.stem}", FileName=[str(path)])
             if path.is_file()
             else None
         )

@@ -55,7 +55,7 @@ def add_contours(panel, count=10):
     tubes = panel.tubes(joined, "contours", style.CONTOUR_RADIUS, sides=12)
     shown = panel.show(tubes)
     panel.colour_by(shown, panel.scale.array, panel.figure.quantity_table)
-    panel.report["levels"] = [float(level) for level in levels]
+    panel.figure.bar_ticks = panel.report["levels"] = [float(level) for level in levels]
     return shown
 
 
@@ -72,9 +72,7 @@ def add_trajectory(panel, array="step"):
     steps = point_array(fetch(source), array)
     if steps is not None:
         panel.colour_by(shown, array, panel.figure.step_table(array, steps))
-    panel.outline(
-        panel.tubes(curves, "trajectory: edge", style.TUBE_RADIUS + style.OUTLINE)
-    )
+    panel.outline(panel.tubes(curves, "trajectory: edge", style.TUBE_RADIUS + style.OUTLINE))
     if panel.dimensions < 3:
         panel.report["trajectory"] = drape_difference(panel, fetch(source))
     return shown
@@ -106,9 +104,7 @@ def add_markers(panel):
         else:
             lifted = drape_points(panel, points, name)
         panel.show(panel.spheres(lifted, name, style.MARKER_RADIUS), colour)
-        panel.outline(
-            panel.spheres(lifted, f"{name}, edge", style.MARKER_RADIUS + style.OUTLINE)
-        )
+        panel.outline(panel.spheres(lifted, f"{name}, edge", style.MARKER_RADIUS + style.OUTLINE))
 
 
 def _trajectories(panel):

@@ -176,9 +176,7 @@ def _as_stored(array):
     """The array with the file's type: VTK reads netCDF's signed bytes as unsigned ones."""
     if array.GetDataType() != VTK_UNSIGNED_CHAR:
         return array
-    signed = numpy_to_vtk(
-        vtk_to_numpy(array).view(np.int8), deep=True, array_type=VTK_SIGNED_CHAR
-    )
+    signed = numpy_to_vtk(vtk_to_numpy(array).view(np.int8), deep=True, array_type=VTK_SIGNED_CHAR)
     signed.SetName(array.GetName())
     return signed
 

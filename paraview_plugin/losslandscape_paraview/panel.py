@@ -98,8 +98,15 @@ class Panel:
         lines = source
         if fetch(source).IsA("vtkUnstructuredGrid"):
             lines = simple.ExtractSurface(
-                registrationName=self.named(f"{what}, lines"), Input=source
+                registrationName=self.named(f"{what}, lines"), Input=lines
             )
+        # One line instead of many pieces: a tube's pieces would show their ends at each bend.
+        for step, make in (
+            ("in segments", simple.Triangulate),
+            ("ends merged", simple.Clean),
+            ("joined", simple.TriangleStrips),
+        ):
+            lines = make(registrationName=self.named(f"{what}, {step}"), Input=lines)
         return simple.Tube(
             registrationName=self.named(what),
             Input=lines,
@@ -113,9 +120,7 @@ class Panel:
         """Spheres of a given radius, in half plane widths, at lifted points."""
         from paraview import simple
 
-        glyph = simple.Glyph(
-            registrationName=self.named(what), Input=source, GlyphType="Sphere"
-        )
+        glyph = simple.Glyph(registrationName=self.named(what), Input=source, GlyphType="Sphere")
         glyph.GlyphType.ThetaResolution = glyph.GlyphType.PhiResolution = 32
         glyph.GlyphType.Radius = radius * self.box.unit
         glyph.OrientationArray = ["POINTS", "No orientation array"]
@@ -142,9 +147,7 @@ class Panel:
                 Scalars=["POINTS", scale.array],
                 LowerThreshold=-1e300,
                 UpperThreshold=1e300,
-                ThresholdMethod=(
-                    "Between" if scale.ceiling is None else "Above Upper Threshold"
-                ),
+                ThresholdMethod=("Between" if scale.ceiling is None else "Above Upper Threshold"),
             )
             if scale.ceiling is not None:
                 source.UpperThreshold = -1e300

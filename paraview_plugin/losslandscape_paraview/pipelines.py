@@ -80,3 +80,12 @@ def _layers(technique, levels):
         raise LandscapeError(f"no technique '{technique}'; there are {', '.join(TECHNIQUES)}")
     options = {"contours": {"count": levels}}
     return [(layer, options.get(layer, {})) for layer in TECHNIQUES[technique]]
+
+
+# What can be asked for by name.
+FIGURES = {
+    "surface": surface,
+    "contours": contours,
+    "trajectory": trajectory,
+    "compare": compare,
+}

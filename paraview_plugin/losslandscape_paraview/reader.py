@@ -1,6 +1,5 @@
 """The landscape reader: a VTK algorithm that knows nothing of ParaView."""
 
-
 import os
 
 import numpy as np
@@ -220,4 +219,3 @@ def _strings(name, values):
     for value in values:
         array.InsertNextValue(value)
     return array
-

@@ -4,8 +4,13 @@ Lengths in a picture are given as shares of its width, so that the same figure i
 size: letters of 2.2 % of the width are 5 pt high in a paper column of 85 mm.
 """
 
+import math
+
+from .display_scale import round_step
+
 LETTER_SHARE = 0.022
 TITLE_LETTER_SHARE = 0.026
+BAR_LETTER_SHARE = 0.020
 
 # Perceptually uniform, readable in grey and by colour-blind people.
 QUANTITY_COLOURS = "Viridis (matplotlib)"
@@ -27,12 +32,16 @@ PAPER = [0.90, 0.90, 0.89]
 VIEW_DIRECTION = (-0.62, -1.0, 0.88)
 VIEW_UP = (0.0, 0.0, 1.0)
 
+# Centre and length of each colour bar, as shares of the legend's width.
+BAR_PLACES = (((0.5, 0.56),), ((0.31, 0.46), (0.82, 0.26)))
+BAR_PLACES_WIDE = ((0.5, 0.8),)
+
 # in units of half the plane's width
 HEIGHT_OF_RANGE = 1.05
-TUBE_RADIUS = 0.016
-CONTOUR_RADIUS = 0.007
-OUTLINE = 0.009
-MARKER_RADIUS = 0.042
+TUBE_RADIUS = 0.018
+CONTOUR_RADIUS = 0.0085
+OUTLINE = 0.008
+MARKER_RADIUS = 0.065
 
 
 def dress_view(view):
@@ -48,33 +57,65 @@ def dress_view(view):
     view.UseLight = 1
     view.KeyLightWarmth = view.FillLightWarmth = 0.5
     view.BackLightWarmth = view.HeadLightWarmth = 0.5
-    view.KeyLightIntensity = 0.72
-    view.FillLightKFRatio = 2.2
+    view.KeyLightIntensity = 0.85
+    view.FillLightKFRatio = 1.9
 
 
-def dress_axes(view, titles, width, scale, position, heights=None):
+def dress_axes(view, titles, width, box):
     """The grid behind the surface, with ticks and titles along the plane's directions.
 
     Args:
         view: a render view.
         titles: the three axis titles.
         width: of the whole picture in pixels.
-        scale, position: how the plane was scaled and moved into the figure's box, three each.
-        heights: label the height axis too (True for one-dimensional landscapes).
+        box: the panel's `Box`.
     """
     axes = view.AxesGrid
     axes.Visibility = 1
     axes.XTitle, axes.YTitle, axes.ZTitle = titles
-    axes.DataScale, axes.DataPosition = scale, position
+    axes.DataScale, axes.DataPosition = box.axes_scale, box.axes_position
     axes.GridColor = GRID
-    axes.CullBackface, axes.CullFrontface = 0, 1
+    # The box of the scale, and not of what happens to be shown: alike in all panels.
+    axes.UseCustomBounds, axes.CustomBounds = 1, box.bounds
     for letter in "XYZ":
         setattr(axes, f"{letter}TitleFontSize", round(TITLE_LETTER_SHARE * width))
         setattr(axes, f"{letter}LabelFontSize", round(LETTER_SHARE * width))
         setattr(axes, f"{letter}TitleColor", INK)
         setattr(axes, f"{letter}LabelColor", INK)
-        setattr(axes, f"{letter}AxisNotation", "Mixed")
-    return axes
+    for axis, letter in enumerate("XYZ"[: box.dimensions]):
+        ends = [
+            (box.bounds[2 * axis + end] - box.axes_position[axis]) / box.axes_scale[axis]
+            for end in (0, 1)
+        ]
+        setattr(axes, f"{letter}AxisUseCustomLabels", 1)
+        setattr(axes, f"{letter}AxisLabels", axis_ticks(*ends))
+
+
+def axis_ticks(low, high):
+    """Two or more round values along an axis, none where its title stands, in the middle."""
+    for count in (4, 5, 6, 8):
+        step = round_step((high - low) / count)
+        first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+        middle = (low + high) / 2
+        ticks = [step * n for n in range(first, last + 1)]
+        ticks = [t for t in ticks if abs(t - middle) > 0.15 * (high - low)]
+        if len(ticks) >= 2:
+            return [float(f"{tick:.6g}") for tick in ticks]
+    return [low, high]
+
+
+def step_bar_title(array):
+    """The title of the colour bar along trajectories; its ends are the markers' colours."""
+    return f"{array.replace('_', ' ')}: start white, end red"
+
+
+def step_ticks(low, high):
+    """Up to five round values from `low` to `high`, for the colour bar along trajectories."""
+    if not high > low:
+        return [low]
+    step = round_step((high - low) / 4)
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    return [float(f"{step * n:.6g}") for n in range(first, last + 1)]
 
 
 def dress_colour_bar(bar, title, ticks, centre, length, width):
@@ -90,26 +131,26 @@ def dress_colour_bar(bar, title, ticks, centre, length, width):
     """
     bar.Title, bar.ComponentTitle, bar.HorizontalTitle = title, "", 1
     bar.TitleColor = bar.LabelColor = INK
-    bar.TitleFontSize = bar.LabelFontSize = round(LETTER_SHARE * width)
+    bar.TitleFontSize = bar.LabelFontSize = round(BAR_LETTER_SHARE * width)
     bar.Orientation = "Horizontal"
     bar.WindowLocation = "Any Location"
-    bar.Position = [centre - length / 2, 0.22]
+    bar.Position = [centre - length / 2, 0.07]
     bar.ScalarBarLength = length
-    bar.ScalarBarThickness = round(0.5 * LETTER_SHARE * width)
+    bar.ScalarBarThickness = round(0.6 * BAR_LETTER_SHARE * width)
     bar.UseCustomLabels, bar.CustomLabels = 1, ticks
     bar.AddRangeLabels = 0
-    bar.AutomaticLabelFormat, bar.LabelFormat, bar.RangeLabelFormat = 0, "%g", "%g"
+    bar.AutomaticLabelFormat, bar.LabelFormat, bar.RangeLabelFormat = 0, "%.2g", "%.2g"
     bar.DrawTickMarks = 1
 
 
-def place_axes(axes, panel):
+def place_axes(axes, dimensions, height_title):
     """Which faces and edges of the box carry axes, for the camera's one direction."""
-    if panel.dimensions == 2:
+    if dimensions == 2:
         axes.FacesToRender, axes.AxesToLabel = 28, 3
         axes.ZAxisUseCustomLabels, axes.ZAxisLabels = 1, []
-    elif panel.dimensions == 1:
+    elif dimensions == 1:
         axes.FacesToRender, axes.AxesToLabel = 16, 5
-        axes.ZTitle = panel.scale.label
+        axes.ZTitle = height_title
 
 
 def place_camera(view, box):
@@ -120,4 +161,4 @@ def place_camera(view, box):
     view.CameraFocalPoint = centre
     view.CameraPosition = [c + 10 * box.unit * d for c, d in zip(centre, direction)]
     view.CameraViewUp = VIEW_UP
-    view.CameraParallelScale = 1.45 * box.unit
+    view.CameraParallelScale = 1.56 * box.unit

@@ -1,0 +1,342 @@
+"""Find ParaView and have it do a job in a process of its own.
+
+ParaView brings its own Python, NumPy and VTK, which must not meet those of the user's environment:
+nothing here imports ParaView, and the process is started without the environment's paths. A job
+and its result are JSON files; what goes wrong comes back as one `LossLandscapeError`.
+
+Example::
+
+    from losslandscape import paraview_process
+
+    report = paraview_process.render(["vgg11.nc"], "trajectory", "vgg11.png")
+
+Run as a module, it runs any script with ParaView's Python, under a virtual screen where there is
+no other: ``python -m losslandscape.paraview_process state_files/render_all.py --output figures``.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from .errors import LossLandscapeError
+
+Paths = Iterable[str | os.PathLike[str]]
+
+_HERE = Path(__file__).resolve().parent
+# beside this package in an installation, in its own folder in a source checkout
+_PLUGIN_FOLDERS = (_HERE.parent, _HERE.parents[1] / "paraview_plugin")
+_INSTALL_PATTERNS = (
+    "/opt/ParaView*/bin",
+    "/opt/paraview*/bin",
+    "/usr/local/ParaView*/bin",
+    "/Applications/ParaView*.app/Contents/bin",
+    "/Applications/ParaView*.app/Contents/MacOS",
+    "C:/Program Files/ParaView*/bin",
+)
+_NO_PARAVIEW = (
+    "no ParaView: install it (Debian, Ubuntu: `apt install paraview python3-paraview xvfb`; "
+    "others: https://www.paraview.org/download), or name its {program} with {variable}="
+)
+# VTK draws off screen, but Debian's build still asks an X server for its OpenGL context.
+_VIRTUAL_SCREEN = ("-screen", "0", "2560x1600x24", "-nolisten", "tcp", "-noreset")
+
+
+def find_pvpython() -> Path:
+    """ParaView's Python: environment variable `PVPYTHON`, the search path, usual folders.
+
+    Raises:
+        LossLandscapeError: there is none, or `PVPYTHON` names none.
+    """
+    return _find("pvpython", "PVPYTHON")
+
+
+def find_paraview() -> Path:
+    """ParaView's window: environment variable `PARAVIEW`, the search path, usual folders.
+
+    Raises:
+        LossLandscapeError: there is none, or `PARAVIEW` names none.
+    """
+    return _find("paraview", "PARAVIEW")
+
+
+def plugin_path() -> Path:
+    """The plugin's one file, `LossLandscape.py`, in an installation or a source checkout.
+
+    Raises:
+        LossLandscapeError: it is at neither place.
+    """
+    for folder in _PLUGIN_FOLDERS:
+        if (folder / "LossLandscape.py").is_file():
+            return folder / "LossLandscape.py"
+    raise LossLandscapeError(
+        "the ParaView plugin LossLandscape.py was not found in "
+        f"{' or '.join(str(folder) for folder in _PLUGIN_FOLDERS)}; reinstall losslandscape"
+    )
+
+
+def render(
+    input_files: Paths,
+    figure: str,
+    output: str | os.PathLike[str] | None,
+    size: tuple[int, int] | None = None,
+    options: Mapping[str, Any] | None = None,
+    state: str | os.PathLike[str] | None = None,
+) -> dict[str, Any]:
+    """Render a figure of landscapes into a PNG, and on request into a ParaView state file.
+
+    Args:
+        input_files: one landscape (`compare`: two), each a `.nc` file, a `surface.vti`, or a
+            folder that `Landscape.export` wrote.
+        figure: `surface`, `contours`, `trajectory` or `compare`.
+        output: the PNG to write; None for none.
+        size: width and height in pixels; None for the figure's own.
+        options: of the figure: `title` (`compare`: `titles`, `techniques`), `array`, `log`,
+            `floor`, `ceiling`, `levels`; None values are left out.
+        state: the `.pvsm` to write, with the inputs named relative to it.
+
+    Returns:
+        dict: `picture`, `state`, the `scale`, and for each of `panels` its holes and the largest
+        difference between exact values and the drawn surface.
+
+    Raises:
+        LossLandscapeError: there is no ParaView, an input is no landscape, an option does not fit.
+    """
+    job = {
+        "action": "figure",
+        "figure": figure,
+        "inputs": [_absolute(path) for path in input_files],
+        "output": _absolute(output),
+        "state": _absolute(state),
+        "size": list(size) if size else None,
+        "options": dict(options or {}),
+    }
+    return run_job(job)
+
+
+def render_state(
+    state: str | os.PathLike[str],
+    output: str | os.PathLike[str],
+    size: tuple[int, int] | None = None,
+) -> Path:
+    """Render a ParaView state file into a PNG of its own or of a given size.
+
+    Raises:
+        LossLandscapeError: there is no ParaView, or the state, its data or a plugin is missing.
+    """
+    job = {
+        "action": "state",
+        "state": _absolute(state),
+        "output": _absolute(output),
+        "size": list(size) if size else None,
+    }
+    return Path(run_job(job)["picture"])
+
+
+def run_job(job: Mapping[str, Any], timeout: float = 600.0) -> dict[str, Any]:
+    """Do a job in a ParaView process; see `losslandscape_paraview/job.py` for its keys.
+
+    Args:
+        job: everything but `result`, ready for JSON.
+        timeout: seconds after which ParaView is stopped.
+
+    Returns:
+        The job's report.
+
+    Raises:
+        LossLandscapeError: the job could not be done; ParaView's own words where it broke off.
+    """
+    worker = plugin_path().parent / "losslandscape_paraview" / "job.py"
+    with tempfile.TemporaryDirectory(prefix="losslandscape-") as folder:
+        job_file, result_file = Path(folder, "job.json"), Path(folder, "result.json")
+        job_file.write_text(json.dumps({**job, "result": str(result_file)}), encoding="utf-8")
+        done = run_script(worker, [str(job_file)], timeout=timeout, capture=True)
+        if not result_file.is_file():
+            words = "\n".join((done.stderr or done.stdout or "").strip().splitlines()[-8:])
+            raise LossLandscapeError(
+                f"ParaView broke off (exit code {done.returncode}): {words or 'it said nothing'}"
+            )
+        result = json.loads(result_file.read_text(encoding="utf-8"))
+    if "error" in result:
+        raise LossLandscapeError(result["error"])
+    return result["report"]
+
+
+def run_script(
+    script: str | os.PathLike[str],
+    arguments: Sequence[str] = (),
+    timeout: float | None = None,
+    capture: bool = False,
+) -> "subprocess.CompletedProcess[str]":
+    """Run a script with ParaView's Python, under a virtual screen where there is no other.
+
+    Args:
+        script: a Python file.
+        arguments: its command line.
+        timeout: seconds after which it is stopped; None for no limit.
+        capture: return what it prints instead of passing it through.
+
+    Raises:
+        LossLandscapeError: there is no ParaView or no virtual screen, or the time was up.
+    """
+    command = [str(find_pvpython()), str(script), *arguments]
+    environment = clean_environment()
+    try:
+        with screen() as display:
+            if display:
+                environment["DISPLAY"] = display
+            return subprocess.run(
+                command,
+                env=environment,
+                timeout=timeout,
+                capture_output=capture,
+                text=True,
+                errors="replace",
+                check=False,
+            )
+    except subprocess.TimeoutExpired as error:
+        raise LossLandscapeError(f"ParaView did not finish in {timeout:g} s") from error
+
+
+@contextmanager
+def screen() -> Iterator[str | None]:
+    """A screen for ParaView to draw on: the one there is, or a virtual one for the while.
+
+    Xvfb is asked for a free display itself. `xvfb-run -a` looks for one first and takes it later,
+    so that two of them started at once take the same.
+
+    Yields:
+        What DISPLAY must be, or None where no display is needed (Windows, macOS).
+
+    Raises:
+        LossLandscapeError: Linux without a screen, and no virtual one can be started.
+    """
+    if not sys.platform.startswith("linux"):
+        yield None
+        return
+    if os.environ.get("DISPLAY"):
+        yield os.environ["DISPLAY"]
+        return
+    if shutil.which("Xvfb") is None:
+        raise LossLandscapeError(
+            "no screen for ParaView to draw on: set DISPLAY, or install a virtual one "
+            "(Debian, Ubuntu: `apt install xvfb`)"
+        )
+    reading, writing = os.pipe()
+    # Without -noreset the server starts over when its last window closes, and turns away whoever
+    # comes meanwhile.
+    command = ["Xvfb", "-displayfd", str(writing), *_VIRTUAL_SCREEN]
+    server = subprocess.Popen(
+        command, pass_fds=(writing,), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+    os.close(writing)
+    try:
+        with os.fdopen(reading) as pipe:
+            number = pipe.readline().strip()
+        if not number:
+            words = server.communicate()[1].strip().splitlines()
+            raise LossLandscapeError(f"Xvfb did not start: {words[-1] if words else 'no reason'}")
+        yield f":{number}"
+    finally:
+        server.terminate()
+        server.communicate()
+
+
+def clean_environment() -> dict[str, str]:
+    """The environment without this Python's paths, so that ParaView finds its own modules only."""
+    environment = dict(os.environ)
+    for name in ("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "VIRTUAL_ENV", "CONDA_PREFIX"):
+        environment.pop(name, None)
+    if sys.prefix != sys.base_prefix:
+        # ParaView's Python looks for its own folder beside the first `python3` of the path.
+        own = {str(Path(sys.prefix) / "bin"), str(Path(sys.prefix) / "Scripts")}
+        folders = environment.get("PATH", "").split(os.pathsep)
+        environment["PATH"] = os.pathsep.join(path for path in folders if path not in own)
+    return environment
+
+
+def open_window(files: Paths = (), figure: str | None = None) -> int:
+    """Open ParaView's window with the plugin loaded and, where given, a figure of some files.
+
+    Args:
+        files: landscapes, as for `render`, or one `.pvsm` state.
+        figure: as for `render`; None for `surface`, or `compare` where two files are given.
+
+    Returns:
+        The window's exit code.
+
+    Raises:
+        LossLandscapeError: there is no ParaView, or no such file.
+    """
+    paths = [_absolute(path) for path in files]
+    for path in paths:
+        if not os.path.exists(path):
+            raise LossLandscapeError(f"{path}: no such file")
+    plugin = plugin_path()
+    startup = plugin.parent / "losslandscape_paraview" / "startup"
+    environment = clean_environment()
+    # The folder holds a sitecustomize.py and nothing else; it mends ParaView 5.11 on Python 3.11.
+    environment["PYTHONPATH"] = str(startup)
+    environment["LOSSLANDSCAPE_OPEN"] = json.dumps({"files": paths, "figure": figure})
+    with tempfile.TemporaryDirectory(prefix="losslandscape-") as folder:
+        config = Path(folder, "plugins.xml")
+        config.write_text(
+            f'<Plugins><Plugin name="LossLandscape" filename="{plugin}" auto_load="1"/></Plugins>',
+            encoding="utf-8",
+        )
+        environment["PV_PLUGIN_CONFIG_FILE"] = str(config)
+        command = [str(find_paraview()), f"--script={startup / 'open_files.py'}"]
+        if paths and paths[0].endswith(".pvsm"):
+            os.chdir(Path(paths[0]).parent)
+            command = [command[0], f"--state={paths[0]}"]
+        return subprocess.run(command, env=environment, check=False).returncode
+
+
+def _find(program: str, variable: str) -> Path:
+    named = os.environ.get(variable)
+    if named:
+        found = shutil.which(named)
+        if found is None:
+            raise LossLandscapeError(f"{variable}={named}: there is no such program")
+        return Path(found)
+    found = shutil.which(program, path=clean_environment().get("PATH"))
+    if found:
+        return Path(found)
+    folders = [
+        folder
+        for pattern in _INSTALL_PATTERNS
+        for folder in sorted(Path(Path(pattern).anchor).glob(pattern.split("/", 1)[1]))
+    ]
+    # the newest of several versions, by name
+    for folder in reversed(folders):
+        found = shutil.which(program, path=str(folder))
+        if found:
+            return Path(found)
+    raise LossLandscapeError(_NO_PARAVIEW.format(program=program, variable=variable))
+
+
+def _absolute(path: str | os.PathLike[str] | None) -> Any:
+    return None if path is None else os.path.abspath(path)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a script with ParaView's Python; the exit code is the script's."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if not arguments:
+        print("usage: python -m losslandscape.paraview_process SCRIPT [ARGUMENT ...]")
+        return 2
+    try:
+        return run_script(arguments[0], arguments[1:]).returncode
+    except LossLandscapeError as error:
+        print(error, file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

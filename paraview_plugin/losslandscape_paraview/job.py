@@ -1,0 +1,80 @@
+"""Does one job in a ParaView process and writes what came of it: `pvpython job.py job.json`.
+
+The job is a JSON object; `losslandscape.paraview_process` writes it and reads the result, so that
+no Python of the user's and none of ParaView's meet in one process. Its keys:
+
+- `action`: `figure` (with `figure`, `inputs`, `output`, `state`, `size`, `options`) or `state`
+  (with `state`, `output`, `size`);
+- `result`: the JSON file to write, `{"report": ...}` or `{"error": "one message for people"}`.
+"""
+
+import json
+import sys
+from importlib.machinery import PathFinder
+from importlib.util import module_from_spec
+from pathlib import Path
+
+
+def _load_package():
+    """This package alone: the folder around it may be a virtual environment's site-packages."""
+    here = Path(__file__).resolve().parent
+    # ParaView's Python put this folder first, where `figure` and the like would hide others
+    sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != here]
+    spec = PathFinder.find_spec(here.name, [str(here.parent)])
+    sys.modules[here.name] = module_from_spec(spec)
+    spec.loader.exec_module(sys.modules[here.name])
+
+
+def do(job):
+    """Do a job; see the module. Returns the report, a dict ready for JSON."""
+    from losslandscape_paraview import states
+    from losslandscape_paraview.errors import LandscapeError
+
+    size = job.get("size")
+    if job["action"] == "state":
+        picture = states.render_state(job["state"], job["output"], size)
+        return {"picture": str(picture)}
+    from losslandscape_paraview.pipelines import FIGURES
+
+    name, inputs = job["figure"], job["inputs"]
+    if name not in FIGURES:
+        raise LandscapeError(f"no figure '{name}'; there are {', '.join(FIGURES)}")
+    wanted = 2 if name == "compare" else 1
+    if len(inputs) != wanted:
+        raise LandscapeError(f"figure '{name}' takes {wanted} landscape(s), not {len(inputs)}")
+    options = {key: value for key, value in job.get("options", {}).items() if value is not None}
+    if size:
+        options["size"] = size
+    try:
+        figure = FIGURES[name](*inputs, **options)
+    except TypeError as error:
+        if "unexpected keyword" not in str(error):
+            raise
+        raise LandscapeError(f"figure '{name}': {error}") from error
+    report = figure.report()
+    if job.get("output"):
+        report["picture"] = str(figure.save_picture(job["output"]))
+    if job.get("state"):
+        report["state"] = str(figure.save_state(job["state"]))
+    return report
+
+
+def main(path):
+    """Read the job file, do it, write its result; 0 where it was done."""
+    _load_package()
+    from losslandscape_paraview.errors import LandscapeError
+    from losslandscape_paraview.session import end_session
+
+    job = json.loads(Path(path).read_text(encoding="utf-8"))
+    try:
+        result = {"report": do(job)}
+    except LandscapeError as error:
+        result = {"error": str(error)}
+    finally:
+        end_session()
+    Path(job["result"]).write_text(json.dumps(result), encoding="utf-8")
+    return 1 if "error" in result else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

@@ -1,0 +1,24 @@
+"""ParaView's session in a script: begin an empty one, and end the last."""
+
+from .compatibility import restore_getargspec
+
+
+def new_session():
+    """Drop everything that is loaded, for the next figure of the same process."""
+    restore_getargspec()
+    from paraview import simple
+
+    simple.ResetSession()
+
+
+def end_session():
+    """Close what is drawn while ParaView can still do it; call it before `sys.exit`.
+
+    Left to the interpreter's end, ParaView 5.11 lets go of its windows after their OpenGL
+    contexts, and the process ends with an X error and a false exit code.
+    """
+    restore_getargspec()
+    from paraview import servermanager, simple
+
+    if servermanager.ActiveConnection is not None:
+        simple.Disconnect()
