@@ -1,23 +1,61 @@
-# make demo     a small network from nothing to its figures, in .venv
-# make test     every check and test, ParaView rendering included
-# make figures  renders every figure from state_files/
-# make paper    trains the study's networks and recomputes all data under state_files/
+# make demo      a small network from nothing to its figures, in .venv
+# make test      every check and test, ParaView rendering included
+# make figures   renders every figure from state_files/
+# make paper     trains the study's networks and recomputes all data under state_files/
 
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 LOSSLANDSCAPE ?= $(BIN)/losslandscape
-INSTALLED := $(VENV)/.installed
+INSTALLED ?= $(VENV)/.installed
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: demo test figures paper install paraview clean
+.PHONY: help install paraview demo test figures paper states clean
+
+help:
+	@sed -n 's/^# make/make/p' Makefile
 
 install: $(INSTALLED)
 
-$(INSTALLED): pyproject.toml
+$(VENV)/.installed: pyproject.toml
+	@$(PYTHON) -c "import venv, ensurepip" 2>/dev/null || $(MAKE) --no-print-directory apt PACKAGES=python3-venv
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --editable ".[test]"
-	touch $@
+	@touch $@
 
+# ParaView from PVPYTHON=, the path or the usual folders; else from the distribution, where it can be.
+FIND_PARAVIEW = $(BIN)/python -c "from losslandscape import paraview_process as p; p.check()"
+paraview: $(INSTALLED)
+	@$(FIND_PARAVIEW) >/dev/null 2>&1 \
+	    || $(MAKE) --no-print-directory apt PACKAGES="paraview python3-paraview xvfb"
+	@$(FIND_PARAVIEW)
+
+.PHONY: apt
+apt:
+	@if ! command -v apt-get >/dev/null; then \
+	    echo "Missing: $(PACKAGES) (names of Debian's packages). Install them with your system's means;" >&2; \
+	    echo "ParaView is at https://www.paraview.org/download, and any can be named: make PVPYTHON=/where/pvpython" >&2; \
+	    exit 1; \
+	elif [ "$$(id -u)" = 0 ]; then \
+	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(PACKAGES) >/dev/null; \
+	else \
+	    echo "Missing: run  sudo apt-get install --no-install-recommends $(PACKAGES)" >&2; \
+	    echo "or name another ParaView: make PVPYTHON=/where/it/is/pvpython" >&2; \
+	    exit 1; \
+	fi
+
+test: $(INSTALLED) paraview
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy compute/losslandscape
+	$(BIN)/python -m pytest
+
+figures: $(INSTALLED) paraview
+	$(BIN)/python -m losslandscape.paraview_process state_files/render_all.py
+
+clean:
+	rm -rf demo_run study_runs $(VENV)
+
+include demo.mk
 include study.mk

@@ -8,23 +8,20 @@ DATA := state_files/data
 SURFACE = $(LOSSLANDSCAPE) surface --data digits --samples 200 --grid 33 --batch-size 200
 TRAIN = $(LOSSLANDSCAPE) train --data digits --epochs 5
 
-LANDSCAPES := resnet50_random resnet50_random_fixed resnet50_pca vgg11_random vgg11_pca vgg11_three
+LANDSCAPES := resnet50_random vgg11_random vgg11_pca resnet50_pca vgg11_three resnet50_random_fixed
 
-paper: $(LANDSCAPES:%=$(DATA)/%/surface.vti)
-	@$(LOSSLANDSCAPE) train --data digits --epochs 5 --model resnet50 --output $(STUDY)/resnet50
-	@$(LOSSLANDSCAPE) train --data digits --epochs 5 --model vgg11 --output $(STUDY)/vgg11
+paper: $(INSTALLED) $(LANDSCAPES:%=$(DATA)/%/surface.vti)
+	$(TRAIN) --model resnet50 --output $(STUDY)/resnet50
+	$(TRAIN) --model vgg11 --output $(STUDY)/vgg11
 
-$(STUDY)/resnet50/weights.safetensors: | $(STUDY)
+$(STUDY)/resnet50/weights.safetensors: | $(INSTALLED)
 	$(TRAIN) --model resnet50 --output $(@D)
 
-$(STUDY)/vgg11/weights.safetensors: | $(STUDY)
+$(STUDY)/vgg11/weights.safetensors: | $(INSTALLED)
 	$(TRAIN) --model vgg11 --output $(@D)
 
-$(STUDY)/vgg11_seed%/weights.safetensors: | $(STUDY)
+$(STUDY)/vgg11_seed%/weights.safetensors: | $(INSTALLED)
 	$(TRAIN) --model vgg11 --seed $* --no-trajectory --output $(@D)
-
-$(STUDY):
-	mkdir -p $@
 
 $(STUDY)/resnet50_random.nc: $(STUDY)/resnet50/weights.safetensors
 	$(SURFACE) --model resnet50 --weights $< --batch-norm reestimated \

@@ -7,7 +7,7 @@ from torch import nn
 
 
 class SmallCNN(nn.Module):
-    """Every kind of filter there is: convolution, transposed (grouped), linear, embedding, norms."""
+    """Every kind of filter an image network has: convolution, transposed (grouped), linear."""
 
     def __init__(self):
         super().__init__()

@@ -41,7 +41,9 @@ def test_every_filter_has_the_norm_of_its_weights_filter(cnn):
             filters_one_by_one(name, module, direction[name]),
         )
         for own, moved in pairs:
-            assert moved.double().norm().item() == pytest.approx(own.double().norm().item(), rel=1e-6)
+            assert moved.double().norm().item() == pytest.approx(
+                own.double().norm().item(), rel=1e-6
+            )
             checked += 1
     assert checked == 8 + 4 + 5
 
@@ -57,7 +59,9 @@ def test_rows_of_embedding_and_attention_are_filters():
 def test_layer_normalisation_matches_whole_parameters(cnn):
     direction = direction_of(cnn, normalization="layer")
     weight = cnn.convolution.weight.detach()
-    assert direction["convolution.weight"].norm().item() == pytest.approx(weight.norm().item(), rel=1e-5)
+    assert direction["convolution.weight"].norm().item() == pytest.approx(
+        weight.norm().item(), rel=1e-5
+    )
     ratio = direction["convolution.weight"].flatten(1).norm(dim=1) / weight.flatten(1).norm(dim=1)
     assert ratio.std() > 0.01  # the filters themselves are not matched
 
@@ -71,7 +75,9 @@ def test_without_normalisation_numbers_are_standard_normal(cnn):
 def test_vectors_stay_by_default_and_move_on_request(cnn):
     assert not direction_of(cnn)["norm.weight"].any()
     moved = direction_of(cnn, zero_vectors=False)
-    assert moved["norm.weight"].norm().item() == pytest.approx(cnn.norm.weight.norm().item(), rel=1e-5)
+    assert moved["norm.weight"].norm().item() == pytest.approx(
+        cnn.norm.weight.norm().item(), rel=1e-5
+    )
 
 
 def test_only_vectors_is_an_error_that_names_the_option():
@@ -174,9 +180,12 @@ def test_mean_centred_plane_is_scikit_learns_pca(cnn, rng, record_trajectory):
 
 
 def test_no_plane_through_the_last_checkpoint_shows_more(cnn, rng, record_trajectory):
-    rows, states = walk(cnn, rng, 6)
+    _, states = walk(cnn, rng, 6)
     trajectory = record_trajectory(cnn, states)
-    share = {c: sum(Subspace.pca(trajectory, 2, c).recipe["explained_variance"]) for c in ("origin", "mean")}
+    share = {
+        c: sum(Subspace.pca(trajectory, 2, c).recipe["explained_variance"])
+        for c in ("origin", "mean")
+    }
     assert share["origin"] > share["mean"]
 
 

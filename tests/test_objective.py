@@ -34,7 +34,9 @@ def test_reestimated_statistics_are_those_of_update_bn(cnn, images, batch_size):
     update_bn(DataLoader(TensorDataset(*images), batch_size=batch_size), reference)
     with torch.no_grad():
         expected = nn.functional.cross_entropy(reference.eval()(inputs), targets, reduction="none")
-    objective = Objective(cnn, "cross_entropy", images, batch_norm="reestimated", batch_size=batch_size)
+    objective = Objective(
+        cnn, "cross_entropy", images, batch_norm="reestimated", batch_size=batch_size
+    )
     measured = losses_at(objective, Subspace.random(cnn))["loss"]
     np.testing.assert_allclose(measured, expected, rtol=2e-5, atol=1e-6)
     fixed = losses_at(Objective(cnn, "cross_entropy", images), Subspace.random(cnn))["loss"]
@@ -43,10 +45,14 @@ def test_reestimated_statistics_are_those_of_update_bn(cnn, images, batch_size):
 
 def test_reestimation_leaves_dropout_off(images):
     torch.manual_seed(0)
-    model = nn.Sequential(nn.Flatten(), nn.Linear(192, 8), nn.BatchNorm1d(8), nn.Dropout(0.5), nn.Linear(8, 5))
+    model = nn.Sequential(
+        nn.Flatten(), nn.Linear(192, 8), nn.BatchNorm1d(8), nn.Dropout(0.5), nn.Linear(8, 5)
+    )
     objective = Objective(model, "cross_entropy", images, batch_norm="reestimated")
     plane = Subspace.random(model)
-    np.testing.assert_array_equal(losses_at(objective, plane)["loss"], losses_at(objective, plane)["loss"])
+    np.testing.assert_array_equal(
+        losses_at(objective, plane)["loss"], losses_at(objective, plane)["loss"]
+    )
 
 
 def test_values_at_a_point_are_those_of_a_model_with_these_parameters(cnn, images):
@@ -63,7 +69,9 @@ def test_values_at_a_point_are_those_of_a_model_with_these_parameters(cnn, image
 
 def test_a_point_has_the_same_bits_whatever_came_before(cnn, images):
     plane = Subspace.random(cnn)
-    with Evaluator(Objective(cnn, "cross_entropy", images, batch_norm="reestimated"), plane) as evaluator:
+    with Evaluator(
+        Objective(cnn, "cross_entropy", images, batch_norm="reestimated"), plane
+    ) as evaluator:
         first = evaluator.measure((0.5, 0.5))["train"]["loss"].copy()
         evaluator.measure((-3.0, 2.0))
         again = evaluator.measure((0.5, 0.5))["train"]["loss"]
@@ -75,7 +83,10 @@ def test_a_point_has_the_same_bits_whatever_came_before(cnn, images):
 def test_the_model_is_left_as_it_was(cnn, images, batch_norm, fails):
     cnn.train()
     cnn.norm.eval()
-    before = {name: (t, t.data_ptr(), t.detach().clone()) for name, t in cnn.state_dict(keep_vars=True).items()}
+    before = {
+        name: (t, t.data_ptr(), t.detach().clone())
+        for name, t in cnn.state_dict(keep_vars=True).items()
+    }
     modes = {name: module.training for name, module in cnn.named_modules()}
     data = (images[0][:, :2], images[1]) if fails else images
     objective = Objective(cnn, "cross_entropy", data, batch_norm=batch_norm, batch_size=40)
@@ -130,7 +141,9 @@ def test_a_loss_function_may_give_metrics_too(cnn, images):
 
 def test_a_metric_beside_a_named_loss(cnn, images):
     margin = {"margin": lambda outputs, targets: outputs.topk(2).values.diff(dim=1).abs()[:, 0]}
-    measured = losses_at(Objective(cnn, "cross_entropy", images, metrics=margin), Subspace.random(cnn))
+    measured = losses_at(
+        Objective(cnn, "cross_entropy", images, metrics=margin), Subspace.random(cnn)
+    )
     assert list(measured) == ["loss", "accuracy", "margin"]
 
 
@@ -169,7 +182,9 @@ def test_a_shuffling_loader_is_read_once(cnn, images):
     loader = DataLoader(TensorDataset(*images), batch_size=8, shuffle=True)
     objective = Objective(cnn, "cross_entropy", loader)
     plane = Subspace.random(cnn)
-    np.testing.assert_array_equal(losses_at(objective, plane)["loss"], losses_at(objective, plane)["loss"])
+    np.testing.assert_array_equal(
+        losses_at(objective, plane)["loss"], losses_at(objective, plane)["loss"]
+    )
     assert "shuffled" in objective.to_json()["sets"]["train"]["source"]
 
 
@@ -230,5 +245,7 @@ def test_tokens_and_positions_average_over_those_that_count():
     tokens, tags = torch.randint(0, 9, (6, 5)), torch.randint(0, 4, (6, 5))
     tags[:, 3:] = -100
     measured = losses_at(Objective(model, "cross_entropy", (tokens, tags)), Subspace.random(model))
-    expected = nn.functional.cross_entropy(model(tokens)[:, :, :3], tags[:, :3], reduction="none").mean(1)
+    expected = nn.functional.cross_entropy(
+        model(tokens)[:, :, :3], tags[:, :3], reduction="none"
+    ).mean(1)
     np.testing.assert_allclose(measured["loss"], expected.detach(), rtol=1e-5)

@@ -25,7 +25,9 @@ def test_parameters_at_is_the_formula(cnn):
     first, second = (plane.layout.views(d) for d in plane.directions)
     found = plane.parameters_at((0.5, -2.0))
     for name, own in cnn.named_parameters():
-        torch.testing.assert_close(found[name], own.detach() + 0.5 * first[name] - 2.0 * second[name])
+        torch.testing.assert_close(
+            found[name], own.detach() + 0.5 * first[name] - 2.0 * second[name]
+        )
         assert found[name].shape == own.shape
 
 
@@ -82,7 +84,9 @@ def test_between_puts_the_models_where_garipov_et_al_do(cnn):
     plane = Subspace.between(cnn, b, c, labels=["a", "b", "c"])
     for model, point in zip((cnn, b, c), plane.points):
         for name, tensor in plane.parameters_at(point.coordinates).items():
-            torch.testing.assert_close(tensor, model.get_parameter(name).detach(), rtol=1e-4, atol=1e-5)
+            torch.testing.assert_close(
+                tensor, model.get_parameter(name).detach(), rtol=1e-4, atol=1e-5
+            )
     gram = plane.gram_matrix
     assert gram[0, 0] == pytest.approx(gram[1, 1], rel=1e-5)
     assert abs(gram[0, 1]) < 1e-5 * gram[0, 0]

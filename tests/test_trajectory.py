@@ -5,19 +5,20 @@ import json
 import math
 import os
 
-import losslandscape as ll
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.torch import load_file
+from torch import nn
+
+import losslandscape as ll
 from losslandscape.atomic_files import make_folder, replace_file
 from losslandscape.errors import FileFormatError, LossLandscapeError, OutputExistsError
 from losslandscape.progress import Progress
 from losslandscape.trajectory import _aligned_ranges
 from losslandscape.weights import load_into, load_weights, save_weights
-from safetensors.torch import load_file
-from torch import nn
 
 
 class TiedNetwork(nn.Module):

@@ -206,7 +206,7 @@ def _difference_blocks(trajectory: Trajectory, layout: ParameterLayout, block_by
 
 
 def _assign(view: Tensor, start: int, stop: int, values: Tensor) -> None:
-    """Write elements start..stop, counted in row-major order, of a view that may not be contiguous."""
+    """Write elements start..stop, counted in row-major order, of any view."""
     if view.is_contiguous():
         view.view(-1)[start:stop] = values
         return

@@ -2,7 +2,10 @@
 
 
 class LossLandscapeError(Exception):
-    """Something in the user's input or surroundings is wrong; the message says what, where and what to do."""
+    """Something in the user's input or surroundings is wrong.
+
+    The message says what, where and what to do.
+    """
 
 
 class FileFormatError(LossLandscapeError):

@@ -258,7 +258,9 @@ class _Run:
             self.journal, self.records = Journal.resume(journal)
             self.settings = self.journal.header["settings"]
         elif path.exists() and not overwrite:
-            raise OutputExistsError(f"{path}: exists; choose another name or overwrite (--overwrite)")
+            raise OutputExistsError(
+                f"{path}: exists; choose another name or overwrite (--overwrite)"
+            )
         elif not path.parent.is_dir():
             raise LossLandscapeError(f"{path}: the folder {path.parent} does not exist; create it")
 

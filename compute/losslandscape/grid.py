@@ -53,7 +53,7 @@ class Grid:
                 raise LossLandscapeError(f"grid: {name} has {count} points; at least 2 are needed")
             if not (np.isfinite(low) and np.isfinite(high) and low < high):
                 raise LossLandscapeError(
-                    f"grid: {name} runs from {low:g} to {high:g}; the bounds must be finite and rise"
+                    f"grid: {name} runs from {low:g} to {high:g}; bounds must be finite and rise"
                 )
         object.__setattr__(self, "counts", tuple(int(count) for count in counts))
         object.__setattr__(self, "bounds", bounds)

@@ -190,7 +190,9 @@ class Landscape:
         from losslandscape.formats import netcdf
 
         if Path(path).exists() and not overwrite:
-            raise OutputExistsError(f"{path}: exists; choose another name or overwrite (--overwrite)")
+            raise OutputExistsError(
+                f"{path}: exists; choose another name or overwrite (--overwrite)"
+            )
         netcdf.write(self, path)
         self.path = Path(path)
 
@@ -215,8 +217,8 @@ def scale_of(values: np.ndarray) -> str:
 
     Examples
     --------
-    >>> scale_of(np.array([0.01, 5.0])), scale_of(np.array([1.0, 5.0])), scale_of(np.array([-1., 9e9]))
-    ('log', 'linear', 'linear')
+    >>> [scale_of(np.array(values)) for values in ([0.01, 5.0], [1.0, 5.0], [-1.0, 9e9])]
+    ['log', 'linear', 'linear']
     """
     finite = values[np.isfinite(values)]
     if finite.size == 0 or finite.min() <= 0:

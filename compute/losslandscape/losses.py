@@ -144,9 +144,11 @@ def _mse(outputs: Tensor, targets: Tensor) -> Tensor:
             f"loss mse: outputs have shape {tuple(outputs.shape)} and targets "
             f"{tuple(targets.shape)}; they must agree (broadcasting would pair wrong samples)"
         )
-    return (outputs - targets).square().flatten(1).mean(1) if outputs.dim() > 1 else (
-        outputs - targets
-    ).square()
+    return (
+        (outputs - targets).square().flatten(1).mean(1)
+        if outputs.dim() > 1
+        else (outputs - targets).square()
+    )
 
 
 def _softmax_mse(outputs: Tensor, targets: Tensor) -> Tensor:

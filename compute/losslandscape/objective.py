@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -33,8 +33,8 @@ class Objective:
     model : torch.nn.Module
         Evaluated in eval mode and left as it was: parameters, buffers and modes.
     loss : str or callable
-        ``"cross_entropy"``, ``"mse"``, ``"softmax_mse"``, or ``(model, batch) -> per-sample losses``;
-        see :func:`losslandscape.losses.resolve`.
+        ``"cross_entropy"``, ``"mse"``, ``"softmax_mse"``, or a function
+        ``(model, batch) -> per-sample losses``; see :func:`losslandscape.losses.resolve`.
     data : tuple of tensors, Dataset or DataLoader; or a dict of such by name
         A dict of named sets, ``{"train": ..., "test": ...}``, gives ``loss`` for the first and
         ``test_loss`` for the set ``test``. A dict of *tensors* is one set (a batch of keywords).
@@ -71,7 +71,7 @@ class Objective:
         loss: str | LossCallable,
         data: Any,
         *,
-        batch_norm: Literal["fixed", "reestimated"] = "fixed",
+        batch_norm: str = "fixed",
         metrics: Mapping[str, Metric] | None = None,
         batch_size: int | None = None,
         reestimation_samples: int | None = None,
@@ -94,8 +94,10 @@ class Objective:
         self.batch_norm: str = batch_norm if bn.layers(model) else "none"
         self.batch_size = batch_size
         first = next(model.parameters(), None)
-        self.dtype = PRECISIONS[precision] if precision else (
-            first.dtype if first is not None else torch.float32
+        self.dtype = (
+            PRECISIONS[precision]
+            if precision
+            else (first.dtype if first is not None else torch.float32)
         )
         self.device = torch.device(
             device if device is not None else first.device if first is not None else "cpu"
@@ -127,7 +129,7 @@ class Objective:
 
     def to_json(self) -> dict:
         """What was measured, for the file."""
-        found = {
+        found: dict[str, Any] = {
             "model": type(self.model).__name__,
             "loss": self.loss.name,
             "sets": {name: samples.to_json() for name, samples in self.sets.items()},
@@ -167,7 +169,9 @@ class Evaluator:
         self.model = model
         self._flat = self.subspace.layout.empty(objective.dtype, objective.device)
         self._views = self.subspace.layout.views(self._flat)
-        self._channels_last = any(isinstance(m, (nn.Conv2d, nn.ConvTranspose2d)) for m in model.modules())
+        self._channels_last = any(
+            isinstance(m, (nn.Conv2d, nn.ConvTranspose2d)) for m in model.modules()
+        )
         self._batch_norms = bn.layers(model)
         self._reestimated = objective.batch_norm == "reestimated"
         self._batch_size = batch_size or objective.batch_size

@@ -1,7 +1,7 @@
 """A model's parameters as one flat buffer with named views.
 
-A point of a landscape is ``theta0 + a * d1 + b * d2``. With all parameters in one buffer this is two
-vector operations, whatever the number of layers, and the model reads the result through views.
+A point of a landscape is ``theta0 + a * d1 + b * d2``. With all parameters in one buffer this is
+two vector operations, whatever the number of layers, and the model reads the result through views.
 """
 
 from __future__ import annotations
@@ -117,11 +117,12 @@ class ParameterLayout:
         return flat
 
     def check(self, tensors: Mapping[str, Tensor], what: str) -> None:
-        """Raise a LossLandscapeError naming the first tensor that is missing or differs in shape."""
+        """Raise a LossLandscapeError that names the first tensor missing or of another shape."""
         for segment in self.segments:
             if segment.name not in tensors:
                 raise LossLandscapeError(
-                    f"{what}: '{segment.name}' {segment.shape} is missing; are they of another model?"
+                    f"{what}: '{segment.name}' {segment.shape} is missing; "
+                    "are they of another model?"
                 )
             shape = tuple(tensors[segment.name].shape)
             if shape != segment.shape:

@@ -66,6 +66,20 @@ def find_paraview() -> Path:
     return _find("paraview", "PARAVIEW")
 
 
+def check() -> None:
+    """Print which ParaView will be used; end the program where there is none, saying why.
+
+    Raises:
+        SystemExit: no ParaView, or no screen for it and no virtual one.
+    """
+    try:
+        program = find_pvpython()
+        with screen():
+            print(program)
+    except LossLandscapeError as error:
+        raise SystemExit(str(error)) from error
+
+
 def plugin_path() -> Path:
     """The plugin's one file, `LossLandscape.py`, in an installation or a source checkout.
 

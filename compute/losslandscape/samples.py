@@ -1,4 +1,4 @@
-"""The samples a loss is averaged over: read once, in a fixed order, cut into batches when needed."""
+"""The samples a loss is averaged over: read once, in a fixed order, cut into batches."""
 
 from __future__ import annotations
 

@@ -222,7 +222,8 @@ class Subspace:
             raise LossLandscapeError(
                 f"{labels[0]} and {labels[1]} have the same parameters: they span no direction"
             )
-        directions, coordinates = [first], [(0.0,), (1.0,)]
+        directions = [first]
+        coordinates: list[tuple[float, ...]] = [(0.0,), (1.0,)]
         if model_c is not None:
             second = flat[2] - origin
             along = float(inner_products([second], [first])[0, 0]) / length**2
@@ -259,7 +260,9 @@ class Subspace:
     @cached_property
     def identity(self) -> str:
         """Hash of the origin, the directions and the origin's buffers."""
-        return sha256([self.origin, *self.directions, *(self.buffers[n] for n in sorted(self.buffers))])
+        return sha256(
+            [self.origin, *self.directions, *(self.buffers[n] for n in sorted(self.buffers))]
+        )
 
     def default_grid(self, points: int = 51, half_width: float = 1.0) -> Grid:
         """The grid that suits the plane: around the trajectory or the models, else +-half_width."""
@@ -302,7 +305,7 @@ class Subspace:
         )
 
     def project(self, parameters: Mapping[str, Tensor]) -> np.ndarray:
-        """Coordinates of the orthogonal projection of some parameters, float64, shape (dimensions,).
+        """Coordinates of the orthogonal projection of parameters, float64, shape (dimensions,).
 
         Solves the normal equations G c = D^T (theta - theta0) with the directions' Gram matrix G.
 
@@ -334,7 +337,7 @@ class Subspace:
                 "coordinates on their subspace are not unique; choose other directions"
             )
         coordinates = np.linalg.solve(gram, products)
-        # ||r||^2 = ||x||^2 - c.G.c; rounding can take it a little below zero for points of the plane
+        # ||r||^2 = ||x||^2 - c.G.c; near the plane rounding would take most of it
         residual = squared - coordinates @ gram @ coordinates
         if residual < 1e-6 * squared:
             residual = self._residual(flat, coordinates)

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 import torch
+
 from losslandscape import cli
 from losslandscape.cli import arguments as shared
 from losslandscape.cli import main

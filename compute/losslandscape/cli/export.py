@@ -29,7 +29,9 @@ def run(arguments: argparse.Namespace) -> int:
     landscape = Landscape.open(arguments.landscape)
     folder = arguments.output or arguments.landscape.with_suffix("")
     if folder.is_dir() and any(folder.iterdir()) and not arguments.overwrite:
-        raise OutputExistsError(f"{folder}: is not empty; choose another or overwrite (--overwrite)")
+        raise OutputExistsError(
+            f"{folder}: is not empty; choose another or overwrite (--overwrite)"
+        )
     for path in landscape.export(folder, arguments.formats):
         print(path)
     return 0

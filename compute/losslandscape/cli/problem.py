@@ -53,8 +53,8 @@ def add_problem_arguments(parser: argparse.ArgumentParser) -> None:
         "--batch-norm",
         choices=("fixed", "reestimated"),
         default="fixed",
-        help="batch-norm statistics: the trained network's own everywhere, or gathered anew at each "
-        "point, which costs a second pass (default: fixed)",
+        help="batch-norm statistics: the trained network's own everywhere, or gathered anew at "
+        "each point, which costs a second pass (default: fixed)",
     )
     loss.add_argument(
         "--reestimation-samples",
@@ -183,7 +183,9 @@ def _subspace(arguments: argparse.Namespace, model: Any, samples: Any) -> Subspa
         one = model_from(argparse.Namespace(model=arguments.model), samples)
         load_into(one, load_weights(file), source=str(file))
         models.append(one)
-    return Subspace.between(*models, labels=arguments.labels or [Path(f).stem for f in files])
+    labels = arguments.labels or [Path(file).stem for file in files]
+    third = models[2] if len(models) == 3 else None
+    return Subspace.between(models[0], models[1], third, labels)
 
 
 def kept_arguments(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -192,9 +194,7 @@ def kept_arguments(arguments: argparse.Namespace) -> dict[str, Any]:
     return {name: str(v) if isinstance(v, Path) else v for name, v in kept.items()}
 
 
-def problem_of(
-    landscape: Landscape, arguments: argparse.Namespace
-) -> tuple[Objective, Subspace]:
+def problem_of(landscape: Landscape, arguments: argparse.Namespace) -> tuple[Objective, Subspace]:
     """The objective and subspace of a landscape file that ``losslandscape surface`` wrote.
 
     A model, data or loss that is code of the user's (``package.module:function``) is only run when
@@ -249,5 +249,3 @@ def add_same_problem_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--weights", metavar="FILE", help="where its weights are now")
     group.add_argument("--data", metavar="NAME", help="the data, as they were given to 'surface'")
     group.add_argument("--loss", metavar="NAME", help="the loss, as it was given to 'surface'")
-
-

@@ -96,7 +96,9 @@ def run(arguments: argparse.Namespace) -> int:
         with Progress(len(trajectory), "trajectory", quiet=arguments.quiet) as progress:
             landscape.add_trajectory(trajectory, progress=progress)
     loss = landscape.values("loss")
-    print(f"{arguments.output}: {landscape.grid.size} points, loss {loss.min():g} to {loss.max():g}")
+    print(
+        f"{arguments.output}: {landscape.grid.size} points, loss {loss.min():g} to {loss.max():g}"
+    )
     return 0
 
 
@@ -132,7 +134,7 @@ def _grid(arguments: argparse.Namespace, subspace):
             ends = []
         if len(ends) != 2 * len(counts):
             raise LossLandscapeError(
-                f"--bounds {arguments.bounds}: {2 * len(counts)} numbers joined by commas are needed"
+                f"--bounds {arguments.bounds}: {2 * len(counts)} numbers joined by commas needed"
             )
         return Grid.rectangle(counts, list(zip(ends[::2], ends[1::2])))
     if arguments.half_width is not None:

@@ -97,7 +97,9 @@ def _write_trajectories(dataset, landscape: Landscape) -> None:
     if not trajectories:
         return
     dataset.createDimension("step", sum(len(t.step) for t in trajectories))
-    index = np.repeat(np.arange(len(trajectories), dtype=np.int32), [len(t.step) for t in trajectories])
+    index = np.repeat(
+        np.arange(len(trajectories), dtype=np.int32), [len(t.step) for t in trajectories]
+    )
     _variable(dataset, "trajectory_index", ("step",), index, "trajectory of this row")
     coordinates = np.concatenate([t.coordinates for t in trajectories])
     for i, axis in enumerate(landscape.grid.axis_names):
@@ -169,9 +171,7 @@ def _landscape(dataset, path: Path) -> Landscape:
     if "grid" in provenance:
         grid = Grid.from_json(provenance["grid"])
     else:
-        grid = Grid(
-            tuple(len(c) for c in coordinates), tuple((c[0], c[-1]) for c in coordinates)
-        )
+        grid = Grid(tuple(len(c) for c in coordinates), tuple((c[0], c[-1]) for c in coordinates))
     if grid.shape != variables["loss"].shape:
         raise FileFormatError(
             f"{path}: 'loss' has shape {variables['loss'].shape}, its grid {grid.shape}"

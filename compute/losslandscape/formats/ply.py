@@ -40,7 +40,9 @@ def write(landscape: Landscape, folder: Path) -> list[Path]:
     finite = np.isfinite(heights)
     faces = triangles(finite)
     if not len(faces):
-        raise LossLandscapeError("no grid cell has four finite corners: there is no surface to write")
+        raise LossLandscapeError(
+            "no grid cell has four finite corners: there is no surface to write"
+        )
     used, numbers = np.unique(faces, return_inverse=True)
     xyz = np.column_stack([landscape.grid.points(), heights.ravel()])[used]
     points, cells = vtkPoints(), vtkCellArray()
@@ -54,8 +56,13 @@ def write(landscape: Landscape, folder: Path) -> list[Path]:
     path = folder / FILE_NAME
     writer = vtkPLYWriter()
     with replace_file(path) as temporary:
-        writer.SetFileName(str(temporary))
+        named = temporary.with_name(f"{temporary.name}.ply")  # vtkPLYWriter insists on the suffix
+        writer.SetFileName(str(named))
         writer.SetInputData(mesh)
-        if not writer.Write():
-            raise LossLandscapeError(f"{path}: VTK could not write it; is the disk full?")
+        try:
+            if not writer.Write():
+                raise LossLandscapeError(f"{path}: VTK could not write it; is the disk full?")
+            named.replace(temporary)
+        finally:
+            named.unlink(missing_ok=True)
     return [path]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,7 @@ def applies(landscape: Landscape) -> bool:
 
 def poly_data(
     coordinates: np.ndarray,
-    arrays: dict[str, np.ndarray | list[str]],
+    arrays: Mapping[str, np.ndarray | list[str]],
     lines: list[np.ndarray] | None = None,
 ) -> vtkPolyData:
     """Points with arrays; joined by polylines, or one vertex each.
