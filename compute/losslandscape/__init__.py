@@ -23,6 +23,7 @@ _PUBLIC = {
     "Trajectory": "trajectory",
     "TrajectoryRecorder": "trajectory",
     "evaluate": "evaluate",
+    "find_critical_points": "critical_points",
 }
 _MODULES = ("topology",)
 

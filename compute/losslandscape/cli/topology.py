@@ -1,0 +1,115 @@
+"""``losslandscape topology``: critical points, and which of them stand above the noise."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from losslandscape.cli.arguments import add_seed_argument, positive_int
+from losslandscape.cli.results import add_result_arguments, result_folder
+
+HELP = "find minima, saddles and maxima, and tell them from sampling noise"
+
+DESCRIPTION = """\
+The Morse-Smale complex of the mean loss, or of its log10 where the file's scale is log. Pairs of
+critical points are told from sampling noise by their persistence: the threshold is found by a
+bootstrap of the whole surface, unless it is given.
+"""
+
+EPILOG = """\
+examples:
+  losslandscape topology vgg11.nc
+  losslandscape topology vgg11.nc --scale linear --draws 10000 --output topology
+  losslandscape topology vgg11.nc --persistence 0.5 --simplify
+"""
+
+REPORT_FILE = "topology.json"
+_SHOWN = 20
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("landscape", type=Path, metavar="FILE.nc", help="the landscape file")
+    parser.add_argument(
+        "--persistence",
+        type=float,
+        metavar="T",
+        help="threshold, in units of the loss, or decades on a log scale (default: from the noise)",
+    )
+    parser.add_argument(
+        "--simplify",
+        action="store_true",
+        help="remove the pairs up to the threshold instead of marking them",
+    )
+    add_noise_arguments(parser)
+    add_result_arguments(parser, "topology")
+
+
+def add_noise_arguments(parser: argparse.ArgumentParser) -> None:
+    """``--scale`` and how the threshold is found."""
+    group = parser.add_argument_group("noise")
+    group.add_argument(
+        "--scale",
+        choices=("log", "linear"),
+        help="judge log10 of the mean loss, or the mean loss (default: the file's scale)",
+    )
+    group.add_argument(
+        "--noise",
+        choices=("bootstrap", "bottleneck", "standard_error", "none"),
+        help="bootstrap of the surface; of its persistence diagram, which noise on slopes does not "
+        "reach; standard errors; or none (default: bootstrap, else what the file has)",
+    )
+    group.add_argument(
+        "--draws",
+        type=positive_int,
+        default=1000,
+        metavar="N",
+        help="bootstrap draws (default: 1000)",
+    )
+    group.add_argument(
+        "--confidence",
+        type=float,
+        default=0.95,
+        metavar="SHARE",
+        help="that no feature made by noise alone is called significant (default: 0.95)",
+    )
+    add_seed_argument(group, "seed of the bootstrap")  # type: ignore[arg-type]
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from losslandscape.atomic_files import make_folder
+    from losslandscape.critical_points import find_critical_points
+    from losslandscape.formats import topology_data
+    from losslandscape.formats.report import table_lines, write_json
+    from losslandscape.landscape import Landscape
+
+    landscape = Landscape.open(arguments.landscape)
+    folder = result_folder(
+        arguments, "topology", (REPORT_FILE, topology_data.CRITICAL_POINTS_FILE)
+    )
+    found = find_critical_points(
+        landscape,
+        scale=arguments.scale,
+        persistence=arguments.persistence,
+        method=arguments.noise,
+        draws=arguments.draws,
+        seed=arguments.seed,
+        confidence=arguments.confidence,
+        simplify=arguments.simplify,
+    )
+    make_folder(folder)
+    topology_data.write(landscape, found, folder)
+    report = {"landscape": landscape.path, "command": arguments.command, **found.to_json()}
+    write_json(folder / REPORT_FILE, report)
+    quantity = "log10 of the mean loss" if found.scale == "log" else "mean loss"
+    print(f"{arguments.landscape}: Morse-Smale complex of the {quantity}")
+    print("\n".join(f"  {line}" for line in found.summary()))
+    rows = found.table()
+    columns = [name for name in rows[0] if name != "number"]
+    titles = {"persistence_standard_error": "standard error", "on_boundary": "boundary"}
+    shown = [[row[name] for name in columns] for row in rows[:_SHOWN]]
+    lines = table_lines([titles.get(name, name) for name in columns], shown)
+    print("\n".join(f"  {line}" for line in lines))
+    if len(rows) > _SHOWN:
+        print(f"  ... and {len(rows) - _SHOWN} more in {REPORT_FILE}")
+    print(f"  written to {folder}")
+    return 0

@@ -1,0 +1,73 @@
+"""Reports as JSON and as tables for people."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from losslandscape.atomic_files import replace_file
+
+
+def write_json(path: Path, report: Mapping[str, Any]) -> None:
+    """Write a report as JSON, whole or not at all; see :func:`plain` for its numbers."""
+    with replace_file(path) as temporary:
+        temporary.write_text(json.dumps(plain(report), indent=2, allow_nan=False) + "\n")
+
+
+def plain(value: Any) -> Any:
+    """The value in JSON's own types: NaN as null, infinities as text (JSON has neither).
+
+    Examples
+    --------
+    >>> plain({"a": np.array([1.0, np.nan]), "b": np.float64(np.inf)})
+    {'a': [1.0, None], 'b': 'Infinity'}
+    """
+    if isinstance(value, Mapping):
+        return {str(key): plain(entry) for key, entry in value.items()}
+    if isinstance(value, np.ndarray):
+        return plain(value.tolist())
+    if isinstance(value, (list, tuple)):
+        return [plain(entry) for entry in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
+    return str(value) if isinstance(value, Path) else value
+
+
+def table_lines(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> Iterator[str]:
+    """Columns aligned for a terminal: words to the left, numbers to the right.
+
+    Examples
+    --------
+    >>> print("\\n".join(table_lines(("kind", "loss"), [("saddle", 2.0), ("minimum", 0.125)])))
+    kind      loss
+    saddle       2
+    minimum  0.125
+    """
+    cells = [[_text(cell) for cell in row] for row in rows]
+    numeric = [
+        bool(rows) and all(not isinstance(row[i], str) for row in rows) for i in range(len(header))
+    ]
+    widths = [max(map(len, column)) for column in zip(header, *cells)]
+    for line in [list(header), *cells]:
+        padded = (
+            cell.rjust(width) if right else cell.ljust(width)
+            for cell, width, right in zip(line, widths, numeric)
+        )
+        yield "  ".join(padded).rstrip()
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, (list, tuple)):
+        return "(" + ", ".join(_text(entry) for entry in value) + ")"
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return "-"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,135 @@
+"""A landscape's topology as VTK files, with TTK's array names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from vtkmodules.util.numpy_support import numpy_to_vtk
+from vtkmodules.vtkCommonDataModel import vtkCellArray, vtkImageData, vtkPolyData
+from vtkmodules.vtkIOXML import vtkXMLImageDataWriter, vtkXMLPolyDataWriter
+
+from losslandscape.critical_points import CriticalPoints
+from losslandscape.formats.image_data import image_data
+from losslandscape.formats.poly_data import poly_data
+from losslandscape.formats.vtk_xml import write_xml
+from losslandscape.landscape import Landscape
+
+CRITICAL_POINTS_FILE = "critical_points.vtp"
+SEPARATRICES_FILE = "separatrices.vtp"
+SEGMENTATION_FILE = "segmentation.vti"
+DIAGRAM_FILE = "persistence_diagram.vtp"
+
+_LINE_ARRAYS = (
+    "SourceId",
+    "DestinationId",
+    "SeparatrixId",
+    "SeparatrixType",
+    "SeparatrixFunctionMaximum",
+    "SeparatrixFunctionMinimum",
+    "SeparatrixFunctionDifference",
+    "NumberOfCriticalPointsOnBoundary",
+)
+_TTK_MAXIMUM = 3  # TTK's CriticalType counts two kinds of saddles before it
+
+
+def write(landscape: Landscape, found: CriticalPoints, folder: Path) -> list[Path]:
+    """Write critical points, separatrices, segmentation and persistence diagram."""
+    poly = {
+        CRITICAL_POINTS_FILE: critical_point_data(found.arrays),
+        SEPARATRICES_FILE: separatrix_data(found),
+        DIAGRAM_FILE: diagram_data(landscape, found),
+    }
+    for name, data in poly.items():
+        write_xml(vtkXMLPolyDataWriter(), data, folder / name)
+    path = folder / SEGMENTATION_FILE
+    write_xml(vtkXMLImageDataWriter(), segmentation_data(landscape, found), path)
+    return [*(folder / name for name in poly), path]
+
+
+def critical_point_data(arrays: Mapping[str, np.ndarray]) -> vtkPolyData:
+    """Critical points as vertices; every array but ``points`` becomes a point array."""
+    rest = {name: values for name, values in arrays.items() if name != "points"}
+    return poly_data(arrays["points"], rest)
+
+
+def separatrix_data(found: CriticalPoints) -> vtkPolyData:
+    """1-separatrices as line segments; their cell arrays are in units of the scale."""
+    arrays = found.complex.separatrices
+    point_arrays = {
+        name: values
+        for name, values in arrays.items()
+        if name not in ("points", "lines", *_LINE_ARRAYS)
+    }
+    data = segments(arrays["points"], arrays["lines"], point_arrays)
+    for name in _LINE_ARRAYS:
+        if name in arrays:
+            add_cell_array(data, name, arrays[name])
+    return data
+
+
+def segmentation_data(landscape: Landscape, found: CriticalPoints) -> vtkImageData:
+    """The surface's image data with TTK's three manifold labels."""
+    image = image_data(landscape)
+    for name, labels in found.complex.segmentation.items():
+        array = numpy_to_vtk(np.ascontiguousarray(labels).ravel(), deep=True)
+        array.SetName(name)
+        image.GetPointData().AddArray(array)
+    return image
+
+
+def diagram_data(landscape: Landscape, found: CriticalPoints) -> vtkPolyData:
+    """The persistence diagram: from (birth, birth) to (birth, death), a line a pair.
+
+    The last line is the diagonal, ``PairIdentifier`` -1 as in TTK. Units are those of the scale.
+    """
+    pairs = found.complex.persistence_pairs
+    count = len(pairs["Birth"])
+    birth, death = pairs["Birth"], pairs["Birth"] + pairs["Persistence"]
+    ends = np.column_stack([birth, birth, birth, death]).reshape(-1, 2)
+    low, high = birth.min(), death.max()
+    lines = np.arange(2 * count + 2).reshape(-1, 2)
+    vertices = np.column_stack([pairs["birth_vertex"], pairs["death_vertex"]]).ravel()
+    planar = found.complex.values.ndim == 2
+    upper_end = np.where((pairs["PairType"] == 1) | (not planar), _TTK_MAXIMUM, 1)
+    upper_end = np.where(pairs["IsFinite"] == 1, upper_end, _TTK_MAXIMUM)
+    kinds = np.column_stack([pairs["PairType"], upper_end]).ravel()
+    where = np.zeros((2 * count + 2, 3), dtype=np.float32)
+    where[: 2 * count, : landscape.grid.dimensions] = landscape.grid.points()[vertices]
+    data = segments(
+        np.concatenate([ends, [[low, low], [high, high]]]),
+        lines,
+        {
+            "ttkVertexScalarField": np.append(vertices, [-1, -1]).astype(np.int32),
+            "CriticalType": np.append(kinds, [-1, -1]).astype(np.int32),
+            "Coordinates": where,
+        },
+    )
+    above = np.where(
+        pairs["IsFinite"] == 1, pairs["Persistence"] > found.threshold, pairs["PairType"] == 0
+    )
+    add_cell_array(data, "PairIdentifier", np.append(np.arange(count), -1).astype(np.int32))
+    add_cell_array(data, "PairType", np.append(pairs["PairType"], -1).astype(np.int32))
+    add_cell_array(data, "Persistence", np.append(pairs["Persistence"], high - low))
+    add_cell_array(data, "Birth", np.append(birth, low))
+    add_cell_array(data, "IsFinite", np.append(pairs["IsFinite"], 0).astype(np.uint8))
+    add_cell_array(data, "significant", np.append(above, False).astype(np.int8))
+    return data
+
+
+def segments(
+    points: np.ndarray, lines: np.ndarray, arrays: Mapping[str, np.ndarray]
+) -> vtkPolyData:
+    """Poly data of two-point lines, (k, 2) point numbers; unlike polylines, in one go."""
+    data = poly_data(points, dict(arrays), lines=[])
+    cells = vtkCellArray()
+    cells.SetData(2, numpy_to_vtk(np.asarray(lines, dtype=np.int64).ravel(), deep=True))
+    data.SetLines(cells)
+    return data
+
+
+def add_cell_array(data: vtkPolyData, name: str, values: np.ndarray) -> None:
+    array = numpy_to_vtk(np.ascontiguousarray(values), deep=True)
+    array.SetName(name)
+    data.GetCellData().AddArray(array)

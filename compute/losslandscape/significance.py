@@ -1,0 +1,390 @@
+"""Which features of a landscape are the loss's, and which may be sampling noise.
+
+The mean loss over n samples is an estimate; its bumps have persistence even where the loss has
+none. The threshold here bounds, with a stated confidence, the persistence that noise alone can
+make. The method and its sources are told in ``docs/significance.md``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from statistics import NormalDist
+from typing import Literal
+
+import numpy as np
+
+from losslandscape.diagrams import finite_bottleneck_distance
+from losslandscape.errors import LossLandscapeError
+from losslandscape.landscape import Landscape
+from losslandscape.topology import persistence_pairs
+
+Method = Literal["bootstrap", "bottleneck", "standard_error", "none"]
+SCALES = ("log", "linear")
+METHODS = ("bootstrap", "bottleneck", "standard_error", "none")
+_BLOCK_BYTES = 64 << 20
+
+
+@dataclass(frozen=True)
+class NoiseThreshold:
+    """The persistence up to which a pair cannot be told from sampling noise.
+
+    Attributes
+    ----------
+    persistence : float
+        t: in units of the loss, or in decades where the scale is log. Infinite where noise may hide
+        any feature.
+    band : float
+        2c of Fasy et al. 2014 from the same draws, at least t; NaN without draws of the surface.
+    method : "bootstrap", "bottleneck", "standard_error" or "none"
+    scale : "log" or "linear"
+    confidence : float
+    points, points_outside : int
+        Grid points that were used, and those that were not because a value is missing.
+    samples, draws, seed : int or None
+        Of the bootstrap.
+    """
+
+    persistence: float
+    band: float
+    method: Method
+    scale: str
+    confidence: float
+    points: int
+    points_outside: int
+    samples: int | None = None
+    draws: int | None = None
+    seed: int | None = None
+
+    @property
+    def reason(self) -> str:
+        """Where the threshold comes from, in a sentence."""
+        quantity = "log10 of the mean loss" if self.scale == "log" else "the mean loss"
+        share = f"{100 * self.confidence:g}%"
+        if self.method == "bootstrap":
+            text = (
+                f"{share} quantile of max - min of the change of {quantity} in {self.draws} "
+                f"bootstrap draws of {self.samples} samples (seed {self.seed}); "
+                f"Fasy et al. 2014's 2c is {self.band:.4g}"
+            )
+        elif self.method == "bottleneck":
+            text = (
+                f"twice the {share} quantile of the bottleneck distance from the persistence "
+                f"diagrams of {quantity} in {self.draws} bootstrap draws of {self.samples} samples "
+                f"(seed {self.seed}) to the measured one"
+            )
+        elif self.method == "standard_error":
+            text = (
+                f"no losses by sample are kept: 2 z(1 - {1 - self.confidence:.4g}/(2 m)) times the "
+                f"largest standard error of {quantity} over m = {self.points} points, which knows "
+                "nothing of how points vary together and is larger than a bootstrap's"
+            )
+        else:
+            return (
+                "neither losses by sample nor standard errors are in the file: t is 0, and nothing "
+                "is told from noise"
+            )
+        if np.isinf(self.persistence):
+            text += (
+                "; it is infinite because draws without the few samples that have a loss above 0 "
+                "somewhere have log10 0 = -infinity there: judge on the linear scale"
+            )
+        if self.points_outside:
+            text += f"; {self.points_outside} points without finite values are left out"
+        return text
+
+    def to_json(self) -> dict:
+        return {**asdict(self), "reason": self.reason}
+
+
+def on_scale(landscape: Landscape, scale: str | None = None) -> tuple[np.ndarray, str]:
+    """The mean loss on the scale it is judged on, NaN where it has no finite value there.
+
+    Parameters
+    ----------
+    scale : "log" or "linear", optional
+        The landscape's own by default. With ``"log"``, log10 of the loss; a loss of 0 or less has
+        none and lies outside.
+
+    Returns
+    -------
+    values : float64 ndarray, shape ``landscape.grid.shape``
+    scale : str
+
+    Raises
+    ------
+    LossLandscapeError
+        If the scale is unknown, or no point is left.
+    """
+    scale = scale or landscape.scale
+    if scale not in SCALES:
+        raise LossLandscapeError(f"scale {scale!r} is not one of {', '.join(SCALES)}")
+    loss = landscape.values("loss")
+    values = np.where(np.isfinite(loss), loss, np.nan)
+    if scale == "log":
+        values = np.log10(np.where(values > 0, values, np.nan))
+    if not np.isfinite(values).any():
+        what = "positive and finite" if scale == "log" else "finite"
+        raise LossLandscapeError(
+            f"{_where(landscape)}the loss is {what} at none of its {loss.size} points"
+        )
+    return values, scale
+
+
+def noise_threshold(
+    landscape: Landscape,
+    *,
+    scale: str | None = None,
+    method: Method | None = None,
+    draws: int = 1000,
+    seed: int = 0,
+    confidence: float = 0.95,
+) -> NoiseThreshold:
+    """The persistence below which pairs cannot be told from sampling noise.
+
+    Bootstrap of the whole surface: each draw resamples the samples, the same ones at all points,
+    which gives a surface f_b beside the measured f. Persistence is unchanged by a constant, and
+    moving a field by at most r/2 moves a pair's persistence by at most r (stability theorem), so
+    with r_b = max(f_b - f) - min(f_b - f) the threshold t is the ``confidence`` quantile of r_b.
+    Fasy et al.'s 2c, the same quantile of 2 max |f_b - f|, is given beside it and is never smaller.
+
+    Parameters
+    ----------
+    scale : "log" or "linear", optional
+        Of mean losses or their log10; the landscape's own by default.
+    method : "bootstrap", "bottleneck", "standard_error" or "none", optional
+        ``"bootstrap"``, ``"standard_error"`` or ``"none"``, the first that the file has the data
+        for. ``"bottleneck"`` (the bottleneck bootstrap, on request; 2-D and 1-D) takes twice the
+        quantile of the bottleneck distances between the diagrams of f_b and f: noise that makes
+        and moves no critical point, as that on steep slopes, does not count.
+        ``"standard_error"`` is t = 2 z(1 - alpha / (2 m)) max SE over the m points, alpha =
+        1 - ``confidence``: the same bound from a union over the points (Bonferroni); on the log
+        scale SE is that of the log10, SE / (ln 10 mean). ``"none"`` is 0.
+    draws : int
+        At least 1,000 for a 95% quantile.
+    confidence : float
+        Between 0 and 1.
+
+    Raises
+    ------
+    LossLandscapeError
+        If a bootstrap or standard errors are asked for and the file does not hold what they need.
+
+    Notes
+    -----
+    D. Cohen-Steiner, H. Edelsbrunner, J. Harer, "Stability of persistence diagrams", Discrete &
+    Computational Geometry 37, 2007 (section 1). B. T. Fasy, F. Lecci, A. Rinaldo, L. Wasserman, S.
+    Balakrishnan, A. Singh, "Confidence sets for persistence diagrams", Annals of Statistics 42(6),
+    2014, sections 3 and 4. F. Chazal, B. T. Fasy, F. Lecci, B. Michel, A. Rinaldo, L. Wasserman,
+    "Robust topological inference: distance to a measure and kernel distance", JMLR 18(159), 2018
+    (the bottleneck bootstrap).
+
+    Examples
+    --------
+    >>> from losslandscape import Grid
+    >>> losses = np.array([[0.0, 1.0], [2.0, 4.0], [1.0, 2.0]], dtype=np.float32)
+    >>> line = Landscape(Grid.line(3), {"loss": losses.mean(1)}, np.ones(3, np.int8), np.eye(1),
+    ...                  samples={"loss_samples": losses})
+    >>> noise_threshold(line, draws=1000).persistence
+    0.5
+    """
+    if not 0 < confidence < 1:
+        raise LossLandscapeError(f"confidence is {confidence:g}; it lies between 0 and 1")
+    if method is not None and method not in METHODS:
+        raise LossLandscapeError(f"method {method!r} is not one of {', '.join(METHODS)}")
+    values, scale = on_scale(landscape, scale)
+    method = method or _best_method(landscape)
+    if method in ("bootstrap", "bottleneck"):
+        return _bootstrap(landscape, values, scale, method, draws, seed, confidence)
+    if method == "standard_error":
+        return _from_standard_errors(landscape, values, scale, confidence)
+    outside = int(np.isnan(values).sum())
+    return NoiseThreshold(
+        0.0, np.nan, "none", scale, confidence, values.size - outside, outside
+    )
+
+
+def _best_method(landscape: Landscape) -> Method:
+    if landscape.samples.get("loss_samples", np.empty(0)).shape[-1] > 1:
+        return "bootstrap"
+    if np.isfinite(landscape.fields.get("loss_standard_error", np.nan)).any():
+        return "standard_error"
+    return "none"
+
+
+def _bootstrap(
+    landscape: Landscape,
+    values: np.ndarray,
+    scale: str,
+    method: Method,
+    draws: int,
+    seed: int,
+    confidence: float,
+) -> NoiseThreshold:
+    if draws < 1:
+        raise LossLandscapeError(f"{draws} bootstrap draws were asked for; at least 1 is needed")
+    losses = landscape.samples.get("loss_samples")
+    if losses is None or losses.shape[-1] < 2:
+        raise LossLandscapeError(
+            f"{_where(landscape)}a bootstrap needs the losses of two samples or more at each point "
+            "(variable loss_samples), which are not kept here; evaluate with keep_samples=True "
+            "(surface --keep-samples), or take the standard errors (--noise standard_error)"
+        )
+    losses = losses.reshape(-1, losses.shape[-1])
+    usable = np.isfinite(values.ravel()) & np.isfinite(losses).all(axis=1)
+    if not usable.any():
+        raise LossLandscapeError(
+            f"{_where(landscape)}no point has finite losses for all samples: nothing to resample"
+        )
+    if method == "bootstrap":
+        spread, largest = bootstrap_deviations(losses, usable, draws, seed, scale == "log")
+        threshold, band = _quantile(spread, confidence), 2 * _quantile(largest, confidence)
+    else:
+        shape = landscape.grid.shape
+        distances = bottleneck_deviations(losses, usable, shape, draws, seed, scale == "log")
+        threshold, band = 2 * _quantile(distances, confidence), np.nan
+    return NoiseThreshold(
+        persistence=threshold,
+        band=band,
+        method=method,
+        scale=scale,
+        confidence=confidence,
+        points=int(usable.sum()),
+        points_outside=int(usable.size - usable.sum()),
+        samples=losses.shape[1],
+        draws=draws,
+        seed=seed,
+    )
+
+
+def bootstrap_deviations(
+    losses: np.ndarray, usable: np.ndarray, draws: int, seed: int, log: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """How far resampled surfaces lie from the measured one.
+
+    A draw is a vector of multinomial weights, so that all draws are products of two matrices,
+    taken in blocks.
+
+    Parameters
+    ----------
+    losses : ndarray, shape (points, samples)
+    usable : ndarray of bool, shape (points,)
+        Points to take, whose losses are all finite.
+    log : bool
+        Compare log10 of the means.
+
+    Returns
+    -------
+    spread : ndarray, shape (draws,)
+        max(f_b - f) - min(f_b - f). Infinite where, on the log scale, a draw has mean loss 0
+        somewhere.
+    largest : ndarray, shape (draws,)
+        max |f_b - f|.
+    """
+    points = np.flatnonzero(usable)
+    samples = losses.shape[1]
+    spread, largest = np.empty((2, draws))
+    for some, weights in _weights(draws, samples, samples, seed):
+        count = weights.shape[1]
+        high, low = np.full(count, -np.inf), np.full(count, np.inf)
+        for part in _slices(points.size, samples + count):
+            wide = losses[points[part]].astype(np.float64)
+            measured, resampled = wide.mean(axis=1, keepdims=True), wide @ weights
+            if log:
+                with np.errstate(divide="ignore", invalid="ignore"):
+                    change = np.log10(resampled) - np.log10(measured)
+                change[np.isnan(change)] = -np.inf  # a negative mean: off the scale like 0
+            else:
+                change = resampled - measured
+            np.maximum(high, change.max(axis=0), out=high)
+            np.minimum(low, change.min(axis=0), out=low)
+        high[np.isinf(low)] = np.inf  # a draw that fell off the log scale
+        spread[some] = high - low
+        largest[some] = np.maximum(high, -low)
+    return spread, largest
+
+
+def bottleneck_deviations(
+    losses: np.ndarray,
+    usable: np.ndarray,
+    shape: tuple[int, ...],
+    draws: int,
+    seed: int,
+    log: bool,
+) -> np.ndarray:
+    """Bottleneck distances between the diagrams of resampled surfaces and of the measured one.
+
+    Of the finite pairs, shape (draws,); the draws are those of :func:`bootstrap_deviations`.
+    """
+    points = np.flatnonzero(usable)
+    samples = losses.shape[1]
+    wide = losses[points].astype(np.float64)
+
+    def diagram(means: np.ndarray) -> dict[str, np.ndarray]:
+        field = np.full(usable.size, np.nan)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            field[points] = np.log10(means) if log else means
+        return persistence_pairs(field.reshape(shape))
+
+    measured = diagram(wide.mean(axis=1))
+    distances = []
+    for _, weights in _weights(draws, samples, samples + points.size, seed):
+        for means in (wide @ weights).T:
+            resampled = diagram(means)
+            distances.append(
+                max(finite_bottleneck_distance(measured, resampled, kind) for kind in (0, 1))
+            )
+    return np.array(distances)
+
+
+def _weights(draws: int, samples: int, row: int, seed: int) -> Iterator[tuple[slice, np.ndarray]]:
+    """Blocks of draws and their weights, shape (samples, draws of the block).
+
+    ``row`` float64 a draw bound the block; the blocks' size does not change the draws.
+    """
+    generator = np.random.default_rng(seed)
+    for some in _slices(draws, row):
+        share = np.full(samples, 1 / samples)
+        counts = generator.multinomial(samples, share, some.stop - some.start)
+        yield some, counts.T / samples
+
+
+def _slices(length: int, row: int) -> Iterator[slice]:
+    """Cover ``length`` rows of ``row`` float64 each in blocks of bounded memory."""
+    step = max(1, _BLOCK_BYTES // (8 * row))
+    for start in range(0, length, step):
+        yield slice(start, min(start + step, length))
+
+
+def _quantile(values: np.ndarray, confidence: float) -> float:
+    # an order statistic: interpolating between a finite and an infinite draw has no value
+    return float(np.quantile(values, confidence, method="higher"))
+
+
+def _from_standard_errors(
+    landscape: Landscape, values: np.ndarray, scale: str, confidence: float
+) -> NoiseThreshold:
+    errors = landscape.fields.get("loss_standard_error")
+    usable = np.isfinite(values) & np.isfinite(np.nan if errors is None else errors)
+    if errors is None or not usable.any():
+        raise LossLandscapeError(
+            f"{_where(landscape)}there is no finite standard error (variable loss_standard_error)"
+        )
+    errors = errors[usable]
+    if scale == "log":  # first-order error of a logarithm
+        errors = errors / (np.log(10) * landscape.values("loss")[usable])
+    points = int(usable.sum())
+    z = NormalDist().inv_cdf(1 - (1 - confidence) / (2 * points))
+    return NoiseThreshold(
+        persistence=float(2 * z * errors.max()),
+        band=np.nan,
+        method="standard_error",
+        scale=scale,
+        confidence=confidence,
+        points=points,
+        points_outside=int(usable.size - points),
+    )
+
+
+def _where(landscape: Landscape) -> str:
+    return f"{landscape.path}: " if landscape.path is not None else ""
