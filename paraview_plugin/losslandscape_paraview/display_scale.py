@@ -108,7 +108,8 @@ class DisplayScale:
     def words(self):
         """What the colour bar's title adds to the quantity, such as "log scale"."""
         words = "log scale" if self.log else "linear scale"
-        return words + (f", cut at {self.ceiling:g}" if self.ceiling is not None else "")
+        limits = [f"{limit:g}" for limit in (self.floor, self.ceiling) if limit is not None]
+        return words + (f", cut at {' and '.join(limits)}" if limits else "")
 
     def heights(self, values):
         """The same as the expression, of an ndarray."""

@@ -32,35 +32,62 @@ def drape_points(panel, points, what):
     Returns:
         proxy of the lifted points that lie over the surface, with all their arrays and `height`.
     """
-    sampled = _resample(panel, panel.heights, points, f"{what}, height sampled")
+    sampled = _sample(panel, points, f"{what}, height sampled")
     return panel.lift(_over_surface(panel, sampled, what), what)
 
 
-def drape_curves(panel, curves, what):
+def drape_curves(panel, curves, what, array=None):
     """Lay polylines on a panel's surface, cut into pieces of the grid's spacing.
+
+    ParaView's filter that cuts curves keeps none of their arrays, and looking values up on the
+    uncut curve again fails at its ends and crossings. One array is carried exactly: it is the
+    curve's third coordinate while it is cut.
 
     Args:
         panel: a `Panel` whose surface is planar.
         curves: proxy of polylines in plane coordinates.
         what: their name in the pipeline browser.
+        array: a point array of the curves that the result shall have, interpolated between their
+            points; None for none.
 
     Returns:
-        proxy of the lifted curves where they lie over the surface, with `height` and the curves'
-        own arrays, interpolated between their points.
+        proxy of the lifted curves where they lie over the surface, with `height` and the array.
     """
     from paraview import simple
 
-    sampled = simple.PlotOverLinesFromCustomSource(
+    source = curves
+    if array is not None:
+        source = simple.WarpByScalar(
+            registrationName=panel.named(f"{what}, {array} as third coordinate"),
+            Input=curves,
+            Scalars=["POINTS", array],
+            ScaleFactor=1.0,
+            UseNormal=1,
+            Normal=[0.0, 0.0, 1.0],
+        )
+    cut = simple.PlotOverLinesFromCustomSource(
         registrationName=panel.named(f"{what}, cut to the grid's spacing"),
         Input=panel.heights,
-        Source=curves,
+        Source=source,
         SamplingPattern="Sample Uniformly",
         Resolution=_pieces(fetch(curves), panel.landscape.spacing),
         AggregateAsPolyData=1,
     )
-    kept = _over_surface(panel, sampled, what)
-    valued = _resample(panel, curves, kept, f"{what}, with its own values")
-    return panel.lift(valued, what)
+    if array is not None:
+        cut = simple.Calculator(
+            registrationName=panel.named(f"{what}, third coordinate as {array}"),
+            Input=cut,
+            Function="coordsZ",
+            ResultArrayName=array,
+        )
+        cut = simple.Calculator(
+            registrationName=panel.named(f"{what}, flat again"),
+            Input=cut,
+            Function="coordsX*iHat + coordsY*jHat",
+            CoordinateResults=1,
+        )
+    sampled = _sample(panel, cut, f"{what}, height sampled")
+    return panel.lift(_over_surface(panel, sampled, what), what)
 
 
 def drape_difference(panel, points):
@@ -106,15 +133,19 @@ def drape_difference(panel, points):
     return report
 
 
-def _resample(panel, source, mesh, what):
+def _sample(panel, mesh, what):
+    """The flat surface's height at the points of a mesh, which keeps its own arrays."""
     from paraview import simple
 
     return simple.ResampleWithDataset(
         registrationName=panel.named(what),
-        SourceDataArrays=source,
+        SourceDataArrays=panel.heights,
         DestinationMesh=mesh,
         PassPointArrays=1,
         PassCellArrays=1,
+        # points on the border, in single precision, still lie over the surface
+        ComputeTolerance=0,
+        Tolerance=1e-4 * panel.landscape.spacing,
     )
 
 

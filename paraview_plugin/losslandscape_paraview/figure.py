@@ -238,11 +238,12 @@ class Figure:
         if panel.dimensions < 3:
             titles[2] = ""
         style.dress_axes(view, titles, width, box)
-        style.place_axes(view.AxesGrid, panel.dimensions, panel.scale.label)
+        style.place_axes(view.AxesGrid, box, panel.scale.label)
         title = simple.Text(registrationName=panel.named("title"), Text=panel.name)
         shown = simple.Show(title, view)
         shown.WindowLocation = "Upper Center"
-        shown.FontSize = round(style.TITLE_LETTER_SHARE * width)
+        letters = style.TITLE_LETTER_SHARE * width
+        shown.FontSize = style.fitted(letters, panel.name, 0.96 * width / len(self.panels))
         shown.Color = style.INK
         style.place_camera(view, box)
 

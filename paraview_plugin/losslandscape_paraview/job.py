@@ -50,7 +50,8 @@ def do(job):
     except TypeError as error:
         if "unexpected keyword" not in str(error):
             raise
-        raise LandscapeError(f"figure '{name}': {error}") from error
+        option = str(error).split("argument ")[-1]
+        raise LandscapeError(f"figure '{name}' has no option {option}") from error
     report = figure.report()
     if job.get("output"):
         report["picture"] = str(figure.save_picture(job["output"]))

@@ -23,7 +23,7 @@ def add_surface(panel, coloured=True):
 
     if panel.dimensions == 1:
         curve = panel.lift(panel.flat, "curve")
-        shown = panel.show(panel.tubes(curve, "surface", style.TUBE_RADIUS), style.PAPER)
+        shown = panel.show(panel.tubes(curve, "surface", style.CURVE_RADIUS), style.PAPER)
     elif panel.dimensions == 3:
         return _add_isosurfaces(panel)
     else:
@@ -62,14 +62,15 @@ def add_contours(panel, count=10):
 def add_trajectory(panel, array="step"):
     """The trajectories as tubes on the surface, coloured by optimiser step, with a dark edge."""
     source = _trajectories(panel)
+    steps = point_array(fetch(source), array)
     if panel.dimensions == 3:
         curves = panel.lift(source, "trajectory")
     else:
-        curves = drape_curves(panel, source, "trajectory")
+        carried = None if steps is None else array
+        curves = drape_curves(panel, source, "trajectory", carried)
     tubes = panel.tubes(curves, "trajectory", style.TUBE_RADIUS)
     shown = panel.show(tubes)
     shown.Ambient, shown.Diffuse = 0.25, 0.75
-    steps = point_array(fetch(source), array)
     if steps is not None:
         panel.colour_by(shown, array, panel.figure.step_table(array, steps))
     panel.outline(panel.tubes(curves, "trajectory: edge", style.TUBE_RADIUS + style.OUTLINE))
@@ -78,33 +79,34 @@ def add_trajectory(panel, array="step"):
     return shown
 
 
-def add_markers(panel):
-    """A white sphere where each trajectory starts, a dark one where it ends."""
+def add_markers(panel, array="step"):
+    """A sphere where each trajectory starts and where it ends, in the colours of these steps."""
     from paraview import simple
 
     source = _trajectories(panel)
     data = fetch(source)
-    ends = {"start": [], "end": []}
+    ends = []
     for cell in range(data.GetNumberOfCells()):
         ids = data.GetCell(cell).GetPointIds()
-        ends["start"].append(ids.GetId(0))
-        ends["end"].append(ids.GetId(ids.GetNumberOfIds() - 1))
-    for which, colour in (("start", [1.0, 1.0, 1.0]), ("end", list(style.STEP_COLOURS[-1][1:]))):
-        name = f"markers: {which}"
-        chosen = simple.IDSelectionSource(
-            registrationName=panel.named(f"{name}, ids"),
-            IDs=[number for point in ends[which] for number in (-1, point)],
-            FieldType="POINT",
-        )
-        points = simple.ExtractSelection(
-            registrationName=panel.named(f"{name}, points"), Input=source, Selection=chosen
-        )
-        if panel.dimensions == 3:
-            lifted = panel.lift(points, name)
-        else:
-            lifted = drape_points(panel, points, name)
-        panel.show(panel.spheres(lifted, name, style.MARKER_RADIUS), colour)
-        panel.outline(panel.spheres(lifted, f"{name}, edge", style.MARKER_RADIUS + style.OUTLINE))
+        ends += [ids.GetId(0), ids.GetId(ids.GetNumberOfIds() - 1)]
+    chosen = simple.IDSelectionSource(
+        registrationName=panel.named("markers, ids of start and end"),
+        IDs=[number for point in ends for number in (-1, point)],
+        FieldType="POINT",
+    )
+    points = simple.ExtractSelection(
+        registrationName=panel.named("markers, start and end"), Input=source, Selection=chosen
+    )
+    if panel.dimensions == 3:
+        lifted = panel.lift(points, "markers")
+    else:
+        lifted = drape_points(panel, points, "markers")
+    shown = panel.show(panel.spheres(lifted, "markers", style.MARKER_RADIUS), style.INK)
+    steps = point_array(data, array)
+    if steps is not None:
+        panel.colour_by(shown, array, panel.figure.step_table(array, steps))
+    panel.outline(panel.spheres(lifted, "markers: edge", style.MARKER_RADIUS + style.OUTLINE))
+    return shown
 
 
 def _trajectories(panel):

@@ -37,8 +37,10 @@ BAR_PLACES = (((0.5, 0.56),), ((0.31, 0.46), (0.82, 0.26)))
 BAR_PLACES_WIDE = ((0.5, 0.8),)
 
 # in units of half the plane's width
+HALF_HEIGHT_OF_VIEW = {1: 1.2, 2: 1.56, 3: 2.15}
 HEIGHT_OF_RANGE = 1.05
 TUBE_RADIUS = 0.018
+CURVE_RADIUS = 0.011
 CONTOUR_RADIUS = 0.0085
 OUTLINE = 0.008
 MARKER_RADIUS = 0.065
@@ -88,7 +90,11 @@ def dress_axes(view, titles, width, box):
             for end in (0, 1)
         ]
         setattr(axes, f"{letter}AxisUseCustomLabels", 1)
-        setattr(axes, f"{letter}AxisLabels", axis_ticks(*ends))
+        ticks = axis_ticks(*ends)
+        if box.dimensions == 3:
+            # three axes meet in the box's corners, and so would the labels there
+            ticks = [t for t in ticks if ends[0] < t < ends[1]]
+        setattr(axes, f"{letter}AxisLabels", ticks)
 
 
 def axis_ticks(low, high):
@@ -131,7 +137,9 @@ def dress_colour_bar(bar, title, ticks, centre, length, width):
     """
     bar.Title, bar.ComponentTitle, bar.HorizontalTitle = title, "", 1
     bar.TitleColor = bar.LabelColor = INK
-    bar.TitleFontSize = bar.LabelFontSize = round(BAR_LETTER_SHARE * width)
+    bar.LabelFontSize = round(BAR_LETTER_SHARE * width)
+    room = 1.9 * min(centre, 1 - centre) * width
+    bar.TitleFontSize = fitted(bar.LabelFontSize, title, room)
     bar.Orientation = "Horizontal"
     bar.WindowLocation = "Any Location"
     bar.Position = [centre - length / 2, 0.07]
@@ -143,14 +151,18 @@ def dress_colour_bar(bar, title, ticks, centre, length, width):
     bar.DrawTickMarks = 1
 
 
-def place_axes(axes, dimensions, height_title):
+def place_axes(axes, box, height_title):
     """Which faces and edges of the box carry axes, for the camera's one direction."""
-    if dimensions == 2:
-        axes.FacesToRender, axes.AxesToLabel = 28, 3
-        axes.ZAxisUseCustomLabels, axes.ZAxisLabels = 1, []
-    elif dimensions == 1:
+    if box.dimensions == 1:
         axes.FacesToRender, axes.AxesToLabel = 16, 5
         axes.ZTitle = height_title
+        axes.ZAxisUseCustomLabels = 1
+        axes.ZAxisLabels = axis_ticks(*(height / box.factor for height in box.bounds[4:]))
+    elif box.dimensions == 2:
+        axes.FacesToRender, axes.AxesToLabel = 28, 3
+        axes.ZAxisUseCustomLabels, axes.ZAxisLabels = 1, []
+    else:
+        axes.FacesToRender, axes.AxesToLabel = 28, 19
 
 
 def place_camera(view, box):
@@ -161,4 +173,10 @@ def place_camera(view, box):
     view.CameraFocalPoint = centre
     view.CameraPosition = [c + 10 * box.unit * d for c, d in zip(centre, direction)]
     view.CameraViewUp = VIEW_UP
-    view.CameraParallelScale = 1.56 * box.unit
+    view.CameraParallelScale = HALF_HEIGHT_OF_VIEW[box.dimensions] * box.unit
+
+
+def fitted(letters, text, room):
+    """A letter size in pixels, smaller where the text would be longer than the room for it."""
+    # a letter of these fonts is about half as wide as high
+    return round(min(letters, room / (0.56 * max(1, len(text)))))

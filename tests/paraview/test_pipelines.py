@@ -1,0 +1,184 @@
+"""The figures' pipelines: scales, holes, and what lies on the surface lies on it."""
+
+import json
+
+import numpy as np
+import pytest
+
+from losslandscape import Landscape
+
+# The loss whose logarithm is a plane: what is drawn between grid points is then known exactly.
+SLOPE_X, SLOPE_Y, HEIGHT_0 = 0.7, -0.4, 0.1
+OFFSET = 0.25
+
+
+def plane_height(x, y):
+    return SLOPE_X * np.asarray(x) + SLOPE_Y * np.asarray(y) + HEIGHT_0
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory, write_landscape):
+    """Landscape files by name, and the folder of the plane's exports."""
+    from netCDF4 import Dataset
+
+    folder = tmp_path_factory.mktemp("pipelines")
+    x, y = np.meshgrid(np.linspace(-1.5, 1, 7), np.linspace(-1.5, 1, 5))
+    plane = 10.0 ** plane_height(x, y)
+    files = {
+        "plane": write_landscape(folder / "plane.nc", loss=plane),
+        "holes": write_landscape(folder / "holes.nc"),
+        "line": write_landscape(folder / "line.nc", 1),
+        "volume": write_landscape(folder / "volume.nc", 3),
+    }
+    outside = write_landscape(folder / "outside.nc", loss=plane)
+    rows = ("index", "step", "alpha", "beta", "loss", "checkpoint_loss", "distance_to_plane")
+    leave_out = [f"trajectory_{name}" for name in rows]
+    plain = write_landscape(folder / "plain.nc", loss=plane, leave_out=leave_out)
+    files.update(outside=outside, plain=plain)
+    for name in ("plane", "outside"):
+        with Dataset(files[name], "r+") as file:
+            if name == "outside":
+                file["trajectory_alpha"][1] = 7.0
+            exact = 10.0 ** plane_height(file["trajectory_alpha"][:], file["trajectory_beta"][:])
+            exact[2] *= 10.0**OFFSET
+            file["trajectory_loss"][:] = exact
+    Landscape.open(files["plane"]).export(folder / "exported")
+    files["exported"] = folder / "exported"
+    return {name: str(path) for name, path in files.items()}
+
+
+BUILDS = {
+    "plane": ("trajectory", ["plane"], {"log": True}),
+    "exported": ("trajectory", ["exported"], {"log": True}),
+    "outside": ("trajectory", ["outside"], {"log": True}),
+    "ceiling": ("surface", ["holes"], {"log": True, "ceiling": 2.0, "floor": 0.1}),
+    "holes": ("surface", ["holes"], {}),
+    "linear": ("contours", ["plane"], {"log": False}),
+    "contours": ("contours", ["plane"], {"log": True, "levels": 8}),
+    "compare": ("compare", ["plane", "holes"], {"techniques": ["surface", "contours"]}),
+    "line": ("trajectory", ["line"], {}),
+    "volume": ("trajectory", ["volume"], {}),
+    "no array": ("surface", ["plane"], {"array": "hessian"}),
+    "no trajectory": ("trajectory", ["plain"], {}),
+    "crossed": ("surface", ["plane"], {"floor": 2.0, "ceiling": 1.0}),
+}
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory, inputs, in_paraview):
+    job = tmp_path_factory.mktemp("job") / "job.json"
+    builds = [
+        {"figure": figure, "inputs": [inputs[name] for name in names], "options": options}
+        for figure, names, options in BUILDS.values()
+    ]
+    job.write_text(json.dumps(builds), encoding="utf-8")
+    answers, _done = in_paraview("pipelines.py", job)
+    return dict(zip(BUILDS, answers))
+
+
+def source(figure, start):
+    """The one pipeline object whose name starts so."""
+    names = [name for name in figure["sources"] if name.startswith(start)]
+    assert len(names) == 1, (start, list(figure["sources"]))
+    return figure["sources"][names[0]]
+
+
+@pytest.mark.parametrize("name", ["plane", "exported"])
+def test_difference_of_exact_and_drawn_values_is_told(built, name):
+    report = built[name]["report"]["panels"][0]["trajectory"]
+    assert report["outside"] == 0
+    assert report["largest_difference"] == pytest.approx(OFFSET, abs=1e-6)
+    assert report["exact"] / report["drawn"] == pytest.approx(10**OFFSET, rel=1e-5)
+
+
+@pytest.mark.parametrize("name", ["plane", "exported", "outside"])
+def test_curve_and_markers_lie_on_the_drawn_surface(built, name):
+    figure = built[name]
+    factor = figure["factors"][0]
+    for what in ("trajectory, lifted", "markers, lifted", "surface ("):
+        lifted = source(figure, what)
+        x, y, z = np.transpose(lifted["coordinates"])
+        np.testing.assert_allclose(z, factor * plane_height(x, y), atol=2e-5)
+
+
+def test_curve_is_cut_to_the_grid_spacing_and_keeps_its_values(built):
+    curve = source(built["plane"], "trajectory, lifted")
+    steps = np.linalg.norm(np.diff(np.array(curve["coordinates"])[:, :2], axis=0), axis=1)
+    assert np.sort(steps)[:-1].max() < 2.5 / 6  # but for the jump from one trajectory to the other
+    assert curve["arrays"]["step"] == pytest.approx([0.0, 3.0], abs=1e-6)
+    assert curve["arrays"]["vtkValidPointMask"] == [1.0, 1.0]
+
+
+def test_what_lies_outside_is_left_out_and_counted(built):
+    assert built["outside"]["report"]["panels"][0]["trajectory"]["outside"] == 1
+    curve = source(built["outside"], "trajectory, lifted")
+    assert max(x for x, _y, _z in curve["coordinates"]) <= 1.0 + 1e-6
+
+
+def test_log_scale_is_a_calculator_that_says_so(built):
+    calculator = source(built["plane"], "height = log10 of loss")
+    assert calculator["function"] == "log10(loss)"
+    low, high = np.log10(calculator["arrays"]["loss"])
+    assert calculator["arrays"]["height"] == pytest.approx([low, high], rel=1e-14)
+
+
+def test_floor_and_ceiling_bound_the_heights_and_not_the_values(built):
+    figure = built["ceiling"]
+    calculator = source(figure, "height = log10 of loss, at least 0.1, at most 2")
+    assert calculator["arrays"]["height"] == pytest.approx([-1.0, np.log10(2.0)])
+    assert calculator["arrays"]["loss"][0] < 0.1
+    assert calculator["arrays"]["loss"][1] == np.inf
+    assert figure["report"]["scale"]["words"] == "log scale, cut at 0.1 and 2"
+    # an infinite loss is over the ceiling, one that is no number is a hole
+    assert figure["report"]["panels"][0]["holes"] == 1
+
+
+def test_holes_stay_holes(built):
+    figure = built["holes"]
+    assert figure["report"]["panels"][0]["holes"] == 2
+    # 24 cells, and the NaN and the infinity at the border take two each
+    assert source(figure, "plane, triangles")["cells"] == 2 * (24 - 4)
+
+
+def test_contours_are_evenly_spaced_and_labelled(built):
+    for name, spacing in (("contours", np.log10), ("linear", np.asarray)):
+        levels = spacing(built[name]["report"]["panels"][0]["levels"])
+        assert len(levels) >= 4
+        np.testing.assert_allclose(np.diff(levels), np.diff(levels)[0], rtol=1e-9)
+        drawn = source(built[name], "contours, level (")["arrays"]["loss"]
+        assert drawn == pytest.approx(
+            [min(built[name]["report"]["panels"][0]["levels"])]
+            + [max(built[name]["report"]["panels"][0]["levels"])],
+            rel=1e-5,
+        )
+
+
+def test_two_panels_share_scale_and_box(built):
+    figure = built["compare"]
+    assert figure["factors"][0] == figure["factors"][1]
+    assert figure["bounds"][0] == figure["bounds"][1]
+    assert figure["layers"]["surface"] == 2
+    assert figure["layers"]["contours"] == 1
+
+
+@pytest.mark.parametrize("name", ["plane", "line", "volume"])
+def test_layers_are_found_by_name(built, name):
+    layers = set(built[name]["layers"])
+    assert layers == {"surface", "trajectory", "markers", "title", "axes", "colour bar"}
+
+
+def test_colour_bar_says_quantity_scale_and_statistics(built):
+    title = "cross-entropy loss, log scale, batch norm re-estimated"
+    assert built["plane"]["report"]["bar_title"] == title
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("no array", "no array 'hessian' on the surface (found:"),
+        ("no trajectory", "there is no trajectory in it"),
+        ("crossed", "the floor 2 must lie below the ceiling 1"),
+    ],
+)
+def test_errors_say_what_is_wrong(built, name, words):
+    assert words in built[name]["error"]
