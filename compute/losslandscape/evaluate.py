@@ -53,7 +53,7 @@ def evaluate(
     keep_samples: bool | None = None,
     title: str = "",
     provenance: dict[str, Any] | None = None,
-    quiet: bool = True,
+    quiet: bool = False,
 ) -> Landscape:
     """Measure the loss at every point of a grid.
 
@@ -117,7 +117,7 @@ def measure_trajectory(
     subspace: Subspace,
     trajectory: Trajectory,
     label: str | None = None,
-    progress: Any = None,
+    quiet: bool = False,
 ) -> ProjectedTrajectory:
     """Project a trajectory on a subspace; measure the loss at the projections and the checkpoints.
 
@@ -128,14 +128,16 @@ def measure_trajectory(
     """
     projection = subspace.project_trajectory(trajectory)
     loss, checkpoint_loss = np.empty((2, len(trajectory)))
-    with Evaluator(objective, subspace) as evaluator:
+    with (
+        Evaluator(objective, subspace) as evaluator,
+        Progress(len(trajectory), "trajectory", quiet=quiet) as progress,
+    ):
         for i, coordinates in enumerate(projection.coordinates):
             loss[i] = _mean(evaluator.measure(coordinates))
             checkpoint_loss[i] = _mean(
                 evaluator.measure_parameters(trajectory.parameters(i), trajectory.buffers(i))
             )
-            if progress is not None:
-                progress.advance()
+            progress.advance()
     return ProjectedTrajectory(
         label=label or trajectory.path.name,
         step=np.asarray(trajectory.steps, dtype=np.float64),

@@ -144,7 +144,7 @@ class Landscape:
         label: str | None = None,
         objective: Objective | None = None,
         subspace: Subspace | None = None,
-        progress: Any = None,
+        quiet: bool = False,
     ) -> ProjectedTrajectory:
         """Project a trajectory on the landscape's subspace and measure the loss along it.
 
@@ -172,7 +172,7 @@ class Landscape:
                 f"{self._where()}the given subspace is not the landscape's: its origin or its "
                 "directions differ (other weights, another seed?)"
             )
-        projected = measure_trajectory(objective, subspace, trajectory, label, progress)
+        projected = measure_trajectory(objective, subspace, trajectory, label, quiet)
         self.trajectories = [t for t in self.trajectories if t.label != projected.label]
         self.trajectories.append(projected)
         if self.path is not None:

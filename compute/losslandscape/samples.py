@@ -86,9 +86,6 @@ class SampleSet:
     def __len__(self) -> int:
         return sum(len(_tensors(batch)[0]) for batch in self._stored())
 
-    def __getstate__(self):
-        return self.__dict__
-
     @property
     def ragged(self) -> bool:
         """Whether the loader's own batches are kept because their tensors differ in shape."""

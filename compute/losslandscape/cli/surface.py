@@ -70,7 +70,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     from losslandscape.atomic_files import make_folder
     from losslandscape.evaluate import evaluate
-    from losslandscape.progress import Progress
     from losslandscape.trajectory import Trajectory
 
     if arguments.output.suffix not in (".nc", ".llnc"):
@@ -93,13 +92,19 @@ def run(arguments: argparse.Namespace) -> int:
             quiet=arguments.quiet,
         )
     if trajectory is not None:
-        with Progress(len(trajectory), "trajectory", quiet=arguments.quiet) as progress:
-            landscape.add_trajectory(trajectory, progress=progress)
-    loss = landscape.values("loss")
-    print(
-        f"{arguments.output}: {landscape.grid.size} points, loss {loss.min():g} to {loss.max():g}"
-    )
+        landscape.add_trajectory(trajectory, quiet=arguments.quiet)
+    print(f"{arguments.output}: {landscape.grid.size} points, {_range(landscape.values('loss'))}")
     return 0
+
+
+def _range(loss) -> str:
+    """The range of the finite values, and how many are not."""
+    import numpy as np
+
+    finite = loss[np.isfinite(loss)]
+    words = f"loss {finite.min():g} to {finite.max():g}" if finite.size else "no finite loss"
+    missing = loss.size - finite.size
+    return f"{words}, {missing} not finite" if missing and finite.size else words
 
 
 def _require_free(arguments: argparse.Namespace) -> None:

@@ -23,16 +23,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     from losslandscape.landscape import Landscape
-    from losslandscape.progress import Progress
     from losslandscape.trajectory import Trajectory
 
     landscape = Landscape.open(arguments.landscape)
     trajectory = Trajectory.open(arguments.trajectory)
     objective, subspace = problem_of(landscape, arguments)
-    with Progress(len(trajectory), "trajectory", quiet=arguments.quiet) as progress:
-        projected = landscape.add_trajectory(
-            trajectory, arguments.label, objective, subspace, progress
-        )
+    projected = landscape.add_trajectory(
+        trajectory, arguments.label, objective, subspace, arguments.quiet
+    )
     print(
         f"{arguments.landscape}: {len(projected.step)} checkpoints of '{projected.label}', "
         f"at most {projected.distance_to_plane.max():g} off the plane"
