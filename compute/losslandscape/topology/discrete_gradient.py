@@ -144,7 +144,9 @@ def _tables() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
             else:
                 # No other arc, or two of one neighbour each.
                 critical = [arc[0] for arc in others]
-                entries[key] = _lower_star_entry([first, *others], [lowest, *critical], critical, None)
+                entries[key] = _lower_star_entry(
+                    [first, *others], [lowest, *critical], critical, None
+                )
     return entries, arc_count, other_arcs
 
 
@@ -199,17 +201,17 @@ class DiscreteGradient:
             np.minimum(lowest, neighbour + k, out=lowest)
         if field.has_holes:
             lower[~field.domain] = 0
-        lower = lower.ravel()
+        lower_sets = lower.ravel()
         self.lowest_neighbour = (lowest & 7).astype(np.uint8).ravel()
 
-        key = lower | self.lowest_neighbour.astype(np.uint16) << _LOWEST_SHIFT
-        self._add_detail(key, lower, coded.ravel(), arc_count, other_arcs)
+        key = lower_sets | self.lowest_neighbour.astype(np.uint16) << _LOWEST_SHIFT
+        self._add_detail(key, lower_sets, coded.ravel(), arc_count, other_arcs)
         pairs = entries.take(key)
 
         step = np.append(self.grid.steps(), INDEX(0))
-        self.minima = np.flatnonzero((lower == 0) & field.domain.ravel()).astype(INDEX)
-        direction = np.where(lower == 0, np.uint8(6), self.lowest_neighbour)
-        self.next_vertex = np.arange(lower.size, dtype=INDEX) + step.take(direction)
+        self.minima = np.flatnonzero((lower_sets == 0) & field.domain.ravel()).astype(INDEX)
+        direction = np.where(lower_sets == 0, np.uint8(6), self.lowest_neighbour)
+        self.next_vertex = np.arange(lower_sets.size, dtype=INDEX) + step.take(direction)
         self.critical_edges = self._critical_edges(pairs)
         self.triangle_pairing = self._pair_triangles(pairs.reshape(ny, nx))
         self.critical_triangles = np.flatnonzero(self.triangle_pairing == CRITICAL).astype(INDEX)
@@ -258,7 +260,9 @@ class DiscreteGradient:
         corner, right = pairs[:-1, :-1], pairs[:-1, 1:]
         below, opposite = pairs[1:, :-1], pairs[1:, 1:]
         pairing[:, :, 0] = (
-            star_triangle(SOUTH, corner) + star_triangle(WEST, right) + star_triangle(NORTH_EAST, below)
+            star_triangle(SOUTH, corner)
+            + star_triangle(WEST, right)
+            + star_triangle(NORTH_EAST, below)
         )
         pairing[:, :, 1] = (
             star_triangle(EAST, below)
@@ -286,10 +290,10 @@ class DiscreteGradient:
         across = np.array([0, 1 - row, -1, 1, 0], dtype=INDEX)
         step[:, :, 0] = across.take(pairing[:, :, 0])
         step[:, :, 1] = -across.take(pairing[:, :, 1])
-        step[0, :, 0][pairing[0, :, 0] == PAIRED_WITH[ROW_EDGE]] = 0
-        step[:, 0, 0][pairing[:, 0, 0] == PAIRED_WITH[COLUMN_EDGE]] = 0
-        step[-1, :, 1][pairing[-1, :, 1] == PAIRED_WITH[ROW_EDGE]] = 0
-        step[:, -1, 1][pairing[:, -1, 1] == PAIRED_WITH[COLUMN_EDGE]] = 0
+        step[:1, :, 0][pairing[:1, :, 0] == PAIRED_WITH[ROW_EDGE]] = 0
+        step[:, :1, 0][pairing[:, :1, 0] == PAIRED_WITH[COLUMN_EDGE]] = 0
+        step[-1:, :, 1][pairing[-1:, :, 1] == PAIRED_WITH[ROW_EDGE]] = 0
+        step[:, -1:, 1][pairing[:, -1:, 1] == PAIRED_WITH[COLUMN_EDGE]] = 0
         triangles = np.arange(grid.triangle_count, dtype=INDEX)
         following = triangles + step.ravel()
         into_hole = self.triangle_pairing.take(following) == OUTSIDE

@@ -49,8 +49,8 @@ class GridTriangulation:
         self.edge_count = self.first_diagonal + (self.nx - 1) * (self.ny - 1)
         self.triangle_count = 2 * (self.nx - 1) * (self.ny - 1)
         # TTK computes positions in single precision.
-        x0, y0, self._z = np.float32([*origin, *(0.0,) * (3 - len(origin))])
-        dx, dy = np.float32([*spacing, 1.0])[:2]
+        x0, y0, self._z = np.array([*origin, 0.0, 0.0], dtype=np.float32)[:3]
+        dx, dy = np.array([*spacing, 1.0], dtype=np.float32)[:2]
         self._x = x0 + dx * np.arange(self.nx, dtype=np.float32)
         self._y = y0 + dy * np.arange(self.ny, dtype=np.float32)
 
@@ -146,7 +146,9 @@ class GridTriangulation:
         """Return midpoints of the edges of a kind of each triangle, shape (n, 3) float32."""
         i, j, upper = self._triangle_position(triangles)
         x = np.where(
-            kind == COLUMN_EDGE, self._x.take(i + upper), midpoints(self._x[:-1], self._x[1:]).take(i)
+            kind == COLUMN_EDGE,
+            self._x.take(i + upper),
+            midpoints(self._x[:-1], self._x[1:]).take(i),
         )
         y = np.where(
             kind == ROW_EDGE, self._y.take(j + upper), midpoints(self._y[:-1], self._y[1:]).take(j)

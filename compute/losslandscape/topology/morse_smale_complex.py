@@ -149,7 +149,10 @@ def morse_smale_complex(
 
 
 def _vector(numbers, name: str, positive: bool = False) -> tuple[float, ...]:
-    array = np.asarray(numbers, dtype=np.float64)
+    try:
+        array = np.asarray(numbers, dtype=np.float64)
+    except (TypeError, ValueError):
+        array = np.empty(0)
     if array.ndim != 1 or not 1 <= array.size <= 3 or not np.isfinite(array).all():
         raise FieldError(f"{name} must be 1 to 3 finite numbers (x, y, z); it is {numbers!r}")
     if positive and array.min() <= 0:

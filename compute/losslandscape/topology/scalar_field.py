@@ -10,7 +10,7 @@ from losslandscape.errors import LossLandscapeError
 
 
 class FieldError(LossLandscapeError, ValueError):
-    """The scalar field, its grid or a threshold is unusable; the message says what and what to do."""
+    """The field, its grid or a threshold is unusable; the message says why and what to do."""
 
 
 @dataclass(frozen=True)

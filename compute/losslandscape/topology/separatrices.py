@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from losslandscape.topology.discrete_gradient import DiscreteGradient
@@ -29,67 +31,97 @@ CELL_ARRAYS = (
     "NumberOfCriticalPointsOnBoundary",
 )
 
+# Cells of paths treated at a time.
+_PART = 1 << 15
+
 _KIND_OF_PAIRING = np.array([ROW_EDGE, ROW_EDGE, COLUMN_EDGE, DIAGONAL_EDGE, ROW_EDGE], np.int8)
 
 
+@dataclass(frozen=True)
 class _Paths:
     """V-paths from saddles, each a sequence saddle, cell, edge, cell, ..., extremum.
 
-    ``cells`` holds the vertices or triangles, ``edges`` the edge before each; path p is
-    ``offsets[p]:offsets[p + 1]`` of both. The positions of both lie alongside.
+    ``cells`` holds the vertices or triangles, the edges being implied; path p is
+    ``cells[offsets[p]:offsets[p + 1]]``.
     """
 
-    def __init__(self, saddles, cells, offsets):
-        self.saddles, self.cells, self.offsets = saddles, cells, offsets
-        self.destinations = cells[offsets[1:] - 1]
-        self.edges = np.empty(cells.size, dtype=INDEX)
-        self.points = np.empty((cells.size, 2, 3), dtype=np.float32)
+    saddles: np.ndarray
+    cells: np.ndarray
+    offsets: np.ndarray
 
-    def put_saddles(self, grid: GridTriangulation) -> None:
+    @property
+    def destinations(self) -> np.ndarray:
+        return self.cells[self.offsets[1:] - 1]
+
+    def parts(self):
+        """Cut the cells into slices small enough for their arrays to stay in the cache."""
+        for start in range(0, self.cells.size, _PART):
+            yield slice(start, min(start + _PART, self.cells.size))
+
+    def put_saddles(self, grid: GridTriangulation, ids: np.ndarray, points: np.ndarray) -> None:
         """Put each path's saddle at its start, over what came from the path before."""
         starts = self.offsets[:-1]
-        self.edges[starts] = self.saddles
-        self.points[starts, 0] = grid.edge_points(self.saddles)
+        ids[starts, 0] = self.saddles
+        points[starts, 0] = grid.edge_points(self.saddles)
 
 
-def _descending_paths(gradient: DiscreteGradient) -> _Paths:
+def _descending_paths(gradient: DiscreteGradient, saddles: np.ndarray) -> _Paths:
     """Follow both ends of each saddle down to a minimum."""
-    grid = gradient.grid
-    starts = np.stack(grid.edge_vertices(gradient.critical_edges), axis=1).ravel()
-    vertices, offsets = trace_paths(gradient.next_vertex, starts)
-    paths = _Paths(np.repeat(gradient.critical_edges, 2), vertices, offsets)
-    paths.edges[1:] = gradient.paired_edge(vertices[:-1])
-    positions = grid.vertex_points(vertices)
-    paths.points[:, 1] = positions
-    paths.points[1:, 0] = midpoints(positions[:-1], positions[1:])
-    paths.put_saddles(grid)
-    return paths
+    starts = np.stack(gradient.grid.edge_vertices(saddles), axis=1).ravel()
+    return _Paths(np.repeat(saddles, 2), *trace_paths(gradient.next_vertex, starts))
 
 
-def _ascending_paths(gradient: DiscreteGradient, regions: np.ndarray) -> _Paths:
+def _ascending_paths(
+    gradient: DiscreteGradient, saddles: np.ndarray, regions: np.ndarray
+) -> _Paths:
     """Follow the triangles beside each saddle up to a maximum.
 
     Paths that leave the domain through its boundary are not kept.
     """
-    grid = gradient.grid
-    starts = np.stack(grid.edge_triangles(gradient.critical_edges), axis=1).ravel()
+    starts = np.stack(gradient.grid.edge_triangles(saddles), axis=1).ravel()
     reaches = starts >= 0
     reaches[reaches] = regions[starts[reaches]] >= 0
-    triangles, offsets = trace_paths(gradient.next_triangle, starts[reaches])
-    paths = _Paths(np.repeat(gradient.critical_edges, 2)[reaches], triangles, offsets)
-    passed = triangles[:-1]
-    kind = _KIND_OF_PAIRING.take(gradient.triangle_pairing.take(passed))
-    paths.edges[1:] = grid.triangle_edge(passed, kind)
-    paths.points[:, 1] = grid.triangle_points(triangles)
-    paths.points[1:, 0] = grid.triangle_edge_points(passed, kind)
-    paths.put_saddles(grid)
-    return paths
+    paths = trace_paths(gradient.next_triangle, starts[reaches])
+    return _Paths(np.repeat(saddles, 2)[reaches], *paths)
+
+
+def _put_descending(
+    gradient: DiscreteGradient, paths: _Paths, ids: np.ndarray, points: np.ndarray
+) -> None:
+    """Write ids and positions of descending paths, each cell after the edge that leads to it."""
+    grid = gradient.grid
+    for part in paths.parts():
+        vertices = paths.cells[part]
+        ids[part, 1] = vertices
+        points[part, 1] = grid.vertex_points(vertices)
+        after = ids[part.start + 1 : part.stop + 1, 0]
+        after[:] = gradient.paired_edge(vertices)[: len(after)]
+        seen = points[max(part.start - 1, 0) : part.stop]
+        seen[1:, 0] = midpoints(seen[:-1, 1], seen[1:, 1])
+    paths.put_saddles(grid, ids, points)
+
+
+def _put_ascending(
+    gradient: DiscreteGradient, paths: _Paths, ids: np.ndarray, points: np.ndarray
+) -> None:
+    """Write ids and positions of ascending paths, each cell after the edge that leads to it."""
+    grid = gradient.grid
+    for part in paths.parts():
+        triangles = paths.cells[part]
+        ids[part, 1] = triangles
+        points[part, 1] = grid.triangle_points(triangles)
+        after = slice(part.start + 1, part.stop + 1)
+        left = triangles[: len(ids[after])]
+        kind = _KIND_OF_PAIRING.take(gradient.triangle_pairing.take(left))
+        ids[after, 0] = grid.triangle_edge(left, kind)
+        points[after, 0] = grid.triangle_edge_points(left, kind)
+    paths.put_saddles(grid, ids, points)
 
 
 def separatrices(
     field: ScalarField, gradient: DiscreteGradient, regions: np.ndarray, on_boundary: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """Trace all 1-separatrices of a 2-D field, with TTK's geometry and arrays.
+    """Trace all 1-separatrices of a field (a 1-D one has none), with TTK's geometry and arrays.
 
     Two descending ones for each saddle, then the ascending ones (N. Shivashankar, V. Natarajan,
     "Parallel computation of 3D Morse-Smale complexes", Computer Graphics Forum 31(3), 2012,
@@ -110,16 +142,19 @@ def separatrices(
     """
     grid = gradient.grid
     values, rank = field.values.ravel(), field.order.ravel()
-    down, up = _descending_paths(gradient), _ascending_paths(gradient, regions)
+    # In one dimension critical edges are maxima.
+    saddles = gradient.critical_edges if field.dimension == 2 else gradient.critical_edges[:0]
+    down = _descending_paths(gradient, saddles)
+    up = _ascending_paths(gradient, saddles, regions)
 
     # Each path has its edges at even places and its vertices or triangles at odd ones.
     below, above = down.cells.size, up.cells.size
-    cell_id = np.empty((below + above, 2), dtype=np.int32)
-    cell_id[:below, 0], cell_id[below:, 0] = down.edges, up.edges
-    cell_id[:below, 1], cell_id[below:, 1] = down.cells, up.cells
+    cell_id = np.empty((below + above, 2), dtype=INDEX)
+    points = np.empty((below + above, 2, 3), dtype=np.float32)
+    _put_descending(gradient, down, cell_id[:below], points[:below])
+    _put_ascending(gradient, up, cell_id[below:], points[below:])
     cell_dimension = np.ones((below + above, 2), dtype=np.int8)
     cell_dimension[:below, 1], cell_dimension[below:, 1] = 0, 2
-    points = np.concatenate([down.points, up.points])
 
     offsets = 2 * np.concatenate([down.offsets, below + up.offsets[1:]])
     mask = np.ones(2 * (below + above), dtype=np.int8)
@@ -134,7 +169,9 @@ def separatrices(
     sources = np.concatenate([down.saddles, up.saddles])
     destinations = np.concatenate([down.destinations, up.destinations])
     # An edge or a triangle spans an interval of the field, a vertex a single value.
-    corners = [np.concatenate([down.destinations, v]) for v in grid.triangle_vertices(up.destinations)]
+    corners = [
+        np.concatenate([down.destinations, v]) for v in grid.triangle_vertices(up.destinations)
+    ]
     source_vertices = grid.edge_vertices(sources)
     highest = highest_vertex(rank, source_vertices), highest_vertex(rank, corners)
     lowest = highest_vertex(-rank, source_vertices), highest_vertex(-rank, corners)

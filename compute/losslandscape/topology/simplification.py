@@ -161,14 +161,13 @@ def _segments(field: ScalarField, threshold: float) -> tuple[np.ndarray, np.ndar
     persistence[values[maxima] == values[saddle_of]] = 0.0
     removed = (saddle_of >= 0) & (persistence <= threshold)
 
-    # The maximum that each one's component falls to: one that is still alive below its saddle.
+    # The maximum that each one's component falls to: the first one on the chain of heirs that is
+    # still alive below its saddle. Those skipped by an heir died before it, so chains double.
     heir = into.copy()
-    open_ = np.flatnonzero(removed)
-    while True:
-        open_ = open_[died_at[heir[open_]] <= died_at[open_]]
-        if not open_.size:
-            break
-        heir[open_] = into[heir[open_]]
+    searching = np.flatnonzero(removed)
+    while searching.size:
+        searching = searching[died_at[heir[searching]] <= died_at[searching]]
+        heir[searching] = heir[heir[searching]]
     outermost = path_ends(np.where(removed & removed[heir], heir, np.arange(maxima.size)))
 
     owner = outermost.take(basin)

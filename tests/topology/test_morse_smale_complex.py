@@ -1,0 +1,257 @@
+"""Properties every Morse-Smale complex has, with ties, holes and in one dimension."""
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from losslandscape import topology
+
+
+@st.composite
+def fields(draw, holes=True, dimensions=(1, 2), distinct=False):
+    if draw(st.sampled_from(dimensions)) == 1:
+        shape = (draw(st.integers(2, 12)),)
+    else:
+        shape = (draw(st.integers(2, 8)), draw(st.integers(2, 8)))
+    seed = draw(st.integers(0, 2**32 - 1))
+    rng = np.random.default_rng(seed)
+    if distinct:
+        values = rng.permutation(int(np.prod(shape))).reshape(shape).astype(float)
+    else:
+        values = rng.integers(0, draw(st.sampled_from([2, 5, 1000])), shape).astype(float)
+    if holes and draw(st.booleans()):
+        values[rng.random(shape) < draw(st.sampled_from([0.1, 0.4]))] = np.nan
+    finite = values[~np.isnan(values)]
+    assume(finite.size > 0 and finite.min() < finite.max())
+    return values
+
+
+def names_that_hold_values(dictionary):
+    values = ("loss", "Persistence", "persistence", "Birth")
+    return {n for n in dictionary if n in values or n.startswith("SeparatrixFunction")}
+
+
+@given(values=fields())
+@settings(max_examples=300, deadline=None)
+def test_critical_points_add_up_to_the_euler_characteristic(slow, values):
+    dimension = topology.morse_smale_complex(values).critical_points["CellDimension"]
+    count = np.bincount(dimension, minlength=3)
+    assert count[0] - count[1] + count[2] == slow.euler_characteristic(values)
+
+
+@given(values=fields(holes=False))
+@settings(max_examples=100, deadline=None)
+def test_a_domain_without_holes_has_euler_characteristic_1(values):
+    complex_ = topology.morse_smale_complex(values)
+    count = np.bincount(complex_.critical_points["CellDimension"], minlength=3)
+    assert count[0] - count[1] + count[2] == 1
+    assert not complex_.has_holes
+    assert complex_.domain.all()
+
+
+@given(values=fields(), persistence=st.sampled_from([0.0, 0.0, 1.0, 3.0, 200.0]))
+@settings(max_examples=300, deadline=None)
+def test_each_critical_point_is_in_exactly_one_pair(values, persistence):
+    complex_ = topology.morse_smale_complex(values, persistence=persistence)
+    points, pairs = complex_.critical_points, complex_.persistence_pairs
+    pair_count = pairs["Birth"].size
+    members = np.bincount(points["pair"], minlength=pair_count)
+    np.testing.assert_array_equal(members, 1 + pairs["IsFinite"])
+    for number in range(pair_count):
+        at = np.flatnonzero(points["pair"] == number)
+        assert points["CellDimension"][at[0]] == pairs["PairType"][number]
+        assert points["ttkVertexScalarField"][at[0]] == pairs["birth_vertex"][number]
+        assert points["loss"][at[0]] == pairs["Birth"][number]
+        if pairs["IsFinite"][number]:
+            assert points["CellDimension"][at[1]] == pairs["PairType"][number] + 1
+            assert points["ttkVertexScalarField"][at[1]] == pairs["death_vertex"][number]
+            assert (points["persistence"][at] == pairs["Persistence"][number]).all()
+        else:
+            assert np.isinf(points["persistence"][at[0]])
+
+
+@given(values=fields(distinct=True), persistence=st.sampled_from([0.0, 0.0, 7.0]))
+@settings(max_examples=150, deadline=None)
+def test_an_increasing_map_changes_nothing_but_values(values, persistence):
+    # Affine for the threshold's sake where there is one; powers of 2 are exact.
+    stretched = 4 * values + 8 if persistence else np.exp(values / 16)
+    one = topology.morse_smale_complex(values, persistence=persistence)
+    other = topology.morse_smale_complex(stretched, persistence=4 * persistence)
+    for part in ("critical_points", "separatrices", "segmentation", "persistence_pairs"):
+        first, second = getattr(one, part), getattr(other, part)
+        for name in first.keys() - names_that_hold_values(first):
+            np.testing.assert_array_equal(first[name], second[name], err_msg=f"{part} {name}")
+
+
+@given(values=fields(dimensions=(2,)))
+@settings(max_examples=100, deadline=None)
+def test_separatrices_are_v_paths(slow, values):
+    complex_ = topology.morse_smale_complex(values)
+    lines = complex_.separatrices
+    cells = list(zip(lines["CellDimension"].tolist(), lines["CellId"].tolist()))
+    expected = []
+    saddles = complex_.critical_points["CellId"][complex_.critical_points["CellDimension"] == 1]
+    grid = slow.grid_cells(values)
+    _, cofaces = slow.faces_and_cofaces(grid)
+    _, critical = slow.discrete_gradient(values)
+    for saddle in saddles.tolist():
+        for vertex in grid[1, saddle]:
+            expected.append([(1, saddle), *slow.descending_path(values, vertex)])
+    for saddle in saddles.tolist():
+        beside = [cell.id for cell in cofaces[slow.Cell(1, saddle)]]
+        ascending = [slow.ascending_path(values, triangle) for triangle in beside]
+        kept = [[(1, saddle), *path] for path in ascending if path[-1] in critical]
+        # TTK lists the triangle below an edge first.
+        first = slow_first_triangle(complex_, saddle)
+        kept.sort(key=lambda path: path[1][1] != first)
+        expected += kept
+    ends = np.flatnonzero(lines["ttkMaskScalarField"] == 0).reshape(-1, 2)
+    mine = [cells[start : end + 1] for start, end in ends.tolist()]
+    assert mine == [[tuple(cell) for cell in path] for path in expected]
+
+
+def slow_first_triangle(complex_, edge):
+    from losslandscape.topology.grid_triangulation import GridTriangulation
+
+    return int(GridTriangulation(complex_.values.shape).edge_triangles(np.array([edge]))[0][0])
+
+
+@given(values=fields())
+@settings(max_examples=150, deadline=None)
+def test_segmentation_follows_v_paths(slow, values):
+    complex_ = topology.morse_smale_complex(values)
+    points, labels = complex_.critical_points, complex_.segmentation
+    minima = points["CellId"][points["CellDimension"] == 0].tolist()
+    descending = labels["DescendingManifold"].ravel()
+    domain = complex_.domain.ravel()
+    np.testing.assert_array_equal(descending >= 0, domain)
+    for vertex in np.flatnonzero(domain).tolist():
+        assert slow.descending_path(values, vertex)[-1].id == minima[descending[vertex]]
+    maximum_count = np.count_nonzero(points["CellDimension"] == values.ndim)
+    ascending = labels["AscendingManifold"].ravel()
+    assert (ascending >= -1).all()
+    assert (ascending < maximum_count).all()
+    for name, count in (("DescendingManifold", len(minima)), ("AscendingManifold", maximum_count)):
+        sizes = np.bincount(labels[name][labels[name] >= 0], minlength=count)
+        if name == "AscendingManifold":
+            part = points["ManifoldSize"][points["ManifoldSize"].size - count :]
+        else:
+            part = points["ManifoldSize"][:count]
+        np.testing.assert_array_equal(part, sizes)
+    cells = labels["MorseSmaleManifold"].ravel()
+    np.testing.assert_array_equal(cells >= 0, domain)
+    of_cell = {}
+    for vertex in np.flatnonzero(domain & (ascending >= 0)).tolist():
+        both = of_cell.setdefault(cells[vertex], (ascending[vertex], descending[vertex]))
+        assert both == (ascending[vertex], descending[vertex])
+    assert len(set(of_cell.values())) == len(of_cell)
+
+
+def test_one_dimension():
+    complex_ = topology.morse_smale_complex(
+        [3.0, 0.0, 2.0, 5.0, 1.0, 4.0], origin=(10.0,), spacing=(2.0,)
+    )
+    points = complex_.critical_points
+    assert points["CellDimension"].tolist() == [0, 0, 1]
+    assert points["points"][:, 0].tolist() == [12.0, 18.0, 15.0]
+    assert points["IsOnBoundary"].tolist() == [0, 0, 0]
+    assert complex_.segmentation["DescendingManifold"].tolist() == [0, 0, 0, 1, 1, 1]
+    assert complex_.segmentation["AscendingManifold"].tolist() == [-1, -1, 0, 0, 0, -1]
+    assert complex_.separatrices["lines"].shape == (0, 2)
+    assert complex_.persistence_pairs["Persistence"].tolist() == [5.0, 4.0]
+
+
+def test_a_hole_is_surrounded_by_a_cycle_that_never_dies():
+    j, i = np.mgrid[:7, :7]
+    values = (i + 0.1 * j).astype(float)
+    values[3, 3] = np.nan
+    complex_ = topology.morse_smale_complex(values)
+    assert complex_.has_holes
+    assert np.count_nonzero(~complex_.domain) == 1
+    pairs = complex_.persistence_pairs
+    assert pairs["PairType"].tolist() == [0, 1]
+    assert pairs["IsFinite"].tolist() == [0, 0]
+    assert complex_.segmentation["DescendingManifold"][3, 3] == -1
+    assert complex_.segmentation["MorseSmaleManifold"][3, 3] == -1
+
+
+def test_infinite_values_are_in_the_domain_and_order_like_others():
+    values = np.array([[np.inf, 1, np.inf], [0, 5, -np.inf], [np.inf, 2, np.inf]])
+    finite = np.nan_to_num(values, posinf=100.0, neginf=-100.0)
+    one, other = topology.morse_smale_complex(values), topology.morse_smale_complex(finite)
+    assert one.domain.all()
+    for name in ("CellId", "pair"):
+        np.testing.assert_array_equal(one.critical_points[name], other.critical_points[name])
+    assert not np.isnan(one.persistence_pairs["Persistence"]).any()
+    assert not np.isnan(one.separatrices["SeparatrixFunctionDifference"]).any()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.int64, np.uint8, bool])
+def test_number_types(dtype):
+    values = np.array([[0, 1, 0], [1, 0, 1]], dtype=dtype)
+    complex_ = topology.morse_smale_complex(values)
+    expected = topology.morse_smale_complex(values.astype(float))
+    np.testing.assert_array_equal(
+        complex_.critical_points["CellId"], expected.critical_points["CellId"]
+    )
+    assert complex_.values.dtype == np.float64
+
+
+def test_the_values_passed_are_not_changed():
+    values = np.array([[0.0, 3.0, 1.0], [2.0, 4.0, 2.5]])
+    values.setflags(write=False)
+    topology.morse_smale_complex(values, persistence=10.0)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (np.zeros((3, 3)), "is 0 at each of its 9 points"),
+        (np.full((3, 4), np.nan), "all 12 values of the field are NaN"),
+        (np.array([[1.0, np.nan], [np.nan, np.nan]]), "is 1 at each of its 1 points"),
+        (np.zeros((1, 5)), "shape (1, 5) has no interior"),
+        (np.zeros((5, 1)), "pass a single row or column as a 1-D array"),
+        (np.zeros(1), "has no interior"),
+        (np.zeros((0, 4)), "has no interior"),
+        (np.zeros((2, 2, 2)), "TTKMorseSmaleComplex"),
+        (np.zeros((2, 2, 2, 2)), "must be 1-D or 2-D"),
+        (np.float64(3.0), "must be 1-D or 2-D"),
+        (np.array([[1j, 0], [0, 1]]), "must hold real numbers"),
+        (np.array([["a", "b"], ["c", "d"]]), "must hold real numbers"),
+    ],
+)
+def test_unusable_fields(values, message):
+    for function in (
+        topology.morse_smale_complex,
+        topology.persistence_pairs,
+        lambda field: topology.simplify(field, 1.0),
+    ):
+        with pytest.raises(topology.FieldError) as error:
+            function(values)
+        assert message in str(error.value)
+        assert isinstance(error.value, ValueError)
+
+
+@pytest.mark.parametrize("threshold", [-1.0, np.nan, "much", None])
+def test_unusable_thresholds(threshold):
+    values = np.array([[0.0, 1.0], [2.0, 3.0]])
+    with pytest.raises(topology.FieldError, match="persistence threshold"):
+        topology.morse_smale_complex(values, persistence=threshold)
+    with pytest.raises(topology.FieldError, match="persistence threshold"):
+        topology.simplify(values, threshold)
+
+
+@pytest.mark.parametrize(
+    ("keywords", "message"),
+    [
+        ({"origin": (0, 0, 0, 0)}, "origin must be 1 to 3 finite numbers"),
+        ({"origin": (np.nan, 0)}, "origin must be 1 to 3 finite numbers"),
+        ({"spacing": (0.0, 1.0)}, "spacing must be positive"),
+        ({"spacing": 1.0}, "spacing must be 1 to 3 finite numbers"),
+        ({"spacing": "ab"}, "spacing must be 1 to 3 finite numbers"),
+    ],
+)
+def test_unusable_geometry(keywords, message):
+    with pytest.raises(topology.FieldError, match=message):
+        topology.morse_smale_complex(np.array([[0.0, 1.0], [2.0, 3.0]]), **keywords)
