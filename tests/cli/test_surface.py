@@ -1,0 +1,166 @@
+import sys
+import warnings
+
+import numpy as np
+import pytest
+import torch
+
+from losslandscape import Landscape, TrajectoryRecorder
+from losslandscape.cli import main
+from losslandscape.study.networks import build_network
+from losslandscape.weights import save_weights
+
+FAST = ["--data", "digits8", "--samples", "40", "--batch-size", "40", "--quiet"]
+
+
+@pytest.fixture
+def run_folder(tmp_path):
+    """Weights and a short trajectory of the multilayer perceptron."""
+    torch.manual_seed(0)
+    model = build_network("mlp", (1, 8, 8), 10)
+    with TrajectoryRecorder(model, tmp_path / "trajectory") as recorder:
+        for step in range(4):
+            with torch.no_grad():
+                for parameter in model.parameters():
+                    parameter.add_(0.01 * torch.randn_like(parameter))
+            recorder.record(step)
+    save_weights(model, tmp_path / "weights.safetensors")
+    return tmp_path
+
+
+def surface(run_folder, *options, output="x.nc", model="mlp"):
+    return main(
+        ["surface", "--model", model, "--weights", str(run_folder / "weights.safetensors"), *FAST,
+         "--output", str(run_folder / output), *options]
+    )  # fmt: skip
+
+
+def test_surface_trajectory_export_info(run_folder, capsys):
+    assert surface(run_folder, "--grid", "5x4", "--bounds=-1,1,-0.5,0.5", "--test") == 0
+    path = run_folder / "x.nc"
+    assert main(["trajectory", str(path), str(run_folder / "trajectory"), "--quiet"]) == 0
+    assert main(["export", str(path), "--output", str(run_folder / "out")]) == 0
+    assert main(["info", str(path)]) == 0
+    landscape = Landscape.open(path)
+    assert landscape.grid.counts == (5, 4)
+    assert landscape.grid.bounds == ((-1, 1), (-0.5, 0.5))
+    assert "test_accuracy" in landscape.fields
+    assert len(landscape.trajectories[0].step) == 4
+    # the trajectory ends at the weights, the origin of the plane
+    np.testing.assert_allclose(landscape.trajectories[0].coordinates[-1], 0, atol=1e-6)
+    assert landscape.provenance["command"].startswith("losslandscape surface")
+    printed = capsys.readouterr().out
+    assert "5 x 4 points" in printed
+    assert "trajectory.vtp" in printed
+
+
+def test_pca_plane_carries_its_trajectory(run_folder):
+    options = ("--directions", "pca", "--trajectory", str(run_folder / "trajectory"), "--grid", "4")
+    assert surface(run_folder, *options) == 0
+    landscape = Landscape.open(run_folder / "x.nc")
+    assert len(landscape.trajectories) == 1
+    assert sum(landscape.provenance["subspace"]["explained_variance"]) <= 1
+
+
+def test_plane_between_models(run_folder):
+    files = []
+    for seed in (1, 2, 3):
+        torch.manual_seed(seed)
+        files.append(str(run_folder / f"{seed}.safetensors"))
+        save_weights(build_network("mlp", (1, 8, 8), 10), files[-1])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # the command line asks for re-estimation by itself
+        assert (
+            surface(run_folder, "--directions", "between", "--models", *files, "--grid", "3") == 0
+        )
+    assert [m.label for m in Landscape.open(run_folder / "x.nc").models] == ["1", "2", "3"]
+
+
+def test_users_own_code(run_folder, tmp_path, monkeypatch, capsys):
+    (tmp_path / "mine_for_surface.py").write_text(
+        "import torch\n"
+        "def build():\n"
+        "    torch.manual_seed(0)\n"
+        "    return torch.nn.Linear(3, 1)\n"
+        "def load():\n"
+        "    return torch.ones(8, 3), torch.zeros(8, 1)\n"
+        "def loss(model, batch):\n"
+        "    return (model(batch[0]) - batch[1]).abs()[:, 0]\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    path = str(tmp_path / "own.nc")
+    arguments = [
+        f"--{name}=mine_for_surface:{f}"
+        for name, f in (("model", "build"), ("data", "load"), ("loss", "loss"))
+    ]
+    assert main(["surface", *arguments, "--grid", "3", "--output", path, "--quiet"]) == 0
+    # a file does not choose what code runs
+    with TrajectoryRecorder(torch.nn.Linear(3, 1), tmp_path / "t") as recorder:
+        recorder.record(0)
+    again = ["trajectory", path, str(tmp_path / "t"), "--quiet"]
+    assert main(again) == 1
+    assert "say that it may run: --model mine_for_surface:build" in capsys.readouterr().err
+    assert main([*again, *arguments]) == 0
+    sys.modules.pop("mine_for_surface", None)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--grid", "0"), "alpha has 0 points"),
+        (("--grid", "4x4x4"), "3 axes for 2 directions"),
+        (("--grid", "many"), "not a number of points"),
+        (("--bounds=1,2",), "4 numbers joined by commas"),
+        (("--directions", "pca"), "--trajectory FOLDER"),
+        (("--directions", "pca", "--trajectory", "nowhere"), "nowhere: no such folder"),
+        (("--directions", "between"), "0 were given"),
+        (("--loss", "hinge"), "'hinge' is not one of"),
+        (("--weights", "missing.safetensors"), "missing.safetensors"),
+        (("--device", "cuda:99"), "--device cuda:99"),
+    ],
+)
+def test_mistakes_have_a_message_and_leave_nothing(run_folder, capsys, options, message):
+    assert surface(run_folder, "--grid", "3", *options) == 1
+    error = capsys.readouterr().err
+    assert message in error
+    assert "Traceback" not in error
+    assert not list(run_folder.glob("x.nc*"))
+
+
+def test_weights_of_another_model_name_the_first_tensor(run_folder, capsys):
+    assert surface(run_folder, "--grid", "3", model="small_resnet") == 1
+    assert "weights.safetensors" in capsys.readouterr().err
+
+
+def test_output_names(run_folder, capsys):
+    assert surface(run_folder, "--grid", "3", output="x.png") == 1
+    assert "must end in .nc" in capsys.readouterr().err
+    assert surface(run_folder, "--grid", "3") == 0
+    assert surface(run_folder, "--grid", "3") == 1
+    assert "--overwrite" in capsys.readouterr().err
+
+
+def test_other_weights_on_an_existing_landscape_are_refused(run_folder, capsys):
+    assert surface(run_folder, "--grid", "3") == 0
+    torch.manual_seed(5)
+    save_weights(
+        build_network("mlp", (1, 8, 8), 10),
+        run_folder / "weights.safetensors",
+    )
+    arguments = ["trajectory", str(run_folder / "x.nc"), str(run_folder / "trajectory"), "--quiet"]
+    assert main(arguments) == 1
+    assert "were the weights changed?" in capsys.readouterr().err
+
+
+def test_workers_share_the_points(run_folder):
+    assert surface(run_folder, "--grid", "3", "--workers", "2") == 0
+    assert Landscape.open(run_folder / "x.nc").finished
+
+
+def test_render_needs_the_right_number_of_landscapes(run_folder, capsys):
+    (run_folder / "a.nc").touch()
+    arguments = ["render", str(run_folder / "a.nc"), "--figure", "compare", "--output", "a.png"]
+    assert main(arguments) == 1
+    assert "draws 2 landscapes; 1 were given" in capsys.readouterr().err
+    assert main([*arguments[:2], "--size", "0x3", "--output", "a.png"]) == 1
+    assert "not a size" in capsys.readouterr().err
