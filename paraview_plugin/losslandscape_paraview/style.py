@@ -179,4 +179,4 @@ def place_camera(view, box):
 def fitted(letters, text, room):
     """A letter size in pixels, smaller where the text would be longer than the room for it."""
     # a letter of these fonts is about half as wide as high
-    return round(min(letters, room / (0.56 * max(1, len(text)))))
+    return round(min(letters, room / (0.53 * max(1, len(text)))))

@@ -43,7 +43,7 @@ def in_paraview(repository):
         done = paraview_process.run_script(
             HERE / "in_paraview" / script,
             [str(plugin), *(str(argument) for argument in arguments)],
-            timeout=300,
+            timeout=1200,
             capture=True,
         )
         assert done.returncode == 0, done.stdout + done.stderr

@@ -1,0 +1,191 @@
+"""Every state file and every figure script gives its thumbnail again, from another folder.
+
+Pictures are compared by structural similarity (Wang et al. 2004), not bit by bit: another machine's
+OpenGL may round a pixel differently. A white ground would hide a lost layer in the average, so the
+similarity is taken inside the box of what is drawn, and again within each layer's own pixels, those
+that change when the layer is hidden. The same measure must reject a picture that lacks any one
+layer.
+"""
+
+import shutil
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import numpy as np
+import pytest
+from skimage.io import imread
+from skimage.metrics import structural_similarity
+
+HERE = Path(__file__).resolve().parent
+STATE_FILES = HERE.parents[1] / "state_files"
+STATES = sorted(path.name for path in STATE_FILES.glob("*.pvsm"))
+SCRIPTS = [f"{Path(name).stem}.py" for name in STATES]
+
+IN_THE_BOX, IN_A_LAYER = 0.95, 0.90
+NEEDED_LAYERS = {"surface", "axes", "colour bar"}
+WITHOUT_POINTS = {"TextSource"}
+
+
+@pytest.fixture(scope="module")
+def copied(tmp_path_factory, repository):
+    """What a figure needs, in a folder that no path in it can have foreseen."""
+    copy = tmp_path_factory.mktemp("another folder") / "a copy"
+    for name in ("paraview_plugin", "state_files"):
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(repository / name, copy / name, ignore=ignored)
+    return copy
+
+
+@pytest.fixture(scope="module")
+def rendered(tmp_path_factory, copied, in_paraview):
+    """Facts of every figure by file name, and the folder of its pictures."""
+    output = tmp_path_factory.mktemp("pictures")
+    files = [copied / "state_files" / name for name in STATES + SCRIPTS]
+    facts, _done = in_paraview(
+        "render_states.py", output, *files, plugin=copied / "paraview_plugin"
+    )
+    return facts, output
+
+
+def picture(path):
+    """A picture at half its size: float array (height, width, 3), 0 to 255."""
+    pixels = imread(path)[..., :3].astype(float)
+    height, width = (length // 2 * 2 for length in pixels.shape[:2])
+    return pixels[:height, :width].reshape(height // 2, 2, width // 2, 2, 3).mean(axis=(1, 3))
+
+
+def similarity(given, expected):
+    """Structural similarity at each pixel, the mean of the colours; (height, width)."""
+    _mean, values = structural_similarity(
+        given, expected, channel_axis=2, data_range=255.0, full=True
+    )
+    return values.mean(axis=2)
+
+
+def box(expected):
+    """The rows and columns of all that is not background, as an index."""
+    drawn = np.abs(expected - 255.0).max(axis=2) > 2.0
+    rows, columns = np.flatnonzero(drawn.any(axis=1)), np.flatnonzero(drawn.any(axis=0))
+    return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+
+
+def accepts(given, expected, layers):
+    """Whether a picture is the thumbnail: in the box, and in each layer's pixels."""
+    if given.shape != expected.shape:
+        return False
+    values = similarity(given, expected)
+    return values[box(expected)].mean() >= IN_THE_BOX and all(
+        values[pixels].mean() >= IN_A_LAYER for pixels in layers.values()
+    )
+
+
+@pytest.mark.parametrize("name", STATES + SCRIPTS)
+def test_figure_is_its_thumbnail_and_no_layer_can_be_missing(rendered, name):
+    facts, output = rendered
+    thumbnail = picture(STATE_FILES / f"{Path(name).stem}.png")
+    given = picture(output / name / "all.png")
+    assert given.shape == thumbnail.shape
+    names = facts[name]["layers"]
+    assert set(names) >= NEEDED_LAYERS
+    without = {layer: picture(output / name / f"{layer}.png") for layer in names}
+    layers = {layer: np.abs(given - hidden).max(axis=2) > 8.0 for layer, hidden in without.items()}
+    for layer, pixels in layers.items():
+        assert pixels.sum() >= 50, f"layer {layer} cannot be seen"
+    assert accepts(given, thumbnail, layers)
+    for layer, hidden in without.items():
+        assert not accepts(hidden, thumbnail, layers), f"{layer} was hidden, and nobody noticed"
+
+
+@pytest.mark.parametrize("name", STATES)
+def test_state_and_script_show_the_same_layers(rendered, name):
+    facts = rendered[0]
+    script = facts[f"{Path(name).stem}.py"]
+    assert sorted(facts[name]["layers"]) == sorted(script["layers"])
+    assert facts[name]["sources"].keys() == script["sources"].keys()
+
+
+@pytest.mark.parametrize("name", STATES + SCRIPTS)
+def test_every_pipeline_object_has_points_in_the_expected_range(rendered, copied, name):
+    sources = rendered[0][name]["sources"]
+    read = {}
+    for source in sources.values():
+        for file in source["files"]:
+            for array, limits in ranges(copied / "state_files" / file).items():
+                assert source["arrays"][array] == pytest.approx(limits, rel=1e-12)
+                low, high = read.get(array, limits)
+                read[array] = [min(low, limits[0]), max(high, limits[1])]
+    assert "loss" in read
+    for title, source in sources.items():
+        if source["kind"] in WITHOUT_POINTS:
+            continue
+        assert source["points"] > 0, title
+        for array in ("loss", "step"):
+            if array in source["arrays"] and array in read:
+                low, high = source["arrays"][array]
+                # single precision along the way, and 0 at samples beside the surface
+                slack = 1e-5 * max(1.0, abs(read[array][1]))
+                assert read[array][0] - slack <= low or low == 0.0, (title, array)
+                assert high <= read[array][1] + slack, (title, array)
+
+
+def ranges(path):
+    """Least and greatest value of every point array of a VTK file, read without ParaView."""
+    from vtkmodules.util.numpy_support import vtk_to_numpy
+    from vtkmodules.vtkIOXML import vtkXMLImageDataReader, vtkXMLPolyDataReader
+
+    reader = vtkXMLImageDataReader() if path.suffix == ".vti" else vtkXMLPolyDataReader()
+    reader.SetFileName(str(path))
+    reader.Update()
+    point_data = reader.GetOutput().GetPointData()
+    arrays = [point_data.GetArray(index) for index in range(point_data.GetNumberOfArrays())]
+    found = {}
+    for array in arrays:
+        if array is not None:
+            values = vtk_to_numpy(array).astype(float)
+            if np.isfinite(values).all():
+                found[array.GetName()] = [values.min(), values.max()]
+    return found
+
+
+@pytest.mark.parametrize("name", STATES)
+def test_state_names_its_data_relative_to_itself_and_needs_no_plugin(name):
+    root = ElementTree.parse(STATE_FILES / name).getroot()
+    files = [
+        element.get("value")
+        for prop in root.iter("Property")
+        if prop.get("name") == "FileName"
+        for element in prop.findall("Element")
+    ]
+    assert files
+    for file in files:
+        assert not Path(file).is_absolute()
+        assert ".." not in Path(file).parts
+        assert (STATE_FILES / file).is_file()
+    values = [element.get("value", "") for element in root.iter("Element")]
+    assert not [value for value in values if value.startswith("/")]
+    assert not [p for p in root.iter("Proxy") if "LossLandscape" in p.get("type", "")]
+
+
+def test_what_keeps_a_state_from_being_whole_is_named(tmp_path, in_paraview):
+    missing = tmp_path / "missing.pvsm"
+    missing.write_text(
+        '<ParaView><ServerManagerState><Proxy group="sources" type="XMLImageDataReader" id="1">'
+        '<Property name="FileName" id="1.FileName"><Element index="0" value="data/gone.vti"/>'
+        "</Property></Proxy></ServerManagerState></ParaView>",
+        encoding="utf-8",
+    )
+    plugin = tmp_path / "plugin.pvsm"
+    plugin.write_text(
+        '<ParaView><ServerManagerState><Proxy group="filters" type="TTKMorseSmaleComplex" id="1"/>'
+        "</ServerManagerState></ParaView>",
+        encoding="utf-8",
+    )
+    broken = tmp_path / "broken.pvsm"
+    broken.write_text("<ParaView>", encoding="utf-8")
+    absent = tmp_path / "absent.pvsm"
+    files = [missing, plugin, broken, absent]
+    messages, _done = in_paraview("refuse_states.py", *files)
+    assert "missing.pvsm: its data are missing: data/gone.vti" in messages[str(missing)]
+    assert "ParaView knows no TTKMorseSmaleComplex; a plugin is missing" in messages[str(plugin)]
+    assert "broken.pvsm: not a ParaView state file" in messages[str(broken)]
+    assert "absent.pvsm: No such file" in messages[str(absent)]
