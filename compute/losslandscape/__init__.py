@@ -24,6 +24,7 @@ _PUBLIC = {
     "TrajectoryRecorder": "trajectory",
     "evaluate": "evaluate",
     "find_critical_points": "critical_points",
+    "verify": "verification",
 }
 _MODULES = ("topology",)
 

@@ -84,8 +84,10 @@ class CriticalPoints:
         source = self.noise.reason if self.noise else "as given"
         lines = [f"threshold t = {self.threshold:.4g}{unit}: {source}"]
         certain = self.noise is not None and self.noise.method != "none"
-        word = f"significant at {100 * self.noise.confidence:g}%" if certain and self.noise else (
-            "of persistence above t"
+        word = (
+            f"significant at {100 * self.noise.confidence:g}%"
+            if certain and self.noise
+            else ("of persistence above t")
         )
         for kind, found in self.counts.items():
             name = kind if found["significant"] == 1 else _PLURALS[kind]

@@ -199,9 +199,7 @@ def noise_threshold(
     if method == "standard_error":
         return _from_standard_errors(landscape, values, scale, confidence)
     outside = int(np.isnan(values).sum())
-    return NoiseThreshold(
-        0.0, np.nan, "none", scale, confidence, values.size - outside, outside
-    )
+    return NoiseThreshold(0.0, np.nan, "none", scale, confidence, values.size - outside, outside)
 
 
 def _best_method(landscape: Landscape) -> Method:

@@ -83,9 +83,7 @@ def run(arguments: argparse.Namespace) -> int:
     from losslandscape.landscape import Landscape
 
     landscape = Landscape.open(arguments.landscape)
-    folder = result_folder(
-        arguments, "topology", (REPORT_FILE, topology_data.CRITICAL_POINTS_FILE)
-    )
+    folder = result_folder(arguments, "topology", (REPORT_FILE, topology_data.CRITICAL_POINTS_FILE))
     found = find_critical_points(
         landscape,
         scale=arguments.scale,

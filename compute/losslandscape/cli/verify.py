@@ -1,0 +1,108 @@
+"""``losslandscape verify``: are the grid's critical points critical points of the loss?"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from losslandscape.cli.arguments import add_run_arguments, positive_int
+from losslandscape.cli.problem import add_same_problem_arguments, problem_of
+from losslandscape.cli.results import add_result_arguments, result_folder
+from losslandscape.cli.topology import add_noise_arguments
+
+HELP = "check the critical points of a landscape with the network's own gradients"
+
+DESCRIPTION = """\
+At each critical point of the grid, Newton's method in the plane with the gradient and the Hessian
+of the loss, by autograd. Each point ends as verified, moved, boundary, non-smooth or not converged.
+"""
+
+EPILOG = """\
+examples:
+  losslandscape verify vgg11.nc
+  losslandscape verify vgg11.nc --significant --precision float64
+"""
+
+REPORT_FILE = "verification.json"
+POINTS_FILE = "verified_points.vtp"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("landscape", type=Path, metavar="FILE.nc", help="the landscape file")
+    parser.add_argument(
+        "--significant",
+        action="store_true",
+        help="only the points that stand above the noise (default: all)",
+    )
+    parser.add_argument(
+        "--precision",
+        choices=("float32", "float64"),
+        help="compute in another type than the surface's",
+    )
+    parser.add_argument(
+        "--batch-size",
+        type=positive_int,
+        metavar="N",
+        help="samples a pass, where memory is short; with re-estimated batch norm another size is "
+        "another loss (default: the surface's)",
+    )
+    add_noise_arguments(parser)
+    add_same_problem_arguments(parser)
+    add_result_arguments(parser, "verification")
+    add_run_arguments(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from vtkmodules.vtkIOXML import vtkXMLPolyDataWriter
+
+    from losslandscape.atomic_files import make_folder
+    from losslandscape.critical_points import find_critical_points
+    from losslandscape.formats.report import table_lines, write_json
+    from losslandscape.formats.topology_data import critical_point_data
+    from losslandscape.formats.vtk_xml import write_xml
+    from losslandscape.landscape import Landscape
+    from losslandscape.progress import Progress
+    from losslandscape.verification import verify
+
+    landscape = Landscape.open(arguments.landscape)
+    folder = result_folder(arguments, "verification", (REPORT_FILE, POINTS_FILE))
+    found = find_critical_points(
+        landscape,
+        scale=arguments.scale,
+        method=arguments.noise,
+        draws=arguments.draws,
+        seed=arguments.seed,
+        confidence=arguments.confidence,
+    )
+    objective, subspace = problem_of(landscape, arguments)
+    count = int(found.arrays["significant"].sum()) if arguments.significant else len(found)
+    with Progress(count, "critical points", quiet=arguments.quiet) as progress:
+        result = verify(
+            landscape,
+            found,
+            objective,
+            subspace,
+            precision=arguments.precision,
+            batch_size=arguments.batch_size,
+            significant_only=arguments.significant,
+            progress=progress,
+        )
+    make_folder(folder)
+    write_xml(vtkXMLPolyDataWriter(), critical_point_data(result.arrays), folder / POINTS_FILE)
+    report = {"landscape": landscape.path, "command": arguments.command, **result.to_json()}
+    write_json(folder / REPORT_FILE, report)
+    print(f"{arguments.landscape}: {found.summary()[0]}")
+    columns = (
+        "kind", "position", "verification", "verified_kind", "refined_position",
+        "in_plane_gradient_norm", "full_gradient_norm", "eigenvalue_min", "eigenvalue_max",
+    )  # fmt: skip
+    titles = [name.replace("_gradient_norm", " gradient").replace("_", " ") for name in columns]
+    rows = [[row[name] for name in columns] for row in result.table()]
+    print("\n".join(f"  {line}" for line in table_lines(titles, rows)))
+    confusion = result.confusion
+    header = ["grid \\ true", *next(iter(confusion.values()))]
+    matrix = [[kind, *row.values()] for kind, row in confusion.items()]
+    print("\n".join(f"  {line}" for line in table_lines(header, matrix)))
+    print("\n".join(f"  {line}" for line in result.summary()))
+    print(f"  written to {folder}")
+    return 0
