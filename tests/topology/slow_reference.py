@@ -156,32 +156,34 @@ def persistence_pairs(values):
     return pairs
 
 
-def descending_path(values, start):
-    """Vertices and edges from a vertex down to a minimum, as cells."""
-    pairs, _ = discrete_gradient(values)
-    cells = grid_cells(values)
-    path = [Cell(0, start)]
-    while path[-1] in pairs:
-        edge = pairs[path[-1]]
-        (following,) = set(cells[edge]) - {path[-1].id}
-        path += [edge, Cell(0, following)]
-    return path
+class VPaths:
+    """V-paths of a field's discrete gradient, walked cell by cell."""
 
+    def __init__(self, values):
+        self.pairs, self.critical = discrete_gradient(values)
+        self.cells = grid_cells(values)
+        _, self.cofaces = faces_and_cofaces(self.cells)
+        self.face = {coface: face for face, coface in self.pairs.items()}
 
-def ascending_path(values, start):
-    """Triangles and edges from a triangle up to a maximum or to the boundary, as cells."""
-    pairs, _ = discrete_gradient(values)
-    _, cofaces = faces_and_cofaces(grid_cells(values))
-    paired_edge = {coface: face for face, coface in pairs.items()}
-    path = [Cell(2, start)]
-    while path[-1] in paired_edge:
-        edge = paired_edge[path[-1]]
-        following = [cell for cell in cofaces[edge] if cell != path[-1]]
-        path.append(edge)
-        if not following:
-            break
-        path += following
-    return path
+    def descending(self, vertex):
+        """Cells from a vertex down to a minimum."""
+        path = [Cell(0, vertex)]
+        while path[-1] in self.pairs:
+            edge = self.pairs[path[-1]]
+            (following,) = set(self.cells[edge]) - {path[-1].id}
+            path += [edge, Cell(0, following)]
+        return path
+
+    def ascending(self, top):
+        """Cells from a triangle (or an edge of a 1-D field) up to a maximum, or to an open end."""
+        path = [top]
+        while path[-1] in self.face:
+            face = self.face[path[-1]]
+            path.append(face)
+            path += [cell for cell in self.cofaces[face] if cell != path[-2]]
+            if path[-1] == face:
+                break
+        return path
 
 
 def superlevel_merges(values):

@@ -1,5 +1,7 @@
 """The look-up tables against ProcessLowerStars as it is written in the paper."""
 
+from itertools import permutations
+
 import numpy as np
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
@@ -53,10 +55,8 @@ def test_pairs_and_critical_cells(slow, values):
 
 def test_every_lower_star_of_a_single_vertex(slow):
     """All 720 orders of the 6 neighbours, and the centre at each height among them."""
-    from itertools import permutations
-
     for order in permutations(range(6)):
-        for height in (2.5, 3.5, 4.5, 9.0):
+        for height in (2.5, 4.5, 9.0):
             ring = iter(order)
             values = np.array(
                 [

@@ -6,6 +6,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from losslandscape import topology
+from losslandscape.topology.grid_triangulation import GridTriangulation
 
 
 @st.composite
@@ -85,67 +86,62 @@ def test_an_increasing_map_changes_nothing_but_values(values, persistence):
 
 
 @given(values=fields(dimensions=(2,)))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_separatrices_are_v_paths(slow, values):
     complex_ = topology.morse_smale_complex(values)
+    paths, grid = slow.VPaths(values), GridTriangulation(values.shape)
+    points = complex_.critical_points
+    saddles = points["CellId"][points["CellDimension"] == 1].tolist()
+    expected = []
+    for saddle in saddles:
+        for vertex in paths.cells[1, saddle]:
+            expected.append([(1, saddle), *paths.descending(vertex)])
+    for saddle in saddles:
+        for (triangle,) in grid.edge_triangles(np.array([saddle])):
+            if (2, triangle) in paths.cells:
+                path = paths.ascending(slow.Cell(2, int(triangle)))
+                if path[-1] in paths.critical:
+                    expected.append([(1, saddle), *path])
     lines = complex_.separatrices
     cells = list(zip(lines["CellDimension"].tolist(), lines["CellId"].tolist()))
-    expected = []
-    saddles = complex_.critical_points["CellId"][complex_.critical_points["CellDimension"] == 1]
-    grid = slow.grid_cells(values)
-    _, cofaces = slow.faces_and_cofaces(grid)
-    _, critical = slow.discrete_gradient(values)
-    for saddle in saddles.tolist():
-        for vertex in grid[1, saddle]:
-            expected.append([(1, saddle), *slow.descending_path(values, vertex)])
-    for saddle in saddles.tolist():
-        beside = [cell.id for cell in cofaces[slow.Cell(1, saddle)]]
-        ascending = [slow.ascending_path(values, triangle) for triangle in beside]
-        kept = [[(1, saddle), *path] for path in ascending if path[-1] in critical]
-        # TTK lists the triangle below an edge first.
-        first = slow_first_triangle(complex_, saddle)
-        kept.sort(key=lambda path: path[1][1] != first)
-        expected += kept
     ends = np.flatnonzero(lines["ttkMaskScalarField"] == 0).reshape(-1, 2)
     mine = [cells[start : end + 1] for start, end in ends.tolist()]
     assert mine == [[tuple(cell) for cell in path] for path in expected]
-
-
-def slow_first_triangle(complex_, edge):
-    from losslandscape.topology.grid_triangulation import GridTriangulation
-
-    return int(GridTriangulation(complex_.values.shape).edge_triangles(np.array([edge]))[0][0])
 
 
 @given(values=fields())
 @settings(max_examples=150, deadline=None)
 def test_segmentation_follows_v_paths(slow, values):
     complex_ = topology.morse_smale_complex(values)
-    points, labels = complex_.critical_points, complex_.segmentation
+    points, paths = complex_.critical_points, slow.VPaths(values)
+    labels = {name: array.ravel() for name, array in complex_.segmentation.items()}
+    top = values.ndim
     minima = points["CellId"][points["CellDimension"] == 0].tolist()
-    descending = labels["DescendingManifold"].ravel()
-    domain = complex_.domain.ravel()
-    np.testing.assert_array_equal(descending >= 0, domain)
-    for vertex in np.flatnonzero(domain).tolist():
-        assert slow.descending_path(values, vertex)[-1].id == minima[descending[vertex]]
-    maximum_count = np.count_nonzero(points["CellDimension"] == values.ndim)
-    ascending = labels["AscendingManifold"].ravel()
-    assert (ascending >= -1).all()
-    assert (ascending < maximum_count).all()
-    for name, count in (("DescendingManifold", len(minima)), ("AscendingManifold", maximum_count)):
-        sizes = np.bincount(labels[name][labels[name] >= 0], minlength=count)
-        if name == "AscendingManifold":
-            part = points["ManifoldSize"][points["ManifoldSize"].size - count :]
-        else:
-            part = points["ManifoldSize"][:count]
-        np.testing.assert_array_equal(part, sizes)
-    cells = labels["MorseSmaleManifold"].ravel()
-    np.testing.assert_array_equal(cells >= 0, domain)
-    of_cell = {}
-    for vertex in np.flatnonzero(domain & (ascending >= 0)).tolist():
-        both = of_cell.setdefault(cells[vertex], (ascending[vertex], descending[vertex]))
-        assert both == (ascending[vertex], descending[vertex])
-    assert len(set(of_cell.values())) == len(of_cell)
+    maxima = points["CellId"][points["CellDimension"] == top].tolist()
+    stars = {}
+    for cell, vertices in paths.cells.items():
+        if cell.dimension == top:
+            for vertex in vertices:
+                stars.setdefault(vertex, []).append(cell)
+    regions = {}
+    for vertex, inside in enumerate(complex_.domain.ravel().tolist()):
+        basin, region = labels["DescendingManifold"][vertex], labels["AscendingManifold"][vertex]
+        cell = labels["MorseSmaleManifold"][vertex]
+        if not inside:
+            assert (basin, region, cell) == (-1, -1, -1)
+            continue
+        assert paths.descending(vertex)[-1].id == minima[basin]
+        ends = [paths.ascending(cell)[-1] for cell in stars.get(vertex, [])]
+        above = {maxima.index(end.id) if end in paths.critical else -1 for end in ends}
+        assert region in (above or {-1})
+        both = (basin, region) if region >= 0 else "no region"
+        assert regions.setdefault(cell, both) == both
+    assert len(set(regions.values())) == len(regions)
+    for name, sizes in (
+        ("DescendingManifold", points["ManifoldSize"][: len(minima)]),
+        ("AscendingManifold", points["ManifoldSize"][points["CellId"].size - len(maxima) :]),
+    ):
+        assert sizes.tolist() == [np.count_nonzero(labels[name] == k) for k in range(sizes.size)]
 
 
 def test_one_dimension():
