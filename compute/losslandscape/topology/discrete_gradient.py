@@ -169,7 +169,7 @@ class DiscreteGradient:
     Notes
     -----
     V. Robins, P. J. Wood, A. P. Sheppard, "Theory and algorithms for constructing discrete Morse
-    complexes from grayscale digital images", IEEE TPAMI 33(8), 2011, section 4.1. Order of cells
+    complexes from grayscale digital images", IEEE TPAMI 33(8), 2011, algorithm 1. Order of cells
     as in TTK's ``DiscreteGradient``: a cell's vertices by decreasing rank, lexicographically.
 
     Examples

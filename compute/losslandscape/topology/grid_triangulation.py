@@ -22,7 +22,7 @@ class GridTriangulation:
     Each grid square is split by the diagonal from (i+1, j) to (i, j+1). Vertices are numbered x
     fastest. Edges are numbered row edges first (along x), then column edges, then diagonals;
     triangles two a square, the one with its right angle at (i, j) first. These are the ids of
-    TTK's implicit triangulation (Tierny et al. 2017, section 4.1, after Freudenthal 1942), so that
+    TTK's implicit triangulation (Tierny et al. 2017, after Freudenthal 1942), so that
     ``CellId`` means the same cell in both. One row of vertices is the 1-D grid.
 
     Parameters

@@ -136,7 +136,7 @@ def morse_pairs(
     Minima die at the saddle that joins them with a lower minimum. Maxima, on the dual graph, die
     at the saddle that joins them with a higher maximum or with the outside of the domain, where
     an infinitely high maximum is thought to be (Guillou, Vidal, Tierny, "Discrete Morse Sandwich",
-    IEEE TVCG 2023, sections 4 and 5; Robins et al. 2011, section 4.3).
+    IEEE TVCG 2023; the saddles and extrema alone suffice, Robins et al. 2011).
 
     Parameters
     ----------

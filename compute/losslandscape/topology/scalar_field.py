@@ -61,7 +61,8 @@ def scalar_field(values) -> ScalarField:
     """Check a field and put its vertices in order.
 
     Ties are broken by vertex id, x fastest: values are compared as (value, id), as TTK does
-    (Tierny et al. 2017, section 3.2, "simulation of simplicity").
+    (Tierny et al. 2017, after H. Edelsbrunner, E. P. Mucke, "Simulation of simplicity", ACM
+    Transactions on Graphics 9(1), 1990).
 
     Parameters
     ----------

@@ -20,7 +20,7 @@ def segment_order(field: ScalarField, segment: np.ndarray, saddles: np.ndarray) 
     From its saddle, a segment is flooded downhill, from the highest vertex in reach to the next
     (a superlevel-set propagation): each vertex then has a higher neighbour. Where a vertex away
     from the segment's boundary has no lower one, the segment is flooded again, uphill from its
-    boundary, and so on in turns (Lukasczyk et al. 2020, section 4.3).
+    boundary, and so on in turns (Lukasczyk et al. 2020).
 
     Parameters
     ----------

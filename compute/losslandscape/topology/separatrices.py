@@ -124,8 +124,8 @@ def separatrices(
     """Trace all 1-separatrices of a field (a 1-D one has none), with TTK's geometry and arrays.
 
     Two descending ones for each saddle, then the ascending ones (N. Shivashankar, V. Natarajan,
-    "Parallel computation of 3D Morse-Smale complexes", Computer Graphics Forum 31(3), 2012,
-    section 3.2). Each goes through the positions of its cells: vertices, midpoints of edges,
+    "Parallel computation of 3D Morse-Smale complexes", Computer Graphics Forum 31(3),
+    2012). Each goes through the positions of its cells: vertices, midpoints of edges,
     incentres of triangles.
 
     Parameters

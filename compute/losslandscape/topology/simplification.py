@@ -62,7 +62,7 @@ def simplify(values, threshold) -> SimplifiedField:
     Notes
     -----
     J. Lukasczyk, C. Garth, R. Maciejewski, J. Tierny, "Localized Topological Simplification of
-    Scalar Data", IEEE TVCG 27(2), 2021 (online 2020), sections 4 and 5.
+    Scalar Data", IEEE TVCG 27(2), 2021 (online 2020).
 
     Examples
     --------
