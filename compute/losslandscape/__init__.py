@@ -23,7 +23,9 @@ _PUBLIC = {
     "Trajectory": "trajectory",
     "TrajectoryRecorder": "trajectory",
     "evaluate": "evaluate",
+    "epsilon_sharpness": "sharpness",
     "find_critical_points": "critical_points",
+    "flat_region": "flatness",
     "verify": "verification",
 }
 _MODULES = ("topology",)

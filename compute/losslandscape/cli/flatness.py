@@ -1,0 +1,151 @@
+"""``losslandscape flatness``: how large the region is where the loss stays near its minimum."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from losslandscape.cli.arguments import add_run_arguments, positive_float
+from losslandscape.cli.problem import add_same_problem_arguments, problem_of
+from losslandscape.cli.results import add_result_arguments, result_folder
+from losslandscape.errors import LossLandscapeError
+
+if TYPE_CHECKING:
+    from losslandscape.flatness import FlatRegion
+    from losslandscape.landscape import Landscape
+    from losslandscape.sharpness import Sharpness
+
+HELP = "measure the flat region around a minimum, and its sharpness"
+
+DESCRIPTION = """\
+The area (length, volume) of the part of the window around the minimum where the loss is at most
+epsilon above it (Hochreiter and Schmidhuber 1997), for one epsilon and as a curve.
+"""
+
+EPILOG = """\
+examples:
+  losslandscape flatness vgg11.nc
+  losslandscape flatness vgg11.nc --epsilon 0.05 --sharpness
+"""
+
+REPORT_FILE = "flatness.json"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("landscape", type=Path, metavar="FILE.nc", help="the landscape file")
+    tolerance = parser.add_mutually_exclusive_group()
+    tolerance.add_argument(
+        "--epsilon",
+        type=positive_float,
+        default=0.1,
+        metavar="E",
+        help="tolerance, in units of the loss; the same for all networks compared (default: 0.1)",
+    )
+    tolerance.add_argument(
+        "--factor",
+        type=positive_float,
+        metavar="F",
+        help="instead, up to F times the minimum's loss, which rewards bad training",
+    )
+    parser.add_argument(
+        "--scale",
+        choices=("log", "linear"),
+        help="interpolate log10 of the loss, or the loss (default: the file's scale)",
+    )
+    parser.add_argument(
+        "--minimum",
+        metavar="A,B",
+        help="coordinates of the minimum; write --minimum=-1,2 (default: the lowest grid point)",
+    )
+    group = parser.add_argument_group("sharpness, by the model itself")
+    group.add_argument(
+        "--sharpness",
+        action="store_true",
+        help="measure epsilon-sharpness (Keskar et al. 2017) and the Hessian in the plane",
+    )
+    group.add_argument(
+        "--box",
+        type=positive_float,
+        default=1e-3,
+        metavar="E",
+        help="epsilon of the sharpness, which sizes its box (default: 0.001)",
+    )
+    group.add_argument(
+        "--precision",
+        choices=("float32", "float64"),
+        help="compute in another type than the surface's",
+    )
+    add_same_problem_arguments(parser)
+    add_result_arguments(parser, "flatness")
+    add_run_arguments(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from losslandscape.atomic_files import make_folder
+    from losslandscape.flatness import BasinOfMinimum, flat_region
+    from losslandscape.formats import flat_region_data
+    from losslandscape.formats.report import table_lines, write_json
+    from losslandscape.landscape import Landscape
+
+    landscape = Landscape.open(arguments.landscape)
+    folder = result_folder(arguments, "flatness", (REPORT_FILE, flat_region_data.OUTLINE_FILE))
+    minimum = _coordinates(arguments.minimum)
+    found = flat_region(
+        landscape,
+        arguments.epsilon,
+        factor=arguments.factor,
+        scale=arguments.scale,
+        minimum=minimum,
+    )
+    curve = BasinOfMinimum(landscape, arguments.scale, minimum).curve()
+    sharpness = _sharpness(arguments, landscape, found) if arguments.sharpness else None
+    make_folder(folder)
+    flat_region_data.write(landscape, found, folder)
+    report = {
+        "landscape": landscape.path,
+        "command": arguments.command,
+        **found.to_json(),
+        "curve": curve,
+        "sharpness": sharpness.to_json() if sharpness else None,
+    }
+    write_json(folder / REPORT_FILE, report)
+    position = ", ".join(f"{c:.4g}" for c in found.minimum)
+    print(f"{arguments.landscape}: minimum at ({position})")
+    print("\n".join(f"  {line}" for line in found.summary()))
+    header = ("epsilon", found.measure, "in parameter space", "lower bound", "resolved")
+    rows = [list(row.values()) for row in curve]
+    print("\n".join(f"  {line}" for line in table_lines(header, rows)))
+    if sharpness:
+        curvature = ", ".join(f"{value:.4g}" for value in sharpness.hessian_eigenvalues)
+        print(
+            f"  sharpness {sharpness.value:.4g}% in the box of epsilon {sharpness.epsilon:g}: loss "
+            f"{sharpness.loss:.4g} rises to {sharpness.highest_loss:.4g}\n"
+            f"  eigenvalues of the Hessian in the plane: {curvature} "
+            f"(gradient {sharpness.gradient_norm:.2g})"
+        )
+    print(f"  written to {folder}")
+    return 0
+
+
+def _coordinates(text: str | None) -> list[float] | None:
+    if text is None:
+        return None
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise LossLandscapeError(f"--minimum {text}: numbers joined by commas are needed") from None
+
+
+def _sharpness(arguments: argparse.Namespace, landscape: Landscape, found: FlatRegion) -> Sharpness:
+    from losslandscape.sharpness import epsilon_sharpness
+
+    objective, subspace = problem_of(landscape, arguments)
+    return epsilon_sharpness(
+        objective,
+        subspace,
+        found.minimum.tolist(),
+        epsilon=arguments.box,
+        precision=arguments.precision,
+        batch_size=landscape.provenance["objective"]["batch_size"],
+    )
