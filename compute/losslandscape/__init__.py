@@ -23,6 +23,7 @@ _PUBLIC = {
     "Trajectory": "trajectory",
     "TrajectoryRecorder": "trajectory",
     "evaluate": "evaluate",
+    "compare": "comparison",
     "epsilon_sharpness": "sharpness",
     "find_critical_points": "critical_points",
     "flat_region": "flatness",

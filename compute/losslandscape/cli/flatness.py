@@ -85,7 +85,7 @@ def run(arguments: argparse.Namespace) -> int:
     from losslandscape.atomic_files import make_folder
     from losslandscape.flatness import BasinOfMinimum, flat_region
     from losslandscape.formats import flat_region_data
-    from losslandscape.formats.report import table_lines, write_json
+    from losslandscape.formats.report import loss_sha256, table_lines, write_json
     from losslandscape.landscape import Landscape
 
     landscape = Landscape.open(arguments.landscape)
@@ -104,6 +104,7 @@ def run(arguments: argparse.Namespace) -> int:
     flat_region_data.write(landscape, found, folder)
     report = {
         "landscape": landscape.path,
+        "loss_sha256": loss_sha256(landscape),
         "command": arguments.command,
         **found.to_json(),
         "curve": curve,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import hashlib
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,12 +13,26 @@ from typing import Any
 import numpy as np
 
 from losslandscape.atomic_files import replace_file
+from losslandscape.landscape import Landscape
 
 
 def write_json(path: Path, report: Mapping[str, Any]) -> None:
     """Write a report as JSON, whole or not at all; see :func:`plain` for its numbers."""
     with replace_file(path) as temporary:
         temporary.write_text(json.dumps(plain(report), indent=2, allow_nan=False) + "\n")
+
+
+def write_csv(path: Path, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Write a table as CSV, whole or not at all; what is not known stays empty."""
+    with replace_file(path) as temporary, temporary.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(header)
+        writer.writerows(rows)
+
+
+def loss_sha256(landscape: Landscape) -> str:
+    """Hash of the mean losses, which tells whether a report is of this landscape."""
+    return hashlib.sha256(np.ascontiguousarray(landscape.values("loss")).tobytes()).hexdigest()
 
 
 def plain(value: Any) -> Any:
