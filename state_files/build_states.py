@@ -36,7 +36,7 @@ def main():
         try:
             figure = build_script(script, arguments.data)
             figure.save_state(arguments.output / f"{script.stem}.pvsm")
-            print(figure.save_picture(arguments.output / f"{script.stem}.png"), flush=True)
+            print(figure.save_thumbnail(arguments.output / f"{script.stem}.png"), flush=True)
         except LandscapeError as error:
             failed.add(script.stem)
             print(f"{script.stem}: {error}", file=sys.stderr, flush=True)

@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "paraview_plugin"))
 
 from losslandscape_paraview.errors import LandscapeError
 from losslandscape_paraview.session import end_session, new_session
-from losslandscape_paraview.states import render_state
+from losslandscape_paraview.states import load_state, render_layout
 
 HERE = Path(__file__).resolve().parent
 
@@ -22,13 +22,17 @@ def main():
     """Render them all; 1 where one could not be rendered."""
     parser = argparse.ArgumentParser(description="Render every figure from its state file.")
     parser.add_argument("--output", type=Path, default=Path("figures"), help="folder for the PNGs")
+    parser.add_argument("--width", type=int, default=2000, help="of the PNGs in pixels")
     arguments = parser.parse_args()
     arguments.output.mkdir(parents=True, exist_ok=True)
     failed = False
     for state in sorted(HERE.glob("*.pvsm")):
         new_session()
         try:
-            print(render_state(state, arguments.output / f"{state.stem}.png"), flush=True)
+            layout = load_state(state)
+            width, height = layout.GetSize()
+            size = (arguments.width, round(arguments.width * height / width))
+            print(render_layout(layout, arguments.output / f"{state.stem}.png", size), flush=True)
         except LandscapeError as error:
             failed = True
             print(error, file=sys.stderr, flush=True)

@@ -12,9 +12,10 @@ from .errors import LandscapeError
 from .landscape_sources import open_landscape
 from .layers import LAYERS
 from .panel import Box, Panel
+from .states import render_layout, save_state
 
 DEFAULT_SIZE = (2000, 1000)
-LEGEND_SHARE = 0.16
+LEGEND_SHARE = 0.175
 
 
 class Figure:
@@ -52,6 +53,7 @@ class Figure:
 
         simple._DisableFirstRenderCameraReset()
         self.size = tuple(int(pixels) for pixels in size)
+        self.layout_size = tuple(pixels // style.PICTURE_SCALE for pixels in self.size)
         opened = {}
         for landscape in landscapes:
             key = str(landscape) if isinstance(landscape, (str, Path)) else id(landscape)
@@ -139,14 +141,14 @@ class Figure:
 
     def save_picture(self, path):
         """Render the figure into a PNG of its size. Returns the path."""
-        from .states import render_layout
-
         return render_layout(self.layout, path, self.size)
+
+    def save_thumbnail(self, path):
+        """Render the figure into a PNG of half its size, as its state file opens."""
+        return render_layout(self.layout, path)
 
     def save_state(self, path):
         """Write a state file with file names relative to it. Returns the path."""
-        from .states import save_state
-
         return save_state(path)
 
     def report(self):
@@ -230,10 +232,10 @@ class Figure:
         simple.AssignViewToLayout(self.legend, self.layout, hint=below + 1)
         for view in (*self.views, self.legend):
             style.dress_view(view)
-        self.layout.SetSize(*self.size)
+        self.layout.SetSize(*self.layout_size)
 
     def _dress(self, simple, panel):
-        view, box, width = panel.view, panel.box, self.size[0]
+        view, box, width = panel.view, panel.box, self.layout_size[0]
         titles = words.axis_titles(panel.landscape.provenance)
         if panel.dimensions < 3:
             titles[2] = ""
@@ -257,7 +259,7 @@ class Figure:
             places = style.BAR_PLACES_WIDE
         for (table, title, ticks), (centre, length) in zip(bars, places):
             bar = simple.GetScalarBar(table, self.legend)
-            style.dress_colour_bar(bar, title, ticks, centre, length, self.size[0])
+            style.dress_colour_bar(bar, title, ticks, centre, length, self.layout_size[0])
             bar.Visibility = 1
 
 

@@ -20,7 +20,7 @@ def run(build, script):
     script = Path(script).resolve()
     parser = argparse.ArgumentParser(prog=script.name, description=build.__doc__)
     parser.add_argument("--data", type=Path, default=script.parent / "data", help="data folder")
-    parser.add_argument("--output", type=Path, help="picture (default: the script's name, here)")
+    parser.add_argument("--output", type=Path, help="picture (default: NAME_picture.png, here)")
     parser.add_argument(
         "--save-state",
         action="store_true",
@@ -31,8 +31,8 @@ def run(build, script):
         figure = build(arguments.data)
         if arguments.save_state:
             figure.save_state(script.with_suffix(".pvsm"))
-        default = script.with_suffix(".png") if arguments.save_state else f"{script.stem}.png"
-        picture = figure.save_picture(arguments.output or default)
+            figure.save_thumbnail(script.with_suffix(".png"))
+        picture = figure.save_picture(arguments.output or f"{script.stem}_picture.png")
     except LandscapeError as error:
         end_session()
         sys.exit(f"{script.name}: {error}")

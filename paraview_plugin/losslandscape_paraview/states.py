@@ -69,7 +69,7 @@ def render_state(path, output=None, size=None):
     Args:
         path: a `.pvsm` file.
         output: the PNG; None for the state's name with `.png`.
-        size: width and height in pixels; None for the size the state was saved with.
+        size: width and height in pixels; None for those of the layout in the state.
 
     Returns:
         Path of the picture.
@@ -85,21 +85,54 @@ def render_state(path, output=None, size=None):
 
 
 def render_layout(layout, output, size=None):
-    """Render a layout into a PNG of its own or of the given size. Returns the path."""
+    """Render a layout into a PNG.
+
+    Args:
+        layout: ParaView's layout.
+        output: the PNG.
+        size: width and height in pixels, in any proportion; letters and lines grow with the
+            width. None for the layout's own size.
+
+    Returns:
+        Path of the picture.
+    """
     from paraview import simple
 
-    size = list(size or layout.GetSize())
-    # Letters keep their size only where the layout has exactly the picture's size.
-    layout.SetSize(*size)
-    simple.SaveScreenshot(
-        str(output),
-        layout,
-        ImageResolution=size,
-        SeparatorWidth=0,
-        SeparatorColor=[1.0, 1.0, 1.0],
-        FontScaling="Do not scale fonts",
-    )
+    width, height = layout.GetSize()
+    size = [int(length) for length in size or (width, height)]
+    # ParaView's own scaling of letters goes by whole factors, and leaves out those of the axes.
+    with _larger_letters(simple.GetRenderViews(), size[0] / width):
+        layout.SetSize(*size)
+        simple.SaveScreenshot(
+            str(output),
+            layout,
+            ImageResolution=size,
+            SeparatorWidth=0,
+            SeparatorColor=[1.0, 1.0, 1.0],
+            FontScaling="Do not scale fonts",
+        )
+    layout.SetSize(width, height)
     return Path(output)
+
+
+@contextmanager
+def _larger_letters(views, scale):
+    """All letters, and the thickness of colour bars, so many times larger for the while."""
+    sized = []
+    for view in views:
+        names = [f"{axis}{kind}FontSize" for axis in "XYZ" for kind in ("Title", "Label")]
+        sized += [(view.AxesGrid, name) for name in names]
+        for shown in view.Representations:
+            names = ("FontSize", "TitleFontSize", "LabelFontSize", "ScalarBarThickness")
+            sized += [(shown, name) for name in names if shown.GetProperty(name) is not None]
+    before = [getattr(proxy, name) for proxy, name in sized]
+    for (proxy, name), points in zip(sized, before):
+        setattr(proxy, name, round(scale * points))
+    try:
+        yield
+    finally:
+        for (proxy, name), points in zip(sized, before):
+            setattr(proxy, name, points)
 
 
 def data_files(path):

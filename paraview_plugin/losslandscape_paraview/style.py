@@ -1,14 +1,17 @@
 """How every figure looks: white ground, one camera, light axes, perceptually uniform colours.
 
 Lengths in a picture are given as shares of its width, so that the same figure is legible at any
-size: letters of 2.2 % of the width are 5 pt high in a paper column of 85 mm.
+size: letters of 2 % of the width are 5 pt high in a paper column of 85 mm.
 """
 
 import math
 
 from .display_scale import round_step
 
-LETTER_SHARE = 0.022
+# A picture has so many pixels a pixel of the layout, which fits a window.
+PICTURE_SCALE = 2
+
+LETTER_SHARE = 0.020
 TITLE_LETTER_SHARE = 0.026
 BAR_LETTER_SHARE = 0.020
 
@@ -69,7 +72,7 @@ def dress_axes(view, titles, width, box):
     Args:
         view: a render view.
         titles: the three axis titles.
-        width: of the whole picture in pixels.
+        width: of the whole layout in pixels.
         box: the panel's `Box`.
     """
     axes = view.AxesGrid
@@ -133,7 +136,7 @@ def dress_colour_bar(bar, title, ticks, centre, length, width):
         ticks: the labelled values.
         centre: its centre along the width of its view, 0 to 1.
         length: its length in the same unit.
-        width: of the whole picture in pixels.
+        width: of the whole layout in pixels.
     """
     bar.Title, bar.ComponentTitle, bar.HorizontalTitle = title, "", 1
     bar.TitleColor = bar.LabelColor = INK

@@ -1,8 +1,8 @@
 """Renders figures whole and without each of their layers: plugin, output folder, files.
 
 A file is a state (`.pvsm`) or a figure script (`.py`). For `name.pvsm` the folder `name.pvsm/` gets
-`all.png` and one picture a layer without it; the answer has the layers' names, the size, and each
-pipeline object's points and array ranges.
+`all.png` and one picture a layer without it; the answer has the layers' names and each pipeline
+object's points and array ranges.
 """
 
 import json
@@ -23,13 +23,12 @@ def main(plugin, output, *files):
         layout = load_state(file) if file.suffix == ".pvsm" else build_script(file).layout
         folder = Path(output, file.name)
         folder.mkdir(parents=True)
-        size = layout.GetSize()
-        render_layout(layout, folder / "all.png", size)
+        render_layout(layout, folder / "all.png")
         layers = find_layers()
         for name, shown in layers.items():
             with hidden(shown):
-                render_layout(layout, folder / f"{name}.png", size)
-        answers[file.name] = {"size": list(size), "layers": list(layers), "sources": describe()}
+                render_layout(layout, folder / f"{name}.png")
+        answers[file.name] = {"layers": list(layers), "sources": describe()}
     end_session()
     print(json.dumps(answers))
 
