@@ -32,7 +32,7 @@ GRID = [0.80, 0.80, 0.80]
 PAPER = [0.90, 0.90, 0.89]
 
 # The camera looks from (-, -, +) on the box of the plane; one direction for all figures.
-VIEW_DIRECTION = (-0.62, -1.0, 0.88)
+VIEW_DIRECTION = (-0.62, -1.0, 1.3)
 VIEW_UP = (0.0, 0.0, 1.0)
 
 # Centre and length of each colour bar, as shares of the legend's width.
@@ -41,7 +41,7 @@ BAR_PLACES_WIDE = ((0.5, 0.8),)
 
 # in units of half the plane's width
 HALF_HEIGHT_OF_VIEW = {1: 1.2, 2: 1.56, 3: 2.15}
-HEIGHT_OF_RANGE = 1.05
+HEIGHT_OF_RANGE = 0.8
 TUBE_RADIUS = 0.021
 CURVE_RADIUS = 0.011
 CONTOUR_RADIUS = 0.0085
