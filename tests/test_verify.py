@@ -158,6 +158,20 @@ def test_a_cusp_is_non_smooth_wherever_the_grid_meets_it():
         np.testing.assert_allclose(where, (shift, -2 * shift), atol=0.02)
 
 
+def test_among_the_pieces_of_a_piecewise_linear_gradient_the_point_is_still_verified():
+    # a parabola with a small kink beside its minimum: Newton's steps go to and fro across it
+    def kinked(p):
+        return p[0] ** 2 + p[1] ** 2 + 2e-3 * abs(p[0] - 4e-4) + 1e-3 * p[0]
+
+    result = verified(kinked, Grid.square(12))
+    minimum = np.flatnonzero(result.arrays["CellDimension"] == 0)
+    assert (result.arrays["verification"][minimum] == 0).all()
+    assert (result.arrays["verified_kind"][minimum] == 0).all()
+    diameter = result.arrays["cycle_diameter"][minimum]
+    assert ((diameter > 0) & (diameter < 0.05)).all()
+    assert abs(result.arrays["refined_position"][minimum]).max() < 0.05 * 2 / 11
+
+
 def test_a_sharp_but_smooth_bend_is_not_a_cusp():
     result = verified(lambda p: (p[0] ** 2 + 1e-5).sqrt() + p[1] ** 2, Grid.square(11))
     minimum = np.flatnonzero(

@@ -42,6 +42,11 @@ class StoppingRule:
         Along each eigenvector of the Hessian no iteration goes farther.
     step_tolerance : float
         Converged once the whole Newton step is shorter.
+    cycle_tolerance, cycle_length : float, int
+        Converged also once this many positions in a row lie this close together: Newton's method
+        goes round among the linear pieces of a ReLU network, which meet all over the plane, and
+        the critical point lies where they meet. Of these positions that of the least gradient is
+        taken.
     iterations : int
         Not converged after so many.
     """
@@ -49,6 +54,8 @@ class StoppingRule:
     trust_radius: float = 2.0
     step_limit: float = 0.5
     step_tolerance: float = 1e-9
+    cycle_tolerance: float = 0.05
+    cycle_length: int = 8
     iterations: int = 50
 
     @classmethod
@@ -75,7 +82,9 @@ class Verification:
         - ``verification`` int8: 0 verified, 1 moved, 2 boundary, 3 non-smooth, 4 not converged;
         - ``full_gradient_norm``: of the gradient by all parameters, at the refined position;
         - ``outward_derivative``: along the outward unit normal, on the boundary alone;
-        - ``refined_loss``, ``displacement`` (in spacings) and ``newton_iterations`` int32.
+        - ``refined_loss``, ``displacement`` (in spacings) and ``newton_iterations`` int32;
+        - ``cycle_diameter``: of the positions Newton's method went round among, in spacings; 0
+          where its steps vanished.
     kinds : tuple of str
         Names of the cell dimensions.
     rule : StoppingRule
@@ -172,7 +181,7 @@ class Verification:
 
 _NUMBERS = (
     "loss", "refined_loss", "displacement", "in_plane_gradient_norm", "full_gradient_norm",
-    "eigenvalue_min", "eigenvalue_max", "outward_derivative",
+    "eigenvalue_min", "eigenvalue_max", "outward_derivative", "cycle_diameter",
 )  # fmt: skip
 _PLURALS = {"minimum": "minima", "saddle": "saddles", "maximum": "maxima"}
 
@@ -271,6 +280,7 @@ class _Found:
     outward: float = np.nan
     displacement: float = 0.0
     iterations: int = 0
+    cycle_diameter: float = 0.0
 
 
 def _columns(found: Sequence[_Found]) -> dict[str, np.ndarray]:
@@ -288,6 +298,7 @@ def _columns(found: Sequence[_Found]) -> dict[str, np.ndarray]:
         "full_gradient_norm": np.array([one.full_gradient_norm for one in found]),
         "outward_derivative": np.array([one.outward for one in found]),
         "displacement": np.array([one.displacement for one in found]),
+        "cycle_diameter": np.array([one.cycle_diameter for one in found]),
         "newton_iterations": np.array([one.iterations for one in found], dtype=np.int32),
     }
 
@@ -303,14 +314,15 @@ class _Search:
 
     def refine(self, start: np.ndarray, kind: int) -> _Found:
         position, path = start.copy(), []
-        converged = False
+        converged, diameter = False, 0.0
         for _ in range(self.rule.iterations):
             here = self.loss.expansion(position)
             path.append((position, here))
             if not (np.isfinite(here.gradient).all() and np.isfinite(here.hessian).all()):
                 break
             step, length = self._step(here, kind)
-            if length <= self.rule.step_tolerance:
+            diameter = self._cycle_diameter(path)
+            if length <= self.rule.step_tolerance or diameter <= self.rule.cycle_tolerance:
                 converged = True
                 break
             moved = np.clip(position + step, self.low, self.high)
@@ -319,6 +331,13 @@ class _Search:
             position = moved
         position, here = path[-1]
         if converged:
+            if length <= self.rule.step_tolerance:
+                diameter = 0.0
+            else:
+                position, here = min(
+                    path[-self.rule.cycle_length :],
+                    key=lambda one: float(np.linalg.norm(one[1].gradient * self.spacing)),
+                )
             if self._disagreement(position):
                 return self._non_smooth(start, position, len(path))
             eigenvalues = np.linalg.eigvalsh(here.hessian)
@@ -334,6 +353,7 @@ class _Search:
                 _kind(eigenvalues, self._relative_rounding),
                 displacement=distance,
                 iterations=len(path),
+                cycle_diameter=diameter,
             )
         kink = self._kink(path)
         if kink is not None and self._disagreement(kink):
@@ -378,6 +398,13 @@ class _Search:
             length = float(np.linalg.norm(newton))
         limited = np.clip(newton, -self.rule.step_limit, self.rule.step_limit)
         return (axes @ limited) * self.spacing, length
+
+    def _cycle_diameter(self, path: list[tuple[np.ndarray, Expansion]]) -> float:
+        """Diagonal, in spacings, of the box of the last positions; infinite while they are few."""
+        if len(path) < self.rule.cycle_length:
+            return np.inf
+        last = np.array([position for position, _ in path[-self.rule.cycle_length :]])
+        return float(np.linalg.norm(np.ptp(last, axis=0) / self.spacing))
 
     def _disagreement(self, position: np.ndarray) -> bool:
         """Whether the gradients to the two sides of a point do not approach each other."""
