@@ -200,3 +200,21 @@ def test_checkpoints_on_a_line_span_no_plane(cnn, rng, record_trajectory):
     states = [{n: t * (1 + i) for n, t in start.items()} for i in range(5)]
     with pytest.raises(LossLandscapeError, match="span fewer than 2 directions"):
         Subspace.pca(record_trajectory(cnn, states))
+
+
+def test_gains_of_weight_norm_are_vectors():
+    model = nn.utils.parametrizations.weight_norm(nn.Conv2d(3, 4, 3))
+    direction = direction_of(model)
+    assert not direction["parametrizations.weight.original0"].any()
+    assert direction["parametrizations.weight.original1"].any()
+
+
+@pytest.mark.parametrize("kind", [nn.ConvTranspose1d, nn.ConvTranspose3d])
+def test_transposed_convolutions_of_other_dimensions(kind):
+    model = kind(6, 4, 2, groups=2)
+    direction = direction_of(model)["weight"]
+    for group in range(2):
+        for output in range(2):
+            part = slice(3 * group, 3 * group + 3), output
+            own = model.weight.detach()[part].double().norm().item()
+            assert direction[part].double().norm().item() == pytest.approx(own, rel=1e-6)

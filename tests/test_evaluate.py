@@ -215,7 +215,7 @@ def test_an_executor_gives_the_same_bits(images, pool):
 
 
 _KILLED_RUN = """
-import sys, time, torch
+import sys, os, time, torch
 sys.path[:0] = {folders!r}
 import losslandscape as ll
 
@@ -224,7 +224,7 @@ model = torch.nn.Sequential(torch.nn.Linear(5, 7), torch.nn.BatchNorm1d(7), torc
 data = torch.randn(30, 5), torch.randint(0, 3, (30,))
 
 def loss(model, batch):
-    time.sleep({seconds})
+    time.sleep(float(os.environ["PAUSE"]))
     return torch.nn.functional.cross_entropy(model(batch[0]), batch[1], reduction="none")
 
 objective = ll.Objective(model, loss, data, batch_norm="reestimated", batch_size=15)
@@ -233,15 +233,16 @@ ll.evaluate(objective, ll.Subspace.random(model), ll.Grid.square(9), path={path!
 
 
 def test_a_surface_killed_in_the_middle_ends_in_the_same_bits(tmp_path):
-    def script(name, seconds):
+    def script(name):
         import losslandscape
 
         folders = [os.path.dirname(os.path.dirname(losslandscape.__file__))]
-        text = _KILLED_RUN.format(folders=folders, seconds=seconds, path=str(tmp_path / name))
+        text = _KILLED_RUN.format(folders=folders, path=str(tmp_path / name))
         return [sys.executable, "-c", text]
 
-    subprocess.run(script("whole.nc", 0.0), check=True)
-    killed = subprocess.Popen(script("killed.nc", 0.02))
+    at_once, slowly = ({**os.environ, "PAUSE": pause} for pause in ("0", "0.02"))
+    subprocess.run(script("whole.nc"), check=True, env=at_once)
+    killed = subprocess.Popen(script("killed.nc"), env=slowly)
     journal = journal_path(tmp_path / "killed.nc")
     deadline = time.monotonic() + 120
     started = 0
@@ -259,7 +260,7 @@ def test_a_surface_killed_in_the_middle_ends_in_the_same_bits(tmp_path):
     opened, records = Journal.resume(journal)
     opened.__exit__()
     assert 0 < len(records) < 81
-    subprocess.run(script("killed.nc", 0.0), check=True)
+    subprocess.run(script("killed.nc"), check=True, env=at_once)
     whole, resumed = (Landscape.open(tmp_path / name) for name in ("whole.nc", "killed.nc"))
     np.testing.assert_array_equal(resumed.samples["loss_samples"], whole.samples["loss_samples"])
     for name in whole.fields:
@@ -287,7 +288,7 @@ def test_an_unfinished_run_of_something_else_is_refused(cnn, images, tmp_path):
     interrupted(path, cnn, images, 6, subspace=Subspace.random(cnn), grid=Grid.square(4))
     assert journal_path(path).exists()
     objective = Objective(cnn, "cross_entropy", images)
-    with pytest.raises(LossLandscapeError, match=r"an unfinished run .* its grid is not"):
+    with pytest.raises(LossLandscapeError, match=r"an unfinished run .* its grid.shape is not"):
         evaluate(objective, Subspace.random(cnn), Grid.square(5), path=path)
     evaluate(objective, Subspace.random(cnn), Grid.square(5), path=path, overwrite=True)
     assert not journal_path(path).exists()
@@ -352,3 +353,78 @@ def test_a_journal_that_is_none_is_refused(cnn, images, tmp_path):
         evaluate(
             Objective(cnn, "cross_entropy", images), Subspace.random(cnn), path=tmp_path / "x.nc"
         )
+
+
+def test_modules_do_not_hide_the_public_function():
+    program = (
+        "import losslandscape.evaluation, losslandscape.landscape, losslandscape as ll\n"
+        "print(callable(ll.evaluate))"
+    )
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert result.stdout == "True\n", result.stderr
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (lambda model: model.__setitem__(2, nn.ReLU()), "objective.model_structure"),
+        (lambda model: model[1].weight.data.add_(1), "objective.frozen_parameters"),
+        (lambda model: model[3].weight.data.add_(1), "subspace.sha256"),
+    ],
+)
+def test_a_changed_model_does_not_go_on(images, tmp_path, change, named):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(192, 8), nn.Tanh(), nn.Linear(8, 5))
+    model[1].requires_grad_(False)
+    path = tmp_path / "x.nc"
+    interrupted(path, model, images, 6, subspace=Subspace.random(model), grid=Grid.square(4))
+    change(model)
+    with pytest.raises(LossLandscapeError, match=f"its {named} is not the same"):
+        interrupted(path, model, images, 6, subspace=Subspace.random(model), grid=Grid.square(4))
+
+
+def test_overwriting_goes_on_with_the_same_run(cnn, images, tmp_path):
+    path = tmp_path / "x.nc"
+    options = {"subspace": Subspace.random(cnn), "grid": Grid.square(4)}
+    interrupted(path, cnn, images, 8, **options)
+    # three calls are the trial of the memory format, the names of the values and the resumed trial
+    interrupted(path, cnn, images, 8, overwrite=True, **options)
+    opened, records = Journal.resume(journal_path(path))
+    opened.__exit__()
+    assert len(records) > 8
+
+
+def test_two_writers_are_refused(tmp_path):
+    path = tmp_path / "x.nc.journal"
+    with (
+        Journal.create(path, {"record_bytes": 4}),
+        pytest.raises(LossLandscapeError, match="another process is writing"),
+    ):
+        Journal.resume(path)
+
+
+def test_fields_survive_the_file(cnn, images, tmp_path):
+    for dimensions in (1, 2, 3):
+        path = tmp_path / f"{dimensions}.nc"
+        grid = Grid((2,) * dimensions, ((-1, 1),) * dimensions)
+        objective = Objective(cnn, "cross_entropy", images)
+        made = evaluate(objective, Subspace.random(cnn, dimensions), grid, path=path)
+        again = Landscape.open(path)
+        assert list(again.fields) == list(made.fields)
+        again.save(path, overwrite=True)
+        assert list(Landscape.open(path).fields) == list(made.fields)
+
+
+def test_another_objective_on_an_existing_landscape_is_refused(cnn, images, record_trajectory):
+    plane = Subspace.random(cnn)
+    objective = Objective(cnn, "cross_entropy", images, batch_norm="reestimated")
+    landscape = evaluate(objective, plane, Grid.square(2))
+    trajectory = record_trajectory(cnn, [plane.parameters_at((0.0, 0.0))])
+    fixed = Objective(cnn, "cross_entropy", images)
+    with pytest.raises(LossLandscapeError, match="its batch_norm differs"):
+        landscape.add_trajectory(trajectory, objective=fixed, subspace=plane)
+    landscape.add_trajectory(trajectory)
+    with pytest.raises(OutputExistsError, match="there is a trajectory"):
+        landscape.add_trajectory(trajectory)
+    landscape.add_trajectory(trajectory, label="again")
+    assert len(landscape.trajectories) == 2

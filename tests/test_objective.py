@@ -125,7 +125,7 @@ def test_softmax_mse_is_against_one_hot_targets(cnn, images):
 
 def test_mse_of_shapes_that_would_broadcast_is_refused():
     model = nn.Linear(3, 1)
-    objective = Objective(model, "mse", (torch.randn(6, 3), torch.randn(6)))
+    objective = Objective(model, "mse", (torch.randn(6, 3), torch.randn(6)), batch_size=6)
     with pytest.raises(LossLandscapeError, match=r"\(6, 1\) and targets \(6,\)"):
         losses_at(objective, Subspace.random(model))
 
@@ -249,3 +249,139 @@ def test_tokens_and_positions_average_over_those_that_count():
         model(tokens)[:, :, :3], tags[:, :3], reduction="none"
     ).mean(1)
     np.testing.assert_allclose(measured["loss"], expected.detach(), rtol=1e-5)
+
+
+class Views(nn.Module):
+    """A network as in PyTorch's tutorial: ``view`` needs row-major feature maps."""
+
+    def __init__(self):
+        super().__init__()
+        self.convolution = nn.Conv2d(3, 4, 3, padding=1)
+        self.place = nn.Parameter(torch.randn(1, 4, 8, 8))
+        self.head = nn.Linear(256, 5)
+
+    def forward(self, images):
+        hidden = self.convolution(images).relu() + self.place.view(1, -1).view(1, 4, 8, 8)
+        return self.head(hidden.view(-1, 256))
+
+
+def test_a_model_that_needs_row_major_maps(images):
+    torch.manual_seed(0)
+    model = Views()
+    with torch.no_grad():
+        own = nn.functional.cross_entropy(model(images[0]), images[1], reduction="none")
+    plane = Subspace.random(model)
+    objective = Objective(model, "cross_entropy", images)
+    np.testing.assert_allclose(losses_at(objective, plane)["loss"], own, rtol=2e-5, atol=1e-6)
+    moved = copy.deepcopy(model)
+    with torch.no_grad():
+        for name, tensor in plane.parameters_at((0.3, -0.7)).items():
+            moved.get_parameter(name).copy_(tensor)
+        own = nn.functional.cross_entropy(moved(images[0]), images[1], reduction="none")
+    measured = losses_at(objective, plane, (0.3, -0.7))["loss"]
+    np.testing.assert_allclose(measured, own, rtol=1e-4, atol=1e-5)
+
+
+class Restless(nn.Module):
+    """Counts its calls in a buffer, keeps a cache, and draws numbers in evaluation."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.utils.weight_norm(nn.Linear(3, 2))
+        self.register_buffer("calls", torch.zeros(1))
+        self.register_buffer("replaced", torch.zeros(1))
+
+    def forward(self, inputs):
+        self.calls.add_(1)
+        self.replaced = self.replaced + 1
+        self.cache = self.linear.weight.detach() * 1
+        noise = nn.functional.dropout(torch.ones_like(inputs), 0.5, training=True)
+        return self.linear(inputs * noise) * (1 + self.calls + self.replaced)
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm.*")
+def test_a_model_that_changes_itself_has_one_value_a_point_and_is_left_as_it_was():
+    torch.manual_seed(0)
+    model = Restless()
+    data = torch.randn(6, 3), torch.randn(6, 2)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    weight = model.linear.weight.detach().clone()
+    state = torch.get_rng_state()
+    plane = Subspace.random(model)
+    with Evaluator(Objective(model, "mse", data), plane) as evaluator:
+        first = evaluator.measure((0.5, 0.5))["train"]["loss"].copy()
+        evaluator.measure((-1.0, 2.0))
+        np.testing.assert_array_equal(evaluator.measure((0.5, 0.5))["train"]["loss"], first)
+    assert torch.equal(torch.get_rng_state(), state)
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(tensor, before[name]), name
+    assert torch.equal(model.linear.weight, weight)
+    (model.cache.requires_grad_() * 2).sum().backward()  # usable in training
+    model(data[0]).sum().backward()
+
+
+def test_parameters_over_the_same_memory_move_together():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(3, 3, bias=False), nn.Linear(3, 3, bias=False))
+    model[1].weight = nn.Parameter(model[0].weight.data)
+    plane = Subspace.random(model)
+    assert len(plane.layout.segments) == 1
+    inputs = torch.randn(5, 3)
+    measured = losses_at(Objective(model, "mse", (inputs, torch.zeros(5, 3))), plane, (0.5, 0.5))
+    weight = plane.parameters_at((0.5, 0.5))["0.weight"]
+    expected = ((inputs @ weight.T @ weight.T) ** 2).mean(1)
+    np.testing.assert_allclose(measured["loss"], expected, rtol=1e-5)
+
+
+def test_reestimation_does_not_depend_on_the_batch_size_found_by_trial(cnn, images):
+    objective = Objective(cnn, "cross_entropy", images, batch_norm="reestimated")
+    found = []
+    for size in (7, 40):
+        with Evaluator(objective, Subspace.random(cnn), batch_size=size) as evaluator:
+            found.append(evaluator.measure((0.1, 0.1))["train"]["loss"])
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-5)
+
+
+def test_frozen_half_precision_below_trainable_float(images):
+    class Adapted(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.base = nn.Linear(192, 8).to(torch.bfloat16).requires_grad_(False)
+            self.adapter = nn.Linear(8, 5)
+
+        def forward(self, images):
+            return self.adapter(self.base(images.flatten(1).to(torch.bfloat16)).float())
+
+    model = Adapted()
+    objective = Objective(model, "cross_entropy", images)
+    assert losses_at(objective, Subspace.random(model))["loss"].shape == (40,)
+
+
+def test_samples_that_cross_entropy_ignores_are_refused(cnn, images):
+    targets = images[1].clone()
+    targets[:3] = -100
+    with pytest.raises(LossLandscapeError, match="3 samples have no target"):
+        Objective(cnn, "cross_entropy", (images[0], targets))
+
+
+def test_language_models_give_classes_last():
+    torch.manual_seed(0)
+    model = nn.Embedding(9, 4)  # (n, positions) -> (n, positions, classes)
+    tokens, tags = torch.randint(0, 9, (6, 5)), torch.randint(0, 4, (6, 5))
+    measured = losses_at(Objective(model, "cross_entropy", (tokens, tags)), Subspace.random(model))
+    outputs = model(tokens).transpose(1, 2)
+    expected = nn.functional.cross_entropy(outputs, tags, reduction="none").mean(1)
+    np.testing.assert_allclose(measured["loss"], expected.detach(), rtol=1e-5)
+    right = (outputs.argmax(1) == tags).float().mean(1)
+    np.testing.assert_allclose(measured["accuracy"], right)
+
+
+@pytest.mark.parametrize("name", ["status", "val/x", "model"])
+def test_names_that_a_file_cannot_have(cnn, images, name):
+    with pytest.raises(LossLandscapeError, match="the name is taken"):
+        Objective(cnn, "cross_entropy", {name: images})
+
+
+def test_a_lazy_model_is_told_to_run_first():
+    with pytest.raises(LossLandscapeError, match="run one batch through"):
+        Subspace.random(nn.LazyLinear(3))

@@ -156,3 +156,16 @@ def test_axes_are_symmetric_to_the_bit(count, width):
 def test_grids_that_cannot_be(counts, bounds, message):
     with pytest.raises(LossLandscapeError, match=message):
         Grid(counts, bounds)
+
+
+def test_models_that_differ_where_the_plane_does_not_move_are_refused(cnn):
+    cnn.convolution.requires_grad_(False)
+    with pytest.raises(
+        LossLandscapeError, match=r"differ in 'convolution.weight', which is frozen"
+    ):
+        Subspace.between(cnn, perturbed(cnn, 1))
+
+
+def test_a_direction_with_an_unknown_name_is_refused():
+    with pytest.raises(LossLandscapeError, match="'v' is not a parameter of the origin"):
+        Subspace({"w": torch.zeros(3)}, [{"w": torch.ones(3), "v": torch.ones(3)}])

@@ -22,7 +22,7 @@ _PUBLIC = {
     "Subspace": "subspace",
     "Trajectory": "trajectory",
     "TrajectoryRecorder": "trajectory",
-    "evaluate": "evaluate",
+    "evaluate": "evaluation",
     "compare": "comparison",
     "epsilon_sharpness": "sharpness",
     "find_critical_points": "critical_points",

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from losslandscape.errors import LossLandscapeError
-from losslandscape.parameters import ParameterLayout
+from losslandscape.parameters import ParameterLayout, Segment
 
 if TYPE_CHECKING:
     from losslandscape.trajectory import Trajectory
@@ -55,7 +55,7 @@ def random_direction(
         raise LossLandscapeError(
             f"normalization {normalization!r} is not one of {', '.join(NORMALIZATIONS)}"
         )
-    if zero_vectors and all(len(segment.shape) <= 1 for segment in layout.segments):
+    if zero_vectors and all(is_vector(segment) for segment in layout.segments):
         raise LossLandscapeError(
             "all trainable parameters have one dimension or none, and these stay fixed by default, "
             "so the direction would be zero: pass zero_vectors=False (--move-vectors)"
@@ -65,12 +65,14 @@ def random_direction(
     direction = layout.empty()
     for segment in layout.segments:
         view = segment.view(direction)
-        if zero_vectors and len(segment.shape) <= 1:
+        if zero_vectors and is_vector(segment):
             view.zero_()
             continue
         key = hashlib.sha256(f"{seed}/{index}/{segment.name}".encode()).digest()
-        generator = torch.Generator().manual_seed(int.from_bytes(key[:8], "little") >> 1)
-        view.copy_(torch.randn(segment.shape, generator=generator))
+        generator = torch.Generator("cpu").manual_seed(int.from_bytes(key[:8], "little") >> 1)
+        view.copy_(
+            torch.randn(segment.shape, generator=generator, dtype=torch.float32, device="cpu")
+        )
         if normalization != "none":
             weight = weights[segment.name].detach()
             by_filter = normalization == "filter" and len(segment.shape) > 1
@@ -78,10 +80,26 @@ def random_direction(
     return direction
 
 
+def is_vector(segment: Segment) -> bool:
+    """Whether a parameter has no filters: one dimension or none, or the gains of weight norm.
+
+    The gains, one a filter, have the weight's number of dimensions but are scales like a batch
+    norm's. PyTorch names them ``original0`` (parametrization) or ``weight_g``.
+    """
+    last = segment.name.rpartition(".")[2]
+    gains = last in ("original0", "weight_g") and segment.stop - segment.start == segment.shape[0]
+    return len(segment.shape) <= 1 or gains
+
+
 def _transposed_groups(model: nn.Module) -> dict[str, int]:
     """Names of transposed convolutions' weights and the number of groups of each."""
-    found = {id(m.weight): m.groups for m in model.modules() if isinstance(m, _TRANSPOSED)}
-    return {name: found[id(p)] for name, p in model.named_parameters() if id(p) in found}
+    weights = ("weight", "parametrizations.weight.original", "parametrizations.weight.original1")
+    return {
+        f"{name}.{weight}".lstrip("."): module.groups
+        for name, module in model.named_modules()
+        if isinstance(module, _TRANSPOSED)
+        for weight in (*weights, "weight_v")
+    }
 
 
 def filters(tensor: Tensor, transposed_groups: int | None = None) -> Tensor:
@@ -101,7 +119,7 @@ def filters(tensor: Tensor, transposed_groups: int | None = None) -> Tensor:
         inputs, outputs, *kernel = tensor.shape
         tensor = tensor.reshape(transposed_groups, inputs // transposed_groups, outputs, *kernel)
         tensor = tensor.transpose(1, 2).flatten(0, 1)
-    return tensor.reshape(tensor.shape[0], -1)
+    return tensor.flatten(1)
 
 
 def _match_norms(
@@ -110,8 +128,9 @@ def _match_norms(
     """Scale the direction in place to the norms of the weight, a filter or the whole at a time."""
 
     def norms(tensor: Tensor) -> Tensor:
+        tensor = tensor.cpu().double()  # not every device has float64
         rows = filters(tensor, transposed_groups) if by_filter else tensor.reshape(1, -1)
-        return torch.linalg.vector_norm(rows.double(), dim=1).cpu()
+        return torch.linalg.vector_norm(rows, dim=1)
 
     own, wanted = norms(direction), norms(weight)
     scale = torch.where(own > 0, wanted / own, torch.zeros_like(own))

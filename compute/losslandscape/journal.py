@@ -20,7 +20,12 @@ from pathlib import Path
 from typing import Any
 
 from losslandscape.atomic_files import replace_file
-from losslandscape.errors import FileFormatError
+from losslandscape.errors import FileFormatError, LossLandscapeError
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 _MAGIC = b"losslandscape journal 1\n"
 _HEAD = struct.Struct("<II")
@@ -47,7 +52,7 @@ class Journal:
         text = json.dumps(header).encode()
         with replace_file(path) as temporary:
             temporary.write_bytes(_MAGIC + _HEAD.pack(len(text), zlib.crc32(text)) + text)
-        return cls(path, header, path.open("ab"))
+        return cls(path, header, _locked(path))
 
     @classmethod
     def resume(cls, path: Path) -> tuple[Journal, dict[int, bytes]]:
@@ -60,8 +65,9 @@ class Journal:
         FileFormatError
             If the file is no journal or its header is damaged.
         """
-        file = path.open("r+b")
+        file = _locked(path)
         try:
+            file.seek(0)
             header = _read_header(file, path)
             records = dict(_read_records(file, header["record_bytes"]))
             file.truncate()
@@ -79,7 +85,14 @@ class Journal:
     def append(self, number: int, payload: bytes) -> None:
         """Add a finished point; on the disk within two seconds of further appending."""
         checksum = zlib.crc32(payload, zlib.crc32(struct.pack("<I", number)))
-        self._file.write(_HEAD.pack(number, checksum) + payload)
+        try:
+            self._file.write(_HEAD.pack(number, checksum) + payload)
+            self._file.flush()  # out of this process, which may be killed
+        except OSError as error:
+            raise LossLandscapeError(
+                f"{self.path}: cannot be written ({error.strerror}); what is finished is kept, and "
+                "the same command goes on when there is room"
+            ) from error
         if time.monotonic() - self._synced >= _SYNC_SECONDS:
             self.sync()
 
@@ -101,6 +114,23 @@ class Journal:
         """The output is whole: the journal has done its work."""
         self._file.close()
         self.path.unlink()
+
+
+def _locked(path: Path) -> Any:
+    """Open for reading and appending, for this process alone."""
+    file = path.open("a+b")
+    if fcntl is not None:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.close()
+            raise LossLandscapeError(
+                f"{path}: another process is writing this landscape; wait for it, stop it, or give "
+                "another output"
+            ) from None
+        except OSError:
+            pass  # a file system without locks
+    return file
 
 
 def _read_header(file, path: Path) -> dict[str, Any]:

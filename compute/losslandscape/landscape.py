@@ -145,6 +145,7 @@ class Landscape:
         objective: Objective | None = None,
         subspace: Subspace | None = None,
         quiet: bool = False,
+        overwrite: bool = False,
     ) -> ProjectedTrajectory:
         """Project a trajectory on the landscape's subspace and measure the loss along it.
 
@@ -154,10 +155,18 @@ class Landscape:
         Raises
         ------
         LossLandscapeError
-            If the trajectory is of another model, or the objective or subspace are not known or are
-            not those of this landscape.
+            If the trajectory is of another model, the objective or subspace are not known or are
+            not those of this landscape, or there is a trajectory of that label and ``overwrite`` is
+            not set.
         """
-        from losslandscape.evaluate import measure_trajectory
+        from losslandscape.evaluation import measure_trajectory, trajectory_label
+
+        label = label or trajectory_label(trajectory)
+        if any(t.label == label for t in self.trajectories) and not overwrite:
+            raise OutputExistsError(
+                f"{self._where()}there is a trajectory '{label}' already; "
+                "give another label (--label) or overwrite it (--overwrite)"
+            )
 
         if objective is None or subspace is None:
             if self._measured is None:
@@ -172,7 +181,15 @@ class Landscape:
                 f"{self._where()}the given subspace is not the landscape's: its origin or its "
                 "directions differ (other weights, another seed?)"
             )
-        projected = measure_trajectory(objective, subspace, trajectory, label, quiet)
+        measured = self.provenance.get("objective", {})
+        for key, value in objective.to_json().items():
+            if key != "device" and key in measured and measured[key] != value:
+                raise LossLandscapeError(
+                    f"{self._where()}the given objective is not the landscape's: its {key} differs"
+                )
+        projected = measure_trajectory(
+            objective, subspace, trajectory, label, quiet, measured.get("batch_size")
+        )
         self.trajectories = [t for t in self.trajectories if t.label != projected.label]
         self.trajectories.append(projected)
         if self.path is not None:

@@ -6,6 +6,7 @@ or a dict of such tensors: ``"loss"`` and any metrics, so that one forward pass 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from losslandscape.errors import LossLandscapeError
-from losslandscape.samples import Batch, batch_length, describe
+from losslandscape.samples import Batch, SampleSet, batch_length, describe
 
 Metric = Callable[[Tensor, Tensor], Tensor]  # (outputs, targets) -> a number a sample
 LossCallable = Callable[[nn.Module, Batch], Any]
@@ -58,6 +59,40 @@ class Loss:
         if "loss" not in values:
             raise LossLandscapeError(f"loss {self.name}: the returned dict has no entry 'loss'")
         return dict(values)
+
+    def check(self, samples: SampleSet) -> None:
+        """Raise a LossLandscapeError if the loss cannot count every sample."""
+        if self.name == "cross_entropy":
+            for batch in samples.stored():
+                _check_targets(samples.name, batch)
+
+    def code_hash(self) -> str | None:
+        """Hash of the function's code, to tell two functions of one name apart."""
+        code = getattr(self.function, "__code__", None)
+        if code is None:
+            return None
+        return hashlib.sha256(code.co_code + repr(_constants(code)).encode()).hexdigest()
+
+
+def _constants(code: Any) -> list:
+    """Constants of a code object; inner functions by their code, not their address."""
+    return [(c.co_code, _constants(c)) if hasattr(c, "co_code") else c for c in code.co_consts]
+
+
+def _check_targets(name: str, batch: Batch) -> None:
+    """Samples that cross-entropy ignores altogether (-100) have no loss."""
+    if isinstance(batch, Mapping):
+        targets = next((batch[key] for key in _TARGET_KEYS if key in batch), None)
+    else:
+        targets = batch[-1]
+    if targets is None or targets.is_floating_point():
+        return
+    ignored = int((targets == -100).reshape(len(targets), -1).all(1).sum())
+    if ignored:
+        raise LossLandscapeError(
+            f"{name}: {ignored} samples have no target (-100 everywhere), so they have no loss; "
+            "leave them out of the data"
+        )
 
 
 def resolve(loss: str | LossCallable, metrics: Mapping[str, Metric] | None = None) -> Loss:
@@ -129,7 +164,20 @@ def forward(model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
     return getattr(outputs, "logits", outputs), targets
 
 
+def _classes_second(outputs: Tensor, targets: Tensor) -> Tensor:
+    """Outputs as (n, classes, positions); language models give (n, positions, classes)."""
+    if outputs.dim() == 3 and targets.shape == outputs.shape[:2]:
+        if outputs.shape[1] == outputs.shape[2]:
+            raise LossLandscapeError(
+                f"outputs {tuple(outputs.shape)} for targets {tuple(targets.shape)}: which "
+                "dimension is the class cannot be told; give a loss function of your own"
+            )
+        return outputs.movedim(-1, 1)
+    return outputs
+
+
 def _cross_entropy(outputs: Tensor, targets: Tensor) -> Tensor:
+    outputs = _classes_second(outputs, targets)
     losses = functional.cross_entropy(outputs, targets, reduction="none")
     if losses.dim() == 1:
         return losses
@@ -159,7 +207,7 @@ def _softmax_mse(outputs: Tensor, targets: Tensor) -> Tensor:
 def _accuracy(outputs: Tensor, targets: Tensor) -> Tensor:
     if targets.is_floating_point():  # class probabilities
         targets = targets.argmax(1)
-    right = (outputs.argmax(1) == targets).to(torch.float32)
+    right = (_classes_second(outputs, targets).argmax(1) == targets).to(torch.float32)
     if right.dim() == 1:
         return right
     counted = (targets != -100).flatten(1)

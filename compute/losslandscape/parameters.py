@@ -7,7 +7,7 @@ two vector operations, whatever the number of layers, and the model reads the re
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,15 +27,12 @@ class Segment:
     shape: tuple[int, ...]
     start: int
     stop: int
+    channels_last: bool
 
     def view(self, flat: Tensor) -> Tensor:
-        """The parameter as a view of ``flat`` (1-D) with the parameter's own shape.
-
-        Convolution kernels lie channels-last (output, height, width, input) in the buffer: it is
-        the order in which channels-last convolutions read them, so moving needs no re-ordering.
-        """
+        """The parameter as a view of ``flat`` (1-D) with the parameter's own shape."""
         part = flat[self.start : self.stop]
-        if len(self.shape) in (4, 5):
+        if self.channels_last:
             outputs, inputs, *kernel = self.shape
             return part.view(outputs, *kernel, inputs).movedim(-1, 1)
         return part.view(self.shape)
@@ -51,6 +48,10 @@ class ParameterLayout:
     shapes : mapping of name to shape
     dtype : torch.dtype
         Common type of the parameters.
+    channels_last : bool
+        Convolution kernels (4 or 5 dimensions) lie as (output, height, width, input) in the buffer:
+        it is the order in which channels-last convolutions read them, so that moving them needs no
+        re-ordering. Else row-major, which models that reshape a kernel need.
 
     Examples
     --------
@@ -59,11 +60,17 @@ class ParameterLayout:
     (8, ['weight', 'bias'])
     """
 
-    def __init__(self, shapes: Mapping[str, Sequence[int]], dtype: torch.dtype = torch.float32):
+    def __init__(
+        self,
+        shapes: Mapping[str, Sequence[int]],
+        dtype: torch.dtype = torch.float32,
+        channels_last: bool = True,
+    ):
         segments, start = [], 0
         for name, shape in shapes.items():
             stop = start + int(np.prod(shape, dtype=np.int64))
-            segments.append(Segment(name, tuple(shape), start, stop))
+            kernel = channels_last and len(shape) in (4, 5)
+            segments.append(Segment(name, tuple(shape), start, stop, kernel))
             start = stop
         self.segments = tuple(segments)
         self.size = start
@@ -85,6 +92,12 @@ class ParameterLayout:
                 "frozen parameters (requires_grad=False) stay where they are: "
                 "call model.requires_grad_(True)"
             )
+        for name, parameter in moving.items():
+            if nn.parameter.is_lazy(parameter):
+                raise LossLandscapeError(
+                    f"{type(model).__name__}: '{name}' has no shape yet (a lazy module); "
+                    "run one batch through the model first"
+                )
         dtypes = {parameter.dtype for parameter in moving.values()}
         if len(dtypes) > 1 or not next(iter(dtypes)).is_floating_point:
             names = ", ".join(sorted(str(dtype) for dtype in dtypes))
@@ -93,6 +106,16 @@ class ParameterLayout:
                 "a plane needs one floating-point type: convert with model.float()"
             )
         return cls({name: p.shape for name, p in moving.items()}, dtypes.pop())
+
+    def changed(
+        self, dtype: torch.dtype | None = None, channels_last: bool | None = None
+    ) -> ParameterLayout:
+        """The layout of the same parameters with another type or order of the kernels."""
+        shapes = {segment.name: segment.shape for segment in self.segments}
+        kernels = any(s.channels_last for s in self.segments)
+        return ParameterLayout(
+            shapes, dtype or self.dtype, kernels if channels_last is None else channels_last
+        )
 
     def empty(self, dtype: torch.dtype | None = None, device: torch.device | str = "cpu") -> Tensor:
         """An uninitialised flat buffer, shape (size,)."""
@@ -138,8 +161,36 @@ class ParameterLayout:
 
 
 def trainable_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
-    """The model's parameters that move, by name; tied ones once, under their first name."""
-    return {name: p for name, p in model.named_parameters() if p.requires_grad}
+    """The model's parameters that move, by name; tied ones once, under their first name.
+
+    Two parameters over the same memory (``nn.Parameter(other.data)``) are tied as well.
+    """
+    found: dict[str, nn.Parameter] = {}
+    seen = set()
+    for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        if not nn.parameter.is_lazy(parameter):
+            if _memory(parameter) in seen:
+                continue
+            seen.add(_memory(parameter))
+        found[name] = parameter
+    return found
+
+
+def sharing(model: nn.Module, names: Iterable[str]) -> dict[str, list[nn.Parameter]]:
+    """For each of the named parameters, all parameters of the model over the same memory."""
+    by_memory: dict[tuple, list[nn.Parameter]] = {}
+    named = dict(model.named_parameters())
+    for parameter in named.values():
+        by_memory.setdefault(_memory(parameter), []).append(parameter)
+    return {name: by_memory[_memory(named[name])] for name in names}
+
+
+def _memory(parameter: Tensor) -> tuple:
+    """What two views of the same values have in common; empty tensors share nothing."""
+    place = parameter.data_ptr() if parameter.numel() else id(parameter)
+    return place, tuple(parameter.shape), parameter.stride()
 
 
 def blocks(size: int) -> Iterator[slice]:

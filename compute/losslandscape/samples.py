@@ -48,8 +48,8 @@ class SampleSet:
             self._whole = _map(lambda value: _tensor(value, name), data)
         else:
             self._whole = self._read(data)
-        sizes = {len(tensor) for batch in self._stored() for tensor in _tensors(batch)[:1]}
-        for batch in self._stored():
+        sizes = {len(tensor) for batch in self.stored() for tensor in _tensors(batch)[:1]}
+        for batch in self.stored():
             lengths = {len(tensor) for tensor in _tensors(batch)}
             if len(lengths) > 1:
                 raise LossLandscapeError(
@@ -71,7 +71,18 @@ class SampleSet:
                 f"{self.name}: {type(data).__name__} is neither a tuple of tensors, a map-style "
                 "Dataset nor a DataLoader"
             )
-        batches = [_map(lambda value: _tensor(value, self.name), batch) for batch in loader]
+        try:
+            # iterating draws from torch's generator; so a shuffling loader's order repeats
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(0)
+                batches = [_map(lambda value: _tensor(value, self.name), b) for b in loader]
+        except LossLandscapeError:
+            raise
+        except Exception as error:  # whatever the user's data set raises
+            raise LossLandscapeError(
+                f"{self.name}: reading the {type(data).__name__} failed: "
+                f"{type(error).__name__}: {error}"
+            ) from error
         if not batches:
             raise LossLandscapeError(f"{self.name}: there are no samples")
         shapes = {tuple(tuple(t.shape[1:]) for t in _tensors(batch)) for batch in batches}
@@ -80,11 +91,12 @@ class SampleSet:
             return None
         return _join(batches)
 
-    def _stored(self) -> list[Batch]:
+    def stored(self) -> list[Batch]:
+        """The samples as they are kept: one batch, or the loader's own."""
         return [self._whole] if self._ragged is None else self._ragged
 
     def __len__(self) -> int:
-        return sum(len(_tensors(batch)[0]) for batch in self._stored())
+        return sum(len(_tensors(batch)[0]) for batch in self.stored())
 
     @property
     def ragged(self) -> bool:
@@ -105,18 +117,17 @@ class SampleSet:
         """
 
         def place(tensor: Tensor) -> Tensor:
-            if dtype is not None and tensor.is_floating_point():
-                tensor = tensor.to(dtype)
-            tensor = tensor.to(device)
-            if channels_last and tensor.dim() == 4:
-                tensor = tensor.contiguous(memory_format=torch.channels_last)
-            return tensor
+            return placed(tensor, device, dtype, channels_last)
 
         if self._ragged is not None:
             return [_map(place, batch) for batch in self._ragged]
         parts = math.ceil(len(self) / size)
         split = _map(lambda tensor: torch.tensor_split(tensor, parts), self._whole)
         return [_map(lambda chunks, i=i: place(chunks[i]), split) for i in range(parts)]
+
+    def first(self, count: int) -> Batch:
+        """The first samples, at most ``count``, as one batch."""
+        return _map(lambda tensor: tensor[:count], self.stored()[0])
 
     def subset(self, count: int) -> SampleSet:
         """``count`` samples evenly spaced in the order; itself where it has no more."""
@@ -131,8 +142,30 @@ class SampleSet:
 
     def to_json(self) -> dict:
         """Number, source and hash of the samples."""
-        tensors = [tensor for batch in self._stored() for tensor in _tensors(batch)]
+        tensors = [tensor for batch in self.stored() for tensor in _tensors(batch)]
         return {"samples": len(self), "source": self.source, "sha256": sha256(tensors)}
+
+
+def place_batch(
+    batch: Batch,
+    device: torch.device | str,
+    dtype: torch.dtype | None = None,
+    channels_last: bool = False,
+) -> Batch:
+    """A batch on a device; see :meth:`SampleSet.batches`."""
+    return _map(lambda tensor: placed(tensor, device, dtype, channels_last), batch)
+
+
+def placed(
+    tensor: Tensor, device: torch.device | str, dtype: torch.dtype | None, channels_last: bool
+) -> Tensor:
+    """A tensor on a device; floating-point ones of a type, images (4-D) channels-last."""
+    if dtype is not None and tensor.is_floating_point():
+        tensor = tensor.to(dtype)
+    tensor = tensor.to(device)
+    if channels_last and tensor.dim() == 4:
+        tensor = tensor.contiguous(memory_format=torch.channels_last)
+    return tensor
 
 
 def batch_length(batch: Batch) -> int:

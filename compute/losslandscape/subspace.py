@@ -94,10 +94,19 @@ class Subspace:
         self._set(
             layout,
             layout.flatten(origin, "origin"),
-            [layout.flatten(d, f"direction {i}") for i, d in enumerate(directions)],
+            [self._flattened(layout, d, i) for i, d in enumerate(directions)],
             buffers,
             {"kind": "given"},
         )
+
+    @staticmethod
+    def _flattened(layout: ParameterLayout, direction: Mapping[str, Tensor], index: int) -> Tensor:
+        unknown = set(direction) - {segment.name for segment in layout.segments}
+        if unknown:
+            raise LossLandscapeError(
+                f"direction {index}: '{min(unknown)}' is not a parameter of the origin"
+            )
+        return layout.flatten(direction, f"direction {index}")
 
     def _set(self, layout, origin, directions, buffers, recipe, points=(), default_grid=None):
         if not 1 <= len(directions) <= 3:
@@ -171,8 +180,13 @@ class Subspace:
             raise LossLandscapeError(f"{trajectory.path}: no checkpoint was recorded")
         final = trajectory.parameters(-1)
         moving = {n: t for n, t in final.items() if t.is_floating_point()}
-        dtype = next(iter(moving.values())).dtype
-        layout = ParameterLayout({n: tuple(t.shape) for n, t in moving.items()}, dtype)
+        dtypes = {tensor.dtype for tensor in moving.values()}
+        if len(dtypes) != 1:
+            raise LossLandscapeError(
+                f"{trajectory.path}: its parameters are of types "
+                f"{', '.join(sorted(map(str, dtypes)))}; a plane needs one type"
+            )
+        layout = ParameterLayout({n: tuple(t.shape) for n, t in moving.items()}, dtypes.pop())
         directions, explained = principal_directions(
             trajectory, layout, _checked_dimensions(dimensions), center
         )
@@ -212,6 +226,7 @@ class Subspace:
         if len(labels) != len(models):
             raise LossLandscapeError(f"{len(labels)} labels were given for {len(models)} models")
         layout = ParameterLayout.of(model_a)
+        _check_fixed_parts(layout, models, labels)
         flat = [
             layout.flatten(dict(m.named_parameters()), label) for m, label in zip(models, labels)
         ]
@@ -289,15 +304,29 @@ class Subspace:
             flat.add_(direction, alpha=float(coordinate))
         return flat
 
-    def placed(self, device: torch.device | str, dtype: torch.dtype) -> Subspace:
-        """The same subspace with its vectors on a device and of a type; itself where they are."""
-        if self.origin.device == torch.device(device) and self.origin.dtype == dtype:
+    def placed(
+        self, device: torch.device, dtype: torch.dtype, channels_last: bool = True
+    ) -> Subspace:
+        """The same subspace with its vectors on a device, of a type and in a memory order.
+
+        Itself where they are so already.
+        """
+        layout = self.layout.changed(dtype, channels_last)
+        if layout == self.layout and self.origin.dtype == dtype and self.origin.device == device:
             return self
-        layout = ParameterLayout({s.name: s.shape for s in self.layout.segments}, dtype)
+
+        def moved(vector: Tensor) -> Tensor:
+            if layout == self.layout:
+                return vector.to(device, dtype)
+            new = layout.empty(dtype, device)
+            for segment, old in zip(layout.segments, self.layout.segments):
+                segment.view(new).copy_(old.view(vector))
+            return new
+
         return self._make(
             layout,
-            self.origin.to(device, dtype),
-            [direction.to(device, dtype) for direction in self.directions],
+            moved(self.origin),
+            [moved(direction) for direction in self.directions],
             self.buffers,
             self.recipe,
             self.points,
@@ -361,6 +390,22 @@ class Subspace:
         for name in trainable_parameters(model):
             if name not in known:
                 raise LossLandscapeError(f"{what}: trainable '{name}' is not in the subspace")
+
+
+def _check_fixed_parts(
+    layout: ParameterLayout, models: Sequence[nn.Module], labels: Sequence[str]
+) -> None:
+    """Frozen parameters do not move along the plane, so the models must agree on them."""
+    moving = {segment.name for segment in layout.segments}
+    first = {n: p for n, p in models[0].named_parameters() if n not in moving}
+    for model, label in zip(models[1:], labels[1:]):
+        others = dict(model.named_parameters())
+        for name, parameter in first.items():
+            if name in others and not torch.equal(parameter, others[name]):
+                raise LossLandscapeError(
+                    f"{labels[0]} and {label} differ in '{name}', which is frozen "
+                    "(requires_grad=False) and would not move between them; unfreeze it"
+                )
 
 
 def _checked_dimensions(dimensions: int) -> int:

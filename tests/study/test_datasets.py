@@ -9,6 +9,8 @@ import torch
 import torchvision
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.datasets import load_digits
+
 from losslandscape.errors import LossLandscapeError
 from losslandscape.study.datasets import (
     cifar10,
@@ -20,7 +22,6 @@ from losslandscape.study.datasets import (
     stratified_indices,
     stratified_subset,
 )
-from sklearn.datasets import load_digits
 
 # --- digits
 

@@ -3,10 +3,11 @@
 import pytest
 import torch
 import torchvision
-from losslandscape.errors import LossLandscapeError
-from losslandscape.study.networks import NETWORKS, build_network
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
+
+from losslandscape.errors import LossLandscapeError
+from losslandscape.study.networks import NETWORKS, build_network
 
 
 def parameter_count(model):

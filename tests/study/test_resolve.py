@@ -3,6 +3,7 @@
 import os.path
 
 import pytest
+
 from losslandscape.errors import LossLandscapeError
 from losslandscape.study.resolve import resolve
 

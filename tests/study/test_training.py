@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
+
 from losslandscape.errors import FileFormatError, LossLandscapeError, OutputExistsError
 from losslandscape.study import training
 from losslandscape.study.training import train
 from losslandscape.trajectory import Trajectory, TrajectoryRecorder
 from losslandscape.weights import load_weights
-from torch import nn
 
 
 @pytest.fixture(autouse=True)

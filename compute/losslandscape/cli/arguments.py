@@ -118,7 +118,11 @@ def model_from(
     if samples is None or ":" in arguments.model:
         model = build_network(arguments.model)
     else:
-        model = build_network(arguments.model, *_image_shape_and_classes(*samples))
+        shape, classes = _image_shape_and_classes(*samples)
+        if getattr(arguments, "samples", None) is not None:  # few samples may lack a class
+            whole = argparse.Namespace(**{**vars(arguments), "samples": None})
+            classes = int(samples_from(whole)[1].max()) + 1
+        model = build_network(arguments.model, shape, classes)
     weights = getattr(arguments, "weights", None)
     if weights is not None:
         load_into(model, load_weights(weights), source=str(weights))

@@ -50,10 +50,12 @@ def _lines(landscape):
         f"{key} {value}" for key, value in plane.items() if key != "sha256"
     )
     if objective:
-        sets = ", ".join(f"{n['samples']} {name}" for name, n in objective["sets"].items())
+        sets = ", ".join(
+            f"{n.get('samples', '?')} {name}" for name, n in objective.get("sets", {}).items()
+        )
         yield (
-            f"  objective   {objective['model']}, {objective['loss']}, samples: {sets}; "
-            f"batch norm {objective['batch_norm']}"
+            f"  objective   {objective.get('model', '?')}, {objective.get('loss', '?')}, "
+            f"samples: {sets}; batch norm {objective.get('batch_norm', '?')}"
         )
     for name, values in landscape.fields.items():
         finite = values[np.isfinite(values)]

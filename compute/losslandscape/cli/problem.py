@@ -70,7 +70,7 @@ def add_problem_arguments(parser: argparse.ArgumentParser) -> None:
     )
     loss.add_argument(
         "--precision",
-        choices=("float32", "float64", "bfloat16"),
+        choices=("float32", "float64"),
         help="compute in another type than the model's own",
     )
     plane = parser.add_argument_group("directions")
@@ -134,7 +134,8 @@ def build_problem(arguments: argparse.Namespace) -> tuple[Objective, Subspace]:
     samples = samples_from(arguments)
     data: Any = samples
     if arguments.test:
-        data = {"train": samples, "test": samples_from(arguments, "test")}
+        whole = argparse.Namespace(**{**vars(arguments), "samples": None})
+        data = {"train": samples, "test": samples_from(whole, "test")}
     model = model_from(arguments, samples)
     subspace = _subspace(arguments, model, samples)
     loss = resolve(arguments.loss) if ":" in arguments.loss else arguments.loss
@@ -183,9 +184,14 @@ def _subspace(arguments: argparse.Namespace, model: Any, samples: Any) -> Subspa
         one = model_from(argparse.Namespace(model=arguments.model), samples)
         load_into(one, load_weights(file), source=str(file))
         models.append(one)
-    labels = arguments.labels or [Path(file).stem for file in files]
+    labels = arguments.labels or [_label(Path(file)) for file in files]
     third = models[2] if len(models) == 3 else None
     return Subspace.between(models[0], models[1], third, labels)
+
+
+def _label(file: Path) -> str:
+    """What a weights file is of: its own name, or its folder's for a training run's."""
+    return file.resolve().parent.name if file.stem == "weights" else file.stem
 
 
 def kept_arguments(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -49,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="A0,A1,B0,B1",
         help="ends of each axis, alpha first, instead of --half-width; write --bounds=-1,1,-1,1",
     )
-    add_output_arguments(parser, "the landscape file, ending in .nc")
+    add_output_arguments(parser, "the landscape file, ending in .nc or .llnc")
     parser.add_argument("--title", default="", metavar="TEXT", help="title, for people")
     parser.add_argument(
         "--keep-samples",
@@ -69,30 +69,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     from losslandscape.atomic_files import make_folder
-    from losslandscape.evaluate import evaluate
+    from losslandscape.evaluation import evaluate
     from losslandscape.trajectory import Trajectory
 
     if arguments.output.suffix not in (".nc", ".llnc"):
-        raise LossLandscapeError(f"--output {arguments.output}: the name must end in .nc")
+        raise LossLandscapeError(f"--output {arguments.output}: the name must end in .nc or .llnc")
     _require_free(arguments)
     trajectory = Trajectory.open(arguments.trajectory) if arguments.trajectory else None
     objective, subspace = build_problem(arguments)
+    grid = _grid(arguments, subspace)
     make_folder(arguments.output.parent)
     with _executor(arguments.workers) as executor:
         landscape = evaluate(
             objective,
             subspace,
-            _grid(arguments, subspace),
+            grid,
             executor=executor,
             path=arguments.output,
             overwrite=arguments.overwrite,
             keep_samples=arguments.keep_samples,
+            trajectory=trajectory,
             title=arguments.title,
             provenance={"command": arguments.command, "arguments": kept_arguments(arguments)},
             quiet=arguments.quiet,
         )
-    if trajectory is not None:
-        landscape.add_trajectory(trajectory, quiet=arguments.quiet)
     print(f"{arguments.output}: {landscape.grid.size} points, {_range(landscape.values('loss'))}")
     return 0
 

@@ -16,7 +16,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "trajectory", type=Path, metavar="FOLDER", help="the checkpoints that were recorded"
     )
-    parser.add_argument("--label", metavar="TEXT", help="its name in the file (default: FOLDER's)")
+    parser.add_argument("--label", metavar="TEXT", help="its name in the file (default: the run's)")
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace a trajectory of the same name"
+    )
     add_same_problem_arguments(parser)
     add_run_arguments(parser)
 
@@ -29,7 +32,12 @@ def run(arguments: argparse.Namespace) -> int:
     trajectory = Trajectory.open(arguments.trajectory)
     objective, subspace = problem_of(landscape, arguments)
     projected = landscape.add_trajectory(
-        trajectory, arguments.label, objective, subspace, arguments.quiet
+        trajectory,
+        arguments.label,
+        objective,
+        subspace,
+        arguments.quiet,
+        arguments.overwrite,
     )
     print(
         f"{arguments.landscape}: {len(projected.step)} checkpoints of '{projected.label}', "

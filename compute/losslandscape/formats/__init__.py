@@ -39,6 +39,7 @@ def export(
             written += module.write(landscape, folder)
         elif formats is not None:
             raise LossLandscapeError(
-                f"format '{name}' cannot hold a {landscape.grid.dimensions}-dimensional landscape"
+                f"format '{name}' cannot hold this landscape: it takes 2-dimensional ones with at "
+                "least one grid cell of finite corners"
             )
     return written

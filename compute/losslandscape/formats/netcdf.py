@@ -12,7 +12,7 @@ import numpy as np
 
 from losslandscape import __version__
 from losslandscape.atomic_files import replace_file
-from losslandscape.errors import FileFormatError
+from losslandscape.errors import FileFormatError, LossLandscapeError
 from losslandscape.grid import AXIS_NAMES, Grid
 from losslandscape.landscape import (
     FORMAT_VERSION,
@@ -31,12 +31,18 @@ _TRAJECTORY_FIELDS = {
 
 def write(landscape: Landscape, path: str | os.PathLike) -> None:
     """Write a landscape to a file, whole or not at all."""
-    with replace_file(path) as temporary, netCDF4.Dataset(temporary, "w") as dataset:
-        _write_grid(dataset, landscape)
-        _write_samples(dataset, landscape)
-        _write_models(dataset, landscape)
-        _write_trajectories(dataset, landscape)
-        _write_provenance(dataset, landscape.description())
+    with replace_file(path) as temporary:
+        try:
+            with netCDF4.Dataset(temporary, "w") as dataset:
+                _write_grid(dataset, landscape)
+                _write_samples(dataset, landscape)
+                _write_models(dataset, landscape)
+                _write_trajectories(dataset, landscape)
+                _write_provenance(dataset, landscape.description())
+        except RuntimeError as error:  # how libhdf5 reports a full disk
+            raise LossLandscapeError(
+                f"{path}: cannot be written; is the disk full? ({error})"
+            ) from error
 
 
 def _variable(dataset, name, dimensions, values, long_name="", compress=False):
@@ -144,6 +150,10 @@ def read(path: str | os.PathLike) -> Landscape:
             return _landscape(dataset, path)
         except (RuntimeError, OSError) as error:  # how libhdf5 reports a checksum that fails
             raise FileFormatError(f"{path}: damaged ({error})") from error
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+            raise FileFormatError(
+                f"{path}: not a landscape file, or a damaged one ({type(error).__name__}: {error})"
+            ) from error
 
 
 def _landscape(dataset, path: Path) -> Landscape:
@@ -158,6 +168,8 @@ def _landscape(dataset, path: Path) -> Landscape:
         provenance = json.loads(variables["provenance"][:].tobytes().decode("ascii"))
     except ValueError as error:
         raise FileFormatError(f"{path}: its provenance is not JSON ({error})") from error
+    if not isinstance(provenance, dict):
+        raise FileFormatError(f"{path}: its provenance is not a JSON object")
     if provenance.get("format_version", 0) > FORMAT_VERSION:
         raise FileFormatError(
             f"{path}: format version {provenance['format_version']} is newer than this program's "
@@ -178,9 +190,11 @@ def _landscape(dataset, path: Path) -> Landscape:
         )
     fields, samples = {}, {}
     for name, variable in variables.items():
-        if variable.dimensions == dimensions and name != "status":
+        if name in (*axes, "status"):
+            continue
+        if variable.dimensions == dimensions:
             fields[name] = np.asarray(variable[:])
-        elif variable.dimensions[: len(dimensions)] == dimensions and name != "status":
+        elif variable.dimensions[: len(dimensions)] == dimensions:
             samples[name] = np.asarray(variable[:])
     return Landscape(
         grid=grid,

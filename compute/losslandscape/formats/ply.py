@@ -18,7 +18,11 @@ FILE_NAME = "surface.ply"
 
 
 def applies(landscape: Landscape) -> bool:
-    return landscape.grid.dimensions == 2
+    return landscape.grid.dimensions == 2 and len(triangles(_finite(landscape))) > 0
+
+
+def _finite(landscape: Landscape) -> np.ndarray:
+    return np.isfinite(landscape.values("loss"))
 
 
 def triangles(finite: np.ndarray) -> np.ndarray:
@@ -37,12 +41,7 @@ def triangles(finite: np.ndarray) -> np.ndarray:
 
 def write(landscape: Landscape, folder: Path) -> list[Path]:
     heights = landscape.values("loss")
-    finite = np.isfinite(heights)
-    faces = triangles(finite)
-    if not len(faces):
-        raise LossLandscapeError(
-            "no grid cell has four finite corners: there is no surface to write"
-        )
+    faces = triangles(_finite(landscape))
     used, numbers = np.unique(faces, return_inverse=True)
     xyz = np.column_stack([landscape.grid.points(), heights.ravel()])[used]
     points, cells = vtkPoints(), vtkCellArray()

@@ -134,10 +134,9 @@ def train(
             f"({records_per_epoch}) must be at least 1"
         )
     model.to(device)
-    channels_last = _has_convolutions(model) and data[0].dim() == 4
+    channels_last = _runs_channels_last(model, data[0][:2].to(device))
     if channels_last:
-        # Convolutions on the CPU are about 1.5 times as fast with the channels last in memory.
-        model.to(memory_format=torch.channels_last)
+        data = data[0].contiguous(memory_format=torch.channels_last), data[1]
     torch_optimizer = _optimizer(optimizer, model, learning_rate, weight_decay, momentum)
     run = _Run(
         folder=Path(folder),
@@ -231,6 +230,7 @@ class _Run:
     ) -> None:
         self.folder = folder
         self.metrics: list[Metrics] = []
+        self._trained = False
         self._settings = settings
         self._model = model
         self._optimizer = optimizer
@@ -272,6 +272,7 @@ class _Run:
         return recorder
 
     def finish_epoch(self, metrics: Metrics) -> None:
+        self._trained = True
         self.metrics.append(metrics)
         # One file for all that must agree: a crash leaves the whole of it or the epoch before.
         names = {id(parameter): name for name, parameter in self._model.named_parameters()}
@@ -290,8 +291,10 @@ class _Run:
         _write_json(self.folder / _METRICS, self.metrics)
 
     def finish(self) -> None:
+        """Write the results; those of a run that was finished before stay as they are."""
         _write_json(self.folder / _METRICS, self.metrics)
-        save_weights(self._model, self.folder / _WEIGHTS)
+        if self._trained or not (self.folder / _WEIGHTS).exists():
+            save_weights(self._model, self.folder / _WEIGHTS)
 
     def _load_state(self) -> None:
         file = self.folder / _STATE
@@ -391,8 +394,8 @@ def _evaluate(model: nn.Module, data: Samples, loss_function: LossFunction, pref
 
 def _rows(data: Samples, rows: Union[slice, Tensor]) -> Samples:
     inputs = data[0][rows]
-    if inputs.dim() == 4:
-        inputs = inputs.contiguous(memory_format=torch.channels_last)
+    if data[0].dim() == 4 and not data[0].is_contiguous():
+        inputs = inputs.contiguous(memory_format=torch.channels_last)  # as the whole is
     return inputs, data[1][rows]
 
 
@@ -420,8 +423,22 @@ def _records_due(batches: int, records: int) -> dict[int, float]:
     return {count: part for count, part in due.items() if 0 < count < batches}
 
 
-def _has_convolutions(model: nn.Module) -> bool:
-    return any(isinstance(layer, nn.Conv2d) for layer in model.modules())
+@torch.no_grad()
+def _runs_channels_last(model: nn.Module, inputs: Tensor) -> bool:
+    """Lay the model out channels-last if it has convolutions and can be run so.
+
+    Convolutions on the CPU are about 1.5 times as fast with the channels last in memory; a model
+    that calls ``view`` on its feature maps needs them row-major.
+    """
+    if inputs.dim() != 4 or not any(isinstance(layer, nn.Conv2d) for layer in model.modules()):
+        return False
+    model.eval().to(memory_format=torch.channels_last)
+    try:
+        model(inputs.contiguous(memory_format=torch.channels_last))
+    except RuntimeError:
+        model.to(memory_format=torch.contiguous_format)
+        return False
+    return True
 
 
 def _on(device: Union[str, torch.device], data: Samples) -> Samples:

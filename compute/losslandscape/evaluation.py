@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import os
 import pickle
 import platform
@@ -11,7 +13,7 @@ import threading
 import time
 import warnings
 from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, wait
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, wait
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +22,7 @@ import numpy as np
 import torch
 
 from losslandscape import __version__
-from losslandscape.errors import LossLandscapeError, OutputExistsError
+from losslandscape.errors import FileFormatError, LossLandscapeError, OutputExistsError
 from losslandscape.grid import Grid
 from losslandscape.journal import Journal, journal_path
 from losslandscape.landscape import (
@@ -51,6 +53,7 @@ def evaluate(
     path: str | os.PathLike | None = None,
     overwrite: bool = False,
     keep_samples: bool | None = None,
+    trajectory: Trajectory | None = None,
     title: str = "",
     provenance: dict[str, Any] | None = None,
     quiet: bool = False,
@@ -69,9 +72,13 @@ def evaluate(
         Where points are computed; in this process by default. The objective must be picklable.
     path : path, optional
         A netCDF file to write, ``.nc``.
+    overwrite : bool
+        Replace what is there; an unfinished run of the same recipe still goes on.
     keep_samples : bool, optional
         Keep the per-sample losses (needed to tell noise from structure); by default while they
         take under 64 MB.
+    trajectory : Trajectory, optional
+        Projected and measured as well, as by :meth:`Landscape.add_trajectory`.
     title : str
         For people.
     provenance : dict, optional
@@ -108,8 +115,10 @@ def evaluate(
             stacklevel=2,
         )
         objective = objective.with_batch_norm("reestimated")
+    if trajectory is not None:
+        check_trajectory(objective, subspace, trajectory)
     run = _Run(objective, subspace, grid, path, overwrite, keep_samples, title, provenance, quiet)
-    return run.finish(executor)
+    return run.finish(executor, trajectory)
 
 
 def measure_trajectory(
@@ -118,18 +127,20 @@ def measure_trajectory(
     trajectory: Trajectory,
     label: str | None = None,
     quiet: bool = False,
+    batch_size: int | None = None,
 ) -> ProjectedTrajectory:
     """Project a trajectory on a subspace; measure the loss at the projections and the checkpoints.
 
     Raises
     ------
     LossLandscapeError
-        If the trajectory is of another model (the first differing tensor is named).
+        If the trajectory is of another model (the first differing tensor is named), or empty.
     """
+    check_trajectory(objective, subspace, trajectory)
     projection = subspace.project_trajectory(trajectory)
     loss, checkpoint_loss = np.empty((2, len(trajectory)))
     with (
-        Evaluator(objective, subspace) as evaluator,
+        Evaluator(objective, subspace, batch_size) as evaluator,
         Progress(len(trajectory), "trajectory", quiet=quiet) as progress,
     ):
         for i, coordinates in enumerate(projection.coordinates):
@@ -139,13 +150,37 @@ def measure_trajectory(
             )
             progress.advance()
     return ProjectedTrajectory(
-        label=label or trajectory.path.name,
+        label=label or trajectory_label(trajectory),
         step=np.asarray(trajectory.steps, dtype=np.float64),
         coordinates=projection.coordinates,
         loss=loss,
         checkpoint_loss=checkpoint_loss,
         distance_to_plane=projection.distance,
     )
+
+
+def trajectory_label(trajectory: Trajectory) -> str:
+    """The folder's name, or its parent's where that says more."""
+    path = trajectory.path.resolve()
+    return path.parent.name if path.name == "trajectory" and path.parent.name else path.name
+
+
+def check_trajectory(objective: Objective, subspace: Subspace, trajectory: Trajectory) -> None:
+    """Raise a LossLandscapeError if a trajectory cannot be shown on a subspace.
+
+    Its parameters must be the subspace's, and those that the subspace does not move the model's.
+    """
+    if not len(trajectory):
+        raise LossLandscapeError(f"{trajectory.path}: no checkpoint was recorded")
+    last = trajectory.parameters(-1)
+    subspace.layout.check(last, str(trajectory.path))
+    moving = {segment.name for segment in subspace.layout.segments}
+    for name, parameter in objective.model.named_parameters():
+        if name not in moving and name in last and not torch.equal(last[name], parameter.cpu()):
+            raise LossLandscapeError(
+                f"{trajectory.path}: '{name}' is frozen in the model (requires_grad=False) and has "
+                "other values in the checkpoints, so the plane cannot show them"
+            )
 
 
 def _mean(measurement: Measurement) -> float:
@@ -227,7 +262,12 @@ class _Run:
             "objective": objective.to_json(),
             "keep_samples": self._kept_sets(keep_samples),
         }
+        self.recipe["computer"] = _computer(objective)
         self.labels = {"title": title, **(provenance or {})}
+        try:
+            json.dumps(self.labels)
+        except (TypeError, ValueError) as error:
+            raise LossLandscapeError(f"title and provenance must be JSON: {error}") from error
         self.journal: Journal | None = None
         self.records: dict[int, bytes] = {}
         self.settings: dict[str, Any] = {}
@@ -238,35 +278,42 @@ class _Run:
         """The sets whose per-sample losses are kept, in order, within the budget."""
         kept, used = [], 0
         for name, samples in self.objective.sets.items():
-            used += 4 * self.grid.size * len(samples)
-            if keep or (keep is None and used < KEEP_SAMPLES_BYTES):
+            needed = 4 * self.grid.size * len(samples)
+            if keep or (keep is None and used + needed < KEEP_SAMPLES_BYTES):
                 kept.append(name)
+                used += needed
         return kept
 
     def _claim(self, path: Path, overwrite: bool) -> None:
         """Find an unfinished run at the path, or make sure that the path is free."""
         journal = journal_path(path)
-        if overwrite:
-            journal.unlink(missing_ok=True)
         if journal.exists():
-            found = Journal.header_of(journal)
-            for part, value in self.recipe.items():
-                if found["recipe"].get(part) != value:
-                    raise LossLandscapeError(
-                        f"{path}: an unfinished run lies there ({journal.name}), and its {part} is "
-                        "not the same; give the same arguments to go on, another output, or "
-                        "overwrite it (--overwrite)"
-                    )
-            self.journal, self.records = Journal.resume(journal)
-            self.settings = self.journal.header["settings"]
-        elif path.exists() and not overwrite:
+            difference = None
+            try:
+                difference = _difference(Journal.header_of(journal)["recipe"], self.recipe)
+            except FileFormatError:
+                if not overwrite:
+                    raise
+                difference = "journal"
+            if difference is None:
+                self.journal, self.records = Journal.resume(journal)
+                self.settings = self.journal.header["settings"]
+                return
+            if not overwrite:
+                raise LossLandscapeError(
+                    f"{path}: an unfinished run lies there ({journal.name}), and its {difference} "
+                    "is not the same; give the same arguments to go on, another output, or "
+                    "overwrite it (--overwrite)"
+                )
+            journal.unlink()
+        if path.exists() and not overwrite:
             raise OutputExistsError(
                 f"{path}: exists; choose another name or overwrite (--overwrite)"
             )
         elif not path.parent.is_dir():
             raise LossLandscapeError(f"{path}: the folder {path.parent} does not exist; create it")
 
-    def finish(self, executor: Executor | None) -> Landscape:
+    def finish(self, executor: Executor | None, trajectory: Trajectory | None) -> Landscape:
         threads = self.settings.get("threads", torch.get_num_threads())
         with ExitStack() as stack:
             stack.enter_context(_threads(threads))
@@ -284,7 +331,6 @@ class _Run:
                         "batch_size": evaluator.batch_size,
                         "threads": threads,
                         "names": names,
-                        "versions": _versions(),
                     }
                 self.job = _Job(
                     self.objective,
@@ -314,6 +360,16 @@ class _Run:
             if executor is not None:
                 self._collect(_through(executor, self.job, todo))
             self._measure_models()
+            if trajectory is not None:
+                self.result.trajectories = [
+                    measure_trajectory(
+                        self.objective,
+                        self.subspace,
+                        trajectory,
+                        quiet=self.quiet,
+                        batch_size=self.settings["batch_size"],
+                    )
+                ]
             if self.path is not None:
                 self.result.save(self.path, overwrite=True)
             if self.journal is not None:
@@ -344,7 +400,7 @@ class _Run:
         names = self.settings["names"]
         provenance = {
             **self.labels,
-            **self.recipe,
+            **{key: value for key, value in self.recipe.items() if key != "computer"},
             "objective": {
                 **self.recipe["objective"],
                 "batch_size": self.settings["batch_size"],
@@ -352,7 +408,7 @@ class _Run:
             },
             "direction_names": list(self.subspace.direction_names),
             "quantities": {**dict.fromkeys(names, ""), **_titles(names, self.objective)},
-            "versions": self.settings["versions"],
+            "versions": self.recipe["computer"],
         }
         return Landscape(
             grid=self.grid,
@@ -376,9 +432,10 @@ class _Run:
 
     def _save_unfinished(self, path: Path) -> None:
         """Write what there is, for people to look at; the samples are in the journal."""
-        from dataclasses import replace
-
-        replace(self.result, samples={}).save(path, overwrite=True)
+        try:
+            dataclasses.replace(self.result, samples={}).save(path, overwrite=True)
+        except LossLandscapeError as error:  # the journal has everything; the run goes on
+            warnings.warn(f"the unfinished landscape was not written: {error}", stacklevel=2)
 
     def _measure_models(self) -> None:
         if not self.subspace.points:
@@ -400,14 +457,33 @@ def _threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _versions() -> dict[str, str]:
+def _computer(objective: Objective) -> dict[str, str]:
+    """What else the last bits of a value depend on."""
+    if objective.device.type == "cuda":
+        processor = torch.cuda.get_device_name(objective.device)
+    else:
+        processor = f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}"
     return {
         "losslandscape": __version__,
         "torch": torch.__version__,
         "numpy": np.__version__,
         "python": sys.version.split()[0],
-        "machine": platform.machine(),
+        "processor": processor,
     }
+
+
+def _difference(found: Any, wanted: Any, name: str = "") -> str | None:
+    """Where two recipes first differ, such as ``objective.loss``; None where they do not."""
+    if isinstance(found, dict) and isinstance(wanted, dict):
+        for key in [*wanted, *(key for key in found if key not in wanted)]:
+            inner = f"{name}.{key}" if name else str(key)
+            if key not in found or key not in wanted:
+                return inner
+            difference = _difference(found[key], wanted[key], inner)
+            if difference is not None:
+                return difference
+        return None
+    return None if found == wanted else name
 
 
 def _titles(names: Sequence[str], objective: Objective) -> dict[str, str]:
@@ -454,6 +530,11 @@ def _through(executor: Executor, job: _Job, todo: Sequence[int]) -> Iterator[tup
                 done, running = wait(running, return_when=FIRST_COMPLETED)
                 for future in done:
                     yield future.result()
+        except BrokenExecutor as error:
+            raise LossLandscapeError(
+                "a worker process ended by itself (out of memory?); what was finished is kept: "
+                "the same call with fewer workers goes on from there"
+            ) from error
         finally:
             for future in running:
                 future.cancel()
