@@ -210,6 +210,8 @@ class Evaluator:
             model = copy.deepcopy(model).to(device=objective.device, dtype=objective.precision)
         self.model = model
         self._given = subspace
+        self._point_buffers: list[tuple[Any, str, Tensor, Tensor]] = []
+        self._versions: list[int] = []
         self._batch_norms = bn.layers(model)
         self._reestimated = objective.batch_norm == "reestimated"
         self._batch_size = batch_size or objective.batch_size
@@ -260,7 +262,8 @@ class Evaluator:
                 buffer.copy_(value)
         for module, training in self._saved_modes:
             module.training = training
-            for hook in module._forward_pre_hooks.values():
+            hooks: list[Any] = list(module._forward_pre_hooks.values())
+            for hook in hooks:
                 if hasattr(hook, "compute_weight"):  # torch.nn.utils.weight_norm's plain attribute
                     setattr(module, hook.name, hook.compute_weight(module))
         self._batches = {}
