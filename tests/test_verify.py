@@ -266,6 +266,39 @@ def test_the_full_gradient_norm_is_autograds(cnn, images):
     assert found == pytest.approx(float(expected.detach()), rel=1e-4)
 
 
+class Tied(nn.Module):
+    """One matrix under two names, and once more over the same memory."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Linear(3, 3, bias=False)
+        self.second = nn.Linear(3, 3, bias=False)
+        self.second.weight = self.first.weight
+        self.third = nn.Parameter(self.first.weight.data)
+
+    def forward(self, inputs):
+        return self.second(torch.tanh(self.first(inputs))) @ self.third
+
+
+@pytest.mark.parametrize("precision", [None, "float64"])
+def test_tied_parameters_move_together(precision):
+    torch.manual_seed(0)
+    model, data = Tied(), (torch.randn(8, 3), torch.randn(8, 3))
+    objective = Objective(model, "mse", data)
+    line = Subspace.random(model, dimensions=1)
+    with Evaluator(objective, line) as evaluator:
+
+        def loss(coordinate):
+            return evaluator.measure((coordinate,))["train"]["loss"].mean(dtype=float)
+
+        slope = (loss(0.31) - loss(0.29)) / 0.02
+        value = loss(0.3)
+    with PlaneDerivatives(objective, line, precision) as derivatives:
+        found = derivatives.expansion((0.3,))
+    assert found.value == pytest.approx(value, rel=1e-5)
+    assert found.gradient[0] == pytest.approx(slope, rel=2e-3)
+
+
 def test_a_loss_that_is_detached_is_refused():
     objective, subspace = problem(lambda p: himmelblau(p.detach()))
     with (

@@ -16,6 +16,7 @@ from torch.nn import functional
 from losslandscape import batch_norm as bn
 from losslandscape.errors import LossLandscapeError
 from losslandscape.objective import PRECISIONS, Objective
+from losslandscape.parameters import sharing
 from losslandscape.samples import Batch, SampleSet
 from losslandscape.subspace import Subspace
 
@@ -56,11 +57,13 @@ class PlaneDerivatives:
 
     Parameters
     ----------
-    precision : "float32", "float64" or "bfloat16", optional
+    precision : "float32" or "float64", optional
         The objective's own by default; another one computes on a copy of the model.
     batch_size : int, optional
-        Of the re-estimation batches, which the loss depends on, and of the samples; the
-        objective's own, or all at once, by default.
+        Samples a pass, which bounds the memory; the objective's own, or all at once, by default.
+    reestimation_batch_size : int, optional
+        Samples of a re-estimation batch, which the loss itself depends on; the objective's own by
+        default.
 
     Examples
     --------
@@ -79,41 +82,56 @@ class PlaneDerivatives:
         subspace: Subspace,
         precision: str | None = None,
         batch_size: int | None = None,
+        reestimation_batch_size: int | None = None,
     ):
         if precision is not None and precision not in PRECISIONS:
             raise LossLandscapeError(
                 f"precision {precision!r} is not one of {', '.join(PRECISIONS)}"
             )
         subspace.check_model(objective.model)
-        self.dtype = PRECISIONS[precision] if precision else objective.dtype
-        self._device = objective.device
         model = objective.model
-        own = next(model.parameters())
+        names = [segment.name for segment in subspace.layout.segments]
+        own = model.get_parameter(names[0])
+        wanted = PRECISIONS[precision] if precision else objective.precision
+        self.dtype = wanted or own.dtype
+        self._device = objective.device
+        named = {id(parameter): name for name, parameter in model.named_parameters()}
+        # a parameter and those tied to it by their memory get one tensor
+        self._names = {
+            name: [f"model.{named[id(parameter)]}" for parameter in group]
+            for name, group in sharing(model, names).items()
+        }
         if own.dtype != self.dtype or own.device != self._device:
-            model = copy.deepcopy(model).to(device=self._device, dtype=self.dtype)
-        placed = subspace.placed(self._device, self.dtype)
+            model = copy.deepcopy(model).to(device=self._device, dtype=wanted)
+        # row-major, which every model can take
+        placed = subspace.placed(self._device, self.dtype, channels_last=False)
         self._origin = placed.layout.views(placed.origin)
         self._directions = [placed.layout.views(direction) for direction in placed.directions]
         self._loss = _LossModule(model, objective)
         self._buffers = {
-            f"model.{name}": subspace.buffers[name].to(own) for name, own in model.named_buffers()
-            if name in subspace.buffers
-        }  # fmt: skip
-        self._channels_last = any(
-            isinstance(m, (nn.Conv2d, nn.ConvTranspose2d)) for m in model.modules()
-        )
+            f"model.{name}": subspace.buffers.get(name, own).to(own)
+            for name, own in model.named_buffers()
+        }
+
+        def batched(samples: SampleSet, size: int) -> list[Batch]:
+            return samples.batches(size, self._device, wanted)
+
         samples = next(iter(objective.sets.values()))
-        size = batch_size or objective.batch_size or len(samples)
         self._count = len(samples)
-        self._batches = self._batched(samples, size)
+        self._batches = batched(samples, batch_size or objective.batch_size or len(samples))
         self._statistics: _Statistics | None = None
         self._reestimation_batches: list[Batch] = []
         if objective.batch_norm == "reestimated":
             self._statistics = _Statistics(bn.layers(model))
-            self._reestimation_batches = self._batched(objective.reestimation, size)
+            self._reestimation_batches = batched(
+                objective.reestimation, reestimation_batch_size or objective.reestimation_batch_size
+            )
 
     def __enter__(self) -> PlaneDerivatives:
         self._modes = [(module, module.training) for module in self._loss.modules()]
+        self._random = torch.get_rng_state()
+        self._autocast = torch.autocast(self._device.type, enabled=False)
+        self._autocast.__enter__()
         self._loss.eval()
         if self._statistics is not None:
             self._statistics.install()
@@ -122,8 +140,14 @@ class PlaneDerivatives:
     def __exit__(self, *_: object) -> None:
         if self._statistics is not None:
             self._statistics.remove()
+        self._autocast.__exit__(None, None, None)
+        torch.set_rng_state(self._random)
         for module, training in self._modes:
             module.training = training
+            hooks: list[Any] = list(module._forward_pre_hooks.values())
+            for hook in hooks:
+                if hasattr(hook, "compute_weight"):  # torch.nn.utils.weight_norm's plain attribute
+                    setattr(module, hook.name, hook.compute_weight(module))
 
     @property
     def dimensions(self) -> int:
@@ -155,6 +179,7 @@ class PlaneDerivatives:
         gradient = torch.zeros(self.dimensions, dtype=torch.float64)
         hessian = torch.zeros(self.dimensions, self.dimensions, dtype=torch.float64)
         measured = jacobian = weight = None
+        torch.manual_seed(0)  # a model that draws numbers draws those of the evaluation
         if self._statistics is not None:
             measured, jacobian = self._measured_statistics(coordinates)
             weight = torch.zeros_like(measured)
@@ -173,6 +198,7 @@ class PlaneDerivatives:
             if weight is not None:
                 weight += first[1].detach()
         if self._statistics is not None and weight is not None:
+            torch.manual_seed(0)
             for batch in self._reestimation_batches:
                 parameters, (leaf,) = self._on_plane(coordinates)
                 weighted = weight @ self._gathered(parameters, batch)
@@ -186,6 +212,7 @@ class PlaneDerivatives:
         """The mean loss and its gradient at the leaves of ``make``."""
         value, gradients = 0.0, None
         measured = weight = None
+        torch.manual_seed(0)
         if self._statistics is not None:
             measured = self._mean_statistics(make)
             weight = torch.zeros_like(measured)
@@ -201,6 +228,7 @@ class PlaneDerivatives:
                 weight += parts.pop()
             gradients = _add(gradients, parts)
         if weight is not None:
+            torch.manual_seed(0)
             for batch in self._reestimation_batches:
                 parameters, sources = make()
                 share = weight @ self._gathered(parameters, batch)
@@ -233,8 +261,10 @@ class PlaneDerivatives:
         return self._losses(parameters, batch).sum(dtype=torch.float64)
 
     def _losses(self, parameters: Parameters, batch: Batch) -> Tensor:
-        moved = {f"model.{name}": value for name, value in parameters.items()}
-        return functional_call(self._loss, {**self._buffers, **moved}, (batch,))
+        tensors = {alias: parameters[name] for name in parameters for alias in self._names[name]}
+        # copies, because a forward pass may write to its buffers
+        tensors.update((name, buffer.clone()) for name, buffer in self._buffers.items())
+        return functional_call(self._loss, tensors, (batch,))
 
     def _gathered(self, parameters: Parameters, batch: Batch) -> Tensor:
         """A batch's statistics of all layers in one vector."""
@@ -268,9 +298,6 @@ class PlaneDerivatives:
         assert total is not None
         assert jacobian is not None
         return total[0] / count, jacobian[0] / count
-
-    def _batched(self, samples: SampleSet, size: int) -> list[Batch]:
-        return samples.batches(size, self._device, self.dtype, self._channels_last)
 
 
 class _LossModule(nn.Module):

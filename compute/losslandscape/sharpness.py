@@ -61,6 +61,7 @@ def epsilon_sharpness(
     epsilon: float = 1e-3,
     precision: str | None = None,
     batch_size: int | None = None,
+    reestimation_batch_size: int | None = None,
 ) -> Sharpness:
     """Epsilon-sharpness of Keskar et al. in the plane of the landscape.
 
@@ -68,6 +69,14 @@ def epsilon_sharpness(
     |z_i - c_i| <= epsilon (|(A^+ x)_i| + 1), and the sharpness
     100 (max L(theta0 + A z) - L(x)) / (1 + L(x)). The maximum is sought with L-BFGS-B from the
     best point of a lattice of 3 points a side, corners and centre among them.
+
+    Parameters
+    ----------
+    position : sequence of float
+        c, of the minimum.
+    epsilon : float
+    precision, batch_size, reestimation_batch_size
+        See :class:`losslandscape.plane_derivatives.PlaneDerivatives`.
 
     Raises
     ------
@@ -98,7 +107,9 @@ def epsilon_sharpness(
         subspace.directions, [subspace.origin]
     )
     half = epsilon * (abs(projected[:, 0] + centre) + 1)
-    with PlaneDerivatives(objective, subspace, precision, batch_size) as loss:
+    with PlaneDerivatives(
+        objective, subspace, precision, batch_size, reestimation_batch_size
+    ) as loss:
         here = loss.expansion(centre)
         if not np.isfinite(here.value):
             raise LossLandscapeError(f"the loss at {tuple(centre)} is {here.value}")

@@ -201,15 +201,15 @@ def verify(
     """Seek each critical point of the grid again with the loss's own gradient and Hessian.
 
     The loss is the one the landscape was measured with: the objective's first set of samples, and
-    the landscape's own batch-norm mode and batch size.
+    the landscape's own batch-norm mode and re-estimation batches.
 
     Parameters
     ----------
-    precision : "float32", "float64" or "bfloat16", optional
+    precision : "float32" or "float64", optional
         The objective's own by default. In float32 a refined position is good to about 1e-3
         spacings, in float64 to the rounding of the positions.
     batch_size : int, optional
-        The landscape's by default. With re-estimated batch norm another size is another function.
+        Samples a pass, which bounds the memory; the landscape's by default.
     significant_only : bool
         Leave the other points out.
     rule : StoppingRule, optional
@@ -242,7 +242,10 @@ def verify(
     if significant_only:
         arrays = {name: v[arrays["significant"] == 1] for name, v in arrays.items()}
     grid = landscape.grid
-    with PlaneDerivatives(objective, subspace, precision, batch_size) as loss:
+    reestimation_batch_size = measured.get("reestimation_batch_size")
+    with PlaneDerivatives(
+        objective, subspace, precision, batch_size, reestimation_batch_size
+    ) as loss:
         rule = rule or StoppingRule.for_dtype(loss.dtype)
         search = _Search(loss, grid.bounds, grid.spacing, rule)
         found = []

@@ -142,11 +142,13 @@ def _sharpness(arguments: argparse.Namespace, landscape: Landscape, found: FlatR
     from losslandscape.sharpness import epsilon_sharpness
 
     objective, subspace = problem_of(landscape, arguments)
+    measured = landscape.provenance["objective"]
     return epsilon_sharpness(
         objective,
         subspace,
         found.minimum.tolist(),
         epsilon=arguments.box,
         precision=arguments.precision,
-        batch_size=landscape.provenance["objective"]["batch_size"],
+        batch_size=measured["batch_size"],
+        reestimation_batch_size=measured.get("reestimation_batch_size"),
     )

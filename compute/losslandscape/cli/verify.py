@@ -43,8 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--batch-size",
         type=positive_int,
         metavar="N",
-        help="samples a pass, where memory is short; with re-estimated batch norm another size is "
-        "another loss (default: the surface's)",
+        help="samples a pass, where memory is short (default: the surface's)",
     )
     add_noise_arguments(parser)
     add_same_problem_arguments(parser)
