@@ -10,7 +10,6 @@ LOSSLANDSCAPE ?= $(BIN)/losslandscape
 INSTALLED ?= $(VENV)/.installed
 
 .DELETE_ON_ERROR:
-.SECONDARY:
 .PHONY: help install paraview demo test figures paper states clean
 
 help:

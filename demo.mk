@@ -5,7 +5,9 @@ DEMO := demo_run
 DEMO_PICTURES := $(foreach figure,surface contours trajectory,$(DEMO)/pictures/$(figure).png)
 DEMO_SURFACE = $(LOSSLANDSCAPE) surface --model small_resnet --weights $(DEMO)/training \
     --data digits --samples 300 --grid 51 --batch-norm reestimated \
-    --title "Small residual network on digits" --overwrite
+    --title "Small residual network on digits" --overwrite --output $(@:.nc=.unfinished.nc)
+# A landscape in the making has another name, so that make never takes it for a finished one.
+DEMO_FINISH = mv $(@:.nc=.unfinished.nc) $@
 
 demo: $(INSTALLED) paraview $(DEMO_PICTURES) $(DEMO)/random/surface.vti $(DEMO)/descent/surface.vti
 	@echo "Landscapes: $(DEMO)/random.nc $(DEMO)/descent.nc (.vti, .vtp, .ply in the folders beside them)"
@@ -17,10 +19,12 @@ $(DEMO)/training/weights.safetensors: | $(INSTALLED)
 	    --output $(@D)
 
 $(DEMO)/random.nc: $(DEMO)/training/weights.safetensors
-	$(DEMO_SURFACE) --output $@
+	$(DEMO_SURFACE)
+	$(DEMO_FINISH)
 
 $(DEMO)/descent.nc: $(DEMO)/training/weights.safetensors
-	$(DEMO_SURFACE) --directions pca --trajectory $(<D)/trajectory --output $@
+	$(DEMO_SURFACE) --directions pca --trajectory $(<D)/trajectory
+	$(DEMO_FINISH)
 
 $(DEMO)/%/surface.vti: $(DEMO)/%.nc
 	$(LOSSLANDSCAPE) export $< --output $(@D) --overwrite

@@ -5,14 +5,17 @@ STUDY := study_runs
 DATA := state_files/data
 
 # The settings of every landscape of the study, stated on each figure's page.
-SURFACE = $(LOSSLANDSCAPE) surface --data digits --samples 200 --grid 33 --batch-size 200
+SURFACE = $(LOSSLANDSCAPE) surface --data digits --samples 200 --grid 33 --batch-size 200 \
+    --overwrite --output $(@:.nc=.unfinished.nc)
+# A landscape in the making has another name, so that make never takes it for a finished one.
+FINISH = mv $(@:.nc=.unfinished.nc) $@
 TRAIN = $(LOSSLANDSCAPE) train --data digits --epochs 5
 
 LANDSCAPES := resnet50_random vgg11_random vgg11_pca resnet50_pca vgg11_three resnet50_random_fixed
 
-paper: $(INSTALLED) $(LANDSCAPES:%=$(DATA)/%/surface.vti)
-	$(TRAIN) --model resnet50 --output $(STUDY)/resnet50
-	$(TRAIN) --model vgg11 --output $(STUDY)/vgg11
+paper: $(INSTALLED) $(LANDSCAPES:%=$(STUDY)/%.nc) $(LANDSCAPES:%=$(DATA)/%/surface.vti)
+	@$(TRAIN) --model resnet50 --output $(STUDY)/resnet50
+	@$(TRAIN) --model vgg11 --output $(STUDY)/vgg11
 
 $(STUDY)/resnet50/weights.safetensors: | $(INSTALLED)
 	$(TRAIN) --model resnet50 --output $(@D)
@@ -25,26 +28,32 @@ $(STUDY)/vgg11_seed%/weights.safetensors: | $(INSTALLED)
 
 $(STUDY)/resnet50_random.nc: $(STUDY)/resnet50/weights.safetensors
 	$(SURFACE) --model resnet50 --weights $< --batch-norm reestimated \
-	    --title "ResNet-50 on digits" --output $@
+	    --title "ResNet-50 on digits"
+	$(FINISH)
 
 $(STUDY)/resnet50_random_fixed.nc: $(STUDY)/resnet50/weights.safetensors
 	$(SURFACE) --model resnet50 --weights $< --batch-norm fixed \
-	    --title "ResNet-50 on digits" --output $@
+	    --title "ResNet-50 on digits"
+	$(FINISH)
 
 $(STUDY)/resnet50_pca.nc: $(STUDY)/resnet50/weights.safetensors
 	$(SURFACE) --model resnet50 --weights $< --batch-norm reestimated \
-	    --directions pca --trajectory $(<D)/trajectory --title "ResNet-50 on digits" --output $@
+	    --directions pca --trajectory $(<D)/trajectory --title "ResNet-50 on digits"
+	$(FINISH)
 
 $(STUDY)/vgg11_random.nc: $(STUDY)/vgg11/weights.safetensors
-	$(SURFACE) --model vgg11 --weights $< --title "VGG-11 on digits" --output $@
+	$(SURFACE) --model vgg11 --weights $< --title "VGG-11 on digits"
+	$(FINISH)
 
 $(STUDY)/vgg11_pca.nc: $(STUDY)/vgg11/weights.safetensors
 	$(SURFACE) --model vgg11 --weights $< \
-	    --directions pca --trajectory $(<D)/trajectory --title "VGG-11 on digits" --output $@
+	    --directions pca --trajectory $(<D)/trajectory --title "VGG-11 on digits"
+	$(FINISH)
 
 $(STUDY)/vgg11_three.nc: $(foreach run,vgg11 vgg11_seed1 vgg11_seed2,$(STUDY)/$(run)/weights.safetensors)
 	$(SURFACE) --model vgg11 --directions between --models $^ \
-	    --labels "seed 0" "seed 1" "seed 2" --title "Three VGG-11 on digits" --output $@
+	    --labels "seed 0" "seed 1" "seed 2" --title "Three VGG-11 on digits"
+	$(FINISH)
 
 # The landscape itself lies beside its exports, so that the plugin and the command line have it too.
 $(DATA)/%/surface.vti: $(STUDY)/%.nc
