@@ -14,9 +14,16 @@ from losslandscape.cli import main
 from losslandscape.critical_points import find_critical_points
 from losslandscape.errors import LossLandscapeError
 from losslandscape.objective import Evaluator
-from losslandscape.plane_derivatives import PlaneDerivatives
+from losslandscape.plane_derivatives import Expansion, PlaneDerivatives
 from losslandscape.study.networks import build_network
-from losslandscape.verification import OUTCOMES, verify
+from losslandscape.verification import (
+    NOT_CONVERGED,
+    OUTCOMES,
+    VERIFIED,
+    StoppingRule,
+    _Search,
+    verify,
+)
 
 BOUNDARY, NON_SMOOTH = OUTCOMES.index("boundary"), OUTCOMES.index("non-smooth")
 
@@ -340,3 +347,36 @@ def test_the_verb_prints_the_confusion_matrix_and_saves_everything(tmp_path, cap
     assert (folder / "verified_points.vtp").exists()
     assert main(["verify", str(file), "--quiet"]) == 1
     assert "--overwrite" in capsys.readouterr().err
+
+
+class _Jagged:
+    """A bowl whose gradient jumps to and fro by a little, as among the pieces of a deep network."""
+
+    dtype = torch.float32
+
+    def __init__(self, jump):
+        self.jump = jump
+
+    def expansion(self, position):
+        self.jump = -self.jump
+        gradient = position + self.jump
+        return Expansion(float(position @ position) / 2, gradient, np.eye(2))
+
+    def gradient(self, position):
+        return position
+
+    def full_gradient_norm(self, position):
+        return 1.0
+
+
+def test_a_cycle_within_half_a_spacing_is_the_point_but_not_a_wider_one():
+    def refined(jump):
+        bounds = ((-9.0, 9.0), (-9.0, 9.0))
+        search = _Search(_Jagged(jump), bounds, (1.0, 1.0), StoppingRule())
+        return search.refine(np.array([0.3, -0.2]), 0)
+
+    near = refined(0.15)
+    assert near.outcome == VERIFIED
+    assert near.iterations == StoppingRule().late
+    assert 0.05 < near.cycle_diameter <= 0.5
+    assert refined(0.4).outcome == NOT_CONVERGED

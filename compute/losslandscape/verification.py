@@ -47,6 +47,9 @@ class StoppingRule:
         goes round among the linear pieces of a ReLU network, which meet all over the plane, and
         the critical point lies where they meet. Of these positions that of the least gradient is
         taken.
+    late_cycle_tolerance, late : float, int
+        The tolerance after so many iterations: a deep network's pieces are coarser, and half a
+        spacing is still nearer than the grid can say.
     iterations : int
         Not converged after so many.
     """
@@ -56,6 +59,8 @@ class StoppingRule:
     step_tolerance: float = 1e-9
     cycle_tolerance: float = 0.05
     cycle_length: int = 8
+    late_cycle_tolerance: float = 0.5
+    late: int = 16
     iterations: int = 50
 
     @classmethod
@@ -325,7 +330,9 @@ class _Search:
                 break
             step, length = self._step(here, kind)
             diameter = self._cycle_diameter(path)
-            if length <= self.rule.step_tolerance or diameter <= self.rule.cycle_tolerance:
+            late = len(path) >= self.rule.late
+            near = self.rule.late_cycle_tolerance if late else self.rule.cycle_tolerance
+            if length <= self.rule.step_tolerance or diameter <= near:
                 converged = True
                 break
             moved = np.clip(position + step, self.low, self.high)
