@@ -20,10 +20,12 @@ _PUBLIC = {
     "Panel": "panel",
     "compare": "pipelines",
     "contours": "pipelines",
+    "flatness": "pipelines",
     "load_plugin": "plugin",
     "open_landscape": "landscape_sources",
     "render_state": "states",
     "surface": "pipelines",
+    "topology": "pipelines",
     "trajectory": "pipelines",
 }
 

@@ -15,7 +15,6 @@ from .panel import Box, Panel
 from .states import render_layout, save_state
 
 DEFAULT_SIZE = (2000, 1000)
-LEGEND_SHARE = 0.175
 
 
 class Figure:
@@ -27,9 +26,12 @@ class Figure:
         array: the quantity, a point array of the surfaces.
         log, floor, ceiling: see `DisplayScale.of`.
         size: width and height of the picture in pixels.
+        charts: how many more views stand to the right of the panels, for diagrams.
+        direction: from where the camera looks.
 
     Attributes:
         panels: list of `Panel`.
+        charts: list of the views for diagrams.
         scale: `DisplayScale`.
         quantity_table: the colour table all panels share.
         layout, legend: ParaView's layout and the view that holds the colour bars.
@@ -47,6 +49,8 @@ class Figure:
         floor=None,
         ceiling=None,
         size=DEFAULT_SIZE,
+        charts=0,
+        direction=style.VIEW_DIRECTION,
     ):
         restore_getargspec()
         from paraview import simple
@@ -78,7 +82,10 @@ class Figure:
         self.bar_ticks = self.scale.ticks()
         self._steps = {}
         self._build_tables(simple)
-        self._build_views(simple, len(sources))
+        self._categories = {}
+        self._direction = direction
+        self._build_views(simple, len(sources) + charts)
+        self.charts = self.views[len(sources) :]
         common = len({source.bounds for source in sources}) == 1
         titles = self._panel_titles(titles)
         self.panels = [
@@ -126,6 +133,26 @@ class Figure:
             for share, *colour in style.STEP_COLOURS
             for number in (low + share * span, *colour)
         ]
+        return table
+
+    def category_table(self, array, categories):
+        """The colour table of an array of kinds, shown as a legend beside the colour bar.
+
+        Args:
+            array: the array's name; its values count from 0.
+            categories: dict of each kind's name -> its colour.
+        """
+        from paraview import simple
+
+        table = simple.GetColorTransferFunction(array)
+        table.InterpretValuesAsCategories = 1
+        table.AnnotationsInitialized = 1
+        table.Annotations = [
+            text for number, name in enumerate(categories) for text in (str(number), name)
+        ]
+        table.IndexedColors = [share for colour in categories.values() for share in colour]
+        table.IndexedOpacities = [1.0] * len(categories)
+        self._categories[array] = categories
         return table
 
     def finish(self):
@@ -217,7 +244,7 @@ class Figure:
     def _build_views(self, simple, count):
         simple.LoadPalette("WhiteBackground")
         self.layout = simple.CreateLayout("Figure")
-        below = self.layout.SplitVertical(0, 1.0 - LEGEND_SHARE)
+        below = self.layout.SplitVertical(0, 1.0 - style.LEGEND_SHARE)
         cell, self.views = below, []
         for index in range(count):
             view = simple.CreateView("RenderView")
@@ -245,22 +272,29 @@ class Figure:
         shown = simple.Show(title, view)
         shown.WindowLocation = "Upper Center"
         letters = style.TITLE_LETTER_SHARE * width
-        shown.FontSize = style.fitted(letters, panel.name, 0.96 * width / len(self.panels))
+        shown.FontSize = style.fitted(letters, panel.name, 0.96 * width / len(self.views))
         shown.Color = style.INK
-        style.place_camera(view, box)
+        style.place_camera(view, box, self._direction)
 
     def _build_legend(self, simple):
         bars = [(self.quantity_table, self.bar_title, self.bar_ticks)]
         for array, (low, high) in self._steps.items():
             table = simple.GetColorTransferFunction(array)
             bars.append((table, style.step_bar_title(array), style.step_ticks(low, high)))
-        places = style.BAR_PLACES[len(bars) - 1]
-        if len(bars) == 1 and (len(self.views) == 1 or len(self.bar_ticks) > 7):
+        places = style.BAR_PLACES[min(len(bars) + len(self._categories), 2) - 1]
+        if (
+            len(bars) == 1
+            and not self._categories
+            and (len(self.views) == 1 or len(self.bar_ticks) > 7)
+        ):
             places = style.BAR_PLACES_WIDE
         for (table, title, ticks), (centre, length) in zip(bars, places):
             bar = simple.GetScalarBar(table, self.legend)
             style.dress_colour_bar(bar, title, ticks, centre, length, self.layout_size[0])
             bar.Visibility = 1
+        for categories in self._categories.values():
+            width, height = self.layout_size
+            style.draw_key(self.legend, categories, width, width / (height * style.LEGEND_SHARE))
 
 
 def _short_name(landscape):

@@ -10,6 +10,7 @@ from . import style
 from .display_scale import HEIGHT
 from .drape import drape_curves, drape_difference, drape_points
 from .landscape_sources import fetch, point_array
+from .topology_layers import LAYERS as TOPOLOGY_LAYERS
 
 ISOSURFACES = 5
 
@@ -163,4 +164,5 @@ LAYERS = {
     "contours": add_contours,
     "trajectory": add_trajectory,
     "markers": add_markers,
+    **TOPOLOGY_LAYERS,
 }

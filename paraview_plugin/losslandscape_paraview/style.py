@@ -11,6 +11,9 @@ from .display_scale import round_step
 # A picture has so many pixels a pixel of the layout, which fits a window.
 PICTURE_SCALE = 2
 
+# Of a figure's height, below the panels.
+LEGEND_SHARE = 0.175
+
 LETTER_SHARE = 0.020
 TITLE_LETTER_SHARE = 0.026
 BAR_LETTER_SHARE = 0.020
@@ -33,20 +36,46 @@ PAPER = [0.90, 0.90, 0.89]
 
 # The camera looks from (-, -, +) on the box of the plane; one direction for all figures.
 VIEW_DIRECTION = (-0.62, -1.0, 1.3)
+STEEP_DIRECTION = (-0.40, -0.70, 1.55)
 VIEW_UP = (0.0, 0.0, 1.0)
 
 # Centre and length of each colour bar, as shares of the legend's width.
 BAR_PLACES = (((0.5, 0.56),), ((0.31, 0.46), (0.82, 0.26)))
 BAR_PLACES_WIDE = ((0.5, 0.8),)
 
+# Where each kind of the key stands, as shares of the legend's width.
+KEY_PLACES = (0.6, 0.745, 0.86)
+
 # in units of half the plane's width
 HALF_HEIGHT_OF_VIEW = {1: 1.2, 2: 1.56, 3: 2.15}
+STEEP_HALF_HEIGHT = 1.78
 HEIGHT_OF_RANGE = 0.8
 TUBE_RADIUS = 0.021
 CURVE_RADIUS = 0.011
 CONTOUR_RADIUS = 0.0085
 OUTLINE = 0.009
 MARKER_RADIUS = 0.07
+CRITICAL_RADIUS = 0.055
+FAINT_RADIUS = 0.028
+SEPARATRIX_RADIUS = 0.008
+
+# Minima, saddles and maxima, as everywhere in the topology of scalar fields.
+KIND_COLOURS = {
+    "minimum": [0.30, 0.66, 0.96],
+    "saddle": [1.00, 1.00, 1.00],
+    "maximum": [0.88, 0.20, 0.13],
+}
+BASIN_COLOURS = [
+    [0.55, 0.83, 0.78],
+    [1.00, 0.93, 0.65],
+    [0.75, 0.73, 0.85],
+    [0.98, 0.71, 0.60],
+    [0.70, 0.80, 0.90],
+    [0.80, 0.92, 0.77],
+    [0.97, 0.80, 0.90],
+    [0.85, 0.85, 0.85],
+]
+FLAT_REGION = [0.93, 0.33, 0.23]
 
 
 def dress_view(view):
@@ -154,6 +183,51 @@ def dress_colour_bar(bar, title, ticks, centre, length, width):
     bar.DrawTickMarks = 1
 
 
+def draw_key(view, categories, width, aspect):
+    """The kinds in a row to the right of the colour bar: a sphere in its colour, and its name.
+
+    Args:
+        view: the legend, a render view.
+        categories: dict of each kind's name -> its colour.
+        width: of the whole layout in pixels.
+        aspect: the view's width in units of its height.
+    """
+    from paraview import simple
+
+    view.CameraFocalPoint, view.CameraPosition = [0.0, 0.0, 0.0], [0.0, 0.0, 10.0]
+    view.CameraViewUp, view.CameraParallelScale = [0.0, 1.0, 0.0], 1.0
+    for place, (name, colour) in zip(KEY_PLACES, categories.items()):
+        x = aspect * (2 * place - 1)
+        for what, radius in (("", 0.19), (": edge", 0.225)):
+            ball = simple.Sphere(
+                registrationName=f"key{what} ({name})",
+                Center=[x, -0.45, 1.0 if not what else 0.0],
+                Radius=radius,
+                ThetaResolution=48,
+                PhiResolution=48,
+            )
+            shown = simple.Show(ball, view)
+            simple.ColorBy(shown, ("POINTS", None))
+            shown.AmbientColor = shown.DiffuseColor = INK if what else colour
+            shown.Ambient, shown.Diffuse = 1.0, 0.0
+        text = simple.Text(registrationName=f"key: name ({name})", Text=name)
+        write_at(view, text, [x + 0.42, -0.6, 0.0], width)
+
+
+def write_at(view, text, place, width):
+    """Show a text at a place in the view's space, facing the reader."""
+    from paraview import simple
+
+    shown = simple.Show(text, view)
+    shown.TextPropMode = "Billboard 3D Text"
+    shown.BillboardPosition = [float(x) for x in place]
+    shown.FontSize = round(LETTER_SHARE * width)
+    shown.Color = INK
+    shown.Justification = "Left"
+    shown.VerticalJustification = "Bottom"
+    return shown
+
+
 def place_axes(axes, box, height_title):
     """Which faces and edges of the box carry axes, for the camera's one direction."""
     if box.dimensions == 1:
@@ -168,15 +242,18 @@ def place_axes(axes, box, height_title):
         axes.FacesToRender, axes.AxesToLabel = 28, 19
 
 
-def place_camera(view, box):
-    """Parallel projection along the one direction, filled by the panel's box."""
+def place_camera(view, box, direction=VIEW_DIRECTION):
+    """Parallel projection along a direction, filled by the panel's box."""
     bounds = box.bounds
     centre = [(bounds[2 * i] + bounds[2 * i + 1]) / 2 for i in range(3)]
-    direction = VIEW_DIRECTION if box.dimensions > 1 else (0.0, -1.0, 0.0)
+    direction = direction if box.dimensions > 1 else (0.0, -1.0, 0.0)
     view.CameraFocalPoint = centre
     view.CameraPosition = [c + 10 * box.unit * d for c, d in zip(centre, direction)]
     view.CameraViewUp = VIEW_UP
-    view.CameraParallelScale = HALF_HEIGHT_OF_VIEW[box.dimensions] * box.unit
+    half_height = HALF_HEIGHT_OF_VIEW[box.dimensions]
+    if direction == STEEP_DIRECTION and box.dimensions == 2:
+        half_height = STEEP_HALF_HEIGHT
+    view.CameraParallelScale = half_height * box.unit
 
 
 def fitted(letters, text, room):

@@ -1,0 +1,206 @@
+"""The Morse-Smale complex filter: a VTK algorithm over `losslandscape.topology`, TTK's schema."""
+
+import numpy as np
+from vtkmodules.util.numpy_support import numpy_to_vtk, vtk_to_numpy
+from vtkmodules.util.vtkAlgorithm import VTKPythonAlgorithmBase
+from vtkmodules.vtkCommonCore import vtkOutputWindow, vtkPoints
+from vtkmodules.vtkCommonDataModel import vtkCellArray, vtkDataObject, vtkImageData, vtkPolyData
+
+from .errors import LandscapeError
+from .plugin import load_topology
+
+CRITICAL_POINTS, SEPARATRICES, SURFACES, SEGMENTATION, DIAGRAM = range(5)
+_POINT_ARRAYS = ("ttkMaskScalarField", "CellDimension", "CellId")
+# TTK's CriticalType counts two kinds of saddles before it
+_TTK_MAXIMUM = 3
+
+
+class MorseSmaleFilter(VTKPythonAlgorithmBase):
+    """Critical points, separatrices, segmentation and persistence diagram of a grid's point array.
+
+    Ports, the first four as TTKMorseSmaleComplex has them:
+        0: critical points, 1: 1-separatrices, 2: 2-separatrices (none below three dimensions),
+        3: the grid with the three manifold labels, 4: the persistence diagram of the field as it
+           came, before any pair is removed.
+
+    Points where the array is NaN lie outside the domain. A field that cannot be used leaves all
+    outputs empty and reports one message through VTK's output window.
+    """
+
+    def __init__(self):
+        super().__init__(
+            nInputPorts=1, nOutputPorts=5, inputType="vtkImageData", outputType="vtkPolyData"
+        )
+        self._persistence = 0.0
+        self._array = "loss"
+
+    def SetScalarField(self, index, port, connection, association, name):
+        """The point array, by name; the first four are what ParaView's array properties send."""
+        if name != self._array:
+            self._array = name
+            self.Modified()
+
+    def SetPersistence(self, threshold):
+        """Pairs up to this persistence, in the array's unit, are removed before."""
+        if threshold != self._persistence:
+            self._persistence = threshold
+            self.Modified()
+
+    def FillOutputPortInformation(self, port, info):
+        kind = "vtkImageData" if port == SEGMENTATION else "vtkPolyData"
+        info.Set(vtkDataObject.DATA_TYPE_NAME(), kind)
+        return 1
+
+    def RequestData(self, request, in_info, out_info):
+        image = vtkImageData.GetData(in_info[0])
+        try:
+            outputs = morse_smale_outputs(image, self._array, self._persistence)
+        except LandscapeError as error:
+            # VTK's own error event would add the algorithm's address and a dump of the request.
+            vtkOutputWindow.GetInstance().DisplayErrorText(f"Loss Morse-Smale Complex: {error}\n")
+            return 0
+        for port, data in enumerate(outputs):
+            type_of_output = vtkImageData if port == SEGMENTATION else vtkPolyData
+            type_of_output.GetData(out_info, port).ShallowCopy(data)
+        return 1
+
+
+def morse_smale_outputs(image, name, persistence=0.0):
+    """The five outputs of the filter.
+
+    Args:
+        image: `vtkImageData` with one or two directions.
+        name: of a point array of it with one component.
+        persistence: pairs up to it are removed first.
+
+    Returns:
+        list of four `vtkPolyData` and, at index 3, a `vtkImageData`.
+
+    Raises:
+        LandscapeError: the grid or the array cannot be used; the message says why.
+    """
+    topology = load_topology()
+    values = _field(image, name)
+    try:
+        found = topology.morse_smale_complex(
+            values, image.GetOrigin(), image.GetSpacing(), persistence=persistence
+        )
+        pairs = topology.persistence_pairs(values)
+    except topology.FieldError as error:
+        raise LandscapeError(f"array '{name}': {error}") from error
+    return [
+        _critical_points(found.critical_points, name),
+        _separatrices(found.separatrices),
+        vtkPolyData(),
+        _segmentation(image, found.segmentation),
+        _diagram(image, values, pairs),
+    ]
+
+
+def _field(image, name):
+    if image is None or image.GetNumberOfPoints() == 0:
+        raise LandscapeError("the input grid is empty")
+    array = image.GetPointData().GetArray(name)
+    if array is None:
+        raise LandscapeError(f"the grid has no point array '{name}' of numbers")
+    if array.GetNumberOfComponents() != 1:
+        raise LandscapeError(
+            f"array '{name}' has {array.GetNumberOfComponents()} components; a scalar field has one"
+        )
+    nx, ny, nz = image.GetDimensions()
+    if nz > 1 and min(nx, ny) > 1:
+        raise LandscapeError(
+            "the grid has three directions; use TTK's Morse-Smale complex for it "
+            "(part of the ParaView from paraview.org)"
+        )
+    if nz > 1 or nx == 1:
+        raise LandscapeError(f"the grid is {nx} x {ny} x {nz}; it must lie along x, or x and y")
+    values = vtk_to_numpy(array).astype(float)
+    return values.reshape(ny, nx) if ny > 1 else values
+
+
+def _critical_points(arrays, name):
+    output = _poly(arrays["points"])
+    output.SetVerts(_cells(np.arange(len(arrays["points"])).reshape(-1, 1)))
+    for key, values in arrays.items():
+        if key != "points":
+            # TTK calls the field by the input array's name
+            _add(output.GetPointData(), name if key == "loss" else key, values)
+    return output
+
+
+def _separatrices(arrays):
+    output = _poly(arrays["points"])
+    output.SetLines(_cells(arrays["lines"]))
+    for key, values in arrays.items():
+        if key in _POINT_ARRAYS:
+            _add(output.GetPointData(), key, values)
+        elif key not in ("points", "lines"):
+            _add(output.GetCellData(), key, values)
+    return output
+
+
+def _segmentation(image, labels):
+    output = vtkImageData()
+    output.ShallowCopy(image)
+    for key, values in labels.items():
+        _add(output.GetPointData(), key, values.ravel())
+    return output
+
+
+def _diagram(image, values, pairs):
+    """A line a pair, from (birth, birth) to (birth, death), and the diagonal as the last."""
+    birth, death = pairs["Birth"], pairs["Birth"] + pairs["Persistence"]
+    low, high = birth.min(), death.max()
+    ends = np.column_stack([birth, birth, birth, death]).reshape(-1, 2)
+    points = np.zeros((len(ends) + 2, 3))
+    points[:-2, :2] = ends
+    points[-2:, :2] = [[low, low], [high, high]]
+    output = _poly(points)
+    output.SetLines(_cells(np.arange(len(points)).reshape(-1, 2)))
+    vertices = np.column_stack([pairs["birth_vertex"], pairs["death_vertex"]]).ravel()
+    finite, above = pairs["IsFinite"] == 1, (pairs["PairType"] == 1) | (values.ndim == 1)
+    upper = np.where(finite & ~above, 1, _TTK_MAXIMUM)
+    where = np.zeros((len(points), 3), dtype=np.float32)
+    where[:-2] = [image.GetPoint(int(vertex)) for vertex in vertices]
+    point_arrays = {
+        "ttkVertexScalarField": np.append(vertices, [-1, -1]).astype(np.int32),
+        "CriticalType": np.append(
+            np.column_stack([pairs["PairType"], upper]).ravel(), [-1, -1]
+        ).astype(np.int32),
+        "Coordinates": where,
+    }
+    cell_arrays = {
+        "PairIdentifier": np.append(np.arange(len(birth)), -1).astype(np.int32),
+        "PairType": np.append(pairs["PairType"], -1).astype(np.int32),
+        "Persistence": np.append(pairs["Persistence"], high - low),
+        "Birth": np.append(birth, low),
+        "IsFinite": np.append(pairs["IsFinite"], 0).astype(np.uint8),
+    }
+    for key, array in point_arrays.items():
+        _add(output.GetPointData(), key, array)
+    for key, array in cell_arrays.items():
+        _add(output.GetCellData(), key, array)
+    return output
+
+
+def _poly(positions):
+    points = vtkPoints()
+    points.SetData(numpy_to_vtk(np.ascontiguousarray(positions), deep=True))
+    output = vtkPolyData()
+    output.SetPoints(points)
+    return output
+
+
+def _cells(members):
+    """Cells of as many points each as the array has columns."""
+    cells = vtkCellArray()
+    ids = np.ascontiguousarray(members, dtype=np.int64)
+    cells.SetData(ids.shape[1], numpy_to_vtk(ids.ravel(), deep=True))
+    return cells
+
+
+def _add(attributes, name, values):
+    array = numpy_to_vtk(np.ascontiguousarray(values), deep=True)
+    array.SetName(name)
+    attributes.AddArray(array)
