@@ -181,3 +181,12 @@ def test_the_verb_prints_and_saves(tmp_path, capsys):
     assert (output / "distances.csv").exists()
     assert main(["compare", *files, "--output", str(output)]) == 1
     assert "--overwrite" in capsys.readouterr().err
+
+
+def test_files_of_one_name_are_called_by_their_folders(tmp_path):
+    landscapes = []
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        landscapes.append(wells(1.0))
+        landscapes[-1].save(tmp_path / name / "landscape.nc")
+    assert [row["label"] for row in compare(landscapes).rows] == ["first", "second"]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -140,10 +141,12 @@ def compare(
     if len(dimensions) > 1:
         raise LossLandscapeError(
             "landscapes of different dimensions cannot be compared: "
-            + ", ".join(f"{_name(one, i)} has {one.grid.dimensions}"
-                        for i, one in enumerate(landscapes))
-        )  # fmt: skip
-    names = labels or [_name(landscape, i) for i, landscape in enumerate(landscapes)]
+            + ", ".join(
+                f"{name} has {one.grid.dimensions}"
+                for name, one in zip(_names(landscapes), landscapes)
+            )
+        )
+    names = labels or _names(landscapes)
     scale = scale or _common_scale(landscapes)
     comparable_planes = _same(landscapes, _normalization)
     rows, diagrams = [], []
@@ -188,8 +191,13 @@ def compare(
     )
 
 
-def _name(landscape: Landscape, number: int) -> str:
-    return landscape.path.stem if landscape.path else f"landscape {number}"
+def _names(landscapes: Sequence[Landscape]) -> list[str]:
+    """The files' names without ending; their folders' names where those are all the same."""
+    paths = [landscape.path or Path(f"landscape {i}") for i, landscape in enumerate(landscapes)]
+    names = [path.stem for path in paths]
+    if len(set(names)) == 1:
+        names = [path.resolve().parent.name for path in paths]
+    return names
 
 
 def _common_scale(landscapes: Sequence[Landscape]) -> str:
