@@ -48,8 +48,11 @@ class _Diagram:
         if 0 < threshold < self._to_stored(self.high):
             self._line(simple, "diagram: threshold", style.FLAT_REGION, threshold)
             height = self._to_drawn(self._to_stored(self.low) + threshold)
-            place = [0.06, (height - self.low) * self.unit + 0.12, 0.0]
             words = f"t = {threshold:.2g}"
+            place = [0.06, (height - self.low) * self.unit + 0.12, 0.0]
+            if self.topology.follows:
+                # the line can be moved: no number, and out of its way
+                words, place = "threshold", [0.62 * SIDE, 0.06, 0.0]
             self._write(simple, "threshold", words, place, "Left").Color = style.FLAT_REGION
         self._pairs(simple)
         self.view.CameraPosition = [0.46 * SIDE, 0.52 * SIDE, 10.0]
@@ -63,7 +66,7 @@ class _Diagram:
             Input=self.topology.diagram,
             Scalars=["CELLS", "PairIdentifier"],
             ThresholdMethod="Above Upper Threshold",
-            UpperThreshold=0.0,
+            UpperThreshold=-0.5,
         )
         centres = simple.CellCenters(
             registrationName=self._named("a point a pair"), Input=lines, VertexCells=1
@@ -83,7 +86,9 @@ class _Diagram:
             f" + {2 * STEP!r}*PairIdentifier*kHat",
             CoordinateResults=1,
         )
-        if data.GetArray(SIGNIFICANT) is not None:
+        if self.topology.follows:
+            array, limit = "AboveThreshold", 0.5
+        elif data.GetArray(SIGNIFICANT) is not None:
             array, limit = SIGNIFICANT, 0.5
         else:
             array, limit = "Persistence", self.topology.threshold
@@ -97,13 +102,11 @@ class _Diagram:
                 Input=placed,
                 Scalars=["POINTS", array],
                 ThresholdMethod=method,
-                LowerThreshold=limit,
-                UpperThreshold=limit,
             )
-            if array == "Persistence" and self.topology.simplifier is not None:
-                # kept when empty: another threshold may fill it
-                self._follow_threshold(chosen, "LowerThreshold", "UpperThreshold")
-            elif not fetch(chosen).GetNumberOfPoints():
+            # given at once, a limit of 0 would count as not given
+            chosen.LowerThreshold = chosen.UpperThreshold = limit
+            # kept when empty where another threshold may fill it
+            if not self.topology.follows and not fetch(chosen).GetNumberOfPoints():
                 simple.Delete(chosen)
                 continue
             for what, edge in ((name, 0.0), (f"{name}: edge", EDGE)):
@@ -132,6 +135,8 @@ class _Diagram:
         """The diagonal, or the line so much above it."""
         end = self.high
         if threshold:
+            if self.topology.follows:
+                return self._tube(simple, self._followed(simple), name, colour)
             end = self._to_drawn(max(self._to_stored(self.high) - threshold, 1e-300))
         line = simple.Line(
             registrationName=self._named(f"{name}, along birth"),
@@ -139,10 +144,8 @@ class _Diagram:
             Point2=[end, end, 0.0],
             Resolution=200,
         )
-        if threshold and self.topology.log == self.scale.log:
-            line = self._raised(simple, line, name, threshold)
-        elif threshold:
-            stored = "log10(coordsY)" if self.topology.log else "10^coordsY"
+        if threshold:
+            stored = _converted("coordsY", self.scale.log, self.topology.log)
             death = _converted(f"({stored} + {threshold!r})", self.topology.log, self.scale.log)
             line = simple.Calculator(
                 registrationName=self._named(f"{name}, death"),
@@ -150,6 +153,9 @@ class _Diagram:
                 Function=f"coordsX*iHat + {death}*jHat",
                 CoordinateResults=1,
             )
+        self._tube(simple, line, name, colour)
+
+    def _tube(self, simple, line, name, colour):
         placed = simple.Transform(registrationName=self._named(f"{name}, placed"), Input=line)
         placed.Transform.Scale = [self.unit, self.unit, 1.0]
         placed.Transform.Translate = [-self.low * self.unit] * 2 + [0.0]
@@ -158,39 +164,33 @@ class _Diagram:
         )
         self._show(simple, tube, colour)
 
-    def _raised(self, simple, line, name, threshold):
-        one = simple.Calculator(
-            registrationName=self._named(f"{name}, one"),
-            Input=line,
-            Function="1",
-            ResultArrayName="one",
+    def _followed(self, simple):
+        """The diagonal of the diagram, as much above itself as its own threshold says."""
+        name = "diagram: threshold"
+        diagonal = simple.Threshold(
+            registrationName=self._named(f"{name}, diagonal"),
+            Input=self.topology.diagram,
+            Scalars=["CELLS", "PairIdentifier"],
+            ThresholdMethod="Below Lower Threshold",
+            LowerThreshold=-0.5,
         )
-        warped = simple.WarpByScalar(
+        at_points = simple.CellDatatoPointData(
+            registrationName=self._named(f"{name}, at points"), Input=diagonal
+        )
+        raised = simple.WarpByScalar(
             registrationName=self._named(f"{name}, raised by it"),
-            Input=one,
-            Scalars=["POINTS", "one"],
-            ScaleFactor=threshold,
+            Input=at_points,
+            Scalars=["POINTS", "Threshold"],
+            ScaleFactor=1.0,
             UseNormal=1,
             Normal=[0.0, 1.0, 0.0],
         )
-        self._follow_threshold(warped, "ScaleFactor")
-        return warped
-
-    def _follow_threshold(self, proxy, *names):
-        """One threshold to drag: the diagram's is that of the filter that simplifies."""
-        from paraview import servermanager
-
-        if self.topology.simplifier is None:
-            return
-        leader, threshold = self.topology.simplifier
-        manager = servermanager.ProxyManager().SMProxyManager
-        for name in names:
-            link = servermanager.vtkSMPropertyLink()
-            link.AddLinkedProperty(leader.SMProxy, threshold, 1)
-            link.AddLinkedProperty(
-                proxy.SMProxy, proxy.GetProperty(name).SMProperty.GetXMLName(), 2
-            )
-            manager.RegisterLink(f"threshold {proxy.SMProxy.GetGlobalIDAsString()} {name}", link)
+        inside = simple.Clip(
+            registrationName=self._named(f"{name}, in the frame"), Input=raised, ClipType="Plane"
+        )
+        inside.ClipType.Origin, inside.ClipType.Normal = [0.0, self.high, 0.0], [0.0, 1.0, 0.0]
+        inside.Scalars, inside.Invert = ["POINTS", "Threshold"], 1
+        return simple.ExtractSurface(registrationName=self._named(f"{name}, line"), Input=inside)
 
     def _axes(self, simple, title):
         side = SIDE

@@ -93,7 +93,7 @@ def morse_smale_outputs(image, name, persistence=0.0):
         _separatrices(found.separatrices),
         vtkPolyData(),
         _segmentation(image, found.segmentation),
-        _diagram(image, values, pairs),
+        _diagram(image, values, pairs, persistence),
     ]
 
 
@@ -148,8 +148,11 @@ def _segmentation(image, labels):
     return output
 
 
-def _diagram(image, values, pairs):
-    """A line a pair, from (birth, birth) to (birth, death), and the diagonal as the last."""
+def _diagram(image, values, pairs, threshold):
+    """A line a pair, from (birth, birth) to (birth, death), and the diagonal as the last.
+
+    Beyond TTK's arrays: `Threshold`, and `AboveThreshold`, 1 for the pairs that are kept.
+    """
     birth, death = pairs["Birth"], pairs["Birth"] + pairs["Persistence"]
     low, high = birth.min(), death.max()
     ends = np.column_stack([birth, birth, birth, death]).reshape(-1, 2)
@@ -176,6 +179,10 @@ def _diagram(image, values, pairs):
         "Persistence": np.append(pairs["Persistence"], high - low),
         "Birth": np.append(birth, low),
         "IsFinite": np.append(pairs["IsFinite"], 0).astype(np.uint8),
+        "Threshold": np.full(len(birth) + 1, float(threshold)),
+        "AboveThreshold": np.append(~finite | (pairs["Persistence"] > threshold), False).astype(
+            np.uint8
+        ),
     }
     for key, array in point_arrays.items():
         _add(output.GetPointData(), key, array)

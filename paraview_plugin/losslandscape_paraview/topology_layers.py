@@ -62,7 +62,7 @@ def add_basins(panel, topology):
             Input=source,
             Scalars=["POINTS", "DescendingManifold"],
             ThresholdMethod="Above Upper Threshold",
-            UpperThreshold=0.0,
+            UpperThreshold=-0.5,
         )
     faces = simple.ExtractSurface(registrationName=panel.named("basins, plane"), Input=source)
     flat = simple.Triangulate(registrationName=panel.named("basins, triangles"), Input=faces)

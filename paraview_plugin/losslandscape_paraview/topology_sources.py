@@ -24,7 +24,8 @@ class TopologySources:
         segmentation: proxy of the grid with TTK's labels and `height`, or None.
         threshold: the persistence below which pairs do not count, in the diagram's unit.
         log: whether the diagram is of log10 of the quantity.
-        simplifier: proxy of the filter that removes pairs, and the name of its threshold; or None.
+        follows: whether the diagram's arrays `Threshold` and `AboveThreshold` say what the filter
+            was asked to remove, and change with it.
     """
 
     critical_points: Any
@@ -33,7 +34,7 @@ class TopologySources:
     segmentation: Optional[Any]
     threshold: float
     log: bool
-    simplifier: Optional[tuple] = None
+    follows: bool = False
 
 
 def open_topology(panel, folder):
@@ -95,7 +96,7 @@ def compute_topology(panel, persistence=0.0):
         Persistence=persistence,
     )
     ports = [simple.OutputPort(found, number) for number in range(5)]
-    return _described(panel, ports, ports[4], persistence, (found, "Persistence"))
+    return _described(panel, ports, ports[4], persistence, follows=True)
 
 
 def _from_ttk(panel, field, persistence, name):
@@ -119,10 +120,10 @@ def _from_ttk(panel, field, persistence, name):
         ScalarField=["POINTS", HEIGHT],
     )
     ports = [simple.OutputPort(found, number) for number in range(4)]
-    return _described(panel, ports, diagram, persistence, (simplified, "PersistenceThreshold"))
+    return _described(panel, ports, diagram, persistence, follows=False)
 
 
-def _described(panel, ports, diagram, persistence, simplifier):
+def _described(panel, ports, diagram, persistence, follows):
     from paraview import simple
 
     # the drawn height is sampled under the points; their own goes back to the quantity's name
@@ -141,7 +142,7 @@ def _described(panel, ports, diagram, persistence, simplifier):
     )
     panel.report["topology"] = {"threshold": persistence}
     return TopologySources(
-        points, ports[1], diagram, ports[3], persistence, panel.scale.log, simplifier
+        points, ports[1], diagram, ports[3], persistence, panel.scale.log, follows
     )
 
 
