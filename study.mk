@@ -60,3 +60,18 @@ $(DATA)/%/surface.vti: $(STUDY)/%.nc
 	mkdir -p $(@D)
 	cp $< $(@D)/landscape.nc
 	$(LOSSLANDSCAPE) export $< --formats vti vtp --output $(@D) --overwrite
+
+# What figures 4 and 5 draw beside the surfaces.
+TOPOLOGY := $(DATA)/vgg11_three/topology.json
+FLATNESS := $(foreach network,resnet50 vgg11,$(DATA)/$(network)_random/flatness.json)
+
+paper: $(TOPOLOGY) $(FLATNESS)
+
+$(TOPOLOGY): $(DATA)/vgg11_three/surface.vti
+	$(LOSSLANDSCAPE) topology $(@D)/landscape.nc --scale linear --noise bottleneck \
+	    --output $(STUDY)/topology --overwrite
+	cp $(foreach file,critical_points.vtp separatrices.vtp persistence_diagram.vtp topology.json,$(STUDY)/topology/$(file)) $(@D)/
+
+$(FLATNESS): $(DATA)/%_random/flatness.json: $(DATA)/%_random/surface.vti
+	$(LOSSLANDSCAPE) flatness $(@D)/landscape.nc --output $(STUDY)/flatness_$* --overwrite
+	cp $(foreach file,flat_region.vtp flat_region_outline.vtp flatness.json,$(STUDY)/flatness_$*/$(file)) $(@D)/
