@@ -117,8 +117,9 @@ def add_models(panel):
         panel.show(tube, style.INK)
         text = simple.Text(registrationName=panel.named(f"models: {label}"), Text=label)
         written = style.write_at(panel.view, text, above, width)
-        # towards the surface's middle
-        if place[0] > sum(panel.box.bounds[:2]) / 2:
+        # near the right corner, towards the surface's middle
+        low, high = panel.box.bounds[:2]
+        if place[0] > low + 0.7 * (high - low):
             written.Justification = "Right"
         written.Color, written.Shadow, written.Bold = [1.0, 1.0, 1.0], 1, 1
 
