@@ -1,6 +1,7 @@
 """The README's own lines, run with models that the study knows nothing of."""
 
 import re
+import shlex
 import sys
 from pathlib import Path
 
@@ -93,19 +94,16 @@ def test_from_the_readmes_lines_to_a_picture(tmp_path, monkeypatch, project, los
     sys.modules.pop("my_project", None)
     (block,) = readme_blocks("python")
     names = {}
-    exec(block.replace("cross_entropy", loss).replace("square(51)", "square(9)"), names)
+    small = block.replace('path="mine.nc"', 'grid=plane.default_grid(9), path="mine.nc"')
+    exec(small.replace("cross_entropy", loss), names)
     assert Landscape.open("mine.nc").values("loss").shape == (9, 9)
     assert len(Landscape.open("mine.nc").trajectories[0].step) == 11
-
-    from losslandscape.weights import save_weights
-
-    save_weights(names["model"], "weights.safetensors")
     commands = readme_blocks("sh")[1].replace("\\\n", " ").strip().splitlines()
     for command in commands:
-        words = command.replace("cross_entropy", loss).replace("--grid 51", "--grid 9").split()
+        words = shlex.split(command.replace("cross_entropy", loss).replace("--grid 51", "--grid 9"))
         assert main([*words[1:], "--overwrite"]) == 0
-    picture = Path("mine.png").read_bytes()
-    assert picture.startswith(b"\x89PNG")
+    for picture in ("random.png", "mine.png"):
+        assert Path(picture).read_bytes().startswith(b"\x89PNG")
     sys.modules.pop("my_project", None)
 
 

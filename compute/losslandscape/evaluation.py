@@ -165,6 +165,20 @@ def trajectory_label(trajectory: Trajectory) -> str:
     return path.parent.name if path.name == "trajectory" and path.parent.name else path.name
 
 
+def warn_outside(grid: Grid, trajectory: ProjectedTrajectory) -> None:
+    """Warn of checkpoints outside the grid: figures cannot draw them on the surface."""
+    low, high = np.array(grid.bounds).T
+    slack = 1e-6 * (high - low)  # a projection on the edge is rounded
+    low, high = low - slack, high + slack
+    outside = ((trajectory.coordinates < low) | (trajectory.coordinates > high)).any(axis=1).sum()
+    if outside:
+        warnings.warn(
+            f"{outside} of {len(trajectory.step)} checkpoints of '{trajectory.label}' lie outside "
+            "the grid and are not drawn; subspace.default_grid() of a PCA plane holds them all",
+            stacklevel=3,
+        )
+
+
 def check_trajectory(objective: Objective, subspace: Subspace, trajectory: Trajectory) -> None:
     """Raise a LossLandscapeError if a trajectory cannot be shown on a subspace.
 
@@ -308,7 +322,7 @@ class _Run:
             journal.unlink()
         if path.exists() and not overwrite:
             raise OutputExistsError(
-                f"{path}: exists; choose another name or overwrite (--overwrite)"
+                f"{path}: exists; choose another name or overwrite it (overwrite=True, --overwrite)"
             )
         elif not path.parent.is_dir():
             raise LossLandscapeError(f"{path}: the folder {path.parent} does not exist; create it")
@@ -370,6 +384,7 @@ class _Run:
                         batch_size=self.settings["batch_size"],
                     )
                 ]
+                warn_outside(self.grid, self.result.trajectories[0])
             if self.path is not None:
                 self.result.save(self.path, overwrite=True)
             if self.journal is not None:

@@ -57,7 +57,7 @@ class ModelPoint:
     loss: float
 
 
-@dataclass
+@dataclass(repr=False)
 class Landscape:
     """A measured loss landscape.
 
@@ -101,6 +101,11 @@ class Landscape:
         from losslandscape.formats import netcdf
 
         return netcdf.read(path)
+
+    def __repr__(self) -> str:
+        size = " x ".join(map(str, self.grid.counts))
+        where = f" {str(self.path)!r}" if self.path is not None else ""
+        return f"<Landscape{where}: {size} points, {', '.join(self.fields)}>"
 
     def values(self, name: str = "loss") -> np.ndarray:
         """A grid variable, shape ``grid.shape``: (ny, nx), axis 0 along the second direction.
@@ -159,7 +164,7 @@ class Landscape:
             not those of this landscape, or there is a trajectory of that label and ``overwrite`` is
             not set.
         """
-        from losslandscape.evaluation import measure_trajectory, trajectory_label
+        from losslandscape.evaluation import measure_trajectory, trajectory_label, warn_outside
 
         label = label or trajectory_label(trajectory)
         if any(t.label == label for t in self.trajectories) and not overwrite:
@@ -190,6 +195,7 @@ class Landscape:
         projected = measure_trajectory(
             objective, subspace, trajectory, label, quiet, measured.get("batch_size")
         )
+        warn_outside(self.grid, projected)
         self.trajectories = [t for t in self.trajectories if t.label != projected.label]
         self.trajectories.append(projected)
         if self.path is not None:
@@ -208,7 +214,7 @@ class Landscape:
 
         if Path(path).exists() and not overwrite:
             raise OutputExistsError(
-                f"{path}: exists; choose another name or overwrite (--overwrite)"
+                f"{path}: exists; choose another name or overwrite it (overwrite=True, --overwrite)"
             )
         netcdf.write(self, path)
         self.path = Path(path)

@@ -38,11 +38,10 @@ def add_data_arguments(parser: argparse.ArgumentParser, *, samples: bool = True)
     group = parser.add_argument_group("data")
     group.add_argument(
         "--data",
-        default="digits",
         metavar="NAME",
         help="digits (scikit-learn's, enlarged to 32x32x3; no download), digits8 (8x8, one "
         "channel), cifar10, cifar100, or your own as package.module:load, a function that "
-        "returns the tensors (inputs, targets) (default: digits)",
+        "returns the tensors (inputs, targets) (default: digits, for the study's networks)",
     )
     group.add_argument(
         "--data-root",
@@ -139,6 +138,12 @@ def samples_from(arguments: argparse.Namespace, split: str = "train") -> "tuple[
     """
     from losslandscape.study.datasets import load_samples, stratified_subset
 
+    if arguments.data is None:
+        if ":" in arguments.model:
+            raise LossLandscapeError(
+                f"--model {arguments.model} is your own; say on which data: --data NAME"
+            )
+        arguments.data = "digits"
     samples = load_samples(
         arguments.data, split, root=arguments.data_root, download=arguments.download
     )

@@ -218,15 +218,18 @@ def problem_of(landscape: Landscape, arguments: argparse.Namespace) -> tuple[Obj
             "Python, not by 'losslandscape surface'); use the Python functions instead"
         )
     problem = argparse.Namespace(**{name: kept[name] for name in _KEPT})
+    untold = []
     for name in ("model", "data", "loss"):
         given = getattr(arguments, name, None)
-        if given is None and ":" in str(kept[name]):
-            raise LossLandscapeError(
-                f"{landscape.path}: its {name} is your own code, {kept[name]}; "
-                f"say that it may run: --{name} {kept[name]}"
-            )
         if given is not None:
             setattr(problem, name, given)
+        elif ":" in str(kept[name]):
+            untold.append(f"--{name} {kept[name]}")
+    if untold:
+        raise LossLandscapeError(
+            f"{landscape.path}: was made with code of your own; say that it may run: "
+            f"{' '.join(untold)}"
+        )
     if getattr(arguments, "weights", None) is not None:
         problem.weights = arguments.weights
     problem.data_root = Path(problem.data_root)
@@ -250,7 +253,9 @@ def problem_of(landscape: Landscape, arguments: argparse.Namespace) -> tuple[Obj
 
 def add_same_problem_arguments(parser: argparse.ArgumentParser) -> None:
     """For verbs that measure again on an existing landscape."""
-    group = parser.add_argument_group("model (as the file says, unless given)")
+    group = parser.add_argument_group(
+        "model (as the file says; code of your own, package.module:function, must be named again)"
+    )
     group.add_argument("--model", metavar="NAME", help="the model, as it was given to 'surface'")
     group.add_argument("--weights", metavar="FILE", help="where its weights are now")
     group.add_argument("--data", metavar="NAME", help="the data, as they were given to 'surface'")
