@@ -278,3 +278,12 @@ def test_the_verb_on_a_line_and_on_a_volume(tmp_path, dimensions):
     names = {path.name for path in (tmp_path / "bowl_flatness").iterdir()}
     region = "flat_region.vtu" if dimensions == 3 else "flat_region.vtp"
     assert names == {region, "flat_region_outline.vtp", "flat_region.vti", "flatness.json"}
+
+
+@pytest.mark.parametrize("minimum", [(100.0, 100.0), (float("nan"), 0.0)])
+def test_a_minimum_outside_the_window_is_refused(minimum):
+    grid = Grid.square(9)
+    values = 1 + (grid.points() ** 2).sum(axis=1).reshape(grid.shape)
+    found = Landscape(grid, {"loss": values}, np.ones(grid.shape, np.int8), np.eye(2))
+    with pytest.raises(LossLandscapeError, match="not a point of the landscape's window"):
+        flat_region(found, 0.1, minimum=minimum)

@@ -197,7 +197,7 @@ def test_a_saddle_that_only_closes_around_a_hole_is_no_feature_of_the_loss():
         ({"scale": "cubic"}, "not one of log, linear"),
         ({"method": "guess"}, "not one of bootstrap"),
         ({"confidence": 1.0}, "between 0 and 1"),
-        ({"draws": 0}, "at least 1"),
+        ({"draws": 0}, "0 bootstrap draws"),
     ],
 )
 def test_bad_arguments_are_refused(rng, options, message):
@@ -220,3 +220,9 @@ def test_bad_fields_are_refused(field, message):
     )  # fmt: skip
     with pytest.raises(LossLandscapeError, match=message):
         find_critical_points(measured)
+
+
+def test_too_few_draws_for_the_quantile_are_refused(rng):
+    losses = rng.random((5, 5, 20)).astype(np.float32)
+    with pytest.raises(LossLandscapeError, match="10 bootstrap draws"):
+        noise_threshold(landscape_of(losses), draws=10)

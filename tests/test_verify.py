@@ -380,3 +380,35 @@ def test_a_cycle_within_half_a_spacing_is_the_point_but_not_a_wider_one():
     assert near.iterations == StoppingRule().late
     assert 0.05 < near.cycle_diameter <= 0.5
     assert refined(0.4).outcome == NOT_CONVERGED
+
+
+def test_a_point_pressed_against_the_windows_edge_is_not_verified():
+    class Slope:
+        """A bowl with its minimum outside the window, at (1.3, 0.02)."""
+
+        dtype = torch.float64
+        hessian = np.array([[10.0, 3.0], [3.0, 1.2]])
+
+        def gradient(self, position):
+            return self.hessian @ (position - np.array([1.3, 0.02]))
+
+        def expansion(self, position):
+            return Expansion(0.0, self.gradient(position), self.hessian)
+
+        def full_gradient_norm(self, position):
+            return 1.0
+
+    search = _Search(Slope(), ((-1.0, 1.0), (-1.0, 1.0)), (0.1, 0.1), StoppingRule())
+    assert search.refine(np.array([0.9, 0.0]), 0).outcome == NOT_CONVERGED
+
+
+def test_other_samples_than_the_surfaces_are_refused():
+    torch.manual_seed(0)
+    model = torch.nn.Linear(2, 2)
+    data = torch.randn(8, 2), torch.randint(0, 2, (8,))
+    plane = Subspace.random(model)
+    landscape = evaluate(Objective(model, "cross_entropy", data), plane, Grid.square(5), quiet=True)
+    other = Objective(model, "cross_entropy", (data[0] + 1, data[1]))
+    points = find_critical_points(landscape, method="none")
+    with pytest.raises(LossLandscapeError, match="its sets differs"):
+        verify(landscape, points, other, plane)

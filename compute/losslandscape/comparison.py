@@ -97,6 +97,7 @@ def compare(
     method: Method | None = None,
     draws: int = 1000,
     seed: int = 0,
+    confidence: float = 0.95,
     sharpness: Sequence[float | None] | None = None,
 ) -> Comparison:
     """Flatness, sharpness, topology and roughness of some landscapes.
@@ -165,7 +166,12 @@ def compare(
         }
         if landscape.grid.dimensions in _TOPOLOGY_DIMENSIONS:
             found = find_critical_points(
-                landscape, scale=scale, method=method, draws=draws, seed=seed
+                landscape,
+                scale=scale,
+                method=method,
+                draws=draws,
+                seed=seed,
+                confidence=confidence,
             )
             pairs = found.complex.persistence_pairs
             diagrams.append(pairs)
@@ -175,19 +181,26 @@ def compare(
                 row[f"significant_{plural}"] = count["significant"]
                 row[f"boundary_{plural}"] = count["boundary_significant"]
             row["threshold"] = found.threshold
+            row["noise_method"] = found.noise.method if found.noise else None
             row["total_persistence"] = total_persistence(pairs)
             row["significant_persistence"] = float(pairs["Persistence"][finite].sum())
         row["roughness"] = roughness(on_scale(landscape, scale)[0])
         explained = landscape.provenance.get("subspace", {}).get("explained_variance")
         row["explained_variance"] = float(sum(explained)) if explained else None
         rows.append(row)
+    notes = _notes(landscapes, comparable_planes)
+    if len({row["noise_method"] for row in rows}) > 1:
+        notes.append(
+            "the thresholds come from different methods (noise_method): counts of significant "
+            "points do not mean the same"
+        )
     return Comparison(
         rows,
         _matrix(diagrams, wasserstein_distance, len(landscapes)),
         _matrix(diagrams, bottleneck_distance, len(landscapes)),
         scale,
         epsilon,
-        _notes(landscapes, comparable_planes),
+        notes,
     )
 
 

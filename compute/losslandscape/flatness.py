@@ -183,6 +183,10 @@ class BasinOfMinimum:
                     f"{self.grid.dimensions} directions"
                 )
             away = abs(points - wanted) / np.array(self.grid.spacing)
+            if not (np.linalg.norm(away, axis=1).min() <= np.sqrt(self.grid.dimensions)):
+                raise LossLandscapeError(
+                    f"minimum: {tuple(minimum)} is not a point of the landscape's window"
+                )
             self.vertex = int(np.linalg.norm(away, axis=1).argmin())
             if not np.isfinite(values.ravel()[self.vertex]):
                 raise LossLandscapeError(f"minimum: there is no finite loss at {tuple(minimum)}")

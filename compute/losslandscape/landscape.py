@@ -186,12 +186,8 @@ class Landscape:
                 f"{self._where()}the given subspace is not the landscape's: its origin or its "
                 "directions differ (other weights, another seed?)"
             )
+        self.check_objective(objective)
         measured = self.provenance.get("objective", {})
-        for key, value in objective.to_json().items():
-            if key != "device" and key in measured and measured[key] != value:
-                raise LossLandscapeError(
-                    f"{self._where()}the given objective is not the landscape's: its {key} differs"
-                )
         projected = measure_trajectory(
             objective, subspace, trajectory, label, quiet, measured.get("batch_size")
         )
@@ -201,6 +197,20 @@ class Landscape:
         if self.path is not None:
             self.save(self.path, overwrite=True)
         return projected
+
+    def check_objective(self, objective: Objective) -> None:
+        """Raise a LossLandscapeError if an objective is not the one that was measured.
+
+        Where it is computed, and in which precision, may differ.
+        """
+        measured = self.provenance.get("objective", {})
+        for key, value in objective.to_json().items():
+            if key in ("device", "precision", "reestimation_batch_size"):
+                continue
+            if key in measured and measured[key] != value:
+                raise LossLandscapeError(
+                    f"{self._where()}the given objective is not the landscape's: its {key} differs"
+                )
 
     def save(self, path: str | os.PathLike, overwrite: bool = False) -> None:
         """Write a landscape file (netCDF), whole or not at all.

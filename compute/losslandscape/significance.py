@@ -219,8 +219,11 @@ def _bootstrap(
     seed: int,
     confidence: float,
 ) -> NoiseThreshold:
-    if draws < 1:
-        raise LossLandscapeError(f"{draws} bootstrap draws were asked for; at least 1 is needed")
+    if draws * (1 - confidence) < 1:
+        raise LossLandscapeError(
+            f"{draws} bootstrap draws were asked for; they have no {100 * confidence:g}% quantile "
+            "(1,000 are the default)"
+        )
     losses = landscape.samples.get("loss_samples")
     if losses is None or losses.shape[-1] < 2:
         raise LossLandscapeError(

@@ -242,6 +242,7 @@ def verify(
     mode = measured.get("batch_norm", objective.batch_norm)
     if mode != "none":
         objective = objective.with_batch_norm(mode)
+    landscape.check_objective(objective)
     batch_size = batch_size or measured.get("batch_size")
     arrays = critical_points.arrays
     if significant_only:
@@ -323,19 +324,24 @@ class _Search:
     def refine(self, start: np.ndarray, kind: int) -> _Found:
         position, path = start.copy(), []
         converged, diameter = False, 0.0
+        clipped = -self.rule.cycle_length  # the last iteration whose step left the window
         for _ in range(self.rule.iterations):
             here = self.loss.expansion(position)
             path.append((position, here))
             if not (np.isfinite(here.gradient).all() and np.isfinite(here.hessian).all()):
                 break
             step, length = self._step(here, kind)
-            diameter = self._cycle_diameter(path)
+            # positions pressed against the window's edge go round nothing
+            pressed = len(path) - clipped <= self.rule.cycle_length
+            diameter = np.inf if pressed else self._cycle_diameter(path)
             late = len(path) >= self.rule.late
             near = self.rule.late_cycle_tolerance if late else self.rule.cycle_tolerance
             if length <= self.rule.step_tolerance or diameter <= near:
                 converged = True
                 break
             moved = np.clip(position + step, self.low, self.high)
+            if (moved != position + step).any():
+                clipped = len(path)
             if (moved == position).all():
                 break  # against the window's edge
             position = moved

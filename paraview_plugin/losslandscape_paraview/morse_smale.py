@@ -83,7 +83,8 @@ def morse_smale_outputs(image, name, persistence=0.0):
     values = _field(image, name)
     try:
         found = topology.morse_smale_complex(
-            values, image.GetOrigin(), image.GetSpacing(), persistence=persistence
+            # the first point, which is not the origin where an extent begins elsewhere
+            values, image.GetPoint(0), image.GetSpacing(), persistence=persistence
         )
         pairs = topology.persistence_pairs(values)
     except topology.FieldError as error:

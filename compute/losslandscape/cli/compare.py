@@ -62,11 +62,12 @@ def run(arguments: argparse.Namespace) -> int:
     from losslandscape.landscape import Landscape
 
     folder = arguments.output
-    if (folder / REPORT_FILE).exists() and not arguments.overwrite:
-        raise OutputExistsError(
-            f"{folder / REPORT_FILE}: exists; choose another folder (--output) or overwrite "
-            "(--overwrite)"
-        )
+    for name in (REPORT_FILE, TABLE_FILE, DISTANCES_FILE):
+        if (folder / name).exists() and not arguments.overwrite:
+            raise OutputExistsError(
+                f"{folder / name}: exists; choose another folder (--output) or overwrite "
+                "(--overwrite)"
+            )
     landscapes = [Landscape.open(file) for file in arguments.landscapes]
     found = compare(
         landscapes,
@@ -76,10 +77,10 @@ def run(arguments: argparse.Namespace) -> int:
         method=arguments.noise,
         draws=arguments.draws,
         seed=arguments.seed,
+        confidence=arguments.confidence,
         sharpness=[_measured_sharpness(landscape) for landscape in landscapes],
     )
     make_folder(folder)
-    write_json(folder / REPORT_FILE, {"command": arguments.command, **found.to_json()})
     columns = list(found.rows[0])
     write_csv(folder / TABLE_FILE, columns, [[row[c] for c in columns] for row in found.rows])
     labels = [row["label"] for row in found.rows]
@@ -90,6 +91,7 @@ def run(arguments: argparse.Namespace) -> int:
     ]
     header = ("one", "other", "Wasserstein distance", "bottleneck distance")
     write_csv(folder / DISTANCES_FILE, header, distances)
+    write_json(folder / REPORT_FILE, {"command": arguments.command, **found.to_json()})
 
     unit = "decades" if found.scale == "log" else "units of the loss"
     print(f"{len(labels)} landscapes, {found.scale} scale (persistence in {unit})")
