@@ -189,7 +189,7 @@ def compare(
         row["explained_variance"] = float(sum(explained)) if explained else None
         rows.append(row)
     notes = _notes(landscapes, comparable_planes)
-    if len({row["noise_method"] for row in rows}) > 1:
+    if len({row.get("noise_method") for row in rows}) > 1:
         notes.append(
             "the thresholds come from different methods (noise_method): counts of significant "
             "points do not mean the same"
