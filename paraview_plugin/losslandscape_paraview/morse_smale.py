@@ -84,7 +84,10 @@ def morse_smale_outputs(image, name, persistence=0.0):
     try:
         found = topology.morse_smale_complex(
             # the first point, which is not the origin where an extent begins elsewhere
-            values, image.GetPoint(0), image.GetSpacing(), persistence=persistence
+            values,
+            image.GetPoint(0),
+            image.GetSpacing(),
+            persistence=persistence,
         )
         pairs = topology.persistence_pairs(values)
     except topology.FieldError as error:
