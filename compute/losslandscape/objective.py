@@ -192,6 +192,16 @@ def _indexed(device: torch.device) -> torch.device:
     return device
 
 
+def restore_modes(saved: list[tuple[nn.Module, bool]]) -> None:
+    """Put modules back into train or eval mode, and their derived weights to their parameters."""
+    for module, training in saved:
+        module.training = training
+        hooks: list[Any] = list(module._forward_pre_hooks.values())
+        for hook in hooks:
+            if hasattr(hook, "compute_weight"):  # torch.nn.utils.weight_norm's plain attribute
+                setattr(module, hook.name, hook.compute_weight(module))
+
+
 class Evaluator:
     """Measures an objective at points of a subspace, or at any parameters; a context manager.
 
@@ -260,12 +270,7 @@ class Evaluator:
             for module, name, buffer, value in self._saved_buffers:
                 module._buffers[name] = buffer
                 buffer.copy_(value)
-        for module, training in self._saved_modes:
-            module.training = training
-            hooks: list[Any] = list(module._forward_pre_hooks.values())
-            for hook in hooks:
-                if hasattr(hook, "compute_weight"):  # torch.nn.utils.weight_norm's plain attribute
-                    setattr(module, hook.name, hook.compute_weight(module))
+        restore_modes(self._saved_modes)
         self._batches = {}
 
     @property

@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from losslandscape import batch_norm as bn
 from losslandscape.errors import LossLandscapeError
-from losslandscape.objective import PRECISIONS, Objective
+from losslandscape.objective import PRECISIONS, Objective, restore_modes
 from losslandscape.parameters import sharing
 from losslandscape.samples import Batch, SampleSet
 from losslandscape.subspace import Subspace
@@ -142,12 +142,7 @@ class PlaneDerivatives:
             self._statistics.remove()
         self._autocast.__exit__(None, None, None)
         torch.set_rng_state(self._random)
-        for module, training in self._modes:
-            module.training = training
-            hooks: list[Any] = list(module._forward_pre_hooks.values())
-            for hook in hooks:
-                if hasattr(hook, "compute_weight"):  # torch.nn.utils.weight_norm's plain attribute
-                    setattr(module, hook.name, hook.compute_weight(module))
+        restore_modes(self._modes)
 
     @property
     def dimensions(self) -> int:

@@ -15,22 +15,13 @@ from losslandscape.formats.image_data import image_data
 from losslandscape.formats.poly_data import poly_data
 from losslandscape.formats.vtk_xml import write_xml
 from losslandscape.landscape import Landscape
+from losslandscape.topology.separatrices import CELL_ARRAYS
 
 CRITICAL_POINTS_FILE = "critical_points.vtp"
 SEPARATRICES_FILE = "separatrices.vtp"
 SEGMENTATION_FILE = "segmentation.vti"
 DIAGRAM_FILE = "persistence_diagram.vtp"
 
-_LINE_ARRAYS = (
-    "SourceId",
-    "DestinationId",
-    "SeparatrixId",
-    "SeparatrixType",
-    "SeparatrixFunctionMaximum",
-    "SeparatrixFunctionMinimum",
-    "SeparatrixFunctionDifference",
-    "NumberOfCriticalPointsOnBoundary",
-)
 _TTK_MAXIMUM = 3  # TTK's CriticalType counts two kinds of saddles before it
 
 
@@ -60,10 +51,10 @@ def separatrix_data(found: CriticalPoints) -> vtkPolyData:
     point_arrays = {
         name: values
         for name, values in arrays.items()
-        if name not in ("points", "lines", *_LINE_ARRAYS)
+        if name not in ("points", "lines", *CELL_ARRAYS)
     }
     data = segments(arrays["points"], arrays["lines"], point_arrays)
-    for name in _LINE_ARRAYS:
+    for name in CELL_ARRAYS:
         if name in arrays:
             add_cell_array(data, name, arrays[name])
     return data
