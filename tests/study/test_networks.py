@@ -99,3 +99,15 @@ def test_a_users_own_network(tmp_path, monkeypatch):
     assert build_network("own_network:build").out_features == 3
     with pytest.raises(LossLandscapeError, match=r"returned int; expected a torch.nn.Module"):
         build_network("own_network:wrong")
+
+
+def test_small_transformer_attends_and_refuses_other_images():
+    network = build_network("small_transformer").eval()
+    nn.init.normal_(network.heads.head.weight)  # torchvision starts the head at zero
+    images = torch.randn(2, 3, 32, 32)
+    changed = images.clone()
+    changed[:, :, 24:, 24:] += 1  # one patch, which only attention carries to the class token
+    assert not torch.allclose(network(images), network(changed))
+    assert parameter_count(network) == 81_226
+    with pytest.raises(LossLandscapeError, match="square"):
+        build_network("small_transformer", (3, 32, 30))

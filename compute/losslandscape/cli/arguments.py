@@ -21,8 +21,8 @@ def add_model_arguments(parser: argparse.ArgumentParser, *, weights: bool = True
         "--model",
         required=True,
         metavar="NAME",
-        help="resnet50, vgg11, small_resnet, mlp, or your own as package.module:build, a function "
-        "without arguments that returns the torch.nn.Module",
+        help="resnet50, vgg11, small_resnet, mlp, small_transformer, or your own as "
+        "package.module:build, a function without arguments that returns the torch.nn.Module",
     )
     if weights:
         group.add_argument(

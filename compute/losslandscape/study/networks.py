@@ -125,11 +125,40 @@ def mlp(image_shape: ImageShape = _COLOUR_32, classes: int = 10) -> nn.Module:
     )
 
 
+def small_transformer(image_shape: ImageShape = _COLOUR_32, classes: int = 10) -> nn.Module:
+    """A vision transformer of two layers: 16 patches, width 64, 4 heads.
+
+    About 80,000 parameters. Source: Dosovitskiy et al., An Image is Worth 16x16 Words, ICLR 2021.
+
+    Raises
+    ------
+    LossLandscapeError
+        The images are not square with three channels and a multiple of four pixels.
+    """
+    _require_colour("small_transformer", image_shape)
+    height, width = image_shape[1:]
+    if height != width or height % 4:
+        raise LossLandscapeError(
+            f"small_transformer: made for square images of a multiple of 4 pixels, "
+            f"not {height}x{width}"
+        )
+    return torchvision.models.VisionTransformer(
+        image_size=height,
+        patch_size=height // 4,
+        num_layers=2,
+        num_heads=4,
+        hidden_dim=64,
+        mlp_dim=128,
+        num_classes=classes,
+    )
+
+
 NETWORKS: dict[str, Callable[[ImageShape, int], nn.Module]] = {
     "resnet50": resnet50,
     "vgg11": vgg11,
     "small_resnet": small_resnet,
     "mlp": mlp,
+    "small_transformer": small_transformer,
 }
 
 
