@@ -5,15 +5,12 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import pickle
 import platform
 import sys
-import tempfile
-import threading
 import time
 import warnings
-from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, wait
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,19 +19,28 @@ import numpy as np
 import torch
 
 from losslandscape import __version__
+from losslandscape.adaptive import Adaptive, Refinement, interpolate
 from losslandscape.errors import FileFormatError, LossLandscapeError, OutputExistsError
+from losslandscape.executors import PointPool
 from losslandscape.grid import Grid
 from losslandscape.journal import Journal, journal_path
 from losslandscape.landscape import (
     EVALUATED,
+    INTERPOLATED,
     NOT_EVALUATED,
     NOT_FINITE,
     Landscape,
     ModelPoint,
-    ProjectedTrajectory,
 )
-from losslandscape.objective import Evaluator, Measurement, Objective
+from losslandscape.objective import Evaluator, Objective
+from losslandscape.point_records import PointJob, summarised
 from losslandscape.progress import Progress
+from losslandscape.projected_trajectory import (
+    check_trajectory,
+    mean_loss,
+    measure_trajectory,
+    warn_outside,
+)
 from losslandscape.subspace import Subspace
 
 if TYPE_CHECKING:
@@ -49,6 +55,7 @@ def evaluate(
     subspace: Subspace,
     grid: Grid | None = None,
     *,
+    tolerance: float | Adaptive | None = None,
     executor: Executor | None = None,
     path: str | os.PathLike | None = None,
     overwrite: bool = False,
@@ -68,6 +75,11 @@ def evaluate(
     ----------
     grid : Grid, optional
         51 points a side: around the trajectory or the models of the subspace, else +-1.
+    tolerance : float or Adaptive, optional
+        Evaluate only as many points as it takes for the estimated error of the others, which are
+        interpolated, to stay within this share of the loss's range; see ``docs/adaptive.md``. With
+        an :class:`losslandscape.adaptive.Adaptive` also the scale, the seed and the size of a
+        round. By default every point is evaluated.
     executor : concurrent.futures.Executor, optional
         Where points are computed; in this process by default. The objective must be picklable.
     path : path, optional
@@ -117,157 +129,26 @@ def evaluate(
         objective = objective.with_batch_norm("reestimated")
     if trajectory is not None:
         check_trajectory(objective, subspace, trajectory)
-    run = _Run(objective, subspace, grid, path, overwrite, keep_samples, title, provenance, quiet)
+    if tolerance is not None and not isinstance(tolerance, Adaptive):
+        tolerance = Adaptive(tolerance)
+    run = _Run(
+        objective, subspace, grid, tolerance, path, overwrite, keep_samples, title, provenance,
+        quiet,
+    )  # fmt: skip
     return run.finish(executor, trajectory)
-
-
-def measure_trajectory(
-    objective: Objective,
-    subspace: Subspace,
-    trajectory: Trajectory,
-    label: str | None = None,
-    quiet: bool = False,
-    batch_size: int | None = None,
-) -> ProjectedTrajectory:
-    """Project a trajectory on a subspace; measure the loss at the projections and the checkpoints.
-
-    Raises
-    ------
-    LossLandscapeError
-        If the trajectory is of another model (the first differing tensor is named), or empty.
-    """
-    check_trajectory(objective, subspace, trajectory)
-    projection = subspace.project_trajectory(trajectory)
-    loss, checkpoint_loss = np.empty((2, len(trajectory)))
-    with (
-        Evaluator(objective, subspace, batch_size) as evaluator,
-        Progress(len(trajectory), "trajectory", quiet=quiet) as progress,
-    ):
-        for i, coordinates in enumerate(projection.coordinates):
-            loss[i] = _mean(evaluator.measure(coordinates))
-            checkpoint_loss[i] = _mean(
-                evaluator.measure_parameters(trajectory.parameters(i), trajectory.buffers(i))
-            )
-            progress.advance()
-    return ProjectedTrajectory(
-        label=label or trajectory_label(trajectory),
-        step=np.asarray(trajectory.steps, dtype=np.float64),
-        coordinates=projection.coordinates,
-        loss=loss,
-        checkpoint_loss=checkpoint_loss,
-        distance_to_plane=projection.distance,
-    )
-
-
-def trajectory_label(trajectory: Trajectory) -> str:
-    """The folder's name, or its parent's where that says more."""
-    path = trajectory.path.resolve()
-    return path.parent.name if path.name == "trajectory" and path.parent.name else path.name
-
-
-def warn_outside(grid: Grid, trajectory: ProjectedTrajectory) -> None:
-    """Warn of checkpoints outside the grid: figures cannot draw them on the surface."""
-    low, high = np.array(grid.bounds).T
-    slack = 1e-6 * (high - low)  # a projection on the edge is rounded
-    low, high = low - slack, high + slack
-    outside = ((trajectory.coordinates < low) | (trajectory.coordinates > high)).any(axis=1).sum()
-    if outside:
-        warnings.warn(
-            f"{outside} of {len(trajectory.step)} checkpoints of '{trajectory.label}' lie outside "
-            "the grid and are not drawn; subspace.default_grid() of a PCA plane holds them all",
-            stacklevel=3,
-        )
-
-
-def check_trajectory(objective: Objective, subspace: Subspace, trajectory: Trajectory) -> None:
-    """Raise a LossLandscapeError if a trajectory cannot be shown on a subspace.
-
-    Its parameters must be the subspace's, and those that the subspace does not move the model's.
-    """
-    if not len(trajectory):
-        raise LossLandscapeError(f"{trajectory.path}: no checkpoint was recorded")
-    last = trajectory.parameters(-1)
-    subspace.layout.check(last, str(trajectory.path))
-    moving = {segment.name for segment in subspace.layout.segments}
-    for name, parameter in objective.model.named_parameters():
-        if name not in moving and name in last and not torch.equal(last[name], parameter.cpu()):
-            raise LossLandscapeError(
-                f"{trajectory.path}: '{name}' is frozen in the model (requires_grad=False) and has "
-                "other values in the checkpoints, so the plane cannot show them"
-            )
-
-
-def _mean(measurement: Measurement) -> float:
-    """Mean loss of the first set."""
-    return float(np.mean(next(iter(measurement.values()))["loss"], dtype=np.float64))
-
-
-class _Job:
-    """What a worker needs to measure points, and how a point becomes a record of the journal.
-
-    A record is the float64 values of ``names`` followed by the float32 losses of the kept samples.
-    """
-
-    def __init__(self, objective, subspace, points, batch_size, threads, kept, names):
-        self.objective: Objective = objective
-        self.subspace: Subspace = subspace
-        self.points: np.ndarray = points
-        self.batch_size: int = batch_size
-        self.threads: int = threads
-        self.kept: list[str] = kept
-        self.names: list[str] = names
-
-    @property
-    def record_bytes(self) -> int:
-        kept = sum(len(self.objective.sets[name]) for name in self.kept)
-        return 8 * len(self.names) + 4 * kept
-
-    def record(self, evaluator: Evaluator, number: int) -> bytes:
-        measurement = evaluator.measure(self.points[number])
-        values = summarised(measurement, self.objective.prefixes)
-        numbers = np.array([values[name] for name in self.names])
-        samples = [measurement[name]["loss"].astype(np.float32).tobytes() for name in self.kept]
-        return numbers.tobytes() + b"".join(samples)
-
-    def unpack(self, payload: bytes) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        split = 8 * len(self.names)
-        flat = np.frombuffer(payload[split:], dtype=np.float32)
-        ends = np.cumsum([len(self.objective.sets[name]) for name in self.kept])[:-1]
-        return np.frombuffer(payload[:split]), dict(zip(self.kept, np.split(flat, ends)))
-
-
-def summarised(measurement: Measurement, prefixes: dict[str, str]) -> dict[str, float]:
-    """Means over the samples, and the standard error s / sqrt(n) of the mean loss, by variable.
-
-    Examples
-    --------
-    >>> summarised({"train": {"loss": np.array([1.0, 3.0])}}, {"train": ""})
-    {'loss': 2.0, 'loss_standard_error': 1.0, 'loss_sample_count': 2.0}
-    """
-    values: dict[str, float] = {}
-    with np.errstate(all="ignore"):  # losses may be infinite; that is a result
-        for name, quantities in measurement.items():
-            prefix = prefixes[name]
-            for quantity, by_sample in quantities.items():
-                wide = by_sample.astype(np.float64)
-                values[f"{prefix}{quantity}"] = float(wide.mean())
-                if quantity == "loss":
-                    count = len(wide)
-                    error = wide.std(ddof=1) / np.sqrt(count) if count > 1 else np.nan
-                    values[f"{prefix}loss_standard_error"] = float(error)
-                    values[f"{prefix}loss_sample_count"] = float(count)
-    return values
 
 
 class _Run:
     """One evaluation from its recipe to the finished landscape."""
 
     def __init__(
-        self, objective, subspace, grid, path, overwrite, keep_samples, title, provenance, quiet
-    ):
+        self, objective, subspace, grid, adaptive, path, overwrite, keep_samples, title, provenance,
+        quiet,
+    ):  # fmt: skip
         self.objective: Objective = objective
         self.subspace: Subspace = subspace
         self.grid: Grid = grid
+        self.refinement = Refinement(grid, adaptive) if adaptive is not None else None
         self.path = Path(path) if path is not None else None
         self.quiet = quiet
         self.recipe: dict[str, Any] = {
@@ -276,6 +157,8 @@ class _Run:
             "objective": objective.to_json(),
             "keep_samples": self._kept_sets(keep_samples),
         }
+        if adaptive is not None:
+            self.recipe["adaptive"] = adaptive.to_json()
         self.recipe["computer"] = _computer(objective)
         self.labels = {"title": title, **(provenance or {})}
         try:
@@ -335,44 +218,19 @@ class _Run:
                 self.objective, self.subspace, self.settings.get("batch_size")
             ) as evaluator:
                 if not self.settings:
-                    names = list(
-                        summarised(
-                            evaluator.measure((0.0,) * self.subspace.dimensions),
-                            self.objective.prefixes,
-                        )
-                    )
-                    self.settings = {
-                        "batch_size": evaluator.batch_size,
-                        "threads": threads,
-                        "names": names,
-                    }
-                self.job = _Job(
-                    self.objective,
-                    self.subspace,
-                    self.grid.points(),
-                    self.settings["batch_size"],
-                    threads,
-                    self.recipe["keep_samples"],
-                    self.settings["names"],
-                )
-                self.result = self._empty()
-                for number, payload in self.records.items():
-                    self._store(number, payload)
-                if self.path is not None and self.journal is None:
-                    header = {
-                        "recipe": self.recipe,
-                        "settings": self.settings,
-                        "record_bytes": self.job.record_bytes,
-                    }
-                    self.journal = Journal.create(journal_path(self.path), header)
+                    self.settings = self._new_settings(evaluator, threads)
+                self._prepare()
                 if self.journal is not None:
                     stack.enter_context(self.journal)
-                todo = [n for n in range(self.grid.size) if n not in self.records]
                 if executor is None:
-                    source = ((n, self.job.record(evaluator, n)) for n in todo)
-                    self._collect(source)
+                    self._collect(
+                        lambda numbers: ((n, self.job.record(evaluator, n)) for n in numbers)
+                    )
             if executor is not None:
-                self._collect(_through(executor, self.job, todo))
+                with PointPool(executor, self.job) as pool:
+                    self._collect(pool.records)
+            if self.refinement is not None:
+                self._interpolate(self.refinement)
             self._measure_models()
             if trajectory is not None:
                 self.result.trajectories = [
@@ -391,18 +249,91 @@ class _Run:
                 self.journal.remove()
         return self.result
 
-    def _collect(self, source: Iterator[tuple[int, bytes]]) -> None:
+    def _new_settings(self, evaluator: Evaluator, threads: int) -> dict[str, Any]:
+        """What is found out once and kept in the journal."""
+        origin = evaluator.measure((0.0,) * self.subspace.dimensions)
+        return {
+            "batch_size": evaluator.batch_size,
+            "threads": threads,
+            "names": list(summarised(origin, self.objective.prefixes)),
+        }
+
+    def _prepare(self) -> None:
+        """The job, the landscape with what is there already, and the journal."""
+        self.job = PointJob(
+            self.objective,
+            self.subspace,
+            self.grid.points(),
+            self.settings["batch_size"],
+            self.settings["threads"],
+            self.recipe["keep_samples"],
+            self.settings["names"],
+        )
+        self.result = self._empty()
+        for number, payload in self.records.items():
+            self._store(number, payload)
+        if self.path is not None and self.journal is None:
+            header = {
+                "recipe": self.recipe,
+                "settings": self.settings,
+                "record_bytes": self.job.record_bytes,
+            }
+            self.journal = Journal.create(journal_path(self.path), header)
+
+    def _collect(self, source: Callable[[list[int]], Iterator[tuple[int, bytes]]]) -> None:
         written = time.monotonic()
         done = len(self.records)
         with Progress(self.grid.size, "loss surface", done=done, quiet=self.quiet) as progress:
-            for number, payload in source:
-                if self.journal is not None:
-                    self.journal.append(number, payload)
-                self._store(number, payload)
-                progress.advance()
-                if self.path is not None and time.monotonic() - written > _REWRITE_SECONDS:
-                    self._save_unfinished(self.path)
-                    written = time.monotonic()
+            for numbers in self._rounds(progress):
+                missing = [int(n) for n in numbers if int(n) not in self.records]
+                for number, payload in source(missing):
+                    if self.journal is not None:
+                        self.journal.append(number, payload)
+                    self._store(number, payload)
+                    progress.advance()
+                    if self.path is not None and time.monotonic() - written > _REWRITE_SECONDS:
+                        self._save_unfinished(self.path)
+                        written = time.monotonic()
+
+    def _rounds(self, progress: Progress) -> Iterator[np.ndarray]:
+        """Numbers of the points to evaluate, a round at a time.
+
+        A resumed refinement goes through its first rounds again: they follow from the values.
+        """
+        if self.refinement is None:
+            yield np.arange(self.grid.size)
+            return
+        evaluated = np.zeros(self.grid.size, bool)
+        while True:
+            loss = self.result.fields["loss"].ravel()
+            numbers = self.refinement.next_round(loss, evaluated)
+            progress.total = int(evaluated.sum()) + numbers.size
+            progress.note = self.refinement.describe()
+            if not numbers.size:
+                return
+            yield numbers
+            evaluated[numbers] = True
+
+    def _interpolate(self, refinement: Refinement) -> None:
+        """Fill the points that were not evaluated, and say how well."""
+        shape = self.grid.shape
+        evaluated = (self.result.status != NOT_EVALUATED).ravel()
+        for name in list(self.result.fields):
+            values = self.result.fields[name].ravel()
+            if name.endswith("sample_count"):
+                whole, error = np.full_like(values, values[evaluated][0]), None
+            elif name == "loss":
+                whole, error = refinement.interpolated(values)
+            else:
+                whole, error = interpolate(self.grid, values, evaluated)
+            self.result.fields[name] = whole.reshape(shape)
+            if error is not None and not name.endswith("standard_error"):
+                error_name = f"{name}_interpolation_error"
+                self.result.fields[error_name] = error.reshape(shape)
+                titles = self.result.provenance["quantities"]
+                titles[error_name] = f"estimated interpolation error of the {titles[name] or name}"
+        self.result.status[self.result.status == NOT_EVALUATED] = INTERPOLATED
+        self.result.provenance["adaptive"] = refinement.to_json()
 
     def _empty(self) -> Landscape:
         shape = self.grid.shape
@@ -457,7 +388,7 @@ class _Run:
             return
         with Evaluator(self.objective, self.subspace, self.settings["batch_size"]) as evaluator:
             self.result.models = [
-                ModelPoint(p.label, p.coordinates, _mean(evaluator.measure(p.coordinates)))
+                ModelPoint(p.label, p.coordinates, mean_loss(evaluator.measure(p.coordinates)))
                 for p in self.subspace.points
             ]
 
@@ -518,50 +449,3 @@ def _titles(names: Sequence[str], objective: Objective) -> dict[str, str]:
             else:
                 titles[name] = f"{prefix}{quantity}".replace("_", " ")
     return titles
-
-
-def _through(executor: Executor, job: _Job, todo: Sequence[int]) -> Iterator[tuple[int, bytes]]:
-    """Records of points computed by an executor, as they come."""
-    with tempfile.TemporaryDirectory(prefix="losslandscape-") as folder:
-        file = Path(folder) / "job.pickle"
-        try:
-            file.write_bytes(pickle.dumps(job))
-        except (pickle.PicklingError, AttributeError, TypeError) as error:
-            raise LossLandscapeError(
-                f"the model, the data or the loss cannot be sent to other processes: {error}; "
-                "define them at the top level of a module, or evaluate without an executor"
-            ) from error
-        waiting = iter(todo)
-        running = set()
-        try:
-            while True:
-                # a few points ahead keep the workers busy; all at once would be held in memory
-                for number in waiting:
-                    running.add(executor.submit(_work, str(file), number))
-                    if len(running) >= 64:
-                        break
-                if not running:
-                    return
-                done, running = wait(running, return_when=FIRST_COMPLETED)
-                for future in done:
-                    yield future.result()
-        except BrokenExecutor as error:
-            raise LossLandscapeError(
-                "a worker process ended by itself (out of memory?); what was finished is kept: "
-                "the same call with fewer workers goes on from there"
-            ) from error
-        finally:
-            for future in running:
-                future.cancel()
-
-
-_local = threading.local()  # a worker's job and evaluator, opened once
-
-
-def _work(file: str, number: int) -> tuple[int, bytes]:
-    if getattr(_local, "file", None) != file:
-        job: _Job = pickle.loads(Path(file).read_bytes())
-        torch.set_num_threads(job.threads)
-        _local.evaluator = Evaluator(job.objective, job.subspace, job.batch_size).__enter__()
-        _local.job, _local.file = job, file
-    return number, _local.job.record(_local.evaluator, number)

@@ -164,7 +164,11 @@ class Landscape:
             not those of this landscape, or there is a trajectory of that label and ``overwrite`` is
             not set.
         """
-        from losslandscape.evaluation import measure_trajectory, trajectory_label, warn_outside
+        from losslandscape.projected_trajectory import (
+            measure_trajectory,
+            trajectory_label,
+            warn_outside,
+        )
 
         label = label or trajectory_label(trajectory)
         if any(t.label == label for t in self.trajectories) and not overwrite:

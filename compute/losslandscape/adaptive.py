@@ -1,0 +1,378 @@
+"""Which points of a grid to evaluate, so that the rest can be interpolated within a tolerance.
+
+Rounds of points are chosen from the values found so far. Each round models the field by local
+kriging (:mod:`losslandscape.kriging`), scales the model's own error by how well it predicts each
+value from the others, and evaluates where that error is largest. When it is within the tolerance
+everywhere, points drawn at random are predicted first and evaluated then; the refinement ends when
+such a check agrees. The method, and what it cannot see, are told in ``docs/adaptive.md``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from losslandscape.errors import LossLandscapeError
+from losslandscape.grid import Grid
+from losslandscape.kriging import leave_one_out, predict
+from losslandscape.landscape import scale_of
+
+COARSE_POINTS = {1: 9, 2: 9, 3: 6}  # a side, in the first round, by number of dimensions
+CHECK_POINTS = 20
+_CONFIDENCE = 0.97
+_ROUND_SHARE = 0.12  # of the points evaluated so far, where that is more than the round size
+_SEPARATION = 0.7  # of two points of a round, in distances to their nearest evaluated point
+
+
+@dataclass(frozen=True)
+class Adaptive:
+    """How a landscape is refined; part of its recipe.
+
+    Attributes
+    ----------
+    tolerance : float
+        Largest estimated error of an interpolated loss, as a share of the loss's range.
+    scale : "log", "linear" or None
+        Whether error and range are those of the loss or of its log10; None: of its log10 where the
+        losses found so far are positive and span more than two decades.
+    seed : int
+        Of the points that check the estimate.
+    round_size : int
+        Points chosen at a time, at least: the choice is the same whatever the number of workers.
+
+    Raises
+    ------
+    LossLandscapeError
+        If a value makes no sense.
+    """
+
+    tolerance: float
+    scale: str | None = None
+    seed: int = 0
+    round_size: int = 8
+
+    def __post_init__(self):
+        if not 0 < self.tolerance < 1:
+            raise LossLandscapeError(
+                f"tolerance is {self.tolerance:g}; it is a share of the loss's range between 0 and "
+                "1, such as 0.01"
+            )
+        if self.scale not in (None, "log", "linear"):
+            raise LossLandscapeError(f"scale {self.scale!r} is neither 'log' nor 'linear'")
+        if self.round_size < 1:
+            raise LossLandscapeError(f"round_size is {self.round_size}; at least 1 is needed")
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+class FieldModel:
+    """A field known at some points of a grid, and what is predicted at the others.
+
+    Parameters
+    ----------
+    grid : Grid
+    values : float64 ndarray, shape (size,)
+    evaluated : ndarray of bool, shape (size,)
+    scale : "log", "linear" or None
+        As of :class:`Adaptive`.
+
+    Attributes
+    ----------
+    scale : "log" or "linear"
+    range : float
+        Of the known values on the scale.
+    targets : ndarray of int
+        Numbers of the points that are not evaluated.
+    predicted : ndarray, shape (targets,)
+        On the scale; NaN where all evaluated points around are not finite.
+    deviation : ndarray, shape (targets,)
+        Standard deviation of the prediction's error before calibration; infinite where finite and
+        other values meet; NaN where ``predicted`` is.
+    ratios : ndarray
+        |error| / deviation of each known value predicted from the others.
+    """
+
+    def __init__(self, grid: Grid, values: np.ndarray, evaluated: np.ndarray, scale: str | None):
+        # in spacings: no axis is privileged by the unit of its direction
+        index = np.stack(np.unravel_index(np.arange(grid.size), grid.shape)[::-1], axis=1)
+        index = index.astype(np.float64)
+        self.scale = scale or scale_of(values[evaluated])
+        on_scale = _to_scale(values, self.scale)
+        known = evaluated & np.isfinite(on_scale)
+        self.targets = np.flatnonzero(~evaluated)
+        self.predicted, self.deviation = np.full((2, self.targets.size), np.nan)
+        self.ratios = np.empty(0)
+        self.range = float(np.ptp(on_scale[known])) if known.any() else 0.0
+        self.distance = np.zeros(self.targets.size)
+        if not self.targets.size:
+            return
+        around = min(2 * grid.dimensions, int(evaluated.sum()))
+        self.distance, nearest = cKDTree(index[evaluated]).query(
+            index[self.targets], k=np.arange(1, around + 1)
+        )
+        self.distance = self.distance[:, 0]
+        finite = known[evaluated][nearest]
+        some = finite.any(axis=1)
+        if some.any():
+            points, wanted = index[known], index[self.targets[some]]
+            found = predict(points, on_scale[known], wanted)
+            self.predicted[some], self.deviation[some] = found.value, found.deviation
+            if known.sum() > 1:
+                self.ratios = self._ratios(points, on_scale[known])
+        self.deviation[some & ~finite.all(axis=1)] = np.inf
+
+    def _ratios(self, points: np.ndarray, values: np.ndarray) -> np.ndarray:
+        found = leave_one_out(points, values)
+        return _ratio(np.abs(found.value - values), found.deviation, self.range)
+
+    @property
+    def factor(self) -> float:
+        """What the deviations are multiplied with to bound all but a few of the known errors."""
+        return _bounding_factor(self.ratios)
+
+    def values_and_error(self, values: np.ndarray, factor: float) -> tuple[np.ndarray, np.ndarray]:
+        """The field on the whole grid and its estimated error, in the field's own units.
+
+        An error of d decades on the log scale is v (10^d - 1), the larger of its two sides.
+        """
+        whole, error = values.copy(), np.zeros(values.size)
+        deviation = factor * self.deviation
+        if self.scale == "log":
+            whole[self.targets] = 10**self.predicted
+            with np.errstate(over="ignore"):
+                error[self.targets] = whole[self.targets] * (10**deviation - 1)
+        else:
+            whole[self.targets] = self.predicted
+            error[self.targets] = deviation
+        return whole, error
+
+
+def interpolate(
+    grid: Grid, values: np.ndarray, evaluated: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """A further field on the whole grid and its estimated error, both of shape (size,).
+
+    On a log scale where its values are positive and span more than two decades. The error bounds
+    all but a few of the values as predicted from each other.
+    """
+    model = FieldModel(grid, values, evaluated, None)
+    return model.values_and_error(values, model.factor)
+
+
+@dataclass
+class Check:
+    """Points drawn at random, predicted before they were evaluated.
+
+    Attributes
+    ----------
+    points, within : int
+        How many, and how many of them within their estimated error.
+    largest_error : float
+        As a share of the range.
+    """
+
+    points: int = 0
+    within: int = 0
+    largest_error: float = 0.0
+
+
+class Refinement:
+    """The rounds of one refinement.
+
+    The rounds follow from the values alone, so replaying them over stored values leads to the same
+    state: that is how an interrupted refinement goes on.
+
+    Attributes
+    ----------
+    rounds : int
+        Finished so far.
+    model : FieldModel or None
+        Of the values last given.
+    factor : float
+        Estimated error / the model's own standard deviation.
+    checks : list of Check
+        The last one agreed, unless every point was evaluated.
+
+    Examples
+    --------
+    >>> grid = Grid.square(21)
+    >>> bowl = (grid.points() ** 2).sum(axis=1)
+    >>> refinement = Refinement(grid, Adaptive(0.01))
+    >>> evaluated = np.zeros(grid.size, bool)
+    >>> while (numbers := refinement.next_round(bowl, evaluated)).size:
+    ...     evaluated[numbers] = True
+    >>> found, error = refinement.interpolated(bowl)
+    >>> int(evaluated.sum()), bool(np.abs(found - bowl).max() < 1e-9)
+    (101, True)
+    """
+
+    def __init__(self, grid: Grid, settings: Adaptive):
+        self.grid = grid
+        self.settings = settings
+        self.rounds = 0
+        self.model: FieldModel | None = None
+        self.factor = np.nan
+        self.checks: list[Check] = []
+        self._checking: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
+        self._check_ratios = np.empty(0)
+
+    @property
+    def estimated_error(self) -> float:
+        """Largest estimated error of an interpolated value, as a share of the range."""
+        if self.model is None:
+            return np.inf
+        estimates = self._estimates()
+        return float(np.nanmax(estimates, initial=0.0)) if estimates.size else 0.0
+
+    def next_round(self, values: np.ndarray, evaluated: np.ndarray) -> np.ndarray:
+        """Numbers of the points to evaluate next, in this order; none when it is finished.
+
+        Parameters
+        ----------
+        values : float64 ndarray, shape (size,)
+            The losses; only those that are evaluated are looked at.
+        evaluated : ndarray of bool, shape (size,)
+        """
+        if not evaluated.any():
+            return self._coarse()
+        self.rounds += 1
+        self.model = FieldModel(self.grid, values, evaluated, self.settings.scale)
+        if not self.model.targets.size:
+            return self.model.targets
+        agreed = self._settle_check(values)
+        self._calibrate()
+        if self.estimated_error > self.settings.tolerance:
+            return self._worst(int(evaluated.sum()))
+        return np.empty(0, int) if agreed else self._begin_check(int(evaluated.sum()))
+
+    def describe(self) -> str:
+        """How far it is, in a few words."""
+        if self.model is None:
+            return "coarse grid"
+        wanted = f"{100 * self.settings.tolerance:g}% wanted"
+        if self._checking is not None:
+            return f"checking the estimate at random points, {wanted}"
+        error = self.estimated_error
+        found = f"{100 * error:.2g}%" if np.isfinite(error) else "unknown"
+        return f"estimated error {found} of the range, {wanted}"
+
+    def interpolated(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The loss on the whole grid and its estimated error; see ``FieldModel``."""
+        assert self.model is not None
+        return self.model.values_and_error(values, self.factor)
+
+    def to_json(self) -> dict[str, Any]:
+        """What was done, for the file."""
+        assert self.model is not None
+        return {
+            **self.settings.to_json(),
+            "scale": self.model.scale,
+            "range": self.model.range,
+            "rounds": self.rounds,
+            "evaluated": self.grid.size - self.model.targets.size,
+            "interpolated": int(self.model.targets.size),
+            "estimated_error": self.estimated_error,
+            "error_factor": None if np.isnan(self.factor) else self.factor,
+            "checks": [asdict(check) for check in self.checks],
+        }
+
+    def _coarse(self) -> np.ndarray:
+        """A coarse grid with the corners, and the middle where there is one."""
+        count = COARSE_POINTS[self.grid.dimensions]
+        axes = [
+            np.unique(np.linspace(0, n - 1, min(count, n)).round().astype(int))
+            for n in self.grid.shape
+        ]
+        return np.ravel_multi_index(np.meshgrid(*axes, indexing="ij"), self.grid.shape).ravel()
+
+    def _estimates(self) -> np.ndarray:
+        """Estimated errors at the targets, as shares of the range."""
+        assert self.model is not None
+        errors = self.factor * self.model.deviation
+        return errors / self.model.range if self.model.range > 0 else errors
+
+    def _calibrate(self) -> None:
+        """Scale the deviations to bound all but a few errors, of both kinds that are known."""
+        assert self.model is not None
+        self.factor = self.model.factor
+        if self._check_ratios.size:
+            self.factor = max(self.factor, _bounding_factor(self._check_ratios))
+
+    def _worst(self, evaluated: int) -> np.ndarray:
+        """Points with the largest estimates, apart from each other: one mends its neighbours'."""
+        assert self.model is not None
+        estimates = self._estimates()
+        wanted = max(self.settings.round_size, int(_ROUND_SHARE * evaluated))
+        candidates = np.flatnonzero(estimates > _SEPARATION * self.settings.tolerance)
+        # a stable sort: equal estimates, as on a symmetric field, are taken in the grid's order
+        candidates = candidates[np.argsort(-estimates[candidates], kind="stable")]
+        index = np.stack(np.unravel_index(self.model.targets, self.grid.shape), axis=1)
+        chosen: list[int] = []
+        free = np.ones(candidates.size, bool)
+        for place, candidate in enumerate(candidates):
+            if not free[place]:
+                continue
+            chosen.append(int(candidate))
+            if len(chosen) == wanted:
+                break
+            apart = np.linalg.norm(index[candidates] - index[candidate], axis=1)
+            reach = np.maximum(self.model.distance[candidates], self.model.distance[candidate])
+            free &= apart >= _SEPARATION * reach
+        return self.model.targets[chosen]
+
+    def _begin_check(self, evaluated: int) -> np.ndarray:
+        """Draw points and remember what is predicted there."""
+        assert self.model is not None
+        count = min(CHECK_POINTS, self.model.targets.size)
+        generator = np.random.default_rng([self.settings.seed, evaluated])
+        drawn = np.sort(generator.choice(self.model.targets.size, count, replace=False))
+        self._checking = (
+            self.model.targets[drawn],
+            self.model.predicted[drawn],
+            self.model.deviation[drawn],
+        )
+        return self.model.targets[drawn]
+
+    def _settle_check(self, values: np.ndarray) -> bool:
+        """Compare what was predicted with what was found; whether there was such a check."""
+        if self._checking is None:
+            return False
+        assert self.model is not None
+        numbers, predicted, deviation = self._checking
+        self._checking = None
+        found = _to_scale(values[numbers], self.model.scale)
+        errors = np.abs(found - predicted)
+        errors[~np.isfinite(found) & np.isnan(predicted)] = 0.0  # rightly predicted not finite
+        errors[np.isnan(errors)] = np.inf
+        self.checks.append(
+            Check(
+                points=numbers.size,
+                within=int((errors <= np.nan_to_num(self.factor * deviation)).sum()),
+                largest_error=float(errors.max() / self.model.range) if self.model.range else 0.0,
+            )
+        )
+        ratios = _ratio(errors, deviation, self.model.range)
+        self._check_ratios = np.append(self._check_ratios, ratios[np.isfinite(ratios)])
+        return True
+
+
+def _bounding_factor(ratios: np.ndarray) -> float:
+    return float(np.quantile(ratios, _CONFIDENCE, method="higher")) if ratios.size else np.inf
+
+
+def _ratio(error: np.ndarray, deviation: np.ndarray, range_: float) -> np.ndarray:
+    """|error| / deviation; where both are rounding they say nothing and count as 1."""
+    rounding = 1e-10 * range_
+    return np.maximum(error, rounding) / np.maximum(deviation, rounding)
+
+
+def _to_scale(values: np.ndarray, scale: str) -> np.ndarray:
+    """Values or their log10; NaN where not finite or, on the log scale, not above 0."""
+    finite = np.where(np.isfinite(values), values, np.nan)
+    if scale == "linear":
+        return finite
+    return np.log10(np.where(finite > 0, finite, np.nan))

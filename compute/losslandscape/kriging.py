@@ -1,0 +1,179 @@
+"""Interpolation of scattered values with an error of its own: local intrinsic kriging.
+
+A value is predicted from its nearest neighbours by the best linear unbiased predictor of an
+intrinsic random function with generalised covariance ``(-1)^(p+1) h^(2p+1)`` and polynomial drift
+of degree p (Matheron 1973). The predictor is the polyharmonic spline through the neighbours; the
+kriging variance says how its error grows with the distance from them. The variance's scale is
+estimated from the same neighbours, so that it is large where the field is rough and small where it
+is smooth. With p = 2 that is the quintic spline, whose error falls as fast as the field is smooth;
+where the neighbours do not determine a quadratic drift (all on a line, or too few), p = 1, then 0.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from losslandscape.errors import LossLandscapeError
+
+NEIGHBOURS = {1: 10, 2: 24, 3: 56}  # by dimension: about four a term of the quadratic drift
+_BLOCK_BYTES = 64 << 20
+_SINGULAR = 1e-9  # share of the largest eigenvalue under which a drift is not determined
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Values predicted at some points.
+
+    Attributes
+    ----------
+    value : float64 ndarray, shape (points,)
+    deviation : float64 ndarray, shape (points,)
+        Standard deviation of the error, of the model's own making: to be calibrated.
+    """
+
+    value: np.ndarray
+    deviation: np.ndarray
+
+
+def predict(
+    points: np.ndarray, values: np.ndarray, targets: np.ndarray, neighbours: int | None = None
+) -> Prediction:
+    """Predict a field at ``targets`` from its values at ``points``.
+
+    Parameters
+    ----------
+    points : ndarray, shape (n, dimensions)
+        Distinct, in units in which the field varies alike along all axes.
+    values : ndarray, shape (n,)
+        Finite.
+    targets : ndarray, shape (m, dimensions)
+    neighbours : int, optional
+        Points that a prediction rests on; by dimension 10, 24, 56.
+
+    Raises
+    ------
+    LossLandscapeError
+        If there are no points.
+
+    Notes
+    -----
+    G. Matheron, "The intrinsic random functions and their applications", Advances in Applied
+    Probability 5(3), 1973. J.-P. Chiles, P. Delfiner, Geostatistics, 2nd ed., 2012, chapter 4.
+
+    Examples
+    --------
+    >>> x = np.linspace(0, 1, 12)[:, None]
+    >>> found = predict(x, 3 * x[:, 0] ** 2 - x[:, 0], np.array([[0.37]]))
+    >>> print(found.value.round(9), found.deviation.round(9))
+    [0.0407] [0.]
+    """
+    if len(points) == 0:
+        raise LossLandscapeError("there is no value to interpolate from")
+    count = min(neighbours or NEIGHBOURS[points.shape[1]], len(points))
+    _, nearest = cKDTree(points).query(targets, k=np.arange(1, count + 1))
+    return _local(points, values, targets, nearest)
+
+
+def leave_one_out(points: np.ndarray, values: np.ndarray, neighbours: int | None = None):
+    """Predict each value from the others; see :func:`predict`.
+
+    Raises
+    ------
+    LossLandscapeError
+        If there are fewer than two points.
+    """
+    if len(points) < 2:
+        raise LossLandscapeError("one value cannot be predicted from the others: there are none")
+    count = min(neighbours or NEIGHBOURS[points.shape[1]], len(points) - 1)
+    _, nearest = cKDTree(points).query(points, k=np.arange(1, count + 2))
+    return _local(points, values, points, nearest[:, 1:])
+
+
+def _local(
+    points: np.ndarray, values: np.ndarray, targets: np.ndarray, nearest: np.ndarray
+) -> Prediction:
+    """Predictions from given neighbours, in blocks of bounded memory."""
+    value, deviation = np.empty((2, len(targets)))
+    step = max(1, _BLOCK_BYTES // (8 * 4 * (nearest.shape[1] + 10) ** 2))
+    for start in range(0, len(targets), step):
+        part = slice(start, start + step)
+        value[part], deviation[part] = _krige(
+            points[nearest[part]], values[nearest[part]], targets[part]
+        )
+    return Prediction(value, deviation)
+
+
+def _krige(
+    points: np.ndarray, values: np.ndarray, targets: np.ndarray, degree: int = 2
+) -> tuple[np.ndarray, np.ndarray]:
+    """Predictions with a drift of the highest degree, at most ``degree``, that is determined.
+
+    Parameters
+    ----------
+    points : ndarray, shape (m, k, dimensions)
+        Neighbours of each target; ``values`` (m, k) and ``targets`` (m, dimensions) likewise.
+    """
+    offsets = points - targets[:, None]
+    radius = np.linalg.norm(offsets, axis=2).max(axis=1)
+    offsets /= np.where(radius > 0, radius, 1.0)[:, None, None]
+    drift = _monomials(offsets, degree)
+    count, terms = drift.shape[1:]
+    if degree == 0:
+        determined = np.ones(len(targets), bool)
+    elif count <= terms:
+        determined = np.zeros(len(targets), bool)
+    else:
+        eigenvalues = np.linalg.eigvalsh(drift.transpose(0, 2, 1) @ drift)
+        determined = eigenvalues[:, 0] > _SINGULAR * eigenvalues[:, -1]
+    if determined.all():
+        return _solve(offsets, drift, values, degree)
+    value, deviation = np.empty((2, len(targets)))
+    value[determined], deviation[determined] = _solve(
+        offsets[determined], drift[determined], values[determined], degree
+    )
+    rest = ~determined
+    value[rest], deviation[rest] = _krige(points[rest], values[rest], targets[rest], degree - 1)
+    return value, deviation
+
+
+def _solve(
+    offsets: np.ndarray, drift: np.ndarray, values: np.ndarray, degree: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The kriging systems, one a target, at the targets' common place 0."""
+    sets, count, terms = drift.shape
+    if count == 1:  # nothing is known of the field's variation
+        return values[:, 0].copy(), np.full(sets, np.inf)
+    sign, power = (-1) ** (degree + 1), 2 * degree + 1
+    system = np.zeros((sets, count + terms, count + terms))
+    between = np.linalg.norm(offsets[:, :, None] - offsets[:, None], axis=3)
+    system[:, :count, :count] = sign * between**power
+    system[:, :count, count:] = drift
+    system[:, count:, :count] = drift.transpose(0, 2, 1)
+    to_target = np.zeros((sets, count + terms))
+    to_target[:, :count] = sign * np.linalg.norm(offsets, axis=2) ** power
+    to_target[:, count] = 1.0
+    mean = values.mean(axis=1, keepdims=True)
+    right = np.zeros((sets, count + terms, 2))
+    right[:, :, 0] = to_target
+    right[:, :count, 1] = values - mean
+    solved = np.linalg.solve(system, right)
+    weights, spline = solved[:, :, 0], solved[:, :count, 1]
+    value = mean[:, 0] + ((values - mean) * weights[:, :count]).sum(axis=1)
+    # kriging variance, and the scale of the covariance from the neighbours' own energy
+    variance = np.maximum(-(to_target * weights).sum(axis=1), 0.0)
+    scale = np.maximum(((values - mean) * spline).sum(axis=1), 0.0) / max(count - terms, 1)
+    return value, np.sqrt(variance * scale)
+
+
+def _monomials(offsets: np.ndarray, degree: int) -> np.ndarray:
+    """1, the coordinates and their products up to ``degree``; shape (m, k, terms)."""
+    axes = [offsets[..., i] for i in range(offsets.shape[-1])]
+    terms = [np.ones(offsets.shape[:-1])]
+    if degree >= 1:
+        terms += axes
+    if degree >= 2:
+        terms += [a * b for i, a in enumerate(axes) for b in axes[i:]]
+    return np.stack(terms, axis=-1)

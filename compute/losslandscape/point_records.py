@@ -1,0 +1,65 @@
+"""A measured point as a record of the journal, and the numbers it holds."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from losslandscape.objective import Evaluator, Measurement, Objective
+from losslandscape.subspace import Subspace
+
+
+class PointJob:
+    """What a worker needs to measure points, and how a point becomes a record of the journal.
+
+    A record is the float64 values of ``names`` followed by the float32 losses of the kept samples.
+    """
+
+    def __init__(self, objective, subspace, points, batch_size, threads, kept, names):
+        self.objective: Objective = objective
+        self.subspace: Subspace = subspace
+        self.points: np.ndarray = points
+        self.batch_size: int = batch_size
+        self.threads: int = threads
+        self.kept: list[str] = kept
+        self.names: list[str] = names
+
+    @property
+    def record_bytes(self) -> int:
+        kept = sum(len(self.objective.sets[name]) for name in self.kept)
+        return 8 * len(self.names) + 4 * kept
+
+    def record(self, evaluator: Evaluator, number: int) -> bytes:
+        measurement = evaluator.measure(self.points[number])
+        values = summarised(measurement, self.objective.prefixes)
+        numbers = np.array([values[name] for name in self.names])
+        samples = [measurement[name]["loss"].astype(np.float32).tobytes() for name in self.kept]
+        return numbers.tobytes() + b"".join(samples)
+
+    def unpack(self, payload: bytes) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        split = 8 * len(self.names)
+        flat = np.frombuffer(payload[split:], dtype=np.float32)
+        ends = np.cumsum([len(self.objective.sets[name]) for name in self.kept])[:-1]
+        return np.frombuffer(payload[:split]), dict(zip(self.kept, np.split(flat, ends)))
+
+
+def summarised(measurement: Measurement, prefixes: dict[str, str]) -> dict[str, float]:
+    """Means over the samples, and the standard error s / sqrt(n) of the mean loss, by variable.
+
+    Examples
+    --------
+    >>> summarised({"train": {"loss": np.array([1.0, 3.0])}}, {"train": ""})
+    {'loss': 2.0, 'loss_standard_error': 1.0, 'loss_sample_count': 2.0}
+    """
+    values: dict[str, float] = {}
+    with np.errstate(all="ignore"):  # losses may be infinite; that is a result
+        for name, quantities in measurement.items():
+            prefix = prefixes[name]
+            for quantity, by_sample in quantities.items():
+                wide = by_sample.astype(np.float64)
+                values[f"{prefix}{quantity}"] = float(wide.mean())
+                if quantity == "loss":
+                    count = len(wide)
+                    error = wide.std(ddof=1) / np.sqrt(count) if count > 1 else np.nan
+                    values[f"{prefix}loss_standard_error"] = float(error)
+                    values[f"{prefix}loss_sample_count"] = float(count)
+    return values
