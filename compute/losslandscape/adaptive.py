@@ -17,12 +17,14 @@ from scipy.spatial import cKDTree
 
 from losslandscape.errors import LossLandscapeError
 from losslandscape.grid import Grid
-from losslandscape.kriging import leave_one_out, predict
+from losslandscape.kriging import LocalInterpolation
 from losslandscape.landscape import scale_of
 
 COARSE_POINTS = {1: 9, 2: 9, 3: 6}  # a side, in the first round, by number of dimensions
 CHECK_POINTS = 20
-_CONFIDENCE = 0.97
+_RESIDUALS_WITHIN = 0.96  # share of the residuals that the calibrated estimate bounds
+_CHECKS_WITHIN = 0.95  # share of the checks
+_ROUNDING = 1e-12  # of the largest value: no estimate is smaller
 _ROUND_SHARE = 0.12  # of the points evaluated so far, where that is more than the round size
 _SEPARATION = 0.7  # of two points of a round, in distances to their nearest evaluated point
 
@@ -117,22 +119,19 @@ class FieldModel:
         self.distance = self.distance[:, 0]
         finite = known[evaluated][nearest]
         some = finite.any(axis=1)
-        if some.any():
-            points, wanted = index[known], index[self.targets[some]]
-            found = predict(points, on_scale[known], wanted)
-            self.predicted[some], self.deviation[some] = found.value, found.deviation
-            if known.sum() > 1:
-                self.ratios = self._ratios(points, on_scale[known])
+        self.deviation[some] = np.inf
+        if some.any() and known.sum() > 1:
+            model = LocalInterpolation(index[known], on_scale[known])
+            value, deviation = model.predict(index[self.targets[some]])
+            rounding = _ROUNDING * max(self.range, float(np.abs(on_scale[known]).max()))
+            self.predicted[some], self.deviation[some] = value, np.maximum(deviation, rounding)
+            self.ratios = model.residuals / np.maximum(model.residual_deviations, rounding)
         self.deviation[some & ~finite.all(axis=1)] = np.inf
-
-    def _ratios(self, points: np.ndarray, values: np.ndarray) -> np.ndarray:
-        found = leave_one_out(points, values)
-        return _ratio(np.abs(found.value - values), found.deviation, self.range)
 
     @property
     def factor(self) -> float:
         """What the deviations are multiplied with to bound all but a few of the known errors."""
-        return _bounding_factor(self.ratios)
+        return _bounding_factor(self.ratios, _RESIDUALS_WITHIN)
 
     def values_and_error(self, values: np.ndarray, factor: float) -> tuple[np.ndarray, np.ndarray]:
         """The field on the whole grid and its estimated error, in the field's own units.
@@ -300,7 +299,7 @@ class Refinement:
         assert self.model is not None
         self.factor = self.model.factor
         if self._check_ratios.size:
-            self.factor = max(self.factor, _bounding_factor(self._check_ratios))
+            self.factor = max(self.factor, _bounding_factor(self._check_ratios, _CHECKS_WITHIN))
 
     def _worst(self, evaluated: int) -> np.ndarray:
         """Points with the largest estimates, apart from each other: one mends its neighbours'."""
@@ -355,19 +354,50 @@ class Refinement:
                 largest_error=float(errors.max() / self.model.range) if self.model.range else 0.0,
             )
         )
-        ratios = _ratio(errors, deviation, self.model.range)
+        ratios = errors / deviation
         self._check_ratios = np.append(self._check_ratios, ratios[np.isfinite(ratios)])
         return True
 
 
-def _bounding_factor(ratios: np.ndarray) -> float:
-    return float(np.quantile(ratios, _CONFIDENCE, method="higher")) if ratios.size else np.inf
+def describe(done: dict[str, Any]) -> str:
+    """A finished refinement in a sentence, from what is kept in the file.
+
+    Examples
+    --------
+    >>> print(describe({"evaluated": 120, "interpolated": 2481, "estimated_error": 0.0095,
+    ...                 "tolerance": 0.01, "scale": "log", "range": 2.31,
+    ...                 "checks": [{"points": 20, "within": 19, "largest_error": 0.004}]}))
+    120 points evaluated, 2481 interpolated: estimated error at most 0.95% of the range (2.31
+    decades, log scale; tolerance 1%); of 20 points drawn at random and predicted before they were
+    evaluated, 19 were within their estimate, the largest error 0.4%
+    """
+    if not done["interpolated"]:
+        return (
+            f"{done['evaluated']} points evaluated, none interpolated: the loss is too rough for "
+            f"the tolerance of {100 * done['tolerance']:g}%"
+        )
+    decades = " decades" if done["scale"] == "log" else ""
+    text = (
+        f"{done['evaluated']} points evaluated, {done['interpolated']} interpolated: estimated "
+        f"error at most {100 * done['estimated_error']:.2g}% of the range "
+        f"({done['range']:.3g}{decades}, {done['scale']} scale; "
+        f"tolerance {100 * done['tolerance']:g}%)"
+    )
+    if done["checks"]:
+        points = sum(check["points"] for check in done["checks"])
+        within = sum(check["within"] for check in done["checks"])
+        largest = max(check["largest_error"] for check in done["checks"])
+        text += (
+            f"; of {points} points drawn at random and predicted before they were evaluated, "
+            f"{within} were within their estimate, the largest error {100 * largest:.2g}%"
+        )
+    return text
 
 
-def _ratio(error: np.ndarray, deviation: np.ndarray, range_: float) -> np.ndarray:
-    """|error| / deviation; where both are rounding they say nothing and count as 1."""
-    rounding = 1e-10 * range_
-    return np.maximum(error, rounding) / np.maximum(deviation, rounding)
+def _bounding_factor(ratios: np.ndarray, share: float) -> float:
+    if not ratios.size:
+        return np.inf
+    return max(1.0, float(np.quantile(ratios, share, method="higher")))
 
 
 def _to_scale(values: np.ndarray, scale: str) -> np.ndarray:

@@ -18,7 +18,10 @@ from scipy.spatial import cKDTree
 
 from losslandscape.errors import LossLandscapeError
 
-NEIGHBOURS = {1: 10, 2: 24, 3: 56}  # by dimension: about four a term of the quadratic drift
+NEIGHBOURS = {1: 8, 2: 18, 3: 40}  # by dimension: three to four a term of the quadratic drift
+WIDE_NEIGHBOURS = {1: 12, 2: 30, 3: 64}
+_RESIDUALS = 8  # of the nearest points tell how far off predictions are here
+_LEAST_DIFFERENCE = 0.3  # of the other two terms: two predictions may agree by chance
 _BLOCK_BYTES = 64 << 20
 _SINGULAR = 1e-9  # share of the largest eigenvalue under which a drift is not determined
 
@@ -30,15 +33,20 @@ class Prediction:
     Attributes
     ----------
     value : float64 ndarray, shape (points,)
-    deviation : float64 ndarray, shape (points,)
-        Standard deviation of the error, of the model's own making: to be calibrated.
+    spread : float64 ndarray, shape (points,)
+        Square root of the kriging variance for a covariance of scale 1 in units of the
+        neighbourhood's radius: 0 at a known point, larger the farther from all of them.
+    scale : float64 ndarray, shape (points,)
+        Standard deviation of the field in these units, from the neighbours' values alone; infinite
+        where there is a single neighbour. ``spread * scale`` is the kriging standard deviation.
     """
 
     value: np.ndarray
-    deviation: np.ndarray
+    spread: np.ndarray
+    scale: np.ndarray
 
 
-def predict(
+def krige(
     points: np.ndarray, values: np.ndarray, targets: np.ndarray, neighbours: int | None = None
 ) -> Prediction:
     """Predict a field at ``targets`` from its values at ``points``.
@@ -51,7 +59,7 @@ def predict(
         Finite.
     targets : ndarray, shape (m, dimensions)
     neighbours : int, optional
-        Points that a prediction rests on; by dimension 10, 24, 56.
+        Points that a prediction rests on; ``NEIGHBOURS`` of the dimension by default.
 
     Raises
     ------
@@ -66,50 +74,102 @@ def predict(
     Examples
     --------
     >>> x = np.linspace(0, 1, 12)[:, None]
-    >>> found = predict(x, 3 * x[:, 0] ** 2 - x[:, 0], np.array([[0.37]]))
-    >>> print(found.value.round(9), found.deviation.round(9))
+    >>> found = krige(x, 3 * x[:, 0] ** 2 - x[:, 0], np.array([[0.37]]))
+    >>> print(found.value.round(9), found.scale.round(6))
     [0.0407] [0.]
     """
     if len(points) == 0:
         raise LossLandscapeError("there is no value to interpolate from")
-    count = min(neighbours or NEIGHBOURS[points.shape[1]], len(points))
-    _, nearest = cKDTree(points).query(targets, k=np.arange(1, count + 1))
-    return _local(points, values, targets, nearest)
+    return _local(points, values, targets, _nearest(points, targets, neighbours)[1])
 
 
-def leave_one_out(points: np.ndarray, values: np.ndarray, neighbours: int | None = None):
-    """Predict each value from the others; see :func:`predict`.
+class LocalInterpolation:
+    """A field interpolated by local kriging, and the size of its errors.
+
+    Parameters
+    ----------
+    points, values
+        As of :func:`krige`; two points at least.
+
+    Attributes
+    ----------
+    residuals : ndarray, shape (n,)
+        |value - what the others predict|, leaving one out.
+    residual_deviations : ndarray, shape (n,)
+        What :meth:`predict` would have given as the deviation of each.
 
     Raises
     ------
     LossLandscapeError
-        If there are fewer than two points.
+        If there are fewer than two points: nothing is known of the field's variation then.
     """
-    if len(points) < 2:
-        raise LossLandscapeError("one value cannot be predicted from the others: there are none")
-    count = min(neighbours or NEIGHBOURS[points.shape[1]], len(points) - 1)
-    _, nearest = cKDTree(points).query(points, k=np.arange(1, count + 2))
-    return _local(points, values, points, nearest[:, 1:])
+
+    def __init__(self, points: np.ndarray, values: np.ndarray):
+        if len(points) < 2:
+            raise LossLandscapeError("one value cannot be interpolated: its variation is not known")
+        self._points, self._values = points, values
+        dimensions = points.shape[1]
+        distance, nearest = _nearest(points, points, WIDE_NEIGHBOURS[dimensions] + 1)
+        distance, nearest = distance[:, 1:], nearest[:, 1:]  # without the point itself
+        others = _local(points, values, points, nearest[:, : NEIGHBOURS[dimensions]])
+        self.residuals = np.abs(others.value - values)
+        with np.errstate(invalid="ignore"):
+            self._standardised = np.where(others.spread > 0, self.residuals / others.spread, 0.0)
+        self.residual_deviations = self._deviation(points, others, distance, nearest)
+
+    def predict(self, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Values at ``targets`` and the size of their errors, each of shape (m,).
+
+        The deviation is the geometric mean of three estimates of the error: the kriging standard
+        deviation; the errors that leaving one out leaves at the nearest points, scaled by the
+        kriging variances there and here; and, counted twice, the difference from what a wider
+        neighbourhood predicts. It is right up to a factor that is alike everywhere.
+        """
+        dimensions = self._points.shape[1]
+        distance, nearest = _nearest(self._points, targets, WIDE_NEIGHBOURS[dimensions])
+        found = _local(self._points, self._values, targets, nearest[:, : NEIGHBOURS[dimensions]])
+        return found.value, self._deviation(targets, found, distance, nearest)
+
+    def _deviation(
+        self, targets: np.ndarray, found: Prediction, distance: np.ndarray, nearest: np.ndarray
+    ) -> np.ndarray:
+        wide = _local(self._points, self._values, targets, nearest)
+        near = nearest[:, :_RESIDUALS]
+        with np.errstate(divide="ignore"):
+            weights = np.where(distance[:, :1] > 0, 1 / distance[:, :_RESIDUALS], 1.0)
+        weights /= weights.sum(axis=1, keepdims=True)
+        measured = np.sqrt((weights * self._standardised[near] ** 2).sum(axis=1))
+        modelled = found.spread * np.sqrt(found.scale * measured)
+        difference = np.abs(found.value - wide.value) + _LEAST_DIFFERENCE * modelled
+        return np.sqrt(modelled * difference)
+
+
+def _nearest(
+    points: np.ndarray, targets: np.ndarray, count: int | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Distances and numbers of the nearest points, nearest first, each of shape (m, count)."""
+    count = min(count or NEIGHBOURS[points.shape[1]], len(points))
+    return cKDTree(points).query(targets, k=np.arange(1, count + 1))
 
 
 def _local(
     points: np.ndarray, values: np.ndarray, targets: np.ndarray, nearest: np.ndarray
 ) -> Prediction:
     """Predictions from given neighbours, in blocks of bounded memory."""
-    value, deviation = np.empty((2, len(targets)))
+    value, spread, scale = np.empty((3, len(targets)))
     step = max(1, _BLOCK_BYTES // (8 * 4 * (nearest.shape[1] + 10) ** 2))
     for start in range(0, len(targets), step):
         part = slice(start, start + step)
-        value[part], deviation[part] = _krige(
+        value[part], spread[part], scale[part] = _predict(
             points[nearest[part]], values[nearest[part]], targets[part]
         )
-    return Prediction(value, deviation)
+    return Prediction(value, spread, scale)
 
 
-def _krige(
+def _predict(
     points: np.ndarray, values: np.ndarray, targets: np.ndarray, degree: int = 2
-) -> tuple[np.ndarray, np.ndarray]:
-    """Predictions with a drift of the highest degree, at most ``degree``, that is determined.
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Value, spread and scale with a drift of the highest degree that the neighbours determine.
 
     Parameters
     ----------
@@ -130,22 +190,22 @@ def _krige(
         determined = eigenvalues[:, 0] > _SINGULAR * eigenvalues[:, -1]
     if determined.all():
         return _solve(offsets, drift, values, degree)
-    value, deviation = np.empty((2, len(targets)))
-    value[determined], deviation[determined] = _solve(
+    found = np.empty((3, len(targets)))
+    found[:, determined] = _solve(
         offsets[determined], drift[determined], values[determined], degree
     )
     rest = ~determined
-    value[rest], deviation[rest] = _krige(points[rest], values[rest], targets[rest], degree - 1)
-    return value, deviation
+    found[:, rest] = _predict(points[rest], values[rest], targets[rest], degree - 1)
+    return found[0], found[1], found[2]
 
 
 def _solve(
     offsets: np.ndarray, drift: np.ndarray, values: np.ndarray, degree: int
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The kriging systems, one a target, at the targets' common place 0."""
     sets, count, terms = drift.shape
     if count == 1:  # nothing is known of the field's variation
-        return values[:, 0].copy(), np.full(sets, np.inf)
+        return values[:, 0].copy(), np.ones(sets), np.full(sets, np.inf)
     sign, power = (-1) ** (degree + 1), 2 * degree + 1
     system = np.zeros((sets, count + terms, count + terms))
     between = np.linalg.norm(offsets[:, :, None] - offsets[:, None], axis=3)
@@ -165,7 +225,7 @@ def _solve(
     # kriging variance, and the scale of the covariance from the neighbours' own energy
     variance = np.maximum(-(to_target * weights).sum(axis=1), 0.0)
     scale = np.maximum(((values - mean) * spline).sum(axis=1), 0.0) / max(count - terms, 1)
-    return value, np.sqrt(variance * scale)
+    return value, np.sqrt(variance), np.sqrt(scale)
 
 
 def _monomials(offsets: np.ndarray, degree: int) -> np.ndarray:

@@ -49,6 +49,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="A0,A1,B0,B1",
         help="ends of each axis, alpha first, instead of --half-width; write --bounds=-1,1,-1,1",
     )
+    adaptive = parser.add_argument_group("fewer points (default: all of the grid)")
+    adaptive.add_argument(
+        "--tolerance",
+        type=positive_float,
+        metavar="SHARE",
+        help="evaluate only as many points as it takes to interpolate the others with an estimated "
+        "error within this share of the loss's range, such as 0.01",
+    )
+    adaptive.add_argument(
+        "--tolerance-scale",
+        choices=("log", "linear"),
+        help="range and error of the loss's logarithm or of the loss (default: the logarithm "
+        "where the losses span more than two decades)",
+    )
     add_output_arguments(parser, "the landscape file, ending in .nc or .llnc")
     parser.add_argument("--title", default="", metavar="TEXT", help="title, for people")
     parser.add_argument(
@@ -68,6 +82,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    from losslandscape.adaptive import describe
     from losslandscape.atomic_files import make_folder
     from losslandscape.evaluation import evaluate
     from losslandscape.trajectory import Trajectory
@@ -84,6 +99,7 @@ def run(arguments: argparse.Namespace) -> int:
             objective,
             subspace,
             grid,
+            tolerance=_tolerance(arguments),
             executor=executor,
             path=arguments.output,
             overwrite=arguments.overwrite,
@@ -94,7 +110,19 @@ def run(arguments: argparse.Namespace) -> int:
             quiet=arguments.quiet,
         )
     print(f"{arguments.output}: {landscape.grid.size} points, {_range(landscape.values('loss'))}")
+    if "adaptive" in landscape.provenance:
+        print(describe(landscape.provenance["adaptive"]))
     return 0
+
+
+def _tolerance(arguments: argparse.Namespace):
+    from losslandscape.adaptive import Adaptive
+
+    if arguments.tolerance is None:
+        if arguments.tolerance_scale is not None:
+            raise LossLandscapeError("--tolerance-scale goes with --tolerance")
+        return None
+    return Adaptive(arguments.tolerance, arguments.tolerance_scale)
 
 
 def _range(loss) -> str:
