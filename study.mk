@@ -5,7 +5,7 @@ STUDY := study_runs
 DATA := state_files/data
 
 # The settings of every landscape of the study, stated on each figure's page.
-SURFACE = $(LOSSLANDSCAPE) surface --data digits --samples 200 --grid 33 --batch-size 200 \
+SURFACE = $(LOSSLANDSCAPE) surface --data digits --grid 51 --tolerance 0.01 --batch-size 256 \
     --overwrite --output $(@:.nc=.unfinished.nc)
 # A landscape in the making has another name, so that make never takes it for a finished one.
 FINISH = mv $(@:.nc=.unfinished.nc) $@

@@ -18,8 +18,8 @@ from scipy.spatial import cKDTree
 
 from losslandscape.errors import LossLandscapeError
 
-NEIGHBOURS = {1: 8, 2: 18, 3: 40}  # by dimension: three to four a term of the quadratic drift
-WIDE_NEIGHBOURS = {1: 12, 2: 30, 3: 64}
+NEIGHBOURS = {1: 7, 2: 15, 3: 34}  # by dimension: some more than the quadratic drift has terms
+WIDE_NEIGHBOURS = {1: 14, 2: 36, 3: 80}
 _RESIDUALS = 8  # of the nearest points tell how far off predictions are here
 _LEAST_DIFFERENCE = 0.3  # of the other two terms: two predictions may agree by chance
 _BLOCK_BYTES = 64 << 20
