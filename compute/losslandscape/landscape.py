@@ -15,6 +15,7 @@ from losslandscape.grid import Grid
 
 if TYPE_CHECKING:
     from losslandscape.objective import Objective
+    from losslandscape.sampling_errors import Against, Reference
     from losslandscape.subspace import Subspace
     from losslandscape.trajectory import Trajectory
 
@@ -120,6 +121,129 @@ class Landscape:
                 f"{self._where()}there is no variable '{name}' (found: {', '.join(self.fields)})"
             )
         return self.fields[name]
+
+    def standard_error(
+        self,
+        name: str = "loss",
+        *,
+        against: Against = "population",
+        dataset_samples: int | None = None,
+    ) -> np.ndarray:
+        """Standard error of a mean loss over n samples, shape ``grid.shape``.
+
+        Parameters
+        ----------
+        name : str
+            The loss, such as ``"test_loss"``.
+        against : "population" or "dataset"
+            s / sqrt(n), how far the mean over the whole population may be; or s / sqrt(n) *
+            sqrt(1 - n/N), how far the mean over the N samples of the data set may be that the n
+            were drawn from without replacement: 0 where they are all of it.
+        dataset_samples : int, optional
+            N, in place of what the landscape says.
+
+        Raises
+        ------
+        LossLandscapeError
+            If neither errors nor losses by sample are kept, or N is needed and not known.
+
+        Notes
+        -----
+        W. G. Cochran, "Sampling Techniques", 3rd edition, 1977, sections 2.6 and 2.7.
+
+        Examples
+        --------
+        >>> losses = np.array([[1.0, 3.0], [2.0, 2.0]])
+        >>> line = Landscape(Grid.line(2), {"loss": losses.mean(1)}, np.ones(2, np.int8), np.eye(1),
+        ...                  samples={"loss_samples": losses})
+        >>> line.standard_error(), line.standard_error(against="dataset", dataset_samples=8).round(3)
+        (array([1., 0.]), array([0.866, 0.   ]))
+        """
+        from losslandscape import sampling_errors
+
+        return sampling_errors.standard_error(self, name, against, dataset_samples)
+
+    def difference_standard_error(
+        self,
+        reference: Reference = "minimum",
+        name: str = "loss",
+        *,
+        against: Against = "population",
+        dataset_samples: int | None = None,
+    ) -> np.ndarray:
+        """Standard error of loss - loss at one grid point, both over the same samples.
+
+        That of the mean difference by sample, s_d / sqrt(n). NaN where there are no finite losses
+        by sample, as at interpolated points; 0 at the reference.
+
+        Parameters
+        ----------
+        reference : "minimum", int or sequence of float
+            The lowest point that has losses by sample; or the number of a grid point, x fastest
+            (``ttkVertexScalarField``); or its coordinates, alpha first.
+        name, against, dataset_samples
+            As for :meth:`standard_error`.
+
+        Returns
+        -------
+        float64 ndarray, shape ``grid.shape``
+
+        Raises
+        ------
+        LossLandscapeError
+            If losses by sample are not kept, the reference is no grid point or has none, or N is
+            needed and not known.
+
+        Notes
+        -----
+        W. G. Cochran, "Sampling Techniques", 3rd edition, 1977, theorem 2.3.
+
+        Examples
+        --------
+        >>> losses = np.array([[1.0, 3.0], [2.0, 4.0], [4.0, 2.0]])
+        >>> line = Landscape(Grid.line(3), {"loss": losses.mean(1)}, np.ones(3, np.int8), np.eye(1),
+        ...                  samples={"loss_samples": losses})
+        >>> line.difference_standard_error((-1.0,))
+        array([0., 0., 2.])
+        """
+        from losslandscape import sampling_errors
+
+        return sampling_errors.difference_standard_error(
+            self, reference, name, against, dataset_samples
+        )
+
+    def neighbour_difference_standard_error(
+        self,
+        axis: str,
+        name: str = "loss",
+        *,
+        against: Against = "population",
+        dataset_samples: int | None = None,
+    ) -> np.ndarray:
+        """Standard error of the loss at the next point along an axis - that at the point.
+
+        As in :meth:`difference_standard_error`.
+
+        Parameters
+        ----------
+        axis : "alpha", "beta" or "gamma"
+
+        Returns
+        -------
+        float64 ndarray
+            Of the shape of ``numpy.diff(landscape.values(name))`` along that axis: for alpha (ny,
+            nx - 1), for beta (ny - 1, nx).
+
+        Raises
+        ------
+        LossLandscapeError
+            If there is no such axis, losses by sample are not kept, or N is needed and not known.
+        """
+        from losslandscape import sampling_errors
+
+        return sampling_errors.neighbour_difference_standard_error(
+            self, axis, name, against, dataset_samples
+        )
 
     @property
     def scale(self) -> str:

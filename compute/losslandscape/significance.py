@@ -2,13 +2,14 @@
 
 The mean loss over n samples is an estimate; its bumps have persistence even where the loss has
 none. The threshold here bounds, with a stated confidence, the persistence that noise alone can
-make. The method and its sources are told in ``docs/significance.md``.
+make, and what the interpolation of points may. The method and its sources are told in
+``docs/significance.md``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from statistics import NormalDist
 from typing import Literal
 
@@ -16,7 +17,9 @@ import numpy as np
 
 from losslandscape.diagrams import finite_bottleneck_distance
 from losslandscape.errors import LossLandscapeError
-from losslandscape.landscape import Landscape
+from losslandscape.interpolation_errors import interpolation_errors
+from losslandscape.landscape import INTERPOLATED, Landscape
+from losslandscape.linear_interpolation import linear_interpolation_matrix
 from losslandscape.topology import persistence_pairs
 
 Method = Literal["bootstrap", "bottleneck", "standard_error", "none"]
@@ -27,15 +30,16 @@ _BLOCK_BYTES = 64 << 20
 
 @dataclass(frozen=True)
 class NoiseThreshold:
-    """The persistence up to which a pair cannot be told from sampling noise.
+    """The persistence up to which a pair cannot be told from noise.
 
     Attributes
     ----------
-    persistence : float
-        t: in units of the loss, or in decades where the scale is log. Infinite where noise may hide
-        any feature.
+    sampling : float
+        What sampling noise can make: in units of the loss, or in decades where the scale is log.
+        Infinite where noise may hide any feature.
     band : float
-        2c of Fasy et al. 2014 from the same draws, at least t; NaN without draws of the surface.
+        2c of Fasy et al. 2014 from the same draws, at least ``sampling``; NaN without draws of the
+        surface.
     method : "bootstrap", "bottleneck", "standard_error" or "none"
     scale : "log" or "linear"
     confidence : float
@@ -43,9 +47,14 @@ class NoiseThreshold:
         Grid points that were used, and those that were not because a value is missing.
     samples, draws, seed : int or None
         Of the bootstrap.
+    interpolation : float
+        What interpolation can make: twice the largest estimated error of an interpolated point, on
+        the scale. 0 where none is interpolated, NaN where their errors are not known.
+    points_interpolated : int
+        Which are in neither ``points`` nor ``points_outside``.
     """
 
-    persistence: float
+    sampling: float
     band: float
     method: Method
     scale: str
@@ -55,6 +64,14 @@ class NoiseThreshold:
     samples: int | None = None
     draws: int | None = None
     seed: int | None = None
+    interpolation: float = 0.0
+    points_interpolated: int = 0
+
+    @property
+    def persistence(self) -> float:
+        """t: the two together, without the interpolation's where it is not known."""
+        known = not np.isnan(self.interpolation)
+        return self.sampling + self.interpolation if known else self.sampling
 
     @property
     def reason(self) -> str:
@@ -80,21 +97,41 @@ class NoiseThreshold:
                 "nothing of how points vary together and is larger than a bootstrap's"
             )
         else:
-            return (
-                "neither losses by sample nor standard errors are in the file: t is 0, and nothing "
-                "is told from noise"
-            )
-        if np.isinf(self.persistence):
+            text = "neither losses by sample nor standard errors are in the file: "
+            if self.points_interpolated:
+                text += "nothing is told from sampling noise"
+            else:
+                text += "t is 0, and nothing is told from noise"
+        if np.isinf(self.sampling):
             text += (
                 "; it is infinite because draws without the few samples that have a loss above 0 "
                 "somewhere have log10 0 = -infinity there: judge on the linear scale"
             )
-        if self.points_outside:
+        if self.points_interpolated:
+            text += self._interpolation_reason()
+        if self.points_outside and self.method != "none":
             text += f"; {self.points_outside} points without finite values are left out"
         return text
 
+    def _interpolation_reason(self) -> str:
+        some = (
+            f"the {self.points_interpolated} interpolated points (of "
+            f"{self.points + self.points_interpolated})"
+        )
+        if np.isnan(self.interpolation):
+            text = f"; the errors of {some} are not in the file, and t knows nothing of them"
+        else:
+            text = f"; {self.interpolation:.4g} of t is twice the largest estimated error of {some}"
+        if np.isinf(self.interpolation):
+            text += ", one of which may be a loss of 0 within its error: judge on the linear scale"
+        if self.method == "bottleneck":
+            text += "; in a draw these move by the linearly interpolated change of the evaluated"
+        elif self.method != "none":
+            text += "; sampling noise is taken at the evaluated ones alone"
+        return text
+
     def to_json(self) -> dict:
-        return {**asdict(self), "reason": self.reason}
+        return {"persistence": self.persistence, **asdict(self), "reason": self.reason}
 
 
 def on_scale(landscape: Landscape, scale: str | None = None) -> tuple[np.ndarray, str]:
@@ -140,13 +177,18 @@ def noise_threshold(
     seed: int = 0,
     confidence: float = 0.95,
 ) -> NoiseThreshold:
-    """The persistence below which pairs cannot be told from sampling noise.
+    """The persistence below which pairs cannot be told from noise.
 
     Bootstrap of the whole surface: each draw resamples the samples, the same ones at all points,
     which gives a surface f_b beside the measured f. Persistence is unchanged by a constant, and
     moving a field by at most r/2 moves a pair's persistence by at most r (stability theorem), so
     with r_b = max(f_b - f) - min(f_b - f) the threshold t is the ``confidence`` quantile of r_b.
     Fasy et al.'s 2c, the same quantile of 2 max |f_b - f|, is given beside it and is never smaller.
+
+    Where points are interpolated, the surface is off by their errors too, and t grows by twice the
+    largest estimate of them (the same theorem). Such points have no samples: the change f_b - f is
+    taken at the evaluated points. Linearly interpolated between these, as ``"bottleneck"`` does, it
+    is nowhere larger or smaller than there.
 
     Parameters
     ----------
@@ -194,12 +236,23 @@ def noise_threshold(
         raise LossLandscapeError(f"method {method!r} is not one of {', '.join(METHODS)}")
     values, scale = on_scale(landscape, scale)
     method = method or _best_method(landscape)
+    interpolated = np.isfinite(values) & (landscape.status == INTERPOLATED)
     if method in ("bootstrap", "bottleneck"):
-        return _bootstrap(landscape, values, scale, method, draws, seed, confidence)
-    if method == "standard_error":
-        return _from_standard_errors(landscape, values, scale, confidence)
-    outside = int(np.isnan(values).sum())
-    return NoiseThreshold(0.0, np.nan, "none", scale, confidence, values.size - outside, outside)
+        found = _bootstrap(landscape, values, interpolated, scale, method, draws, seed, confidence)
+    elif method == "standard_error":
+        found = _from_standard_errors(landscape, values, interpolated, scale, confidence)
+    else:
+        points = int((np.isfinite(values) & ~interpolated).sum())
+        outside = values.size - points - int(interpolated.sum())
+        found = NoiseThreshold(0.0, np.nan, "none", scale, confidence, points, outside)
+    if not interpolated.any():
+        return found
+    errors = interpolation_errors(landscape, scale)[interpolated]
+    return replace(
+        found,
+        interpolation=float(2 * errors.max()),
+        points_interpolated=int(interpolated.sum()),
+    )
 
 
 def _best_method(landscape: Landscape) -> Method:
@@ -213,6 +266,7 @@ def _best_method(landscape: Landscape) -> Method:
 def _bootstrap(
     landscape: Landscape,
     values: np.ndarray,
+    interpolated: np.ndarray,
     scale: str,
     method: Method,
     draws: int,
@@ -233,6 +287,7 @@ def _bootstrap(
         )
     losses = losses.reshape(-1, losses.shape[-1])
     usable = np.isfinite(values.ravel()) & np.isfinite(losses).all(axis=1)
+    usable &= ~interpolated.ravel()
     if not usable.any():
         raise LossLandscapeError(
             f"{_where(landscape)}no point has finite losses for all samples: nothing to resample"
@@ -241,17 +296,17 @@ def _bootstrap(
         spread, largest = bootstrap_deviations(losses, usable, draws, seed, scale == "log")
         threshold, band = _quantile(spread, confidence), 2 * _quantile(largest, confidence)
     else:
-        shape = landscape.grid.shape
-        distances = bottleneck_deviations(losses, usable, shape, draws, seed, scale == "log")
+        filled = np.where(interpolated, values, np.nan)
+        distances = bottleneck_deviations(losses, usable, filled, draws, seed, scale == "log")
         threshold, band = 2 * _quantile(distances, confidence), np.nan
     return NoiseThreshold(
-        persistence=threshold,
+        sampling=threshold,
         band=band,
         method=method,
         scale=scale,
         confidence=confidence,
         points=int(usable.sum()),
-        points_outside=int(usable.size - usable.sum()),
+        points_outside=int(usable.size - usable.sum() - interpolated.sum()),
         samples=losses.shape[1],
         draws=draws,
         seed=seed,
@@ -308,32 +363,55 @@ def bootstrap_deviations(
 def bottleneck_deviations(
     losses: np.ndarray,
     usable: np.ndarray,
-    shape: tuple[int, ...],
+    interpolated: np.ndarray,
     draws: int,
     seed: int,
     log: bool,
 ) -> np.ndarray:
     """Bottleneck distances between the diagrams of resampled surfaces and of the measured one.
 
-    Of the finite pairs, shape (draws,); the draws are those of :func:`bootstrap_deviations`.
+    An interpolated point has no samples. In a draw it moves by the change of the evaluated points,
+    linearly interpolated; where one of these falls off the log scale, it does too.
+
+    Parameters
+    ----------
+    losses, usable, draws, seed, log
+        As for :func:`bootstrap_deviations`; the draws are the same.
+    interpolated : ndarray, shape of the grid
+        Values at interpolated points, on the scale; NaN elsewhere.
+
+    Returns
+    -------
+    ndarray, shape (draws,)
+        Of the finite pairs.
     """
-    points = np.flatnonzero(usable)
+    points, filled = np.flatnonzero(usable), np.flatnonzero(np.isfinite(interpolated))
     samples = losses.shape[1]
     wide = losses[points].astype(np.float64)
+    places = np.argwhere(np.ones(interpolated.shape, dtype=bool)).astype(np.float64)
+    between = linear_interpolation_matrix(places[points], places[filled])
 
-    def diagram(means: np.ndarray) -> dict[str, np.ndarray]:
-        field = np.full(usable.size, np.nan)
+    def on_the_scale(means: np.ndarray) -> np.ndarray:
         with np.errstate(divide="ignore", invalid="ignore"):
-            field[points] = np.log10(means) if log else means
-        return persistence_pairs(field.reshape(shape))
+            return np.log10(means) if log else means
 
-    measured = diagram(wide.mean(axis=1))
+    def diagram(at_points: np.ndarray, at_filled: np.ndarray) -> dict[str, np.ndarray]:
+        field = np.full(usable.size, np.nan)
+        field[points], field[filled] = at_points, at_filled
+        return persistence_pairs(field.reshape(interpolated.shape))
+
+    measured, between_values = on_the_scale(wide.mean(axis=1)), interpolated.ravel()[filled]
+    reference = diagram(measured, between_values)
     distances = []
     for _, weights in _weights(draws, samples, samples + points.size, seed):
         for means in (wide @ weights).T:
-            resampled = diagram(means)
+            drawn = on_the_scale(means)
+            off = ~np.isfinite(drawn)
+            change = between @ np.where(off, 0.0, drawn - measured)
+            change[between @ off > 0] = -np.inf
+            resampled = diagram(drawn, between_values + change)
             distances.append(
-                max(finite_bottleneck_distance(measured, resampled, kind) for kind in (0, 1))
+                max(finite_bottleneck_distance(reference, resampled, kind) for kind in (0, 1))
             )
     return np.array(distances)
 
@@ -363,10 +441,15 @@ def _quantile(values: np.ndarray, confidence: float) -> float:
 
 
 def _from_standard_errors(
-    landscape: Landscape, values: np.ndarray, scale: str, confidence: float
+    landscape: Landscape,
+    values: np.ndarray,
+    interpolated: np.ndarray,
+    scale: str,
+    confidence: float,
 ) -> NoiseThreshold:
     errors = landscape.fields.get("loss_standard_error")
     usable = np.isfinite(values) & np.isfinite(np.nan if errors is None else errors)
+    usable &= ~interpolated
     if errors is None or not usable.any():
         raise LossLandscapeError(
             f"{_where(landscape)}there is no finite standard error (variable loss_standard_error)"
@@ -377,13 +460,13 @@ def _from_standard_errors(
     points = int(usable.sum())
     z = NormalDist().inv_cdf(1 - (1 - confidence) / (2 * points))
     return NoiseThreshold(
-        persistence=float(2 * z * errors.max()),
+        sampling=float(2 * z * errors.max()),
         band=np.nan,
         method="standard_error",
         scale=scale,
         confidence=confidence,
         points=points,
-        points_outside=int(usable.size - points),
+        points_outside=int(usable.size - points - interpolated.sum()),
     )
 
 

@@ -5,11 +5,20 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from losslandscape.cli.arguments import positive_int
+
 HELP = "say what a landscape file holds and how it was made"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("landscape", type=Path, metavar="FILE.nc", help="the landscape file")
+    parser.add_argument(
+        "--dataset-samples",
+        type=positive_int,
+        metavar="N",
+        help="size of the data set that the first set's samples were drawn from, for the error "
+        "against it (default: as the file says)",
+    )
     parser.add_argument("--json", action="store_true", help="print the whole provenance as JSON")
 
 
@@ -22,11 +31,11 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps(landscape.description(), indent=2))
     else:
-        print("\n".join(_lines(landscape)))
+        print("\n".join(_lines(landscape, arguments.dataset_samples)))
     return 0
 
 
-def _lines(landscape):
+def _lines(landscape, dataset_samples=None):
     import numpy as np
 
     from losslandscape.landscape import EVALUATED, INTERPOLATED, NOT_EVALUATED, NOT_FINITE
@@ -61,6 +70,9 @@ def _lines(landscape):
         finite = values[np.isfinite(values)]
         if finite.size and not name.endswith("sample_count"):
             yield f"  {name:28} {finite.min():g} to {finite.max():g}"
+    for name in landscape.fields:
+        if name == "loss" or name.endswith("_loss"):
+            yield from _error_lines(landscape, name, dataset_samples if name == "loss" else None)
     yield f"  figures use a {about['scale']} scale"
     for name, values in landscape.samples.items():
         yield f"  {name}: {values.shape[-1]} a point"
@@ -74,3 +86,24 @@ def _lines(landscape):
         )
     versions = about.get("versions", {})
     yield "  made by     " + ", ".join(f"{name} {version}" for name, version in versions.items())
+
+
+def _error_lines(landscape, name, dataset_samples):
+    """Medians of the sampling errors of a loss; nothing where there are none."""
+    import numpy as np
+
+    from losslandscape.formats.report import table_lines
+    from losslandscape.sampling_errors import summary
+
+    kept = f"{name}_samples" in landscape.samples
+    if not kept and not np.isfinite(landscape.fields.get(f"{name}_standard_error", np.nan)).any():
+        return
+    found = summary(landscape, name, dataset_samples)
+    size = "" if found.dataset_samples is None else f" of N = {found.dataset_samples:,}"
+    yield f"  standard errors of {name}, n = {found.samples:,}{size} samples, medians over points"
+    rows = [(row["error"], row["median"], row["ratio"], row["points"]) for row in found.rows]
+    header = ("", "median", "ratio to independent", "points")
+    for line in table_lines(header, rows):
+        yield f"    {line}"
+    for note in found.notes:
+        yield f"    {note}"

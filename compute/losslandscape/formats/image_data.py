@@ -1,4 +1,4 @@
-"""VTK image data (``surface.vti``): every grid variable as a point array."""
+"""VTK image data (``surface.vti``): every grid variable and sampling error as a point array."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from vtkmodules.vtkIOXML import vtkXMLImageDataWriter
 
 from losslandscape.formats.vtk_xml import write_xml
 from losslandscape.landscape import Landscape
+from losslandscape.sampling_errors import grid_arrays
 
 FILE_NAME = "surface.vti"
 
@@ -30,9 +31,7 @@ def image_data(landscape: Landscape) -> vtkImageData:
     image.SetOrigin(*grid.origin, *(0.0,) * missing)
     image.SetSpacing(*grid.spacing, *(1.0,) * missing)
     for name, values in {**landscape.fields, "status": landscape.status}.items():
-        array = numpy_to_vtk(np.ascontiguousarray(values).ravel(), deep=True)
-        array.SetName(name)
-        image.GetPointData().AddArray(array)
+        add_point_array(image, name, values)
     image.GetPointData().SetActiveScalars("loss")
     text = vtkStringArray()
     text.SetName("provenance")
@@ -41,7 +40,17 @@ def image_data(landscape: Landscape) -> vtkImageData:
     return image
 
 
+def add_point_array(image: vtkImageData, name: str, values: np.ndarray) -> None:
+    """Add a grid array, slowest axis first."""
+    array = numpy_to_vtk(np.ascontiguousarray(values).ravel(), deep=True)
+    array.SetName(name)
+    image.GetPointData().AddArray(array)
+
+
 def write(landscape: Landscape, folder: Path) -> list[Path]:
     path = folder / FILE_NAME
-    write_xml(vtkXMLImageDataWriter(), image_data(landscape), path)
+    image = image_data(landscape)
+    for name, values in grid_arrays(landscape).items():
+        add_point_array(image, name, values)
+    write_xml(vtkXMLImageDataWriter(), image, path)
     return [path]

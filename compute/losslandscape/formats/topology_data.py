@@ -11,7 +11,7 @@ from vtkmodules.vtkCommonDataModel import vtkCellArray, vtkImageData, vtkPolyDat
 from vtkmodules.vtkIOXML import vtkXMLImageDataWriter, vtkXMLPolyDataWriter
 
 from losslandscape.critical_points import CriticalPoints
-from losslandscape.formats.image_data import image_data
+from losslandscape.formats.image_data import add_point_array, image_data
 from losslandscape.formats.poly_data import poly_data
 from losslandscape.formats.vtk_xml import write_xml
 from losslandscape.landscape import Landscape
@@ -64,9 +64,7 @@ def segmentation_data(landscape: Landscape, found: CriticalPoints) -> vtkImageDa
     """The surface's image data with TTK's three manifold labels."""
     image = image_data(landscape)
     for name, labels in found.complex.segmentation.items():
-        array = numpy_to_vtk(np.ascontiguousarray(labels).ravel(), deep=True)
-        array.SetName(name)
-        image.GetPointData().AddArray(array)
+        add_point_array(image, name, labels)
     return image
 
 
