@@ -20,6 +20,7 @@ from losslandscape.diagrams import (
 )
 from losslandscape.errors import LossLandscapeError
 from losslandscape.flatness import flat_region
+from losslandscape.interpolation_errors import interpolation_of
 from losslandscape.landscape import Landscape
 from losslandscape.roughness import roughness
 from losslandscape.significance import Method, on_scale
@@ -150,6 +151,8 @@ def compare(
     names = labels or _names(landscapes)
     scale = scale or _common_scale(landscapes)
     comparable_planes = _same(landscapes, _normalization)
+    interpolations = [interpolation_of(landscape) for landscape in landscapes]
+    any_interpolated = any(one.interpolated for one in interpolations)
     rows, diagrams = [], []
     for i, landscape in enumerate(landscapes):
         region = flat_region(landscape, epsilon, scale=scale)
@@ -164,6 +167,9 @@ def compare(
             "flat_resolved": region.resolved,
             "sharpness": sharpness[i] if sharpness is not None else None,
         }
+        if any_interpolated:
+            row["interpolated_points"] = interpolations[i].interpolated
+            row["interpolation_error"] = interpolations[i].largest_error
         if landscape.grid.dimensions in _TOPOLOGY_DIMENSIONS:
             found = find_critical_points(
                 landscape,
@@ -189,6 +195,12 @@ def compare(
         row["explained_variance"] = float(sum(explained)) if explained else None
         rows.append(row)
     notes = _notes(landscapes, comparable_planes)
+    if any_interpolated:
+        notes += [f"{name}: {one}" for name, one in zip(names, interpolations) if one.interpolated]
+        notes.append(
+            "interpolated surfaces are smoother than evaluated ones: roughness and total "
+            "persistence compare only where equally many points were evaluated"
+        )
     if len({row.get("noise_method") for row in rows}) > 1:
         notes.append(
             "the thresholds come from different methods (noise_method): counts of significant "

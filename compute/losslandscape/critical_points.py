@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from losslandscape.errors import LossLandscapeError
-from losslandscape.landscape import Landscape
+from losslandscape.interpolation_errors import Interpolation, interpolation_of
+from losslandscape.landscape import INTERPOLATED, Landscape
 from losslandscape.significance import Method, NoiseThreshold, noise_threshold, on_scale
 from losslandscape.topology import MorseSmaleComplex, morse_smale_complex
 
@@ -23,7 +24,8 @@ class CriticalPoints:
     arrays : dict of ndarray, shape (n, ...)
         The complex's ``critical_points`` with the mean loss itself in ``loss`` on either scale, and
         ``significant`` int8: 1 where the persistence exceeds the threshold. The global minimum is
-        always 1; a saddle that only closes around a hole of the domain is 0.
+        always 1; a saddle that only closes around a hole of the domain is 0. Where the landscape
+        has interpolated points, ``interpolated`` int8: 1 where the critical point is at one.
     complex : MorseSmaleComplex
         Of the field on its scale; its values and persistence are decades where the scale is log.
     scale : "log" or "linear"
@@ -33,6 +35,8 @@ class CriticalPoints:
         Where the threshold comes from; None where it was given.
     simplified : bool
         Whether pairs up to the threshold were removed before.
+    interpolation : Interpolation
+        How many points of the landscape are interpolated, and how far these may be off.
     """
 
     arrays: dict[str, np.ndarray]
@@ -41,6 +45,7 @@ class CriticalPoints:
     threshold: float
     noise: NoiseThreshold | None
     simplified: bool
+    interpolation: Interpolation
 
     def __len__(self) -> int:
         return len(self.arrays["points"])
@@ -96,6 +101,8 @@ class CriticalPoints:
             if edge:
                 line += f"; {edge} more on the boundary ({found['boundary_significant']} {word})"
             lines.append(line)
+        if self.interpolation.interpolated:
+            lines.append(f"{self.interpolation}{self._critical_interpolated()}")
         if self.arrays["IsOnBoundary"][self.global_minimum]:
             lines.append(
                 "the global minimum lies on the boundary: the loss may be lower outside the window"
@@ -103,6 +110,15 @@ class CriticalPoints:
         if len(self) == 1:
             lines.append("the minimum is the only critical point of this window")
         return lines
+
+    def _critical_interpolated(self) -> str:
+        """How many critical points above the threshold are at interpolated grid points."""
+        significant = self.arrays["significant"] == 1
+        count = int((significant & (self.arrays["interpolated"] == 1)).sum())
+        if not count:
+            return "; none of the critical points above t is at one of these"
+        total = int(significant.sum())
+        return f"; {count} of the {total} critical points above t are at one of these"
 
     def table(self) -> list[dict]:
         """A row a critical point, the most persistent first."""
@@ -122,6 +138,8 @@ class CriticalPoints:
             if "persistence_standard_error" in self.arrays:
                 error = self.arrays["persistence_standard_error"][i]
                 row["persistence_standard_error"] = float(error)
+            if "interpolated" in self.arrays:
+                row["interpolated"] = bool(self.arrays["interpolated"][i])
             rows.append(row)
         return rows
 
@@ -131,6 +149,7 @@ class CriticalPoints:
             "threshold": self.threshold,
             "noise": self.noise.to_json() if self.noise else None,
             "simplified": self.simplified,
+            "interpolation": self.interpolation.to_json(),
             "counts": self.counts,
             "summary": self.summary(),
             "critical_points": self.table(),
@@ -204,7 +223,13 @@ def find_critical_points(
     errors = _persistence_errors(landscape, complex_, scale)
     if errors is not None:
         arrays["persistence_standard_error"] = errors
-    return CriticalPoints(arrays, complex_, scale, float(persistence), noise, simplify)
+    interpolation = interpolation_of(landscape)
+    if interpolation.interpolated:
+        status = landscape.status.ravel()[arrays["ttkVertexScalarField"]]
+        arrays["interpolated"] = (status == INTERPOLATED).astype(np.int8)
+    return CriticalPoints(
+        arrays, complex_, scale, float(persistence), noise, simplify, interpolation
+    )
 
 
 def _persistence_errors(
@@ -214,6 +239,7 @@ def _persistence_errors(
 
     From the per-sample differences between the pair's two vertices, which vary together. Other
     places may take the pair's part under other samples: the threshold knows that, this does not.
+    NaN where one of them is interpolated.
     """
     losses = landscape.samples.get("loss_samples")
     if losses is None or losses.shape[-1] < 2:

@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from scipy.ndimage import binary_dilation
 
 from losslandscape.errors import LossLandscapeError
 from losslandscape.grid import Grid
-from losslandscape.landscape import Landscape
+from losslandscape.interpolation_errors import Interpolation, interpolation_of
+from losslandscape.landscape import INTERPOLATED, Landscape
 from losslandscape.significance import on_scale
 from losslandscape.sublevel_set import PiecewiseLinearField, Region
 
@@ -44,6 +46,10 @@ class FlatRegion:
         ``region.values`` are on the scale.
     grid : Grid
     gram_matrix : ndarray, shape (dimensions, dimensions)
+    interpolation : Interpolation
+        Of the grid points in the region and next to it, which say where it ends.
+    minimum_interpolated : bool
+        Whether the minimum is an interpolated grid point.
     """
 
     epsilon: float
@@ -54,6 +60,8 @@ class FlatRegion:
     region: Region
     grid: Grid
     gram_matrix: np.ndarray
+    interpolation: Interpolation
+    minimum_interpolated: bool
 
     @property
     def measure(self) -> str:
@@ -128,6 +136,13 @@ class FlatRegion:
                 f"{RESOLVED_CELLS:g} are needed; evaluate with "
                 f"--grid {'x'.join(map(str, grid.counts))} --bounds={bounds}"
             )
+        if self.interpolation.interpolated:
+            line = f"in the region and next to it, {self.interpolation}"
+            if self.interpolation.largest_error >= self.epsilon:
+                line += ", as large as epsilon: evaluate them before trusting the size"
+            if self.minimum_interpolated:
+                line += "; the minimum is one of them"
+            lines.append(line)
         return lines
 
     def to_json(self) -> dict:
@@ -143,6 +158,8 @@ class FlatRegion:
             "lower_bound": self.lower_bound,
             "semi_axes_in_cells": self.semi_axes,
             "resolved": self.resolved,
+            "interpolation": self.interpolation.to_json(),
+            "minimum_interpolated": self.minimum_interpolated,
             "proposed_grid": None if self.resolved else self.proposed_grid().to_json(),
         }
 
@@ -193,6 +210,7 @@ class BasinOfMinimum:
         self.minimum = points[self.vertex]
         self.loss = float(landscape.values("loss").ravel()[self.vertex])
         self._field = PiecewiseLinearField(points, values)
+        self._landscape = landscape
 
     def region(self, epsilon: float, factor: float | None = None) -> FlatRegion:
         """The component of the minimum in {L <= L_min + epsilon}."""
@@ -206,9 +224,11 @@ class BasinOfMinimum:
             raise LossLandscapeError(
                 "the minimum has no neighbours with finite values: there is no region around it"
             )
+        around = binary_dilation(component.vertices, np.ones((3,) * self.grid.dimensions))
         return FlatRegion(
             epsilon, factor, self.scale, self.minimum, self.loss, component, self.grid,
-            self.gram_matrix,
+            self.gram_matrix, interpolation_of(self._landscape, around),
+            bool(self._landscape.status.ravel()[self.vertex] == INTERPOLATED),
         )  # fmt: skip
 
     def curve(self, epsilons: Sequence[float] = CURVE_EPSILONS) -> list[dict]:
