@@ -349,7 +349,6 @@ def test_info_prints_the_medians_and_the_ratios(rng, tmp_path, capsys, mode):
     losses = (shared + 0.01 * rng.random((3, 4, 30))).astype(np.float32)
     path = tmp_path / "x.nc"
     landscape_of(losses, batch_norm=mode).save(path)
-    measured = Landscape.open(path)
     assert main(["info", str(path)]) == 0
     printed = capsys.readouterr().out
     assert "against the data set: not known" in printed
@@ -360,22 +359,29 @@ def test_info_prints_the_medians_and_the_ratios(rng, tmp_path, capsys, mode):
     assert "n = 30 of N = 40 samples" in printed
     lines = [line for line in printed.splitlines() if line.startswith("    of the")]
     cells = {line.rsplit(None, 3)[0].strip(): line.split()[-3:] for line in lines}
-    single = measured.standard_error()
-    along = measured.neighbour_difference_standard_error("beta")
-    ratio = np.median(along / np.hypot(single[1:], single[:-1]))
-    assert ratio < 0.1
+    wide = losses.astype(np.float64).reshape(12, 30)
+    single = wide.std(1, ddof=1) / np.sqrt(30)
+
+    def expected(first, second):
+        error = (wide[first] - wide[second]).std(1, ddof=1) / np.sqrt(30)
+        ratio = np.median(error / np.sqrt(single[first] ** 2 + single[second] ** 2))
+        assert ratio < 0.1  # nearly all noise is shared
+        return [f"{np.median(error):.4g}", f"{ratio:.4g}", str(len(first))]
+
+    numbers = np.arange(12).reshape(3, 4)
+    lowest = wide.mean(1).argmin()
+    others = np.delete(np.arange(12), lowest)
     assert cells == {
         "of the loss, against the population": [f"{np.median(single):.4g}", "-", "12"],
         "of the loss, against the data set": [f"{np.median(single) / 2:.4g}", "-", "12"],
-        "of the difference from the minimum": cells["of the difference from the minimum"],
-        "of the difference of neighbours along alpha": cells[
-            "of the difference of neighbours along alpha"
-        ],
-        "of the difference of neighbours along beta": [
-            f"{np.median(along):.4g}", f"{ratio:.4g}", "8",
-        ],
-    }  # fmt: skip
-    assert cells["of the difference from the minimum"][-1] == "11"
+        "of the difference from the minimum": expected(others, np.full(11, lowest)),
+        "of the difference of neighbours along alpha": expected(
+            numbers[:, 1:].ravel(), numbers[:, :-1].ravel()
+        ),
+        "of the difference of neighbours along beta": expected(
+            numbers[1:].ravel(), numbers[:-1].ravel()
+        ),
+    }
 
     assert main(["info", str(path), "--dataset-samples", "4"]) == 1
     assert "30 samples cannot be drawn from a data set of 4" in capsys.readouterr().err

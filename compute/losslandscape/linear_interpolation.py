@@ -30,6 +30,8 @@ def linear_interpolation_matrix(points: np.ndarray, targets: np.ndarray) -> csr_
     >>> weights @ np.array([10.0, 20.0])
     array([12.5, 20. ])
     """
+    if not len(targets):
+        return csr_matrix((0, len(points)))
     found = _containing_simplices(points, targets)
     nearest = cKDTree(points).query(targets)[1]
     corners = np.repeat(nearest[:, None], points.shape[1] + 1, axis=1)

@@ -26,6 +26,7 @@ Method = Literal["bootstrap", "bottleneck", "standard_error", "none"]
 SCALES = ("log", "linear")
 METHODS = ("bootstrap", "bottleneck", "standard_error", "none")
 _BLOCK_BYTES = 64 << 20
+_NO_PAIRS = dict.fromkeys(("Birth", "Persistence", "PairType", "IsFinite"), np.empty(0))
 
 
 @dataclass(frozen=True)
@@ -398,6 +399,8 @@ def bottleneck_deviations(
     def diagram(at_points: np.ndarray, at_filled: np.ndarray) -> dict[str, np.ndarray]:
         field = np.full(usable.size, np.nan)
         field[points], field[filled] = at_points, at_filled
+        if np.nanmin(field) == np.nanmax(field):
+            return _NO_PAIRS
         return persistence_pairs(field.reshape(interpolated.shape))
 
     measured, between_values = on_the_scale(wide.mean(axis=1)), interpolated.ravel()[filled]
@@ -407,6 +410,9 @@ def bottleneck_deviations(
         for means in (wide @ weights).T:
             drawn = on_the_scale(means)
             off = ~np.isfinite(drawn)
+            if off.all():
+                distances.append(np.inf)
+                continue
             change = between @ np.where(off, 0.0, drawn - measured)
             change[between @ off > 0] = -np.inf
             resampled = diagram(drawn, between_values + change)

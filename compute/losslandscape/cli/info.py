@@ -55,6 +55,8 @@ def _lines(landscape, dataset_samples=None):
     }
     found = {word: int((landscape.status == code).sum()) for word, code in counts.items()}
     yield "  points      " + ", ".join(f"{n} {word}" for word, n in found.items() if n)
+    if "adaptive" in about:
+        yield "  adaptive    " + ", ".join(f"{k} {v}" for k, v in about["adaptive"].items())
     yield "  directions  " + ", ".join(
         f"{key} {value}" for key, value in plane.items() if key != "sha256"
     )
