@@ -4,12 +4,13 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 from scipy.interpolate import LinearNDInterpolator
 
-from losslandscape import Grid, Landscape
+from losslandscape import Grid, Landscape, Objective, Subspace, evaluate
 from losslandscape.cli import main
 from losslandscape.comparison import compare
 from losslandscape.critical_points import find_critical_points
@@ -398,5 +399,40 @@ def test_the_command_line_prints_and_writes_it(wells, tmp_path, capsys):
     assert main(["info", str(path)]) == 0
     printed = capsys.readouterr().out
     assert "117 evaluated, 308 interpolated" in printed
-    assert "adaptive" in printed
+    assert "tolerance 0.01 of the range" in printed
     assert main(["export", str(path)]) == 0
+
+
+def test_an_adaptive_evaluation_goes_through_all_of_it(tmp_path, capsys):
+    pytest.importorskip("gudhi")
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.Tanh(), torch.nn.Linear(8, 3))
+    data = (torch.randn(40, 4), torch.randint(0, 3, (40,)))
+    path = tmp_path / "x.nc"
+    measured = evaluate(
+        Objective(model, "cross_entropy", data, batch_size=40),
+        Subspace.random(model, seed=0),
+        Grid.square(25, 2.0),
+        tolerance=0.02,
+        path=path,
+        keep_samples=True,
+        quiet=True,
+    )
+    interpolated = measured.status == 2
+    assert 0 < interpolated.sum() < interpolated.size
+    found = noise_threshold(measured)
+    assert found.points_interpolated == interpolated.sum()
+    estimate = measured.provenance["adaptive"]["estimated_error"]
+    scale, extent = (measured.provenance["adaptive"][key] for key in ("scale", "range"))
+    found = noise_threshold(measured, scale=scale)
+    assert found.interpolation == pytest.approx(2 * estimate * extent, rel=1e-6)
+    assert noise_threshold(measured, method="bottleneck", draws=40).interpolation > 0
+    differences = measured.difference_standard_error()
+    np.testing.assert_array_equal(np.isnan(differences), interpolated)
+    assert np.isfinite(measured.standard_error(against="dataset", dataset_samples=50)).all()
+    assert main(["info", str(path)]) == 0
+    printed = capsys.readouterr().out
+    assert "tolerance 0.02 of the range" in printed
+    assert "drawn at random" in printed
+    assert main(["topology", str(path), "--draws", "100"]) == 0
+    assert "of t is twice the largest estimated error" in capsys.readouterr().out

@@ -124,7 +124,12 @@ class NoiseThreshold:
         else:
             text = f"; {self.interpolation:.4g} of t is twice the largest estimated error of {some}"
         if np.isinf(self.interpolation):
-            text += ", one of which may be a loss of 0 within its error: judge on the linear scale"
+            text += (
+                ", one of which lies beside values that are not finite, or has a loss that may be "
+                "0 within its error: judge on the linear scale"
+                if self.scale == "log"
+                else ", one of which lies beside values that are not finite"
+            )
         if self.method == "bottleneck":
             text += "; in a draw these move by the linearly interpolated change of the evaluated"
         elif self.method != "none":

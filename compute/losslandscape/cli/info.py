@@ -56,7 +56,7 @@ def _lines(landscape, dataset_samples=None):
     found = {word: int((landscape.status == code).sum()) for word, code in counts.items()}
     yield "  points      " + ", ".join(f"{n} {word}" for word, n in found.items() if n)
     if "adaptive" in about:
-        yield "  adaptive    " + ", ".join(f"{k} {v}" for k, v in about["adaptive"].items())
+        yield f"  adaptive    {_adaptive(about['adaptive'])}"
     yield "  directions  " + ", ".join(
         f"{key} {value}" for key, value in plane.items() if key != "sha256"
     )
@@ -88,6 +88,23 @@ def _lines(landscape, dataset_samples=None):
         )
     versions = about.get("versions", {})
     yield "  made by     " + ", ".join(f"{name} {version}" for name, version in versions.items())
+
+
+def _adaptive(about):
+    """How well the interpolated points are known, in a line."""
+    words = f"tolerance {about.get('tolerance', '?')} of the range"
+    if isinstance(about.get("range"), (int, float)):
+        unit = "decades" if about.get("scale") == "log" else "units of the loss"
+        words += f" ({about['range']:.4g} {unit})"
+    if isinstance(about.get("estimated_error"), (int, float)):
+        words += f", estimated error at most {about['estimated_error']:.2g}"
+    if about.get("checks"):
+        last = about["checks"][-1]
+        words += (
+            f"; of {last['points']} points drawn at random {last['within']} were within their "
+            "estimate"
+        )
+    return words
 
 
 def _error_lines(landscape, name, dataset_samples):
