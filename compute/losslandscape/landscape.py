@@ -136,9 +136,9 @@ class Landscape:
         name : str
             The loss, such as ``"test_loss"``.
         against : "population" or "dataset"
-            s / sqrt(n), how far the mean over the whole population may be; or s / sqrt(n) *
-            sqrt(1 - n/N), how far the mean over the N samples of the data set may be that the n
-            were drawn from without replacement: 0 where they are all of it.
+            s / sqrt(n), how far the mean over the population may be that the samples come from; or
+            s / sqrt(n) * sqrt(1 - n/N), how far the mean over the data set may be, the N samples
+            that the n were drawn from without replacement: 0 where they are all of it.
         dataset_samples : int, optional
             N, in place of what the landscape says.
 
