@@ -170,6 +170,10 @@ def test_the_bootstrap_is_that_of_the_evaluated_points_alone(rng, scale):
         assert one.sampling == other.sampling
         np.testing.assert_equal(one.band, other.band)
         assert (one.points_outside, other.points_outside) == (0, 23)
+        # samples that someone filled in are not measured ones
+        filled = interpolated_landscape(losses.mean(-1), evaluated, np.zeros((5, 7)), losses)
+        filled.samples["loss_samples"] = losses
+        assert noise_threshold(filled, scale=scale, method=method, draws=40) == one
 
 
 @pytest.mark.parametrize("shape", [(5, 7), (11,)])
