@@ -23,7 +23,7 @@ def band_ends(landscape, array):
 
 def add_curve(panel):
     """The quantity along alpha as a line, with its axis and, in the legend, its key."""
-    line = panel.tubes(panel.lift(panel.flat, "curve"), "curve", style.CURVE_RADIUS, sides=12)
+    line = panel.tubes(panel.lift(panel.flat, "curve"), "curve", style.LINE_RADIUS, sides=12)
     shown = panel.show(line, style.CURVE)
     shown.Ambient, shown.Diffuse = 1.0, 0.0
     figure = panel.figure
@@ -157,7 +157,7 @@ def label_axes(panel):
     name = words.axis_titles(panel.landscape.provenance)[0]
     text = simple.Text(registrationName=panel.named("axes: title of alpha"), Text=name)
     length = 1 if name.startswith("$") else len(name)
-    place = [(left + right) / 2 - 0.3 * length * letter, 0.0, bottom - 3.6 * letter]
+    place = [(left + right) / 2 - 0.3 * length * letter, 0.0, bottom - 3.2 * letter]
     style.write_at(panel.view, text, place, width).FontSize = round(
         style.TITLE_LETTER_SHARE * width
     )

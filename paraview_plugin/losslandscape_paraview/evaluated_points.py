@@ -59,10 +59,17 @@ def add_evaluated_points(panel):
         ReplaceInvalidResults=0,
     )
     lifted = panel.lift(raised, "evaluated points")
-    # of a fine grid the dots must not touch
+    # of a fine grid the dots should not touch, and along a curve they must stick out of it
     spacing = panel.landscape.spacing * panel.box.scale[0] / panel.box.unit
-    largest = style.POINT_RADIUS if panel.dimensions == 1 else style.DOT_RADIUS
-    dots = panel.spheres(lifted, "evaluated points", min(largest, 0.3 * spacing), sides=12)
+    radius = min(style.DOT_RADIUS, 0.25 * spacing)
+    if panel.dimensions == 1:
+        radius = max(min(style.POINT_RADIUS, 0.45 * spacing), 1.5 * style.LINE_RADIUS)
+    dots = panel.spheres(lifted, "evaluated points", radius, sides=12)
     shown = panel.show(dots, style.INK)
     shown.Ambient, shown.Diffuse = 1.0, 0.0
+    if panel.dimensions == 2:
+        # white with a dark edge: the surface's colours go from dark to light
+        shown.AmbientColor = shown.DiffuseColor = [1.0, 1.0, 1.0]
+        edge = panel.spheres(lifted, "evaluated points: edge", 1.6 * radius, sides=12)
+        panel.outline(edge)
     return shown

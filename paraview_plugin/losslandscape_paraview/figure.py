@@ -174,11 +174,17 @@ class Figure:
         points[:, 0] = self.scale.heights(points[:, 0])
         table.RGBPoints = points.ravel().tolist()
         opacity = simple.GetOpacityTransferFunction(HEIGHT)
-        span = self.scale.top - self.scale.bottom
+        heights = self.scale.heights(
+            np.concatenate([source.values(self.scale.array) for source in self.landscapes])
+        )
+        shares, values = zip(*style.VOLUME_OPACITY)
+        # by quantiles: most of a landscape may lie in a small part of its range
+        places = np.quantile(heights[np.isfinite(heights)], shares)
         opacity.Points = [
             number
-            for share, value in style.VOLUME_OPACITY
-            for number in (self.scale.bottom + share * span, value, 0.5, 0.0)
+            for place, value, before in zip(places, values, (-np.inf, *places))
+            if place > before
+            for number in (float(place), value, 0.5, 0.0)
         ]
         return table, opacity
 

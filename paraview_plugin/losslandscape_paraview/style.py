@@ -52,11 +52,12 @@ KEY_PLACES = (0.6, 0.745, 0.86)
 KEY_PLACES_NARROW = (0.78, 0.89)
 
 # in units of half the plane's width
-HALF_HEIGHT_OF_VIEW = {2: 1.56, 3: 1.98}
+HALF_HEIGHT_OF_VIEW = {2: 1.56, 3: 1.88}
 STEEP_HALF_HEIGHT = 1.78
 HEIGHT_OF_RANGE = {1: 1.2, 2: 0.8, 3: 0.8}
 TUBE_RADIUS = 0.021
 CURVE_RADIUS = 0.011
+LINE_RADIUS = 0.006
 CURVE_MARGIN = 0.03
 # a curve's least half height and half width, with the room for its labels
 CURVE_HALF_HEIGHT, CURVE_HALF_WIDTH = 0.86, 1.24
@@ -69,7 +70,7 @@ FAINT_RADIUS = 0.028
 SEPARATRIX_RADIUS = 0.008
 POINT_RADIUS = 0.019
 DOT_RADIUS = 0.012
-MARK_RADIUS = 0.05
+MARK_RADIUS = 0.06
 
 # Minima, saddles and maxima, as everywhere in the topology of scalar fields.
 KIND_COLOURS = {
@@ -93,10 +94,11 @@ BAND = [0.76, 0.85, 0.94]
 ORIGIN = [1.00, 1.00, 1.00]
 
 # Of isosurfaces: of the lowest, and of the highest.
-INNER_OPACITY, OUTER_OPACITY = 0.85, 0.18
+INNER_OPACITY, OUTER_OPACITY = 0.34, 0.16
 
-# Of a volume: share of the range of heights -> opacity in each such part of half its width.
-VOLUME_OPACITY = ((0.0, 0.85), (0.2, 0.40), (0.5, 0.10), (0.8, 0.02), (1.0, 0.0))
+# Of a volume: share of the grid's points that lie lower -> opacity of a layer of a given
+# thickness, in half plane widths.
+VOLUME_OPACITY = ((0.0, 0.45), (0.05, 0.28), (0.25, 0.09), (0.6, 0.02), (1.0, 0.0))
 OPACITY_DISTANCE = 0.15
 
 

@@ -57,13 +57,6 @@ def add_volume(panel):
             UseInputBounds=0,
             SamplingBounds=list(panel.landscape.bounds),
         )
-    if not panel.box.is_plain:
-        moved = simple.Transform(registrationName=panel.named("volume, in the box"), Input=source)
-        moved.Transform.Scale = list(panel.box.scale)
-        moved.Transform.Translate = list(panel.box.position)
-        # a grid stays a grid where it is moved along its axes only
-        moved.TransformAllInputVectors = 0
-        source = moved
     volume = simple.PassArrays(
         registrationName=panel.named("volume"),
         Input=source,
@@ -77,6 +70,9 @@ def add_volume(panel):
     shown.LookupTable, shown.ScalarOpacityFunction = table, opacity
     shown.ScalarOpacityUnitDistance = style.OPACITY_DISTANCE * panel.box.unit
     shown.Shade = 0
+    if not panel.box.is_plain:
+        # Transform would make a curvilinear grid of it, which is drawn cell by cell.
+        shown.Scale, shown.Position = list(panel.box.scale), list(panel.box.position)
     shown.SetScalarBarVisibility(panel.view, False)
     return shown
 
