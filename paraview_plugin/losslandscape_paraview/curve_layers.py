@@ -5,7 +5,6 @@ import numpy as np
 from . import provenance as words
 from . import style
 from .display_scale import HEIGHT
-from .evaluated_points import has_evaluated_points
 from .landscape_sources import fetch, point_array
 
 # The band is the mean and so many standard errors up and down.
@@ -31,8 +30,6 @@ def add_curve(panel):
     figure.curve_key.setdefault(
         "curve", words.quantity_title(panel.landscape.provenance, panel.scale.array)
     )
-    if has_evaluated_points(panel):
-        figure.curve_key.setdefault("points", "evaluated")
     return shown
 
 
@@ -144,14 +141,10 @@ def label_axes(panel):
     letter = style.LETTER_SHARE * width * figure.pixel_size(panel)
     for tick in scale.ticks(5):
         height = float(scale.heights(tick)) * box.factor
-        text = simple.Text(
-            registrationName=panel.named(f"axes: loss {tick:g}"), Text=f"{tick:g}"
-        )
+        text = simple.Text(registrationName=panel.named(f"axes: loss {tick:g}"), Text=f"{tick:g}")
         place = [left - 0.8 * letter, 0.0, height - 0.42 * letter]
         style.write_at(panel.view, text, place, width).Justification = "Right"
-    title = ", ".join(
-        (words.quantity_title(panel.landscape.provenance, scale.array), scale.words)
-    )
+    title = ", ".join((words.quantity_title(panel.landscape.provenance, scale.array), scale.words))
     text = simple.Text(registrationName=panel.named("axes: title of the loss"), Text=title)
     style.write_at(panel.view, text, [left, 0.0, top + 0.7 * letter], width)
     name = words.axis_titles(panel.landscape.provenance)[0]

@@ -64,12 +64,16 @@ def add_evaluated_points(panel):
     radius = min(style.DOT_RADIUS, 0.25 * spacing)
     if panel.dimensions == 1:
         radius = max(min(style.POINT_RADIUS, 0.45 * spacing), 1.5 * style.LINE_RADIUS)
+        panel.figure.curve_key["points"] = "evaluated"
     dots = panel.spheres(lifted, "evaluated points", radius, sides=12)
     shown = panel.show(dots, style.INK)
     shown.Ambient, shown.Diffuse = 1.0, 0.0
-    if panel.dimensions == 2:
+    if panel.dimensions == 3:
+        panel.figure.marks["evaluated"] = style.INK
+    elif panel.dimensions == 2:
+        panel.figure.marks["evaluated"] = style.WHITE
         # white with a dark edge: the surface's colours go from dark to light
-        shown.AmbientColor = shown.DiffuseColor = [1.0, 1.0, 1.0]
+        shown.AmbientColor = shown.DiffuseColor = style.WHITE
         edge = panel.spheres(lifted, "evaluated points: edge", 1.6 * radius, sides=12)
         panel.outline(edge)
     return shown

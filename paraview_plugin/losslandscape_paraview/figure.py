@@ -336,11 +336,7 @@ class Figure:
         if len(bars) == 2 and keys:
             places = style.BAR_PLACES_NARROW
             keys = [(key, style.KEY_PLACES_NARROW) for key, _places in keys]
-        if (
-            len(bars) == 1
-            and not keys
-            and (len(self.views) == 1 or len(self.bar_ticks) > 7)
-        ):
+        if len(bars) == 1 and not keys and (len(self.views) == 1 or len(self.bar_ticks) > 7):
             places = style.BAR_PLACES_WIDE
         for (table, title, ticks), (centre, length) in zip(bars, places):
             bar = simple.GetScalarBar(table, self.legend)

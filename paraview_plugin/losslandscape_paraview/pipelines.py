@@ -39,13 +39,16 @@ def default(landscape, **options):
     return FIGURES[DEFAULT_TECHNIQUE[landscape.dimensions]](landscape, **options)
 
 
-def curve(landscape, title=None, size=CURVE_SIZE, **scale):
+def curve(landscape, title=None, size=CURVE_SIZE, evaluated=None, **scale):
     """The loss along the direction of a 1-D landscape, with its error band; see `surface`.
 
-    The band is the mean and two standard errors up and down, where the file has them; a dot is a
-    point that was evaluated.
+    The band is the mean and two standard errors up and down, where the file has them.
+
+    Args:
+        evaluated: a dot at every point that was evaluated, and not interpolated; None for that
+            where the file says which were.
     """
-    return _single(landscape, "curve", title, size, scale)
+    return _single(landscape, "curve", title, size, scale, evaluated=evaluated)
 
 
 def isosurfaces(landscape, title=None, size=SINGLE_SIZE, levels=5, evaluated=False, **scale):
@@ -108,7 +111,7 @@ def compare(
     titles=None,
     size=DEFAULT_SIZE,
     levels=None,
-    evaluated=False,
+    evaluated=None,
     **scale,
 ):
     """Two landscapes, or two techniques on one, side by side: one scale, one camera.
@@ -224,7 +227,7 @@ def flatness(left, right, folders=None, titles=None, size=DEFAULT_SIZE, **scale)
     return figure.finish()
 
 
-def _single(landscape, technique, title, size, scale, levels=None, evaluated=False):
+def _single(landscape, technique, title, size, scale, levels=None, evaluated=None):
     landscape = _open(landscape)
     _require_directions(landscape, technique)
     figure = Figure([landscape], [title], size=size, error_band=technique == "curve", **scale)
@@ -252,7 +255,9 @@ def _draw(figure, index, technique, levels, evaluated):
         # a trajectory's end is its own mark, and the origin of most planes along it
         layers += ["trajectory", "markers"] if has_trajectory(panel) else ["origin"]
         layers.append("minimum")
-    if evaluated or (technique == "curve" and has_evaluated_points(panel)):
+    if evaluated is None:
+        evaluated = technique == "curve" and has_evaluated_points(panel)
+    if evaluated:
         layers.append("evaluated points")
     figure.draw(index, *layers)
 
@@ -273,13 +278,13 @@ def _directions(count):
 
 # What can be asked for by name.
 FIGURES = {
-    "default": default,
-    "curve": curve,
     "surface": surface,
     "contours": contours,
     "trajectory": trajectory,
+    "curve": curve,
     "isosurfaces": isosurfaces,
     "volume": volume,
     "topology": topology,
     "compare": compare,
+    "default": default,
 }

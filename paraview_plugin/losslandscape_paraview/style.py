@@ -91,14 +91,14 @@ BASIN_COLOURS = [
 FLAT_REGION = [0.93, 0.33, 0.23]
 CURVE = [0.13, 0.36, 0.63]
 BAND = [0.76, 0.85, 0.94]
-ORIGIN = [1.00, 1.00, 1.00]
+WHITE = [1.00, 1.00, 1.00]
 
 # Of isosurfaces: of the lowest, and of the highest.
 INNER_OPACITY, OUTER_OPACITY = 0.34, 0.16
 
 # Of a volume: share of the grid's points that lie lower -> opacity of a layer of a given
 # thickness, in half plane widths.
-VOLUME_OPACITY = ((0.0, 0.45), (0.05, 0.28), (0.25, 0.09), (0.6, 0.02), (1.0, 0.0))
+VOLUME_OPACITY = ((0.0, 0.30), (0.05, 0.17), (0.25, 0.06), (0.6, 0.015), (1.0, 0.0))
 OPACITY_DISTANCE = 0.15
 
 

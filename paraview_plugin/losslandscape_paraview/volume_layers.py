@@ -114,7 +114,7 @@ def add_origin(panel):
         NumberOfPoints=1,
         Radius=0.0,
     )
-    _mark(panel, point, "origin", style.ORIGIN)
+    _mark(panel, point, "origin", style.WHITE)
 
 
 def _mark(panel, point, name, colour):
