@@ -7,6 +7,8 @@ from .display_scale import HEIGHT
 from .landscape_sources import fetch
 
 ISOSURFACES = 5
+# VTK's mark of a point that is not there
+HIDDEN_POINT = 2
 
 
 def add_isosurfaces(panel, count=ISOSURFACES, name="isosurfaces"):
@@ -47,21 +49,12 @@ def add_volume(panel):
     """
     from paraview import simple
 
-    source = panel.valued
-    if panel.holes:
-        # Back on the grid, with the holes blanked: pieces of it would be drawn cell by cell.
-        source = simple.ResampleToImage(
-            registrationName=panel.named("volume, holes blanked"),
-            Input=source,
-            SamplingDimensions=list(fetch(panel.landscape.surface).GetDimensions()),
-            UseInputBounds=0,
-            SamplingBounds=list(panel.landscape.bounds),
-        )
+    volume = panel.valued if not panel.holes else _holes_hidden(panel)
     volume = simple.PassArrays(
         registrationName=panel.named("volume"),
-        Input=source,
-        PointDataArrays=[HEIGHT, panel.scale.array, "vtkGhostType", "vtkValidPointMask"],
-        CellDataArrays=["vtkGhostType"],
+        Input=volume,
+        PointDataArrays=[HEIGHT, panel.scale.array, "vtkGhostType"],
+        CellDataArrays=[],
     )
     shown = simple.Show(volume, panel.view)
     shown.SetRepresentationType("Volume")
@@ -115,6 +108,34 @@ def add_origin(panel):
         Radius=0.0,
     )
     _mark(panel, point, "origin", style.WHITE)
+
+
+def _holes_hidden(panel):
+    """The whole grid with its holes marked as hidden points, which volumes leave out.
+
+    A threshold would make an unstructured grid, drawn cell by cell, and a texture must not hold
+    values that are not finite: hidden points get the least height, which nobody sees.
+    """
+    from paraview import simple
+
+    scale = panel.scale
+    kept = f"{scale.array} > -1e300"
+    if scale.ceiling is None:
+        kept = f"{kept} & {scale.array} < 1e300"
+    valued = simple.Calculator(
+        registrationName=panel.named(f"volume, height = {scale.label}"),
+        Input=panel.landscape.surface,
+        Function=f"if({kept}, {scale.expression}, {scale.bottom!r})",
+        ResultArrayName=HEIGHT,
+        ReplaceInvalidResults=0,
+    )
+    return simple.Calculator(
+        registrationName=panel.named("volume, holes hidden"),
+        Input=valued,
+        Function=f"if({kept}, 0, {HIDDEN_POINT})",
+        ResultArrayName="vtkGhostType",
+        ResultArrayType="Unsigned Char",
+    )
 
 
 def _mark(panel, point, name, colour):
