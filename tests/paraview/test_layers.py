@@ -48,11 +48,12 @@ def drawn(tmp_path_factory, write_landscape, in_paraview):
         ("volume with holes", "volume", files["volume with holes"], {"log": True}),
     ]
     job = folder / "job.json"
-    keys = ("name", "figure", "inputs", "options")
-    job.write_text(
-        json.dumps([dict(zip(keys, (n, f, [str(path)], o))) for n, f, path, o in builds]),
-        encoding="utf-8",
-    )
+    wanted = [
+        # a volume is slow to draw in software, and without holes it has the same layers
+        {"name": n, "figure": f, "inputs": [str(path)], "options": o, "hide": n != "volume"}
+        for n, f, path, o in builds
+    ]
+    job.write_text(json.dumps(wanted), encoding="utf-8")
     answers, _done = in_paraview("layers.py", folder / "pictures", job)
     return answers, folder / "pictures", losses
 
@@ -70,7 +71,7 @@ def test_every_layer_can_be_seen(drawn, name):
     frame = np.concatenate([whole[0], whole[:, 0], whole[:, -1]])
     assert (frame == 255.0).all()
     assert 100.0 < whole.mean() < 254.0
-    for layer in LAYERS[name]:
+    for layer in LAYERS[name] if name != "volume" else ():
         without = picture(pictures / name / f"{layer}.png")
         changed = np.abs(whole - without).max(axis=2) > 8.0
         assert changed.sum() >= 20, f"layer {layer} cannot be seen"

@@ -1,8 +1,9 @@
 """Draws figures, each whole, without each layer, and from its state: plugin, output, job file.
 
-The job is a list of `{"name", "figure", "inputs", "options"}`. The folder `output/name/` gets
-`all.png`, a picture a layer without it, the state and `reopened.png`; the answer has the layers of
-both, and of a volume how many points are blanked and how far the others are from the file's.
+The job is a list of `{"name", "figure", "inputs", "options", "hide"}`. The folder `output/name/`
+gets `all.png`, with `hide` a picture a layer without it, the state and `reopened.png`. The answer
+has the layers of both, and of a volume how many points are hidden and how far the others are from
+the file's.
 """
 
 import json
@@ -52,7 +53,7 @@ def main(plugin, output, job):
         figure = draw(*build["inputs"], size=SIZE, **build["options"])
         render_layout(figure.layout, folder / "all.png", SIZE)
         layers = find_layers()
-        for name, shown in layers.items():
+        for name, shown in layers.items() if build["hide"] else ():
             with hidden(shown):
                 render_layout(figure.layout, folder / f"{name}.png", SIZE)
         answers[build["name"]] = {"layers": sorted(layers), "volume": volume_facts()}
