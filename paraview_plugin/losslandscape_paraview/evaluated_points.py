@@ -63,7 +63,7 @@ def add_evaluated_points(panel):
     spacing = panel.landscape.spacing * panel.box.scale[0] / panel.box.unit
     radius = min(style.DOT_RADIUS, 0.25 * spacing)
     if panel.dimensions == 1:
-        radius = max(min(style.POINT_RADIUS, 0.45 * spacing), 1.5 * style.LINE_RADIUS)
+        radius = max(min(style.POINT_RADIUS, 0.35 * spacing), 1.5 * style.LINE_RADIUS)
         panel.figure.curve_key["points"] = "evaluated"
     dots = panel.spheres(lifted, "evaluated points", radius, sides=12)
     shown = panel.show(dots, style.INK)
