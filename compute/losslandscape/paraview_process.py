@@ -97,7 +97,7 @@ def plugin_path() -> Path:
 
 def render(
     input_files: Paths,
-    figure: str,
+    figure: str | None,
     output: str | os.PathLike[str] | None,
     size: tuple[int, int] | None = None,
     options: Mapping[str, Any] | None = None,
@@ -108,11 +108,12 @@ def render(
     Args:
         input_files: one landscape (`compare`: two), each a `.nc` file, a `surface.vti`, or a
             folder that `Landscape.export` wrote.
-        figure: `surface`, `contours`, `trajectory` or `compare`.
+        figure: `curve`, `surface`, `contours`, `trajectory`, `isosurfaces`, `volume` or `compare`;
+            None for the first of one, two or three directions: `curve`, `surface`, `isosurfaces`.
         output: the PNG to write; None for none.
         size: width and height in pixels; None for the figure's own.
         options: of the figure: `title` (`compare`: `titles`, `techniques`), `array`, `log`,
-            `floor`, `ceiling`, `levels`; None values are left out.
+            `floor`, `ceiling`, `levels`, `evaluated`; None values are left out.
         state: the `.pvsm` to write, with the inputs named relative to it.
 
     Returns:
@@ -280,7 +281,7 @@ def open_window(files: Paths = (), figure: str | None = None) -> int:
 
     Args:
         files: landscapes, as for `render`, or one `.pvsm` state.
-        figure: as for `render`; None for `surface`, or `compare` where two files are given.
+        figure: as for `render`; None also for `compare` where two files are given.
 
     Returns:
         The window's exit code.

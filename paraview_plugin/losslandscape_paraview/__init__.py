@@ -20,13 +20,17 @@ _PUBLIC = {
     "Panel": "panel",
     "compare": "pipelines",
     "contours": "pipelines",
+    "curve": "pipelines",
+    "default": "pipelines",
     "flatness": "pipelines",
+    "isosurfaces": "pipelines",
     "load_plugin": "plugin",
     "open_landscape": "landscape_sources",
     "render_state": "states",
     "surface": "pipelines",
     "topology": "pipelines",
     "trajectory": "pipelines",
+    "volume": "pipelines",
 }
 
 __all__ = list(_PUBLIC)

@@ -5,7 +5,7 @@ Calculator, and used alike for the surface, for curves and for points.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -81,13 +81,38 @@ class DisplayScale:
     @property
     def expression(self):
         """The Calculator's function, from the array to the height before the warp's factor."""
-        inner = self.array
+        return self.expression_of(self.array)
+
+    def expression_of(self, value, at_least=None):
+        """The same for another value than the array's own.
+
+        Args:
+            value: a Calculator's expression, in the quantity's unit.
+            at_least: a floor for it, whether or not the scale has one.
+        """
+        inner, floor = value, self.floor if at_least is None else at_least
         # if(), and not min(): only so a NaN stays a NaN
-        if self.floor is not None:
-            inner = f"if({self.array} < {self.floor!r}, {self.floor!r}, {inner})"
+        if floor is not None:
+            inner = f"if({value} < {floor!r}, {floor!r}, {inner})"
         if self.ceiling is not None:
-            inner = f"if({self.array} > {self.ceiling!r}, {self.ceiling!r}, {inner})"
+            inner = f"if({value} > {self.ceiling!r}, {self.ceiling!r}, {inner})"
         return f"log10({inner})" if self.log else inner
+
+    def widened(self, values):
+        """The scale with room for more values, such as the ends of error bars.
+
+        On a log scale what is not positive, or more than a decade below the least value, gets no
+        room. Floor and ceiling hold.
+        """
+        values = np.asarray(values, dtype=float)
+        values = values[np.isfinite(values)]
+        if self.log:
+            values = values[values >= self.lower / 10]
+        if not values.size:
+            return self
+        values = np.clip(values, self.floor, self.ceiling) if self._is_cut else values
+        lower, upper = min(self.lower, values.min()), max(self.upper, values.max())
+        return replace(self, lower=float(lower), upper=float(upper))
 
     @property
     def inverse_expression(self):
@@ -114,7 +139,7 @@ class DisplayScale:
     def heights(self, values):
         """The same as the expression, of an ndarray."""
         values = np.asarray(values, dtype=float)
-        if (self.floor, self.ceiling) != (None, None):
+        if self._is_cut:
             values = np.clip(values, self.floor, self.ceiling)
         if not self.log:
             return values
@@ -125,6 +150,10 @@ class DisplayScale:
         """The quantity at some heights."""
         heights = np.asarray(heights, dtype=float)
         return 10.0**heights if self.log else heights
+
+    @property
+    def _is_cut(self):
+        return (self.floor, self.ceiling) != (None, None)
 
     @property
     def bottom(self):

@@ -7,7 +7,8 @@ import numpy as np
 from . import provenance as words
 from . import style
 from .compatibility import restore_getargspec
-from .display_scale import DisplayScale
+from .curve_layers import band_ends, draw_curve_key, label_axes
+from .display_scale import HEIGHT, DisplayScale
 from .errors import LandscapeError
 from .landscape_sources import open_landscape
 from .layers import LAYERS
@@ -28,12 +29,15 @@ class Figure:
         size: width and height of the picture in pixels.
         charts: how many more views stand to the right of the panels, for diagrams.
         direction: from where the camera looks.
+        error_band: the scale has room for the error bands of curves.
 
     Attributes:
         panels: list of `Panel`.
         charts: list of the views for diagrams.
         scale: `DisplayScale`.
         quantity_table: the colour table all panels share.
+        has_bar: whether the legend has the quantity's colour bar.
+        marks, curve_key: what layers add to the legend; see `add_minimum`, `add_curve`.
         layout, legend: ParaView's layout and the view that holds the colour bars.
 
     Raises:
@@ -51,6 +55,7 @@ class Figure:
         size=DEFAULT_SIZE,
         charts=0,
         direction=style.VIEW_DIRECTION,
+        error_band=False,
     ):
         restore_getargspec()
         from paraview import simple
@@ -63,7 +68,7 @@ class Figure:
             key = str(landscape) if isinstance(landscape, (str, Path)) else id(landscape)
             opened.setdefault(key, None)
             if opened[key] is None:
-                opened[key] = open_landscape(landscape, _short_name(landscape))
+                opened[key] = open_landscape(landscape, short_name(landscape))
         sources = [
             opened[str(item) if isinstance(item, (str, Path)) else id(item)] for item in landscapes
         ]
@@ -79,7 +84,11 @@ class Figure:
             ceiling,
             _preferred_scale(self.provenances) if array == "loss" else None,
         )
+        if error_band:
+            ends = [band_ends(source, array) for source in sources]
+            self.scale = self.scale.widened(np.concatenate(ends))
         self.bar_ticks = self.scale.ticks()
+        self.has_bar, self.marks, self.curve_key = True, {}, {}
         self._steps = {}
         self._build_tables(simple)
         self._categories = {}
@@ -154,6 +163,35 @@ class Figure:
         table.IndexedOpacities = [1.0] * len(categories)
         self._categories[array] = categories
         return table
+
+    def height_tables(self):
+        """The colour table and the opacities of a volume, both of the height."""
+        from paraview import simple
+
+        table = simple.GetColorTransferFunction(HEIGHT)
+        table.AutomaticRescaleRangeMode = "Never"
+        points = np.reshape(self._quantity_points, (-1, 4))
+        points[:, 0] = self.scale.heights(points[:, 0])
+        table.RGBPoints = points.ravel().tolist()
+        opacity = simple.GetOpacityTransferFunction(HEIGHT)
+        heights = self.scale.heights(
+            np.concatenate([source.values(self.scale.array) for source in self.landscapes])
+        )
+        shares, values = zip(*style.VOLUME_OPACITY)
+        # by quantiles: most of a landscape may lie in a small part of its range
+        places = np.quantile(heights[np.isfinite(heights)], shares)
+        opacity.Points = [
+            number
+            for place, value, before in zip(places, values, (-np.inf, *places))
+            if place > before
+            for number in (float(place), value, 0.5, 0.0)
+        ]
+        return table, opacity
+
+    def pixel_size(self, panel):
+        """The length of one pixel of the layout in a panel's view."""
+        height = self.layout_size[1] * (1.0 - style.LEGEND_SHARE)
+        return 2 * style.half_height(panel.box, self._direction, self._aspect) / height
 
     def finish(self):
         """Axes, titles, camera and colour bars; call it after the last layer. Returns self."""
@@ -267,37 +305,50 @@ class Figure:
         if panel.dimensions < 3:
             titles[2] = ""
         style.dress_axes(view, titles, width, box)
-        style.place_axes(view.AxesGrid, box, panel.scale.label)
+        style.place_axes(view.AxesGrid, box, panel.scale.heights(panel.scale.ticks(5)))
+        if panel.dimensions == 1:
+            label_axes(panel)
         title = simple.Text(registrationName=panel.named("title"), Text=panel.name)
         shown = simple.Show(title, view)
         shown.WindowLocation = "Upper Center"
         letters = style.TITLE_LETTER_SHARE * width
         shown.FontSize = style.fitted(letters, panel.name, 0.96 * width / len(self.views))
         shown.Color = style.INK
-        style.place_camera(view, box, self._direction)
+        style.place_camera(view, box, self._direction, self._aspect)
+
+    @property
+    def _aspect(self):
+        """A view's width in units of its height."""
+        width, height = self.layout_size
+        return width / len(self.views) / (height * (1.0 - style.LEGEND_SHARE))
 
     def _build_legend(self, simple):
-        bars = [(self.quantity_table, self.bar_title, self.bar_ticks)]
+        width, height = self.layout_size
+        aspect = width / (height * style.LEGEND_SHARE)
+        bars = [(self.quantity_table, self.bar_title, self.bar_ticks)] if self.has_bar else []
         for array, (low, high) in self._steps.items():
             table = simple.GetColorTransferFunction(array)
             bars.append((table, style.step_bar_title(array), style.step_ticks(low, high)))
-        places = style.BAR_PLACES[min(len(bars) + len(self._categories), 2) - 1]
-        if (
-            len(bars) == 1
-            and not self._categories
-            and (len(self.views) == 1 or len(self.bar_ticks) > 7)
-        ):
+        keys = [(categories, style.KEY_PLACES) for categories in self._categories.values()]
+        if self.marks:
+            keys.append((self.marks, style.KEY_PLACES))
+        places = style.BAR_PLACES[min(max(len(bars) + len(keys), 1), 2) - 1]
+        if len(bars) == 2 and keys:
+            places = style.BAR_PLACES_NARROW
+            keys = [(key, style.KEY_PLACES_NARROW) for key, _places in keys]
+        if len(bars) == 1 and not keys and (len(self.views) == 1 or len(self.bar_ticks) > 7):
             places = style.BAR_PLACES_WIDE
         for (table, title, ticks), (centre, length) in zip(bars, places):
             bar = simple.GetScalarBar(table, self.legend)
             style.dress_colour_bar(bar, title, ticks, centre, length, self.layout_size[0])
             bar.Visibility = 1
-        for categories in self._categories.values():
-            width, height = self.layout_size
-            style.draw_key(self.legend, categories, width, width / (height * style.LEGEND_SHARE))
+        for key, where in keys:
+            style.draw_key(self.legend, key, width, aspect, where)
+        if self.curve_key:
+            draw_curve_key(self.legend, self.curve_key, width, aspect)
 
 
-def _short_name(landscape):
+def short_name(landscape):
     """What a file is called in the pipeline browser: a folder's name, or a file's."""
     if not isinstance(landscape, (str, Path)):
         return None

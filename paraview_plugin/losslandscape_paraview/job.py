@@ -3,8 +3,8 @@
 The job is a JSON object; `losslandscape.paraview_process` writes it and reads the result, so that
 no Python of the user's and none of ParaView's meet in one process. Its keys:
 
-- `action`: `figure` (with `figure`, `inputs`, `output`, `state`, `size`, `options`) or `state`
-  (with `state`, `output`, `size`);
+- `action`: `figure` (with `figure`, null for the one that fits, `inputs`, `output`, `state`,
+  `size`, `options`) or `state` (with `state`, `output`, `size`);
 - `result`: the JSON file to write, `{"report": ...}` or `{"error": "one message for people"}`.
 """
 
@@ -36,7 +36,7 @@ def do(job):
         return {"picture": str(picture)}
     from losslandscape_paraview.pipelines import FIGURES
 
-    name, inputs = job["figure"], job["inputs"]
+    name, inputs = job["figure"] or "default", job["inputs"]
     if name not in FIGURES:
         raise LandscapeError(f"no figure '{name}'; there are {', '.join(FIGURES)}")
     wanted = 2 if name == "compare" else 1

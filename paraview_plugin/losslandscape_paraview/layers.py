@@ -7,12 +7,12 @@ function and enter it in `LAYERS`.
 """
 
 from . import style
-from .display_scale import HEIGHT
+from .curve_layers import add_curve, add_error_band
 from .drape import drape_curves, drape_difference, drape_points
+from .evaluated_points import add_evaluated_points
 from .landscape_sources import fetch, point_array
 from .topology_layers import LAYERS as TOPOLOGY_LAYERS
-
-ISOSURFACES = 5
+from .volume_layers import add_isosurfaces, add_minimum, add_origin, add_volume
 
 
 def add_surface(panel, coloured=True):
@@ -26,7 +26,7 @@ def add_surface(panel, coloured=True):
         curve = panel.lift(panel.flat, "curve")
         shown = panel.show(panel.tubes(curve, "surface", style.CURVE_RADIUS), style.PAPER)
     elif panel.dimensions == 3:
-        return _add_isosurfaces(panel)
+        return add_isosurfaces(panel, name="surface")
     else:
         lifted = panel.lift(panel.flat, "surface")
         smooth = simple.GenerateSurfaceNormals(
@@ -51,7 +51,7 @@ def add_contours(panel, count=10):
         count: how many levels between the least and the greatest value.
     """
     levels = panel.scale.levels(count)
-    lines = _contour(panel, panel.flat, levels, "contours")
+    lines = panel.contour(panel.flat, levels, "contours")
     joined = panel.lift(lines, "contours")
     tubes = panel.tubes(joined, "contours", style.CONTOUR_RADIUS, sides=12)
     shown = panel.show(tubes)
@@ -110,51 +110,22 @@ def add_markers(panel, array="step"):
     return shown
 
 
+def has_trajectory(panel):
+    """Whether the panel's landscape has a trajectory."""
+    source = panel.landscape.trajectories
+    return source is not None and fetch(source).GetNumberOfPoints() > 0
+
+
 def _trajectories(panel):
     from .errors import LandscapeError
 
     source = panel.landscape.trajectories
-    if source is None or fetch(source).GetNumberOfPoints() == 0:
+    if not has_trajectory(panel):
         raise LandscapeError(
             f"{panel.landscape.path}: there is no trajectory in it; add one with "
             "landscape.add_trajectory(...) or `losslandscape trajectory`"
         )
     return source
-
-
-def _contour(panel, source, levels, what):
-    """Contours at some levels of the quantity, each carrying exactly its level."""
-    from paraview import simple
-
-    contour = simple.Contour(
-        registrationName=panel.named(f"{what} of the height"),
-        Input=source,
-        ContourBy=["POINTS", HEIGHT],
-        Isosurfaces=[float(height) for height in panel.scale.heights(levels)],
-    )
-    # interpolated along an edge, the quantity would differ from the level it is drawn at
-    return simple.Calculator(
-        registrationName=panel.named(f"{what}, level"),
-        Input=contour,
-        Function=panel.scale.inverse_expression,
-        ResultArrayName=panel.scale.array,
-        ReplaceInvalidResults=0,
-    )
-
-
-def _add_isosurfaces(panel):
-    from paraview import simple
-
-    levels = panel.scale.levels(ISOSURFACES)
-    shells = panel.lift(_contour(panel, panel.flat, levels, "isosurfaces"), "isosurfaces")
-    smooth = simple.GenerateSurfaceNormals(
-        registrationName=panel.named("surface"), Input=shells, FeatureAngle=180.0, Splitting=0
-    )
-    shown = panel.show(smooth)
-    panel.colour_by(shown, panel.scale.array, panel.figure.quantity_table)
-    shown.Opacity = 0.35
-    panel.report["levels"] = [float(level) for level in levels]
-    return shown
 
 
 # What a figure may ask for by name.
@@ -164,5 +135,12 @@ LAYERS = {
     "contours": add_contours,
     "trajectory": add_trajectory,
     "markers": add_markers,
+    "evaluated points": add_evaluated_points,
+    "curve": add_curve,
+    "error band": add_error_band,
+    "isosurfaces": add_isosurfaces,
+    "volume": add_volume,
+    "minimum": add_minimum,
+    "origin": add_origin,
     **TOPOLOGY_LAYERS,
 }

@@ -116,12 +116,31 @@ class Panel:
             Capping=1,
         )
 
-    def spheres(self, source, what, radius):
+    def contour(self, source, levels, what):
+        """Contours at some levels of the quantity, each carrying exactly its level."""
+        from paraview import simple
+
+        contour = simple.Contour(
+            registrationName=self.named(f"{what} of the height"),
+            Input=source,
+            ContourBy=["POINTS", HEIGHT],
+            Isosurfaces=[float(height) for height in self.scale.heights(levels)],
+        )
+        # interpolated along an edge, the quantity would differ from the level it is drawn at
+        return simple.Calculator(
+            registrationName=self.named(f"{what}, level"),
+            Input=contour,
+            Function=self.scale.inverse_expression,
+            ResultArrayName=self.scale.array,
+            ReplaceInvalidResults=0,
+        )
+
+    def spheres(self, source, what, radius, sides=32):
         """Spheres of a given radius, in half plane widths, at lifted points."""
         from paraview import simple
 
         glyph = simple.Glyph(registrationName=self.named(what), Input=source, GlyphType="Sphere")
-        glyph.GlyphType.ThetaResolution = glyph.GlyphType.PhiResolution = 32
+        glyph.GlyphType.ThetaResolution = glyph.GlyphType.PhiResolution = sides
         glyph.GlyphType.Radius = radius * self.box.unit
         glyph.OrientationArray = ["POINTS", "No orientation array"]
         glyph.ScaleArray = ["POINTS", "No scale array"]
@@ -203,9 +222,13 @@ class Box:
         low, high = low * self.scale + self.position, high * self.scale + self.position
         self.unit = float((high - low)[: len(extent)].max() / 2)
         span = display_scale.top - display_scale.bottom
-        self.factor = style.HEIGHT_OF_RANGE * self.unit / span
+        self.factor = style.HEIGHT_OF_RANGE[dimensions] * self.unit / span
         if dimensions < 3:
             low[2], high[2] = self.factor * display_scale.bottom, self.factor * display_scale.top
+        if dimensions == 1:
+            # the line, thick as it is, and the dots stay within the frame
+            low[2] -= style.CURVE_MARGIN * self.unit
+            high[2] += style.CURVE_MARGIN * self.unit
         self.bounds = [value for pair in zip(low, high) for value in pair]
         self.axes_scale = [float(s) for s in self.scale]
         self.axes_position = [float(p) for p in self.position]

@@ -1,24 +1,81 @@
 """The figures as functions: each builds a native ParaView pipeline and returns its `Figure`."""
 
 from . import style
-from .figure import DEFAULT_SIZE, Figure
+from .compatibility import restore_getargspec
+from .errors import LandscapeError
+from .evaluated_points import has_evaluated_points
+from .figure import DEFAULT_SIZE, Figure, short_name
+from .landscape_sources import open_landscape
+from .layers import has_trajectory
 
 # technique -> the layers it draws, from the lowest up
 TECHNIQUES = {
+    "curve": ("error band", "curve"),
     "surface": ("surface",),
     "contours": ("plain surface", "contours"),
+    "isosurfaces": ("isosurfaces",),
+    "volume": ("volume",),
     "trajectory": ("surface", "trajectory", "markers"),
 }
+# technique -> how many directions a landscape must have; those not named draw any
+DIRECTIONS = {"curve": 1, "surface": 2, "contours": 2, "isosurfaces": 3, "volume": 3}
+# number of directions -> the technique where none is asked for
+DEFAULT_TECHNIQUE = {1: "curve", 2: "surface", 3: "isosurfaces"}
 SINGLE_SIZE = (1400, 1200)
+CURVE_SIZE = (1400, 1000)
 
 
-def surface(landscape, title=None, size=SINGLE_SIZE, **scale):
+def default(landscape, **options):
+    """The figure that fits a landscape's number of directions: curve, surface, or isosurfaces.
+
+    Args:
+        landscape: a path, or sources that are open (see `open_landscape`).
+        options: of that figure.
+
+    Returns:
+        Figure
+    """
+    landscape = _open(landscape)
+    return FIGURES[DEFAULT_TECHNIQUE[landscape.dimensions]](landscape, **options)
+
+
+def curve(landscape, title=None, size=CURVE_SIZE, evaluated=None, **scale):
+    """The loss along the direction of a 1-D landscape, with its error band; see `surface`.
+
+    The band is the mean and two standard errors up and down, where the file has them.
+
+    Args:
+        evaluated: a dot at every point that was evaluated, and not interpolated; None for that
+            where the file says which were.
+    """
+    return _single(landscape, "curve", title, size, scale, evaluated=evaluated)
+
+
+def isosurfaces(landscape, title=None, size=SINGLE_SIZE, levels=5, evaluated=False, **scale):
+    """Isosurfaces of a 3-D landscape, evenly spaced on the scale; see `surface`.
+
+    The origin, the lowest point of the grid and, where the file has them, the trajectories are
+    drawn among them.
+
+    Args:
+        levels: how many isosurfaces, at most.
+    """
+    return _single(landscape, "isosurfaces", title, size, scale, levels, evaluated)
+
+
+def volume(landscape, title=None, size=SINGLE_SIZE, evaluated=False, **scale):
+    """A 3-D landscape as a volume, the lower the loss, the more opaque; see `isosurfaces`."""
+    return _single(landscape, "volume", title, size, scale, evaluated=evaluated)
+
+
+def surface(landscape, title=None, size=SINGLE_SIZE, evaluated=False, **scale):
     """Colour and height of one landscape.
 
     Args:
         landscape: a path, or sources that are open (see `open_landscape`).
         title: above the picture; None for the provenance's.
         size: width and height in pixels.
+        evaluated: a dot at every grid point that was evaluated, and not interpolated.
         scale: `array`, `log`, `floor`, `ceiling`; see `DisplayScale.of`.
 
     Returns:
@@ -27,32 +84,46 @@ def surface(landscape, title=None, size=SINGLE_SIZE, **scale):
     Raises:
         LandscapeError: the file is no landscape, or an option does not fit it.
     """
-    return _single(landscape, "surface", title, size, scale)
+    return _single(landscape, "surface", title, size, scale, evaluated=evaluated)
 
 
-def contours(landscape, title=None, size=SINGLE_SIZE, levels=10, **scale):
+def contours(landscape, title=None, size=SINGLE_SIZE, levels=10, evaluated=False, **scale):
     """Contours and height of one landscape, evenly spaced on the scale; see `surface`.
 
     Args:
         levels: how many contours.
     """
-    return _single(landscape, "contours", title, size, scale, levels)
+    return _single(landscape, "contours", title, size, scale, levels, evaluated)
 
 
-def trajectory(landscape, title=None, size=SINGLE_SIZE, **scale):
-    """Colour and height with the trajectories on the surface; see `surface`."""
-    return _single(landscape, "trajectory", title, size, scale)
+def trajectory(landscape, title=None, size=SINGLE_SIZE, evaluated=False, **scale):
+    """Colour and height with the trajectories on the surface; see `surface`.
+
+    A landscape along three directions has its isosurfaces in the surface's place.
+    """
+    return _single(landscape, "trajectory", title, size, scale, evaluated=evaluated)
 
 
-def compare(left, right, techniques="surface", titles=None, size=DEFAULT_SIZE, levels=10, **scale):
+def compare(
+    left,
+    right,
+    techniques=None,
+    titles=None,
+    size=DEFAULT_SIZE,
+    levels=None,
+    evaluated=None,
+    **scale,
+):
     """Two landscapes, or two techniques on one, side by side: one scale, one camera.
 
     Args:
         left, right: paths or open sources; the same one twice is opened once.
-        techniques: one name in `TECHNIQUES` for both panels, or a pair.
+        techniques: one name in `TECHNIQUES` for both panels, or a pair; None for the one that
+            fits the number of directions.
         titles: a pair, or None for the provenances'.
         size: width and height in pixels.
-        levels: how many contours.
+        levels: how many contours or isosurfaces; None for the technique's own number.
+        evaluated: see `surface`.
         scale: `array`, `log`, `floor`, `ceiling`; see `DisplayScale.of`.
 
     Returns:
@@ -61,11 +132,15 @@ def compare(left, right, techniques="surface", titles=None, size=DEFAULT_SIZE, l
     Raises:
         LandscapeError: a file is no landscape, or an option does not fit it.
     """
+    left, right = (left, left) if left == right else (_open(left), _open(right))
+    if techniques is None:
+        left = _open(left)
+        techniques = DEFAULT_TECHNIQUE[left.dimensions]
     if isinstance(techniques, str):
         techniques = (techniques, techniques)
-    figure = Figure([left, right], titles, size=size, **scale)
+    figure = Figure([left, right], titles, size=size, error_band="curve" in techniques, **scale)
     for index, technique in enumerate(techniques):
-        figure.draw(index, *_layers(technique, levels))
+        _draw(figure, index, technique, levels, evaluated)
     return figure.finish()
 
 
@@ -100,7 +175,6 @@ def topology(
         LandscapeError: the file is no landscape, or an option does not fit it.
     """
     from .diagram import draw_persistence_diagram
-    from .errors import LandscapeError
     from .topology_sources import compute_topology, open_topology
 
     if colour not in ("loss", "basins"):
@@ -153,18 +227,53 @@ def flatness(left, right, folders=None, titles=None, size=DEFAULT_SIZE, **scale)
     return figure.finish()
 
 
-def _single(landscape, technique, title, size, scale, levels=10):
-    figure = Figure([landscape], [title], size=size, **scale)
-    return figure.draw(0, *_layers(technique, levels)).finish()
+def _single(landscape, technique, title, size, scale, levels=None, evaluated=None):
+    landscape = _open(landscape)
+    _require_directions(landscape, technique)
+    figure = Figure([landscape], [title], size=size, error_band=technique == "curve", **scale)
+    _draw(figure, 0, technique, levels, evaluated)
+    return figure.finish()
 
 
-def _layers(technique, levels):
-    from .errors import LandscapeError
+def _open(landscape):
+    restore_getargspec()
+    return open_landscape(landscape, short_name(landscape))
 
+
+def _draw(figure, index, technique, levels, evaluated):
+    """Draw a technique's layers in a panel, and what its landscape adds to them."""
     if technique not in TECHNIQUES:
         raise LandscapeError(f"no technique '{technique}'; there are {', '.join(TECHNIQUES)}")
-    options = {"contours": {"count": levels}}
-    return [(layer, options.get(layer, {})) for layer in TECHNIQUES[technique]]
+    panel = figure.panels[index]
+    _require_directions(panel.landscape, technique)
+    options = {} if levels is None else {"count": levels}
+    layers = [
+        (layer, options if layer in ("contours", "isosurfaces") else {})
+        for layer in TECHNIQUES[technique]
+    ]
+    if DIRECTIONS.get(technique) == 3:
+        # a trajectory's end is its own mark, and the origin of most planes along it
+        layers += ["trajectory", "markers"] if has_trajectory(panel) else ["origin"]
+        layers.append("minimum")
+    if evaluated is None:
+        evaluated = technique == "curve" and has_evaluated_points(panel)
+    if evaluated:
+        layers.append("evaluated points")
+    figure.draw(index, *layers)
+
+
+def _require_directions(landscape, technique):
+    wanted, found = DIRECTIONS.get(technique), landscape.dimensions
+    if wanted not in (None, found):
+        fitting = [name for name, number in DIRECTIONS.items() if number == found]
+        raise LandscapeError(
+            f"{landscape.path}: '{technique}' draws landscapes along {_directions(wanted)}, and "
+            f"this one has {_directions(found)}; draw {' or '.join(fitting)}"
+        )
+
+
+def _directions(count):
+    return f"{count} direction{'s' * (count > 1)}"
 
 
 # What can be asked for by name.
@@ -172,6 +281,10 @@ FIGURES = {
     "surface": surface,
     "contours": contours,
     "trajectory": trajectory,
+    "curve": curve,
+    "isosurfaces": isosurfaces,
+    "volume": volume,
     "topology": topology,
     "compare": compare,
+    "default": default,
 }

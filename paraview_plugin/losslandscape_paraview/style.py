@@ -37,27 +37,40 @@ PAPER = [0.90, 0.90, 0.89]
 # The camera looks from (-, -, +) on the box of the plane; one direction for all figures.
 VIEW_DIRECTION = (-0.62, -1.0, 1.3)
 STEEP_DIRECTION = (-0.40, -0.70, 1.55)
+# A cube is seen from less high up.
+VOLUME_DIRECTION = (-0.50, -1.0, 0.70)
 VIEW_UP = (0.0, 0.0, 1.0)
 
 # Centre and length of each colour bar, as shares of the legend's width.
 BAR_PLACES = (((0.5, 0.56),), ((0.31, 0.46), (0.82, 0.26)))
+# two bars and a key
+BAR_PLACES_NARROW = ((0.23, 0.38), (0.61, 0.24))
 BAR_PLACES_WIDE = ((0.5, 0.8),)
 
 # Where each kind of the key stands, as shares of the legend's width.
 KEY_PLACES = (0.6, 0.745, 0.86)
+KEY_PLACES_NARROW = (0.78, 0.89)
 
 # in units of half the plane's width
-HALF_HEIGHT_OF_VIEW = {1: 1.2, 2: 1.56, 3: 2.15}
+HALF_HEIGHT_OF_VIEW = {2: 1.56, 3: 1.88}
 STEEP_HALF_HEIGHT = 1.78
-HEIGHT_OF_RANGE = 0.8
+HEIGHT_OF_RANGE = {1: 1.2, 2: 0.8, 3: 0.8}
 TUBE_RADIUS = 0.021
 CURVE_RADIUS = 0.011
+LINE_RADIUS = 0.006
+CURVE_MARGIN = 0.03
+# a curve's least half height and half width, with the room for its labels
+CURVE_HALF_HEIGHT, CURVE_HALF_WIDTH = 0.86, 1.24
+CURVE_SHIFT = (-0.1, 0.0, -0.02)
 CONTOUR_RADIUS = 0.0085
 OUTLINE = 0.009
 MARKER_RADIUS = 0.07
 CRITICAL_RADIUS = 0.055
 FAINT_RADIUS = 0.028
 SEPARATRIX_RADIUS = 0.008
+POINT_RADIUS = 0.019
+DOT_RADIUS = 0.012
+MARK_RADIUS = 0.06
 
 # Minima, saddles and maxima, as everywhere in the topology of scalar fields.
 KIND_COLOURS = {
@@ -76,6 +89,17 @@ BASIN_COLOURS = [
     [0.85, 0.85, 0.85],
 ]
 FLAT_REGION = [0.93, 0.33, 0.23]
+CURVE = [0.13, 0.36, 0.63]
+BAND = [0.76, 0.85, 0.94]
+WHITE = [1.00, 1.00, 1.00]
+
+# Of isosurfaces: of the lowest, and of the highest.
+INNER_OPACITY, OUTER_OPACITY = 0.34, 0.16
+
+# Of a volume: share of the grid's points that lie lower -> opacity of a layer of a given
+# thickness, in half plane widths.
+VOLUME_OPACITY = ((0.0, 0.30), (0.05, 0.17), (0.25, 0.06), (0.6, 0.015), (1.0, 0.0))
+OPACITY_DISTANCE = 0.15
 
 
 def dress_view(view):
@@ -183,7 +207,7 @@ def dress_colour_bar(bar, title, ticks, centre, length, width):
     bar.DrawTickMarks = 1
 
 
-def draw_key(view, categories, width, aspect):
+def draw_key(view, categories, width, aspect, places=KEY_PLACES):
     """The kinds in a row to the right of the colour bar: a sphere in its colour, and its name.
 
     Args:
@@ -191,12 +215,12 @@ def draw_key(view, categories, width, aspect):
         categories: dict of each kind's name -> its colour.
         width: of the whole layout in pixels.
         aspect: the view's width in units of its height.
+        places: where each stands, as shares of the width.
     """
     from paraview import simple
 
-    view.CameraFocalPoint, view.CameraPosition = [0.0, 0.0, 0.0], [0.0, 0.0, 10.0]
-    view.CameraViewUp, view.CameraParallelScale = [0.0, 1.0, 0.0], 1.0
-    for place, (name, colour) in zip(KEY_PLACES, categories.items()):
+    face_key(view)
+    for place, (name, colour) in zip(places, categories.items()):
         x = aspect * (2 * place - 1)
         for what, radius in (("", 0.19), (": edge", 0.225)):
             ball = simple.Sphere(
@@ -214,6 +238,12 @@ def draw_key(view, categories, width, aspect):
         write_at(view, text, [x + 0.42, -0.6, 0.0], width)
 
 
+def face_key(view):
+    """The legend's camera: x and y as on paper, from -1 to 1 along its height."""
+    view.CameraFocalPoint, view.CameraPosition = [0.0, 0.0, 0.0], [0.0, 0.0, 10.0]
+    view.CameraViewUp, view.CameraParallelScale = [0.0, 1.0, 0.0], 1.0
+
+
 def write_at(view, text, place, width):
     """Show a text at a place in the view's space, facing the reader."""
     from paraview import simple
@@ -228,13 +258,27 @@ def write_at(view, text, place, width):
     return shown
 
 
-def place_axes(axes, box, height_title):
-    """Which faces and edges of the box carry axes, for the camera's one direction."""
+def even_ticks(box):
+    """Round values along the first axis, the middle one among them."""
+    low, high = ((end - box.axes_position[0]) / box.axes_scale[0] for end in box.bounds[:2])
+    return step_ticks(low, high)
+
+
+def place_axes(axes, box, heights):
+    """Which faces and edges of the box carry axes, for the camera's one direction.
+
+    Args:
+        axes: a view's axes grid.
+        box: the panel's `Box`.
+        heights: of the ticks along the height, for a curve.
+    """
     if box.dimensions == 1:
         axes.FacesToRender, axes.AxesToLabel = 16, 5
-        axes.ZTitle = height_title
-        axes.ZAxisUseCustomLabels = 1
-        axes.ZAxisLabels = axis_ticks(*(height / box.factor for height in box.bounds[4:]))
+        # the titles and the values at the height's ticks are texts (curve_layers.label_axes)
+        axes.XTitle = axes.ZTitle = ""
+        axes.ZLabelOpacity = 0.0
+        axes.XAxisLabels = even_ticks(box)
+        axes.ZAxisUseCustomLabels, axes.ZAxisLabels = 1, [float(h) for h in heights]
     elif box.dimensions == 2:
         axes.FacesToRender, axes.AxesToLabel = 28, 3
         axes.ZAxisUseCustomLabels, axes.ZAxisLabels = 1, []
@@ -242,18 +286,34 @@ def place_axes(axes, box, height_title):
         axes.FacesToRender, axes.AxesToLabel = 28, 19
 
 
-def place_camera(view, box, direction=VIEW_DIRECTION):
-    """Parallel projection along a direction, filled by the panel's box."""
+def half_height(box, direction, aspect):
+    """Half the height of what the camera sees, in the view's space.
+
+    Args:
+        box: the panel's `Box`.
+        direction: from where the camera looks.
+        aspect: the view's width in units of its height.
+    """
+    if box.dimensions == 1:
+        return box.unit * max(CURVE_HALF_HEIGHT, CURVE_HALF_WIDTH / aspect)
+    if direction == STEEP_DIRECTION and box.dimensions == 2:
+        return box.unit * STEEP_HALF_HEIGHT
+    return box.unit * HALF_HEIGHT_OF_VIEW[box.dimensions]
+
+
+def place_camera(view, box, direction, aspect):
+    """Parallel projection along a direction, filled by the panel's box; see `half_height`."""
     bounds = box.bounds
     centre = [(bounds[2 * i] + bounds[2 * i + 1]) / 2 for i in range(3)]
-    direction = direction if box.dimensions > 1 else (0.0, -1.0, 0.0)
+    view.CameraParallelScale = half_height(box, direction, aspect)
+    if box.dimensions == 1:
+        direction = (0.0, -1.0, 0.0)
+        centre = [c + box.unit * d for c, d in zip(centre, CURVE_SHIFT)]
+    elif box.dimensions == 3 and direction == VIEW_DIRECTION:
+        direction = VOLUME_DIRECTION
     view.CameraFocalPoint = centre
     view.CameraPosition = [c + 10 * box.unit * d for c, d in zip(centre, direction)]
     view.CameraViewUp = VIEW_UP
-    half_height = HALF_HEIGHT_OF_VIEW[box.dimensions]
-    if direction == STEEP_DIRECTION and box.dimensions == 2:
-        half_height = STEEP_HALF_HEIGHT
-    view.CameraParallelScale = half_height * box.unit
 
 
 def fitted(letters, text, room):

@@ -30,6 +30,21 @@ def inputs(tmp_path_factory, write_landscape):
         "line": write_landscape(folder / "line.nc", 1),
         "volume": write_landscape(folder / "volume.nc", 3),
     }
+    across = 10.0 ** np.linspace(-1, 0, 7)
+    files["exact line"] = write_landscape(folder / "exact_line.nc", 1, loss=across)
+    z = np.linspace(-1.5, 1, 4)[:, None, None]
+    files["exact volume"] = write_landscape(
+        folder / "exact_volume.nc", 3, loss=10.0 ** (plane_height(x, y)[None] + z)
+    )
+    files["adaptive"] = write_landscape(folder / "adaptive.nc", loss=plane)
+    with Dataset(files["adaptive"], "r+") as file:
+        interpolated = np.ones(plane.shape, bool)
+        interpolated[::2, ::2] = False
+        file["status"][:] = np.where(interpolated, 2, 1)
+        file["status"][0, 0], file["status"][0, 2] = 0, 3
+        file["loss"][0, 0], file["loss"][0, 2] = np.nan, np.inf
+        error = file.createVariable("loss_interpolation_error", "f8", ("beta", "alpha"))
+        error[:] = np.where(interpolated, 0.125, 0.0)
     outside = write_landscape(folder / "outside.nc", loss=plane)
     rows = ("index", "step", "alpha", "beta", "loss", "checkpoint_loss", "distance_to_plane")
     leave_out = [f"trajectory_{name}" for name in rows]
@@ -58,6 +73,17 @@ BUILDS = {
     "compare": ("compare", ["plane", "holes"], {"techniques": ["surface", "contours"]}),
     "line": ("trajectory", ["line"], {}),
     "volume": ("trajectory", ["volume"], {}),
+    "curve": ("default", ["exact line"], {"log": True}),
+    "linear curve": ("curve", ["exact line"], {"log": False}),
+    "curve with holes": ("curve", ["line"], {"evaluated": True}),
+    "isosurfaces": ("default", ["exact volume"], {"log": True, "levels": 7}),
+    "isosurfaces with holes": ("isosurfaces", ["volume"], {}),
+    "two curves": ("compare", ["exact line", "line"], {}),
+    "evaluated": ("surface", ["adaptive"], {"log": True, "evaluated": True}),
+    "error": ("surface", ["adaptive"], {"array": "loss_interpolation_error"}),
+    "surface of a volume": ("surface", ["volume"], {}),
+    "contours of a line": ("contours", ["line"], {}),
+    "volume of a plane": ("volume", ["plane"], {}),
     "no array": ("surface", ["plane"], {"array": "hessian"}),
     "no trajectory": ("trajectory", ["plain"], {}),
     "crossed": ("surface", ["plane"], {"floor": 2.0, "ceiling": 1.0}),
@@ -158,6 +184,82 @@ def test_two_panels_share_scale_and_box(built):
     assert figure["layers"]["contours"] == 1
 
 
+@pytest.mark.parametrize(("name", "of"), [("curve", np.log10), ("linear curve", np.asarray)])
+def test_error_band_is_two_standard_errors_up_and_down(built, name, of):
+    figure = built[name]
+    band = source(figure, "error band (")
+    x, _y, z = np.transpose(band["coordinates"])
+    grid = np.linspace(-1.5, 1, 7)
+    loss = 10.0 ** np.linspace(-1, 0, 7)
+    for place, value in zip(grid, loss):
+        ends = z[np.isclose(x, place)] / figure["factors"][0]
+        # the file's standard error is a tenth of the loss
+        assert ends.min() == pytest.approx(of(0.8 * value), abs=1e-6)
+        assert ends.max() == pytest.approx(of(1.2 * value), abs=1e-6)
+    scale = figure["report"]["scale"]
+    assert [scale["lower"], scale["upper"]] == pytest.approx([0.8 * loss[0], 1.2 * loss[-1]])
+
+
+def test_a_curve_has_a_key_and_no_colour_bar(built):
+    layers = set(built["curve"]["layers"])
+    assert layers == {"curve", "error band", "evaluated points", "title", "axes", "key"}
+
+
+def test_holes_of_a_curve_stay_holes(built):
+    figure = built["curve with holes"]
+    assert figure["report"]["panels"][0]["holes"] == 2
+    # 6 pieces between 7 points, less two at each hole
+    assert source(figure, "plane, triangles")["cells"] == 2
+    assert source(figure, "error band (")["cells"] == 2
+    assert figure["report"]["panels"][0]["evaluated_points"] == 5
+
+
+def test_two_curves_share_the_scale(built):
+    figure = built["two curves"]
+    assert figure["factors"][0] == figure["factors"][1]
+    assert figure["layers"]["curve"] == 2
+
+
+def test_isosurfaces_are_where_the_loss_is_their_level(built):
+    figure = built["isosurfaces"]
+    levels = figure["report"]["panels"][0]["levels"]
+    steps = np.diff(np.log10(levels))
+    np.testing.assert_allclose(steps, steps[0], rtol=1e-9)
+    assert figure["layers"]["isosurfaces"] == len(levels) >= 4
+    for level in levels:
+        shell = source(figure, f"isosurfaces: {level:.3g} (")
+        x, y, z = np.transpose(shell["coordinates"])
+        np.testing.assert_allclose(plane_height(x, y) + z, np.log10(level), atol=1e-5)
+        assert shell["arrays"]["loss"] == pytest.approx([level, level], rel=1e-5)
+
+
+def test_isosurfaces_leave_holes_and_have_their_marks(built):
+    figure = built["isosurfaces with holes"]
+    assert figure["report"]["panels"][0]["holes"] == 2
+    # the file has trajectories: their ends are marked, and the origin is not
+    marks = {"trajectory", "markers", "minimum", "key"}
+    assert set(figure["layers"]) == {"isosurfaces", "title", "axes", "colour bar", *marks}
+    assert source(figure, "finite loss only")["cells"] == 6 * 4 * 3 - 4
+
+
+def test_dots_are_where_the_loss_was_evaluated_and_lie_on_the_surface(built):
+    figure = built["evaluated"]
+    # 12 of 35 points on the coarse grid, less the one not reached and the one not finite
+    assert figure["report"]["panels"][0]["evaluated_points"] == 10
+    dots = source(figure, "evaluated points, lifted")
+    assert dots["points"] == 10
+    x, y, z = np.transpose(dots["coordinates"])
+    np.testing.assert_allclose(z, figure["factors"][0] * plane_height(x, y), atol=2e-5)
+    assert dots["arrays"]["status"] == [1.0, 1.0]
+
+
+def test_reader_gives_status_and_interpolation_error(built):
+    arrays = source(built["evaluated"], "adaptive")["arrays"]
+    assert arrays["status"] == [0.0, 3.0]
+    assert arrays["loss_interpolation_error"] == [0.0, 0.125]
+    assert built["error"]["report"]["scale"]["upper"] == 0.125
+
+
 @pytest.mark.parametrize("name", ["plane", "line", "volume"])
 def test_layers_are_found_by_name(built, name):
     layers = set(built[name]["layers"])
@@ -174,6 +276,9 @@ def test_colour_bar_says_quantity_scale_and_statistics(built):
     [
         ("no array", "no array 'hessian' on the surface (found:"),
         ("no trajectory", "there is no trajectory in it"),
+        ("surface of a volume", "this one has 3 directions; draw isosurfaces or volume"),
+        ("contours of a line", "this one has 1 direction; draw curve"),
+        ("volume of a plane", "this one has 2 directions; draw surface or contours"),
         ("crossed", "the floor 2 must lie below the ceiling 1"),
     ],
 )

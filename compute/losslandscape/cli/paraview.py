@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from losslandscape.cli.render import FIGURES
+
 HELP = "open ParaView with the plugin loaded and, where given, a landscape's figure"
 
 
@@ -18,8 +20,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--figure",
-        choices=("surface", "contours", "trajectory", "compare"),
-        help="what to draw (default: surface, or compare for two files)",
+        choices=FIGURES,
+        help="what to draw (default: what fits the file, or compare for two files)",
     )
     parser.add_argument(
         "--check", action="store_true", help="say which ParaView would be used, and do no more"

@@ -10,17 +10,21 @@ from losslandscape.errors import LossLandscapeError, OutputExistsError
 
 HELP = "draw a figure of a landscape with ParaView, as a PNG and on request as a state file"
 
-FIGURES = ("surface", "contours", "trajectory", "compare")
+FIGURES = ("curve", "surface", "contours", "trajectory", "isosurfaces", "volume", "compare")
 
 _EPILOG = """\
 figures:
-  surface     colour and height
-  contours    contours and height, levels in the legend
-  trajectory  the way of training on the surface, coloured by step
-  compare     two landscapes side by side, on one scale
+  curve        1 direction: the loss as a line, with its error band (2 standard errors)
+  surface      2 directions: colour and height
+  contours     2 directions: contours and height, levels in the legend
+  isosurfaces  3 directions: nested surfaces of equal loss, levels in the legend
+  volume       3 directions: the lower the loss, the more opaque
+  trajectory   the way of training on the surface, coloured by step
+  compare      two landscapes side by side, on one scale
 
 examples:
   losslandscape render vgg11.nc --output vgg11.png
+  losslandscape render cube.nc --figure volume --output cube.png
   losslandscape render resnet50.nc vgg11.nc --figure compare --output pair.png --state pair.pvsm
 
 ParaView is found on the PATH, or named with PVPYTHON=/where/it/is/pvpython.
@@ -34,7 +38,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "landscapes", nargs="+", type=Path, metavar="FILE", help="landscape files (.nc, .vti)"
     )
     parser.add_argument(
-        "--figure", choices=FIGURES, default="surface", help="what to draw (default: surface)"
+        "--figure",
+        choices=FIGURES,
+        help="what to draw (default: curve, surface or isosurfaces, as the number of directions "
+        "asks for; compare for two files)",
     )
     parser.add_argument(
         "--output", type=Path, required=True, metavar="FILE.png", help="the picture"
@@ -55,7 +62,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     look.add_argument("--ceiling", type=float, metavar="VALUE", help="draw no higher than this")
     look.add_argument(
-        "--levels", type=positive_int, metavar="N", help="number of contours (default: 10 or so)"
+        "--levels", type=positive_int, metavar="N", help="number of contours or isosurfaces"
+    )
+    look.add_argument(
+        "--show-evaluated",
+        action=argparse.BooleanOptionalAction,
+        help="a dot at every point that was evaluated, and not interpolated (default: in curves)",
     )
     look.add_argument("--titles", nargs="+", metavar="TEXT", help="one for each landscape")
 
@@ -71,10 +83,11 @@ def run(arguments: argparse.Namespace) -> int:
     for path in arguments.landscapes:
         if not path.exists():
             raise LossLandscapeError(f"{path}: there is no such file")
-    panels = 2 if arguments.figure == "compare" else 1
+    figure = arguments.figure or ("compare" if len(arguments.landscapes) == 2 else None)
+    panels = 2 if figure == "compare" else 1
     if len(arguments.landscapes) != panels:
         raise LossLandscapeError(
-            f"--figure {arguments.figure} draws {panels} landscape{'s' * (panels > 1)}; "
+            f"--figure {figure or 'default'} draws {panels} landscape{'s' * (panels > 1)}; "
             f"{len(arguments.landscapes)} were given"
         )
     options = {
@@ -82,14 +95,15 @@ def run(arguments: argparse.Namespace) -> int:
         "log": arguments.log,
         "ceiling": arguments.ceiling,
         "levels": arguments.levels,
+        "evaluated": arguments.show_evaluated,
     }
-    if arguments.titles is not None and arguments.figure == "compare":
+    if arguments.titles is not None and figure == "compare":
         options["titles"] = arguments.titles
     elif arguments.titles is not None:
         options["title"] = " ".join(arguments.titles)
     report = render(
         arguments.landscapes,
-        arguments.figure,
+        figure,
         arguments.output,
         size=_size(arguments.size),
         options={name: value for name, value in options.items() if value is not None},

@@ -19,7 +19,7 @@ from losslandscape_paraview.pipelines import FIGURES
 asked = json.loads(os.environ.get("LOSSLANDSCAPE_OPEN", "{}"))
 files = asked.get("files", [])
 if files:
-    figure = asked.get("figure") or ("compare" if len(files) == 2 else "surface")
+    figure = asked.get("figure") or ("compare" if len(files) == 2 else "default")
     try:
         FIGURES[figure](*files)
     except LandscapeError as error:
