@@ -21,9 +21,11 @@ from losslandscape.kriging import LocalInterpolation
 from losslandscape.landscape import scale_of
 
 COARSE_POINTS = {1: 9, 2: 9, 3: 6}  # a side, in the first round, by number of dimensions
-CHECK_POINTS = 20
-_RESIDUALS_WITHIN = 0.96  # share of the residuals that the calibrated estimate bounds
-_CHECKS_WITHIN = 0.95  # share of the checks
+CHECK_POINTS = 30
+_WITHIN = 0.96  # share of the known errors that the calibrated estimate bounds
+_PREDICTIONS = 120  # latest points that were predicted before they were evaluated
+_LEAST_PREDICTIONS = 15  # fewer say nothing
+_MARGIN = 0.9  # of the tolerance, where refinement stops: the estimate does not bound every error
 _ROUNDING = 1e-12  # of the largest value: no estimate is smaller
 _ROUND_SHARE = 0.12  # of the points evaluated so far, where that is more than the round size
 _SEPARATION = 0.7  # of two points of a round, in distances to their nearest evaluated point
@@ -44,6 +46,8 @@ class Adaptive:
         Of the points that check the estimate.
     round_size : int
         Points chosen at a time, at least: the choice is the same whatever the number of workers.
+    max_points : int, optional
+        Evaluate no more than these, and state the error that is left.
 
     Raises
     ------
@@ -55,6 +59,7 @@ class Adaptive:
     scale: str | None = None
     seed: int = 0
     round_size: int = 8
+    max_points: int | None = None
 
     def __post_init__(self):
         if not 0 < self.tolerance < 1:
@@ -66,6 +71,8 @@ class Adaptive:
             raise LossLandscapeError(f"scale {self.scale!r} is neither 'log' nor 'linear'")
         if self.round_size < 1:
             raise LossLandscapeError(f"round_size is {self.round_size}; at least 1 is needed")
+        if self.max_points is not None and self.max_points < 2:
+            raise LossLandscapeError(f"max_points is {self.max_points}; at least 2 are needed")
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -94,6 +101,8 @@ class FieldModel:
     deviation : ndarray, shape (targets,)
         Standard deviation of the prediction's error before calibration; infinite where finite and
         other values meet; NaN where ``predicted`` is.
+    least : ndarray, shape (targets,)
+        No estimate of the error is smaller; see :meth:`LocalInterpolation.predict`.
     ratios : ndarray
         |error| / deviation of each known value predicted from the others.
     """
@@ -107,6 +116,7 @@ class FieldModel:
         known = evaluated & np.isfinite(on_scale)
         self.targets = np.flatnonzero(~evaluated)
         self.predicted, self.deviation = np.full((2, self.targets.size), np.nan)
+        self.least = np.zeros(self.targets.size)
         self.ratios = np.empty(0)
         self.range = float(np.ptp(on_scale[known])) if known.any() else 0.0
         self.distance = np.zeros(self.targets.size)
@@ -122,7 +132,7 @@ class FieldModel:
         self.deviation[some] = np.inf
         if some.any() and known.sum() > 1:
             model = LocalInterpolation(index[known], on_scale[known])
-            value, deviation = model.predict(index[self.targets[some]])
+            value, deviation, self.least[some] = model.predict(index[self.targets[some]])
             rounding = _ROUNDING * max(self.range, float(np.abs(on_scale[known]).max()))
             self.predicted[some], self.deviation[some] = value, np.maximum(deviation, rounding)
             self.ratios = model.residuals / np.maximum(model.residual_deviations, rounding)
@@ -131,7 +141,11 @@ class FieldModel:
     @property
     def factor(self) -> float:
         """What the deviations are multiplied with to bound all but a few of the known errors."""
-        return _bounding_factor(self.ratios, _RESIDUALS_WITHIN)
+        return _bounding_factor(self.ratios)
+
+    def error(self, factor: float) -> np.ndarray:
+        """Estimated errors at the targets, on the scale."""
+        return np.maximum(factor * self.deviation, self.least)
 
     def values_and_error(self, values: np.ndarray, factor: float) -> tuple[np.ndarray, np.ndarray]:
         """The field on the whole grid and its estimated error, in the field's own units.
@@ -139,14 +153,14 @@ class FieldModel:
         An error of d decades on the log scale is v (10^d - 1), the larger of its two sides.
         """
         whole, error = values.copy(), np.zeros(values.size)
-        deviation = factor * self.deviation
+        on_scale = self.error(factor)
         if self.scale == "log":
             whole[self.targets] = 10**self.predicted
             with np.errstate(over="ignore"):
-                error[self.targets] = whole[self.targets] * (10**deviation - 1)
+                error[self.targets] = whole[self.targets] * (10**on_scale - 1)
         else:
             whole[self.targets] = self.predicted
-            error[self.targets] = deviation
+            error[self.targets] = on_scale
         return whole, error
 
 
@@ -206,7 +220,7 @@ class Refinement:
     ...     evaluated[numbers] = True
     >>> found, error = refinement.interpolated(bowl)
     >>> int(evaluated.sum()), bool(np.abs(found - bowl).max() < 1e-9)
-    (101, True)
+    (111, True)
     """
 
     def __init__(self, grid: Grid, settings: Adaptive):
@@ -216,8 +230,8 @@ class Refinement:
         self.model: FieldModel | None = None
         self.factor = np.nan
         self.checks: list[Check] = []
-        self._checking: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
-        self._check_ratios = np.empty(0)
+        self._pending: _Pending | None = None
+        self._ratios = np.empty(0)  # of points predicted before they were evaluated
 
     @property
     def estimated_error(self) -> float:
@@ -236,24 +250,28 @@ class Refinement:
             The losses; only those that are evaluated are looked at.
         evaluated : ndarray of bool, shape (size,)
         """
+        limit = min(self.settings.max_points or self.grid.size, self.grid.size)
+        left = limit - int(evaluated.sum())
         if not evaluated.any():
-            return self._coarse()
+            return self._coarse()[:left]
         self.rounds += 1
         self.model = FieldModel(self.grid, values, evaluated, self.settings.scale)
-        if not self.model.targets.size:
-            return self.model.targets
-        agreed = self._settle_check(values)
+        agreed = self._settle(values)
         self._calibrate()
-        if self.estimated_error > self.settings.tolerance:
-            return self._worst(int(evaluated.sum()))
-        return np.empty(0, int) if agreed else self._begin_check(int(evaluated.sum()))
+        if not self.model.targets.size or left <= 0:
+            return np.empty(0, int)
+        if self.estimated_error > _MARGIN * self.settings.tolerance:
+            return self._pend(self._worst(int(evaluated.sum()))[:left], check=False)
+        if agreed:
+            return np.empty(0, int)
+        return self._pend(self._drawn(int(evaluated.sum()))[:left], check=True)
 
     def describe(self) -> str:
         """How far it is, in a few words."""
         if self.model is None:
             return "coarse grid"
         wanted = f"{100 * self.settings.tolerance:g}% wanted"
-        if self._checking is not None:
+        if self._pending is not None and self._pending.check:
             return f"checking the estimate at random points, {wanted}"
         error = self.estimated_error
         found = f"{100 * error:.2g}%" if np.isfinite(error) else "unknown"
@@ -291,15 +309,16 @@ class Refinement:
     def _estimates(self) -> np.ndarray:
         """Estimated errors at the targets, as shares of the range."""
         assert self.model is not None
-        errors = self.factor * self.model.deviation
+        errors = self.model.error(self.factor)
         return errors / self.model.range if self.model.range > 0 else errors
 
     def _calibrate(self) -> None:
         """Scale the deviations to bound all but a few errors, of both kinds that are known."""
         assert self.model is not None
         self.factor = self.model.factor
-        if self._check_ratios.size:
-            self.factor = max(self.factor, _bounding_factor(self._check_ratios, _CHECKS_WITHIN))
+        if self._ratios.size >= _LEAST_PREDICTIONS:
+            # residuals are many, but lie farther from other points than what is interpolated
+            self.factor = float(np.sqrt(self.factor * _bounding_factor(self._ratios)))
 
     def _worst(self, evaluated: int) -> np.ndarray:
         """Points with the largest estimates, apart from each other: one mends its neighbours'."""
@@ -323,40 +342,60 @@ class Refinement:
             free &= apart >= _SEPARATION * reach
         return self.model.targets[chosen]
 
-    def _begin_check(self, evaluated: int) -> np.ndarray:
-        """Draw points and remember what is predicted there."""
+    def _drawn(self, evaluated: int) -> np.ndarray:
+        """Points for a check, drawn at random."""
         assert self.model is not None
         count = min(CHECK_POINTS, self.model.targets.size)
         generator = np.random.default_rng([self.settings.seed, evaluated])
-        drawn = np.sort(generator.choice(self.model.targets.size, count, replace=False))
-        self._checking = (
-            self.model.targets[drawn],
-            self.model.predicted[drawn],
-            self.model.deviation[drawn],
-        )
-        return self.model.targets[drawn]
+        return np.sort(generator.choice(self.model.targets, count, replace=False))
 
-    def _settle_check(self, values: np.ndarray) -> bool:
-        """Compare what was predicted with what was found; whether there was such a check."""
-        if self._checking is None:
+    def _pend(self, numbers: np.ndarray, check: bool) -> np.ndarray:
+        """Remember what is predicted at points that are now evaluated."""
+        assert self.model is not None
+        place = np.searchsorted(self.model.targets, numbers)
+        self._pending = _Pending(
+            numbers=numbers,
+            predicted=self.model.predicted[place],
+            deviation=self.model.deviation[place],
+            error=self.model.error(self.factor)[place],
+            scale=self.model.scale,
+            check=check,
+        )
+        return numbers
+
+    def _settle(self, values: np.ndarray) -> bool:
+        """Compare what was predicted with what was found; whether that was a check."""
+        pending, self._pending = self._pending, None
+        if pending is None:
             return False
         assert self.model is not None
-        numbers, predicted, deviation = self._checking
-        self._checking = None
-        found = _to_scale(values[numbers], self.model.scale)
-        errors = np.abs(found - predicted)
-        errors[~np.isfinite(found) & np.isnan(predicted)] = 0.0  # rightly predicted not finite
-        errors[np.isnan(errors)] = np.inf
-        self.checks.append(
-            Check(
-                points=numbers.size,
-                within=int((errors <= np.nan_to_num(self.factor * deviation)).sum()),
-                largest_error=float(errors.max() / self.model.range) if self.model.range else 0.0,
-            )
-        )
-        ratios = errors / deviation
-        self._check_ratios = np.append(self._check_ratios, ratios[np.isfinite(ratios)])
-        return True
+        if pending.scale != self.model.scale:  # what was found calls for the other scale
+            self._ratios = np.empty(0)
+            return False
+        found = _to_scale(values[pending.numbers], self.model.scale)
+        errors = np.abs(found - pending.predicted)
+        known = np.isfinite(errors) & np.isfinite(pending.deviation)
+        ratios = errors[known] / pending.deviation[known]
+        self._ratios = np.append(self._ratios, ratios)[-_PREDICTIONS:]
+        if pending.check:
+            errors[~np.isfinite(found) & np.isnan(pending.predicted)] = 0.0  # rightly not finite
+            errors[np.isnan(errors)] = np.inf
+            largest = float(errors.max() / self.model.range) if self.model.range else 0.0
+            within = int((errors <= np.nan_to_num(pending.error)).sum())
+            self.checks.append(Check(pending.numbers.size, within, largest))
+        return pending.check
+
+
+@dataclass(frozen=True)
+class _Pending:
+    """What was predicted at the points of a round, on the scale of then."""
+
+    numbers: np.ndarray
+    predicted: np.ndarray
+    deviation: np.ndarray
+    error: np.ndarray
+    scale: str
+    check: bool
 
 
 def describe(done: dict[str, Any]) -> str:
@@ -376,12 +415,14 @@ def describe(done: dict[str, Any]) -> str:
             f"{done['evaluated']} points evaluated, none interpolated: the loss is too rough for "
             f"the tolerance of {100 * done['tolerance']:g}%"
         )
+    missed = done["estimated_error"] > done["tolerance"]
     decades = " decades" if done["scale"] == "log" else ""
     text = (
         f"{done['evaluated']} points evaluated, {done['interpolated']} interpolated: estimated "
         f"error at most {100 * done['estimated_error']:.2g}% of the range "
         f"({done['range']:.3g}{decades}, {done['scale']} scale; "
-        f"tolerance {100 * done['tolerance']:g}%)"
+        f"tolerance {100 * done['tolerance']:g}%"
+        f"{', not reached: the number of points was limited' if missed else ''})"
     )
     if done["checks"]:
         points = sum(check["points"] for check in done["checks"])
@@ -394,10 +435,10 @@ def describe(done: dict[str, Any]) -> str:
     return text
 
 
-def _bounding_factor(ratios: np.ndarray, share: float) -> float:
+def _bounding_factor(ratios: np.ndarray) -> float:
     if not ratios.size:
         return np.inf
-    return max(1.0, float(np.quantile(ratios, share, method="higher")))
+    return max(1.0, float(np.quantile(ratios, _WITHIN, method="higher")))
 
 
 def _to_scale(values: np.ndarray, scale: str) -> np.ndarray:

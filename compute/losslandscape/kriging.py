@@ -21,6 +21,8 @@ from losslandscape.errors import LossLandscapeError
 NEIGHBOURS = {1: 7, 2: 15, 3: 34}  # by dimension: some more than the quadratic drift has terms
 WIDE_NEIGHBOURS = {1: 14, 2: 36, 3: 80}
 _RESIDUALS = 8  # of the nearest points tell how far off predictions are here
+_BESIDE = 2  # nearest points whose own residuals bound the error from below
+_RESIDUAL_SHARE = 1 / 3  # of the residual beside a kink or cusp that may remain next to it
 _LEAST_DIFFERENCE = 0.3  # of the other two terms: two predictions may agree by chance
 _BLOCK_BYTES = 64 << 20
 _SINGULAR = 1e-9  # share of the largest eigenvalue under which a drift is not determined
@@ -117,18 +119,30 @@ class LocalInterpolation:
             self._standardised = np.where(others.spread > 0, self.residuals / others.spread, 0.0)
         self.residual_deviations = self._deviation(points, others, distance, nearest)
 
-    def predict(self, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def predict(self, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Values at ``targets`` and the size of their errors, each of shape (m,).
 
+        Returns
+        -------
+        value : float64 ndarray
+        deviation : float64 ndarray
+            Size of the error up to a factor that is alike everywhere.
+        least : float64 ndarray
+            No estimate of the error should be smaller: next to a kink or cusp the field is not the
+            smooth one of the model, and a third of the nearest residuals is what remains there.
+
+        Notes
+        -----
         The deviation is the geometric mean of three estimates of the error: the kriging standard
         deviation; the errors that leaving one out leaves at the nearest points, scaled by the
         kriging variances there and here; and, counted twice, the difference from what a wider
-        neighbourhood predicts. It is right up to a factor that is alike everywhere.
+        neighbourhood predicts.
         """
         dimensions = self._points.shape[1]
         distance, nearest = _nearest(self._points, targets, WIDE_NEIGHBOURS[dimensions])
         found = _local(self._points, self._values, targets, nearest[:, : NEIGHBOURS[dimensions]])
-        return found.value, self._deviation(targets, found, distance, nearest)
+        least = _RESIDUAL_SHARE * self.residuals[nearest[:, :_BESIDE]].max(axis=1)
+        return found.value, self._deviation(targets, found, distance, nearest), least
 
     def _deviation(
         self, targets: np.ndarray, found: Prediction, distance: np.ndarray, nearest: np.ndarray

@@ -63,6 +63,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="range and error of the loss's logarithm or of the loss (default: the logarithm "
         "where the losses span more than two decades)",
     )
+    adaptive.add_argument(
+        "--max-points",
+        type=positive_int,
+        metavar="N",
+        help="evaluate no more than N points; the error that is left is stated",
+    )
     add_output_arguments(parser, "the landscape file, ending in .nc or .llnc")
     parser.add_argument("--title", default="", metavar="TEXT", help="title, for people")
     parser.add_argument(
@@ -119,10 +125,11 @@ def _tolerance(arguments: argparse.Namespace):
     from losslandscape.adaptive import Adaptive
 
     if arguments.tolerance is None:
-        if arguments.tolerance_scale is not None:
-            raise LossLandscapeError("--tolerance-scale goes with --tolerance")
+        for name in ("tolerance_scale", "max_points"):
+            if getattr(arguments, name) is not None:
+                raise LossLandscapeError(f"--{name.replace('_', '-')} goes with --tolerance")
         return None
-    return Adaptive(arguments.tolerance, arguments.tolerance_scale)
+    return Adaptive(arguments.tolerance, arguments.tolerance_scale, max_points=arguments.max_points)
 
 
 def _range(loss) -> str:
