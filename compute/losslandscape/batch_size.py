@@ -1,0 +1,63 @@
+"""The batch size that a model runs fastest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+_SMALLEST, _LARGEST = 32, 8192
+# A larger batch costs memory: it must be worth it.
+_WORTH = 1.03
+_AS_FAST = 0.98
+
+
+def fastest_batch_size(rate: Callable[[int], float], count: int) -> int:
+    """The size of the highest rate, tried by doubling while the rate grows.
+
+    Parameters
+    ----------
+    rate : callable
+        Samples a second with batches of a size.
+    count : int
+        Number of samples; no batch is larger.
+
+    Raises
+    ------
+    torch.OutOfMemoryError
+        If a single sample does not fit into memory.
+
+    Examples
+    --------
+    >>> fastest_batch_size(lambda size: min(size, 100), 50_000)
+    128
+    """
+    size = min(_SMALLEST, count)
+    rates: dict[int, float] = {}
+    while True:
+        try:
+            found = rate(size)
+        except Exception as error:
+            if not out_of_memory(error):
+                raise
+            if rates:
+                break
+            if size == 1:
+                raise
+            size //= 2
+            continue
+        fastest = max(rates.values(), default=0.0)
+        rates[size] = found
+        if found < _WORTH * fastest or size == count or 2 * size > _LARGEST or size < _SMALLEST:
+            break
+        size = min(2 * size, count)
+    best = max(rates.values())
+    return min(size for size, rate in rates.items() if rate >= _AS_FAST * best)
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an exception says that a device's or the computer's memory is used up."""
+    kinds = (getattr(torch, "OutOfMemoryError", torch.cuda.OutOfMemoryError), MemoryError)
+    return isinstance(error, kinds) or (
+        isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
+    )
