@@ -427,7 +427,7 @@ def test_the_hash_is_of_the_values_in_row_major_order(shape, dtype, at_once):
     tensor = torch.arange(int(np.prod(shape))).reshape(shape).to(dtype)
     digest = hashlib.sha256(str((tuple(shape), str(dtype))).encode())
     digest.update(tensor.numpy().tobytes())
-    elsewhere = tensor.permute(*reversed(range(len(shape)))).contiguous()
-    elsewhere = elsewhere.permute(*reversed(range(len(shape))))
+    elsewhere = tensor.permute(tuple(reversed(range(len(shape))))).contiguous()
+    elsewhere = elsewhere.permute(tuple(reversed(range(len(shape)))))
     with mock.patch("losslandscape.parameters._HASHED_AT_ONCE", at_once):
         assert sha256([tensor]) == sha256([elsewhere]) == digest.hexdigest()
