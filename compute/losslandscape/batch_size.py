@@ -46,9 +46,13 @@ def fastest_batch_size(rate: Callable[[int], float], count: int) -> int:
                 raise
             size //= 2
             continue
-        fastest = max(rates.values(), default=0.0)
+        before = max(rates, key=lambda tried: rates[tried], default=size)
+        if found < _WORTH * rates.get(before, 0.0):  # once more: something else may have run
+            rates[before] = max(rates[before], rate(before))
+            found = max(found, rate(size))
         rates[size] = found
-        if found < _WORTH * fastest or size == count or 2 * size > _LARGEST or size < _SMALLEST:
+        no_gain = before != size and found < _WORTH * rates[before]
+        if no_gain or size == count or 2 * size > _LARGEST or size < _SMALLEST:
             break
         size = min(2 * size, count)
     best = max(rates.values())

@@ -404,7 +404,7 @@ class Evaluator:
     @torch.no_grad()
     def _measure(self) -> Measurement:
         self._reset_buffers()
-        torch.manual_seed(0)  # a model that draws numbers in evaluation draws the same everywhere
+        self._seed()  # a model that draws numbers in evaluation draws the same everywhere
         try:
             if self._reestimated:
                 bn.reestimate(self._batch_norms, self._reestimation_batches, self._eager_values)
@@ -415,6 +415,13 @@ class Evaluator:
         except Exception as error:
             self._explain(error)
             raise
+
+    def _seed(self) -> None:
+        if self.objective.device.type == "cpu":
+            # torch.manual_seed takes 0.2 ms more: it seeds every kind of device there could be
+            torch.default_generator.manual_seed(0)
+        else:
+            torch.manual_seed(0)
 
     def _explain(self, error: Exception) -> None:
         """Raise a LossLandscapeError if memory is used up."""
@@ -521,7 +528,7 @@ class Evaluator:
         for coordinates in (point, None):
             self.move(point)
             self._reset_buffers(always=True)
-            torch.manual_seed(0)
+            self._seed()
             self._products.coordinates = coordinates
             losses.append(self._values(trial)["loss"])
         return torch.allclose(losses[0], losses[1], rtol=1e-3, atol=1e-5, equal_nan=True)
