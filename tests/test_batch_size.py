@@ -40,6 +40,27 @@ def test_a_larger_batch_must_be_worth_its_memory():
     assert fastest_batch_size(lambda size: 1.0 if size < 64 else 0.5, 10_000) == 32
 
 
+def test_sizes_that_promise_nothing_are_not_tried():
+    tried = []
+
+    def rate(size):  # 1 ms a batch and 0.1 ms a sample
+        tried.append(size)
+        return size / (1e-3 + 1e-4 * size)
+
+    assert fastest_batch_size(rate, 10_000) == 256
+    assert max(tried) == 256  # 512 would gain 2%
+
+
+def test_a_disturbed_trial_is_repeated():
+    calls = {}
+
+    def rate(size):  # every size is as fast as it is large, but the second trial was disturbed
+        calls[size] = calls.get(size, 0) + 1
+        return 1.0 if size == 64 and calls[size] == 1 else float(size)
+
+    assert fastest_batch_size(rate, 512) == 512
+
+
 @pytest.mark.parametrize("count", [1, 5, 32, 33, 100, 512])
 def test_all_samples_are_a_batch_where_that_is_fastest(count):
     assert fastest_batch_size(float, count) == count

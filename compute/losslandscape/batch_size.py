@@ -13,7 +13,7 @@ _AS_FAST = 0.98
 
 
 def fastest_batch_size(rate: Callable[[int], float], count: int) -> int:
-    """The size of the highest rate, tried by doubling while the rate grows.
+    """The size of the highest rate, tried by doubling while the rate grows and may grow further.
 
     Parameters
     ----------
@@ -54,9 +54,23 @@ def fastest_batch_size(rate: Callable[[int], float], count: int) -> int:
         no_gain = before != size and found < _WORTH * rates[before]
         if no_gain or size == count or 2 * size > _LARGEST or size < _SMALLEST:
             break
-        size = min(2 * size, count)
+        following = min(2 * size, count)
+        if before != size and _expected(rates, before, size, following) < _WORTH * found:
+            break
+        size = following
     best = max(rates.values())
     return min(size for size, rate in rates.items() if rate >= _AS_FAST * best)
+
+
+def _expected(rates: dict[int, float], small: int, large: int, following: int) -> float:
+    """The rate at a larger size if a batch takes a + b * size seconds, as two sizes say.
+
+    So that memory is not spent on a trial that cannot show a gain.
+    """
+    slope = (large / rates[large] - small / rates[small]) / (large - small)
+    constant = small / rates[small] - slope * small
+    seconds = constant + slope * following
+    return following / seconds if seconds > 0 else float("inf")
 
 
 def out_of_memory(error: BaseException) -> bool:
