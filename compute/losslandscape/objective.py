@@ -23,6 +23,7 @@ from losslandscape.input_products import InputProducts
 from losslandscape.losses import NAMES, LossCallable, Metric, resolve
 from losslandscape.moving import MovingParameters
 from losslandscape.parameters import sha256
+from losslandscape.pixel_convolutions import PixelConvolutions
 from losslandscape.precision import PRECISIONS as PRECISIONS
 from losslandscape.samples import Batch, SampleSet, batch_length, describe, place_batch
 from losslandscape.subspace import Subspace
@@ -270,6 +271,7 @@ class Evaluator:
         self._parameters: MovingParameters | None = None
         stack.callback(self._restore_parameters)
         self._products: InputProducts | None = None
+        self._pixels: PixelConvolutions | None = None
         stack.callback(self._forget)
         stack.callback(torch.set_rng_state, torch.get_rng_state())
         arithmetic = self.objective.arithmetic
@@ -314,7 +316,9 @@ class Evaluator:
     def _forget(self) -> None:
         if self._products is not None:
             self._products.remove()
-        self._products = self._called = self._run = None
+        if self._pixels is not None:
+            self._pixels.remove()
+        self._products = self._pixels = self._called = self._run = None
         self._batches, self._reestimation_batches = {}, []
 
     @property
@@ -502,13 +506,18 @@ class Evaluator:
         self._parameters = MovingParameters(self.model, self.subspace)
 
     def _choose_shortcuts(self) -> None:
-        """Compilation where it is asked for, CUDA graphs on CUDA, else products kept."""
-        arithmetic = self.objective.arithmetic
+        """Compilation where it is asked for, CUDA graphs on CUDA, else fewer multiplications."""
         if self.objective.compile:
             self._called = torch.compile(self.model, dynamic=False)
         elif self.objective.device.type == "cuda":
             self._run = GraphedRun(self._values)
-        elif self.objective.loss.name in NAMES and not (arithmetic and arithmetic.reduced):
+        elif self.objective.device.type == "cpu":  # where it was measured to pay
+            self._pixels = PixelConvolutions(self.model)
+            self._keep_products()
+
+    def _keep_products(self) -> None:
+        arithmetic = self.objective.arithmetic
+        if self.objective.loss.name in NAMES and not (arithmetic and arithmetic.reduced):
             # a function of the user's may do more to the model than call it
             self._products = InputProducts(self.model, self.subspace)
             if not self._products_agree():
