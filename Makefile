@@ -1,6 +1,7 @@
 # make demo      a small network from nothing to its figures, in .venv
 # make test      every check and test, ParaView rendering included
 # make figures   renders every figure from state_files/
+# make bench     measures time and memory beside other programs, and fills in docs/performance.md
 # make paper     trains the study's networks and recomputes all data under state_files/
 
 PYTHON ?= python3
@@ -10,7 +11,7 @@ LOSSLANDSCAPE ?= $(BIN)/losslandscape
 INSTALLED ?= $(VENV)/.installed
 
 .DELETE_ON_ERROR:
-.PHONY: help install paraview demo test figures paper states clean
+.PHONY: help install paraview demo test figures bench paper states clean
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -52,6 +53,17 @@ test: $(INSTALLED) paraview
 
 figures: $(INSTALLED) paraview
 	$(BIN)/python -m losslandscape.paraview_process state_files/render_all.py
+
+# landscaper's own requirements would replace numpy by one of 2023; its loop needs none of them.
+BENCH ?=
+BENCHMARKS := $(wildcard $(foreach name,evaluation profile memory adaptive,benchmarks/$(name).py))
+bench: $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --editable ".[bench]"
+	$(BIN)/python -m pip install --quiet --no-deps landscaper==1.3.1
+	for file in $(BENCHMARKS); do \
+	    $(BIN)/python -m benchmarks.$$(basename $$file .py) $(BENCH) || exit 1; \
+	done
+	$(BIN)/python -m benchmarks.report
 
 clean:
 	rm -rf demo_run study_runs $(VENV)

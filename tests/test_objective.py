@@ -1,8 +1,12 @@
 import copy
+import hashlib
+from unittest import mock
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import nn
 from torch.optim.swa_utils import update_bn
 from torch.utils.data import DataLoader, TensorDataset
@@ -10,6 +14,8 @@ from torch.utils.data import DataLoader, TensorDataset
 from losslandscape import Grid, Objective, Subspace, evaluate
 from losslandscape.errors import LossLandscapeError
 from losslandscape.objective import Evaluator
+from losslandscape.parameters import sha256
+from losslandscape.samples import SampleSet
 
 
 def losses_at(objective, subspace, coordinates=(0.0, 0.0)):
@@ -385,3 +391,43 @@ def test_names_that_a_file_cannot_have(cnn, images, name):
 def test_a_lazy_model_is_told_to_run_first():
     with pytest.raises(LossLandscapeError, match="run one batch through"):
         Subspace.random(nn.LazyLinear(3))
+
+
+@pytest.mark.parametrize("loader", [False, True])
+def test_samples_are_in_memory_once_and_keep_their_identity(cnn, images, loader):
+    data = tuple(tensor.clone() for tensor in images)
+    given = DataLoader(TensorDataset(*data), batch_size=7) if loader else data
+    objective = Objective(cnn, "cross_entropy", given, batch_size=16)
+    before = objective.to_json()
+    with Evaluator(objective, Subspace.random(cnn)) as evaluator:
+        (kept,) = objective.sets["train"].stored()
+        for batch in evaluator._batches["train"]:
+            for mine, whole in zip(batch, kept):
+                assert mine.untyped_storage().data_ptr() == whole.untyped_storage().data_ptr()
+        assert kept[0].is_contiguous(memory_format=torch.channels_last)
+        evaluator.measure((0.1, 0.1))
+    assert objective.to_json() == before
+    assert torch.equal(objective.sets["train"].stored()[0][0], images[0])
+    assert torch.equal(data[0], images[0])  # the user's own tensors
+    assert data[0].is_contiguous()
+
+
+def test_batches_are_row_major_unless_asked_for():
+    samples = SampleSet((torch.randn(5, 3, 4, 4),))
+    samples.lay_out(channels_last=True)
+    assert all(batch[0].is_contiguous() for batch in samples.batches(2))
+
+
+@given(
+    st.lists(st.integers(0, 9), max_size=4),
+    st.sampled_from([torch.float32, torch.int64, torch.bool]),
+    st.integers(1, 50),
+)
+def test_the_hash_is_of_the_values_in_row_major_order(shape, dtype, at_once):
+    tensor = torch.arange(int(np.prod(shape))).reshape(shape).to(dtype)
+    digest = hashlib.sha256(str((tuple(shape), str(dtype))).encode())
+    digest.update(tensor.numpy().tobytes())
+    elsewhere = tensor.permute(tuple(reversed(range(len(shape))))).contiguous()
+    elsewhere = elsewhere.permute(tuple(reversed(range(len(shape)))))
+    with mock.patch("losslandscape.parameters._HASHED_AT_ONCE", at_once):
+        assert sha256([tensor]) == sha256([elsewhere]) == digest.hexdigest()

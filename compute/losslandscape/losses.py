@@ -132,6 +132,8 @@ class _NamedLoss:
 
     def __call__(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
         outputs, targets = forward(model, batch)
+        if outputs.dtype in (torch.bfloat16, torch.float16):  # a loss has a wider range
+            outputs = outputs.float()
         values = {"loss": self.per_sample(outputs, targets)}
         if self.classifies:
             values["accuracy"] = _accuracy(outputs, targets)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import itertools
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
@@ -13,16 +15,22 @@ import torch
 from torch import Tensor, nn
 
 from losslandscape import batch_norm as bn
+from losslandscape import precision as arithmetics
+from losslandscape.batch_size import fastest_batch_size, out_of_memory
+from losslandscape.cuda_graphs import GraphedRun
 from losslandscape.errors import LossLandscapeError
-from losslandscape.losses import LossCallable, Metric, resolve
-from losslandscape.parameters import sha256, sharing
+from losslandscape.input_products import InputProducts
+from losslandscape.losses import NAMES, LossCallable, Metric, resolve
+from losslandscape.moving import MovingParameters
+from losslandscape.parameters import sha256
+from losslandscape.pixel_convolutions import PixelConvolutions
+from losslandscape.precision import PRECISIONS as PRECISIONS
 from losslandscape.samples import Batch, SampleSet, batch_length, describe, place_batch
 from losslandscape.subspace import Subspace
 
-PRECISIONS = {"float32": torch.float32, "float64": torch.float64}
-_BATCH_SIZES = (32, 64, 128, 256, 512, 1024)
 _REESTIMATION_SAMPLES = 1024
 _REESTIMATION_BATCH = 256
+_TRIAL_SECONDS = 0.02
 _RESERVED = {"status", "gram_matrix", "provenance", "alpha", "beta", "gamma"}
 
 # values by sample of one set: "loss" and the metrics, each a float array of shape (samples,)
@@ -52,8 +60,12 @@ class Objective:
         Samples of the first set, evenly spaced, that re-estimate batch-norm statistics; 1,024 or
         all by default. Their batches are of ``batch_size`` where it is given, else of 256: a
         batch's statistics depend on its size, so it is never the one found by trial.
-    precision : "float32" or "float64", optional
-        Computes in this type instead of the model's own, on a copy of it.
+    precision : "float32", "float64", "tf32", "bfloat16" or "float16", optional
+        Computes in this type instead of the model's own, on a copy of it where the parameters are
+        of another. The last three keep parameters in float32 and multiply in the type; how far
+        values then are from those of float32 is measured: :attr:`Evaluator.deviation`.
+    compile : bool
+        Compile the model with :func:`torch.compile`; the deviation is measured too.
     device : torch.device or str, optional
         Where to compute; the model's own by default.
 
@@ -81,15 +93,12 @@ class Objective:
         batch_size: int | None = None,
         reestimation_samples: int | None = None,
         precision: str | None = None,
+        compile: bool = False,
         device: torch.device | str | None = None,
     ):
         if batch_norm not in bn.MODES:
             raise LossLandscapeError(
                 f"batch_norm {batch_norm!r} is not one of {', '.join(bn.MODES)}"
-            )
-        if precision is not None and precision not in PRECISIONS:
-            raise LossLandscapeError(
-                f"precision {precision!r} is not one of {', '.join(PRECISIONS)}"
             )
         if batch_size is not None and batch_size < 1:
             raise LossLandscapeError(f"batch_size is {batch_size}; at least 1 is needed")
@@ -113,9 +122,11 @@ class Objective:
             if moving is None
             else (moving.dtype, moving.device)
         )
-        self.precision = PRECISIONS[precision] if precision else None
-        self.dtype = self.precision or own[0]
         self.device = _indexed(torch.device(device)) if device is not None else own[1]
+        self.arithmetic = arithmetics.resolve(precision, self.device) if precision else None
+        self.precision = self.arithmetic.parameters if self.arithmetic else None
+        self.dtype = self.precision or own[0]
+        self.compile = compile
         main = next(iter(self.sets.values()))
         wanted = min(reestimation_samples or _REESTIMATION_SAMPLES, len(main))
         self.reestimation = main if main.ragged else main.subset(wanted)
@@ -158,13 +169,19 @@ class Objective:
             "loss_code": self.loss.code_hash(),
             "sets": {name: samples.to_json() for name, samples in self.sets.items()},
             "batch_norm": self.batch_norm,
-            "precision": str(self.dtype).removeprefix("torch."),
+            "precision": self.arithmetic.name if self.arithmetic else _name(self.dtype),
             "device": self.device.type,
         }
+        if self.compile:
+            found["compile"] = True
         if self.batch_norm == "reestimated":
             found["reestimation_samples"] = len(self.reestimation)
             found["reestimation_batch_size"] = self.reestimation_batch_size
         return found
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
 
 
 def _named_sets(data: Any) -> dict[str, Any]:
@@ -205,10 +222,10 @@ def restore_modes(saved: list[tuple[nn.Module, bool]]) -> None:
 class Evaluator:
     """Measures an objective at points of a subspace, or at any parameters; a context manager.
 
-    Inside the context the model's parameters are views of one flat buffer that moves in place, and
-    its buffers are the origin's. Buffers and torch's random generator are the same at the start of
-    every point, so a point's value does not depend on those before it. On leaving, the model has
-    its own tensors and modes again.
+    Inside the context the model's parameters move in place, see
+    :class:`losslandscape.moving.MovingParameters`, and its buffers are the origin's. Buffers and
+    torch's random generator are the same at the start of every point, so a point's value does not
+    depend on those before it. On leaving, the model has its own tensors and modes again.
     """
 
     def __init__(self, objective: Objective, subspace: Subspace, batch_size: int | None = None):
@@ -225,65 +242,140 @@ class Evaluator:
         self._batch_norms = bn.layers(model)
         self._reestimated = objective.batch_norm == "reestimated"
         self._batch_size = batch_size or objective.batch_size
+        self._deviation: dict[str, Any] | None = None
 
     def __enter__(self) -> Evaluator:
+        with ExitStack() as stack:
+            try:
+                self._open(stack)
+            except Exception as error:
+                self._explain(error)
+                raise
+            self._opened = stack.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._opened.close()
+
+    def _open(self, stack: ExitStack) -> None:
+        """Make everything ready; what undoes it goes on the stack first."""
         modules = list(self.model.modules())
-        self._saved_modes = [(module, module.training) for module in modules]
+        stack.callback(restore_modes, [(module, module.training) for module in modules])
         self._saved_buffers = [
             (module, name, buffer, buffer.detach().clone())
             for module in modules
             for name, buffer in module._buffers.items()
             if buffer is not None
         ]
-        names = [segment.name for segment in self._given.layout.segments]
-        self._parameters = sharing(self.model, names)
-        self._saved_data = [(p, p.data) for group in self._parameters.values() for p in group]
-        self._saved_random = torch.get_rng_state()
-        self._autocast = torch.autocast(self.objective.device.type, enabled=False)
-        self._autocast.__enter__()
-        try:
-            self.model.eval()
-            self._set_origin_buffers()
-            self._choose_memory_format()
-            if self._batch_size is None:
-                self._batch_size = self._fastest_batch_size()
-            self._batches = {
-                name: self._batched(samples, self.batch_size)
-                for name, samples in self.objective.sets.items()
-            }
-            self._reestimation_batches = (
-                self._batched(self.objective.reestimation, self.objective.reestimation_batch_size)
-                if self._reestimated
-                else []
+        stack.callback(self._restore_buffers)
+        self._parameters: MovingParameters | None = None
+        stack.callback(self._restore_parameters)
+        self._products: InputProducts | None = None
+        self._pixels: PixelConvolutions | None = None
+        stack.callback(self._forget)
+        stack.callback(torch.set_rng_state, torch.get_rng_state())
+        arithmetic = self.objective.arithmetic
+        stack.enter_context(
+            arithmetics.arithmetic(
+                self.objective.device,
+                arithmetic.autocast if arithmetic else None,
+                arithmetic.tf32 if arithmetic else False,
             )
-        except BaseException:
-            self.__exit__()
-            raise
-        return self
+        )
+        self._called: Any = self.model
+        self._run: Any = self._values
+        self.model.eval()
+        self._set_origin_buffers()
+        self._choose_memory_format()
+        self._choose_shortcuts()
+        if self._batch_size is None:
+            self._batch_size = self._fastest_batch_size()
+        self._batches = {
+            name: self._batched(samples, self.batch_size)
+            for name, samples in self.objective.sets.items()
+        }
+        self._reestimation_batches = (
+            self._batched(self.objective.reestimation, self.objective.reestimation_batch_size)
+            if self._reestimated
+            else []
+        )
+        if self._products is not None:
+            self._products.of(itertools.chain(*self._batches.values(), self._reestimation_batches))
 
-    def __exit__(self, *_: object) -> None:
-        self._autocast.__exit__(None, None, None)
-        torch.set_rng_state(self._saved_random)
-        for parameter, data in self._saved_data:
-            parameter.data = data
+    def _restore_buffers(self) -> None:
         with torch.no_grad():
             for module, name, buffer, value in self._saved_buffers:
                 module._buffers[name] = buffer
                 buffer.copy_(value)
-        restore_modes(self._saved_modes)
-        self._batches = {}
+
+    def _restore_parameters(self) -> None:
+        if self._parameters is not None:
+            self._parameters.restore()
+        self._parameters = None
+
+    def _forget(self) -> None:
+        if self._products is not None:
+            self._products.remove()
+        if self._pixels is not None:
+            self._pixels.remove()
+        self._products = self._pixels = self._called = self._run = None
+        self._batches, self._reestimation_batches = {}, []
 
     @property
     def batch_size(self) -> int:
         assert self._batch_size is not None
         return self._batch_size
 
-    def move(self, coordinates) -> None:
-        """Set the model's parameters to a point of the subspace."""
-        with torch.no_grad():
-            self.subspace.move(self._flat, coordinates)
+    @property
+    def deviation(self) -> dict[str, Any] | None:
+        """How far the first set's loss is from that of plain arithmetic; None where it is that.
 
-    def measure(self, coordinates) -> Measurement:
+        Measured inside the context when first asked for, at the origin and half way to the corners
+        of the subspace's default grid: ``points`` and, in their order, ``loss`` and
+        ``reference_loss``; ``largest_absolute`` and ``largest_relative`` of their differences where
+        both are finite; ``reference``, the type that the reference is computed in.
+        """
+        arithmetic = self.objective.arithmetic
+        plain = not (self.objective.compile or (arithmetic and arithmetic.reduced))
+        if self._deviation is None and not plain:
+            self._deviation = self._measured_deviation()
+        return self._deviation
+
+    def _measured_deviation(self) -> dict[str, Any]:
+        ends = [(low / 2, high / 2) for low, high in self._given.default_grid().bounds]
+        points = [(0.0,) * len(ends), *itertools.product(*ends)]
+        losses = np.empty((2, len(points)))
+        for i, point in enumerate(points):
+            self.move(point)
+            losses[0, i] = _mean_loss(self._measure())
+            called, run = self._called, self._run
+            self._called, self._run = self.model, self._values
+            try:
+                with arithmetics.arithmetic(self.objective.device):
+                    losses[1, i] = _mean_loss(self._measure())
+            finally:
+                self._called, self._run = called, run
+        finite = np.isfinite(losses).all(axis=0)
+        difference = np.abs(losses[0] - losses[1])[finite]
+        size = np.abs(losses[1])[finite]
+        relative = np.divide(difference, size, out=np.zeros_like(size), where=difference > 0)
+        return {
+            "reference": _name(self.objective.dtype),
+            "points": [[float(c) for c in point] for point in points],
+            "loss": losses[0].tolist(),
+            "reference_loss": losses[1].tolist(),
+            "largest_absolute": float(difference.max(initial=0.0)),
+            "largest_relative": float(relative.max(initial=0.0)),
+        }
+
+    def move(self, coordinates: Sequence[float]) -> None:
+        """Set the model's parameters to a point of the subspace."""
+        assert self._parameters is not None
+        self._parameters.move(coordinates)
+        if self._products is not None:
+            self._products.coordinates = [float(c) for c in coordinates]
+
+    def measure(self, coordinates: Sequence[float]) -> Measurement:
         """Values by sample at a point of the subspace.
 
         Raises
@@ -299,10 +391,11 @@ class Evaluator:
     ) -> Measurement:
         """Values by sample at any parameters, with their own buffers (batch-norm statistics)."""
         self.subspace.layout.check(parameters, "parameters to measure")
+        assert self._parameters is not None
         origin = self._point_buffers
-        with torch.no_grad():
-            for name, view in self._views.items():
-                view.copy_(parameters[name])
+        self._parameters.assign(parameters)
+        if self._products is not None:
+            self._products.coordinates = None
         self._point_buffers = self._with_values(buffers)
         self._reset_buffers(always=True)
         try:
@@ -315,20 +408,50 @@ class Evaluator:
     @torch.no_grad()
     def _measure(self) -> Measurement:
         self._reset_buffers()
-        torch.manual_seed(0)  # a model that draws numbers in evaluation draws the same everywhere
-        if self._reestimated:
-            bn.reestimate(self._batch_norms, self._reestimation_batches, self._values)
-        return {
-            name: _joined([self._values(batch) for batch in batches])
-            for name, batches in self._batches.items()
-        }
+        self._seed()  # a model that draws numbers in evaluation draws the same everywhere
+        try:
+            if self._reestimated:
+                bn.reestimate(self._batch_norms, self._reestimation_batches, self._eager_values)
+            return {
+                name: _joined([self._run(batch) for batch in batches])
+                for name, batches in self._batches.items()
+            }
+        except Exception as error:
+            self._explain(error)
+            raise
+
+    def _seed(self) -> None:
+        if self.objective.device.type == "cpu":
+            # torch.manual_seed takes 0.2 ms more: it seeds every kind of device there could be
+            torch.default_generator.manual_seed(0)
+        else:
+            torch.manual_seed(0)
+
+    def _explain(self, error: Exception) -> None:
+        """Raise a LossLandscapeError if memory is used up."""
+        if out_of_memory(error):
+            samples = f"{self._batch_size} samples" if self._batch_size else "one sample"
+            raise LossLandscapeError(
+                f"{type(self.model).__name__}: the memory of {self.objective.device} does not hold "
+                f"a batch of {samples}; give a smaller batch_size, fewer reestimation_samples, or "
+                "another device"
+            ) from error
 
     def _values(self, batch: Batch) -> dict[str, Tensor]:
+        return self._loss(self._called, batch)
+
+    def _eager_values(self, batch: Batch) -> dict[str, Tensor]:
+        """Values by the model itself: a compiled or captured one keeps its mode."""
+        return self._loss(self.model, batch)
+
+    def _loss(self, model: Any, batch: Batch) -> dict[str, Tensor]:
         try:
-            return self.objective.loss(self.model, batch)
-        except (LossLandscapeError, torch.OutOfMemoryError):
+            return self.objective.loss(model, batch)
+        except LossLandscapeError:
             raise
         except Exception as error:  # whatever the user's model raises
+            if out_of_memory(error):
+                raise
             raise LossLandscapeError(
                 f"{type(self.model).__name__} cannot take the data (a batch of {describe(batch)}): "
                 f"{type(error).__name__}: {error}"
@@ -359,9 +482,13 @@ class Evaluator:
             self._lay_out(channels_last=True)
             try:
                 self._try(count)
-                return
             except LossLandscapeError:
                 pass  # row-major then; if it is not that, the trial below says what it is
+            else:
+                if self.objective.device.type == "cpu":  # elsewhere the batches are copies anyway
+                    for samples in (*self.objective.sets.values(), self.objective.reestimation):
+                        samples.lay_out(channels_last=True)
+                return
         self._lay_out(channels_last=False)
         self._try(count)
 
@@ -370,17 +497,50 @@ class Evaluator:
         self._values(self._trial(count))
 
     def _lay_out(self, channels_last: bool) -> None:
-        """Put the parameters at the origin into a flat buffer of this memory order."""
+        """Put the parameters at the origin into memory of this order."""
+        self._restore_parameters()
         self._channels_last = channels_last
         self.subspace = self._given.placed(
             self.objective.device, self.objective.dtype, channels_last
         )
-        self._flat = self.subspace.layout.empty(self.objective.dtype, self.objective.device)
-        self._views = self.subspace.layout.views(self._flat)
-        for name, group in self._parameters.items():
-            for parameter in group:
-                parameter.data = self._views[name]
-        self.move((0.0,) * self.subspace.dimensions)
+        self._parameters = MovingParameters(self.model, self.subspace)
+
+    def _choose_shortcuts(self) -> None:
+        """Compilation where it is asked for, CUDA graphs on CUDA, else fewer multiplications."""
+        if self.objective.compile:
+            self._called = torch.compile(self.model, dynamic=False)
+        elif self.objective.device.type == "cuda":
+            self._run = GraphedRun(self._values)
+        elif self.objective.device.type == "cpu":  # where it was measured to pay
+            self._pixels = PixelConvolutions(self.model)
+            self._keep_products()
+
+    def _keep_products(self) -> None:
+        arithmetic = self.objective.arithmetic
+        if self.objective.loss.name in NAMES and not (arithmetic and arithmetic.reduced):
+            # a function of the user's may do more to the model than call it
+            self._products = InputProducts(self.model, self.subspace)
+            if not self._products_agree():
+                self._products.remove()
+                self._products = None
+
+    @torch.no_grad()
+    def _products_agree(self) -> bool:
+        """Whether kept products give the loss of plain passes; a model may write its weights."""
+        assert self._products is not None
+        if not self._products.layers:
+            return False
+        trial = self._trial(2)
+        self._products.of([trial])
+        point = [high / 2 for _, high in self._given.default_grid().bounds]
+        losses = []
+        for coordinates in (point, None):
+            self.move(point)
+            self._reset_buffers(always=True)
+            self._seed()
+            self._products.coordinates = coordinates
+            losses.append(self._values(trial)["loss"])
+        return torch.allclose(losses[0], losses[1], rtol=1e-3, atol=1e-5, equal_nan=True)
 
     def _set_origin_buffers(self) -> None:
         self._point_buffers = self._with_values(self._given.buffers)
@@ -413,35 +573,23 @@ class Evaluator:
     def _fastest_batch_size(self) -> int:
         """The size with the highest rate of samples in a short trial on the first set."""
         samples = next(iter(self.objective.sets.values()))
-        count = len(samples)
-        if samples.ragged or count <= _BATCH_SIZES[0]:
-            return count
-        sizes = [size for size in _BATCH_SIZES if size < count]
-        if count <= _BATCH_SIZES[-1]:
-            sizes.append(count)
-        rates: dict[int, float] = {}
-        for size in sizes:
-            try:
-                with torch.no_grad():
-                    trial = self._trial(size)
-                    self._values(trial)  # warm-up: allocations, kernels chosen
-                    seconds = min(self._seconds(trial) for _ in range(2))
-            except torch.OutOfMemoryError:
-                if not rates:
-                    raise
-                break
-            before = max(rates.values(), default=0.0)
-            rates[size] = batch_length(trial) / seconds
-            if rates[size] < 1.03 * before:  # larger ones cost memory and gain nothing
-                break
-        best = max(rates.values())
-        return min(size for size, rate in rates.items() if rate >= 0.98 * best)
+        return len(samples) if samples.ragged else fastest_batch_size(self._rate, len(samples))
 
-    def _seconds(self, batch: Batch) -> float:
-        start = time.perf_counter()
-        values = self._values(batch)
-        values["loss"].cpu()  # waits for an asynchronous device
-        return time.perf_counter() - start
+    @torch.no_grad()
+    def _rate(self, size: int) -> float:
+        """Samples a second with batches of a size."""
+        trial = self._trial(size)
+        if self._products is not None:
+            self._products.of([trial])
+            self._products.coordinates = [0.0] * self.subspace.dimensions
+        run = GraphedRun(self._values) if isinstance(self._run, GraphedRun) else self._run
+        run(trial)["loss"].cpu()  # warm-up: allocations, kernels chosen, graphs captured
+        passes: list[float] = []
+        while len(passes) < 2 or (sum(passes) < _TRIAL_SECONDS and len(passes) < 20):
+            start = time.perf_counter()
+            run(trial)["loss"].cpu()  # waits for an asynchronous device
+            passes.append(time.perf_counter() - start)
+        return batch_length(trial) / min(passes)
 
 
 def _joined(parts: list[dict[str, Tensor]]) -> dict[str, np.ndarray]:
@@ -454,3 +602,8 @@ def _joined(parts: list[dict[str, Tensor]]) -> dict[str, np.ndarray]:
             whole = whole.float()
         joined[name] = whole.cpu().numpy()
     return joined
+
+
+def _mean_loss(measurement: Measurement) -> float:
+    """Mean loss of the first set."""
+    return float(np.mean(next(iter(measurement.values()))["loss"], dtype=np.float64))

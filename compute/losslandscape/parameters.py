@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from losslandscape.errors import LossLandscapeError
 
 _BLOCK = 1 << 22  # elements converted to float64 at a time in inner products: 32 MiB
+_HASHED_AT_ONCE = 1 << 18
 
 
 @dataclass(frozen=True)
@@ -217,10 +218,24 @@ def inner_products(left: Sequence[Tensor], right: Sequence[Tensor]) -> np.ndarra
 
 
 def sha256(tensors: Sequence[Tensor]) -> str:
-    """Hash of the tensors' bytes, for telling one set of values from another."""
+    """Hash of the tensors' values in row-major order, for telling one set of values from another.
+
+    Whatever the order in memory, it is read a few rows at a time, not copied.
+    """
     digest = hashlib.sha256()
     for tensor in tensors:
-        array = tensor.detach().cpu().contiguous()
-        digest.update(str((tuple(array.shape), str(array.dtype))).encode())
-        digest.update(array.reshape(-1).view(torch.uint8).numpy().data)
+        tensor = tensor.detach()
+        digest.update(str((tuple(tensor.shape), str(tensor.dtype))).encode())
+        for rows in _rows(tensor):
+            array = rows.cpu().contiguous()
+            digest.update(array.reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
+
+
+def _rows(tensor: Tensor) -> Iterator[Tensor]:
+    """Consecutive parts of a tensor along its first dimension, small or of one row."""
+    if tensor.dim() == 0 or tensor.numel() <= _HASHED_AT_ONCE:
+        yield tensor
+        return
+    count = max(1, _HASHED_AT_ONCE * len(tensor) // tensor.numel())
+    yield from tensor.split(count)

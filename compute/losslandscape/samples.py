@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -45,12 +45,12 @@ class SampleSet:
         self.source = type(data).__name__
         self._ragged: list[Batch] | None = None
         if isinstance(data, (tuple, list, Mapping)):
-            self._whole = _map(lambda value: _tensor(value, name), data)
+            self._whole = map_batch(lambda value: _tensor(value, name), data)
         else:
             self._whole = self._read(data)
-        sizes = {len(tensor) for batch in self.stored() for tensor in _tensors(batch)[:1]}
+        sizes = {len(tensor) for batch in self.stored() for tensor in tensors_of(batch)[:1]}
         for batch in self.stored():
-            lengths = {len(tensor) for tensor in _tensors(batch)}
+            lengths = {len(tensor) for tensor in tensors_of(batch)}
             if len(lengths) > 1:
                 raise LossLandscapeError(
                     f"{name}: tensors of {', '.join(map(str, sorted(lengths)))} samples in one "
@@ -75,7 +75,7 @@ class SampleSet:
             # iterating draws from torch's generator; so a shuffling loader's order repeats
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(0)
-                batches = [_map(lambda value: _tensor(value, self.name), b) for b in loader]
+                batches = [map_batch(lambda value: _tensor(value, self.name), b) for b in loader]
         except LossLandscapeError:
             raise
         except Exception as error:  # whatever the user's data set raises
@@ -85,7 +85,7 @@ class SampleSet:
             ) from error
         if not batches:
             raise LossLandscapeError(f"{self.name}: there are no samples")
-        shapes = {tuple(tuple(t.shape[1:]) for t in _tensors(batch)) for batch in batches}
+        shapes = {tuple(tuple(t.shape[1:]) for t in tensors_of(batch)) for batch in batches}
         if len(shapes) > 1:  # padded to different lengths: the loader's own batches are kept
             self._ragged = batches
             return None
@@ -96,7 +96,7 @@ class SampleSet:
         return [self._whole] if self._ragged is None else self._ragged
 
     def __len__(self) -> int:
-        return sum(len(_tensors(batch)[0]) for batch in self.stored())
+        return sum(len(tensors_of(batch)[0]) for batch in self.stored())
 
     @property
     def ragged(self) -> bool:
@@ -113,21 +113,41 @@ class SampleSet:
         """Batches of nearly equal size, at most ``size``, in order, on a device.
 
         Floating-point tensors are converted to ``dtype``; images (4-D) laid out channels-last
-        where asked for.
+        where asked for, else row-major. Batches are views of the samples kept here where these are
+        so already; see :meth:`lay_out`.
         """
 
         def place(tensor: Tensor) -> Tensor:
             return placed(tensor, device, dtype, channels_last)
 
         if self._ragged is not None:
-            return [_map(place, batch) for batch in self._ragged]
+            return [map_batch(place, batch) for batch in self._ragged]
         parts = math.ceil(len(self) / size)
-        split = _map(lambda tensor: torch.tensor_split(tensor, parts), self._whole)
-        return [_map(lambda chunks, i=i: place(chunks[i]), split) for i in range(parts)]
+        split = map_batch(lambda tensor: torch.tensor_split(tensor, parts), self._whole)
+
+        def part(i: int) -> Batch:
+            return map_batch(lambda chunks: place(chunks[i]), split)
+
+        return [part(i) for i in range(parts)]
+
+    def lay_out(self, channels_last: bool) -> None:
+        """Keep images (4-D) channels-last from now on, or row-major: the same values elsewhere.
+
+        Batches of this order are then views, so that the samples are in memory once, unless
+        someone else holds the tensors that were given.
+        """
+
+        def laid_out(tensor: Tensor) -> Tensor:
+            return placed(tensor, tensor.device, None, channels_last)
+
+        if self._ragged is None:
+            self._whole = map_batch(laid_out, self._whole)
+        else:
+            self._ragged = [map_batch(laid_out, batch) for batch in self._ragged]
 
     def first(self, count: int) -> Batch:
         """The first samples, at most ``count``, as one batch."""
-        return _map(lambda tensor: tensor[:count], self.stored()[0])
+        return map_batch(lambda tensor: tensor[:count], self.stored()[0])
 
     def subset(self, count: int) -> SampleSet:
         """``count`` samples evenly spaced in the order; itself where it has no more."""
@@ -138,11 +158,11 @@ class SampleSet:
                 f"{self.name}: batches of different shapes cannot be thinned to {count} samples"
             )
         index = torch.arange(count) * len(self) // count
-        return SampleSet(_map(lambda tensor: tensor[index], self._whole), self.name)
+        return SampleSet(map_batch(lambda tensor: tensor[index], self._whole), self.name)
 
     def to_json(self) -> dict:
         """Number, source and hash of the samples."""
-        tensors = [tensor for batch in self.stored() for tensor in _tensors(batch)]
+        tensors = [tensor for batch in self.stored() for tensor in tensors_of(batch)]
         return {"samples": len(self), "source": self.source, "sha256": sha256(tensors)}
 
 
@@ -153,24 +173,25 @@ def place_batch(
     channels_last: bool = False,
 ) -> Batch:
     """A batch on a device; see :meth:`SampleSet.batches`."""
-    return _map(lambda tensor: placed(tensor, device, dtype, channels_last), batch)
+    return map_batch(lambda tensor: placed(tensor, device, dtype, channels_last), batch)
 
 
 def placed(
     tensor: Tensor, device: torch.device | str, dtype: torch.dtype | None, channels_last: bool
 ) -> Tensor:
-    """A tensor on a device; floating-point ones of a type, images (4-D) channels-last."""
+    """A tensor on a device; floating-point ones of a type, images (4-D) in a memory order."""
     if dtype is not None and tensor.is_floating_point():
         tensor = tensor.to(dtype)
     tensor = tensor.to(device)
-    if channels_last and tensor.dim() == 4:
-        tensor = tensor.contiguous(memory_format=torch.channels_last)
+    if tensor.dim() == 4:
+        order = torch.channels_last if channels_last else torch.contiguous_format
+        tensor = tensor.contiguous(memory_format=order)
     return tensor
 
 
 def batch_length(batch: Batch) -> int:
     """Number of samples of a batch."""
-    return len(_tensors(batch)[0])
+    return len(tensors_of(batch)[0])
 
 
 def describe(batch: Batch) -> str:
@@ -193,7 +214,8 @@ def _tensor(value: Any, name: str) -> Tensor:
     return value.detach()
 
 
-def _map(function, batch: Batch) -> Batch:
+def map_batch(function: Callable[[Any], Any], batch: Batch) -> Batch:
+    """A batch of the same kind with the function of each of its tensors."""
     if isinstance(batch, Mapping):
         return {key: function(value) for key, value in batch.items()}
     if isinstance(batch, (tuple, list)):
@@ -201,7 +223,8 @@ def _map(function, batch: Batch) -> Batch:
     return (function(batch),)
 
 
-def _tensors(batch: Batch) -> list[Tensor]:
+def tensors_of(batch: Batch) -> list[Tensor]:
+    """The tensors of a batch."""
     return list(batch.values()) if isinstance(batch, Mapping) else list(batch)
 
 

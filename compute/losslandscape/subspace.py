@@ -295,14 +295,19 @@ class Subspace:
         ``flat``, the origin and the directions are on one device and of one type here; a point's
         value does not depend on the points visited before.
         """
+        first, *others = self.checked(coordinates)
+        torch.add(self.origin, self.directions[0], alpha=first, out=flat)
+        for coordinate, direction in zip(others, self.directions[1:]):
+            flat.add_(direction, alpha=coordinate)
+        return flat
+
+    def checked(self, coordinates: Sequence[float]) -> list[float]:
+        """Coordinates as numbers, one a direction; a LossLandscapeError if they are not."""
         if len(coordinates) != self.dimensions:
             raise LossLandscapeError(
                 f"{len(coordinates)} coordinates were given for {self.dimensions} directions"
             )
-        torch.add(self.origin, self.directions[0], alpha=float(coordinates[0]), out=flat)
-        for coordinate, direction in zip(coordinates[1:], self.directions[1:]):
-            flat.add_(direction, alpha=float(coordinate))
-        return flat
+        return [float(coordinate) for coordinate in coordinates]
 
     def placed(
         self, device: torch.device, dtype: torch.dtype, channels_last: bool = True

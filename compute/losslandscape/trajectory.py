@@ -346,7 +346,9 @@ class Trajectory:
                         stack.close()
                         files = [stack.enter_context(self._reading(i)) for i in range(len(self))]
                         mapped = 0
-                    values = torch.empty(len(files), stop - start, dtype=torch.float64)
+                    # NumPy's memory: torch's is aligned, and glibc does not use freed aligned
+                    # blocks again, so that as many as there are pieces would pile up
+                    values = torch.from_numpy(np.empty((len(files), stop - start)))
                     for row, file in zip(values, files):
                         row.copy_(_flat_range(file, name, shape, start, stop))
                     mapped += values.nbytes

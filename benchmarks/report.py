@@ -1,0 +1,66 @@
+"""Tables of docs/performance.md from results/*.json, between the page's markers.
+
+``python -m benchmarks.report``. A table ``name`` stands between ``<!-- table name -->`` and
+``<!-- end -->``; results without markers go to the end of the page.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from benchmarks import results
+
+PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
+
+
+def table(content: dict[str, Any]) -> str:
+    """A result as Markdown.
+
+    >>> print(table({"title": "T", "columns": ["a", "b"], "rows": [["x", 1]], "notes": ["N."],
+    ...              "machine": {"processor": "P", "threads": 2}}))
+    **T**
+    <BLANKLINE>
+    | a | b |
+    | --- | --- |
+    | x | 1 |
+    <BLANKLINE>
+    N. (processor P, threads 2)
+    """
+    lines = [f"**{content['title']}**", ""]
+    for row in (content["columns"], ["---"] * len(content["columns"]), *content["rows"]):
+        lines.append("| " + " | ".join(str(cell) for cell in row) + " |")
+    machine = ", ".join(f"{key} {value}" for key, value in content.get("machine", {}).items())
+    notes = " ".join(content.get("notes", []))
+    lines += ["", " ".join(part for part in (notes, f"({machine})" if machine else "") if part)]
+    return "\n".join(lines)
+
+
+def filled(page: str, contents: dict[str, dict[str, Any]]) -> str:
+    """The page with the tables in their places.
+
+    >>> content = {"title": "T", "columns": ["a"], "rows": [[1]]}
+    >>> "| 1 |" in filled("<!-- table t -->\\nold\\n<!-- end -->", {"t": content})
+    True
+    """
+    for name, content in contents.items():
+        block = f"<!-- table {name} -->\n{table(content)}\n<!-- end -->"
+        pattern = re.compile(rf"<!-- table {re.escape(name)} -->.*?<!-- end -->", re.DOTALL)
+        if pattern.search(page):
+            page = pattern.sub(lambda _, block=block: block, page)
+        else:
+            page = f"{page.rstrip()}\n\n{block}\n"
+    return page
+
+
+def main() -> None:
+    contents = {
+        path.stem: json.loads(path.read_text()) for path in sorted(results.FOLDER.glob("*.json"))
+    }
+    PAGE.write_text(filled(PAGE.read_text(), contents))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,119 @@
+"""The first linear layer's products with the data, kept between points.
+
+At theta0 + a * d1 + b * d2 a linear layer that reads the data gives X W^T + c with W = W0 + a D1 +
+b D2, which is P0 + a P1 + b P2 with the constant products P0 = X W0^T + c0 and Pi = X Di^T + ci.
+Where the layer has many more inputs than outputs, as the first of a multilayer perceptron does,
+nearly all of a point's arithmetic is in this product, and two vector operations replace it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from losslandscape.parameters import sharing
+from losslandscape.samples import Batch, tensors_of
+from losslandscape.subspace import Subspace
+
+# The products take 1/8 of the data's memory at most.
+_INPUTS_AN_OUTPUT = 8
+
+
+class InputProducts:
+    """Replaces the forward of linear layers that read the data; rounding differs, nothing else.
+
+    A product is taken where the input is a view of a batch's own memory, unwritten since, so that
+    it cannot depend on the parameters, and the layer's parameters are those that move. Every other
+    call, and every call that autograd records, goes to the layer itself.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+    subspace : Subspace
+        Of the model, on its device and of its type.
+    """
+
+    def __init__(self, model: nn.Module, subspace: Subspace):
+        self.coordinates: list[float] | None = None  # None: plain forward passes
+        self._subspace = subspace
+        names = [segment.name for segment in subspace.layout.segments]
+        self._names = {
+            id(parameter): name
+            for name, group in sharing(model, names).items()
+            for parameter in group
+        }
+        needed = _INPUTS_AN_OUTPUT * (subspace.dimensions + 1)
+        self.layers = [
+            module
+            for module in model.modules()
+            if type(module) is nn.Linear
+            and "forward" not in vars(module)
+            and id(module._parameters.get("weight")) in self._names
+            and module.in_features >= needed * module.out_features
+        ]
+        self._data: dict[int, int] = {}
+        self._products: dict[tuple, list[Tensor]] = {}
+        for layer in self.layers:
+            layer.forward = self._replaced(layer)  # type: ignore[method-assign]
+
+    def of(self, batches: Iterable[Batch]) -> None:
+        """Forget all products; from now on keep those with these batches."""
+        self._products = {}
+        self._data = {
+            tensor.untyped_storage().data_ptr(): tensor._version
+            for batch in batches
+            for tensor in tensors_of(batch)
+            if not tensor.is_inference()  # these do not count what is written to them
+        }
+
+    def remove(self) -> None:
+        """Give the layers their own forward again."""
+        for layer in self.layers:
+            vars(layer).pop("forward", None)
+        self._products, self._data = {}, {}
+
+    def _replaced(self, layer: nn.Linear):
+        plain = layer.forward
+        own = [(name, p, p._version) for name, p in layer._parameters.items() if p is not None]
+
+        def forward(input: Tensor) -> Tensor:
+            if (
+                self.coordinates is None
+                or torch.is_grad_enabled()
+                or not self._is_data(input)
+                or any(layer._parameters[n] is not p or p._version != v for n, p, v in own)
+            ):
+                return plain(input)
+            key = (id(layer), input.data_ptr(), tuple(input.shape), input.stride())
+            products = self._products.get(key)
+            if products is None:
+                products = self._products[key] = self._measure(layer, input)
+            result = torch.add(products[0], products[1], alpha=self.coordinates[0])
+            for coordinate, product in zip(self.coordinates[1:], products[2:]):
+                result.add_(product, alpha=coordinate)
+            return result
+
+        return forward
+
+    def _is_data(self, input: Tensor) -> bool:
+        if type(input) is not Tensor:
+            return False
+        version = self._data.get(input.untyped_storage().data_ptr())
+        return version is not None and version == input._version
+
+    def _measure(self, layer: nn.Linear, input: Tensor) -> list[Tensor]:
+        """Products of the input with the origin's and the directions' layer."""
+        subspace = self._subspace
+        products = []
+        for i, vector in enumerate([subspace.origin, *subspace.directions]):
+            views = subspace.layout.views(vector)
+            weight = views[self._names[id(layer.weight)]]
+            bias = None
+            if layer.bias is not None:
+                name = self._names.get(id(layer.bias))
+                bias = views[name] if name else (layer.bias if i == 0 else None)
+            products.append(functional.linear(input, weight, bias))
+        return products

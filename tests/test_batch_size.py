@@ -1,0 +1,127 @@
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from losslandscape import Objective, Subspace
+from losslandscape.batch_size import fastest_batch_size, out_of_memory
+from losslandscape.errors import LossLandscapeError
+from losslandscape.objective import Evaluator
+
+OutOfMemory = torch.OutOfMemoryError
+
+
+def limited(limit, rate=lambda size: float(size)):
+    def measured(size):
+        if size > limit:
+            raise OutOfMemory("used up")
+        return rate(size)
+
+    return measured
+
+
+@given(limit=st.integers(1, 20_000), count=st.integers(1, 20_000))
+def test_the_size_found_fits_into_memory(limit, count):
+    size = fastest_batch_size(limited(limit), count)
+    assert 1 <= size <= min(limit, count)
+    assert 2 * size > min(limit, count, 8192) // 2  # and is not needlessly small
+
+
+def test_nothing_fits():
+    with pytest.raises(OutOfMemory):
+        fastest_batch_size(limited(0), 100)
+
+
+def test_a_larger_batch_must_be_worth_its_memory():
+    assert fastest_batch_size(lambda size: min(size, 128), 10_000) == 128
+    assert fastest_batch_size(lambda size: 1.0, 10_000) == 32
+    assert fastest_batch_size(lambda size: 1 + size / 1e6, 10_000) == 32
+    assert fastest_batch_size(lambda size: 1.0 if size < 64 else 0.5, 10_000) == 32
+
+
+def test_sizes_that_promise_nothing_are_not_tried():
+    tried = []
+
+    def rate(size):  # 1 ms a batch and 0.1 ms a sample
+        tried.append(size)
+        return size / (1e-3 + 1e-4 * size)
+
+    assert fastest_batch_size(rate, 10_000) == 256
+    assert max(tried) == 256  # 512 would gain 2%
+
+
+def test_a_disturbed_trial_is_repeated():
+    calls = {}
+
+    def rate(size):  # every size is as fast as it is large, but the second trial was disturbed
+        calls[size] = calls.get(size, 0) + 1
+        return 1.0 if size == 64 and calls[size] == 1 else float(size)
+
+    assert fastest_batch_size(rate, 512) == 512
+
+
+@pytest.mark.parametrize("count", [1, 5, 32, 33, 100, 512])
+def test_all_samples_are_a_batch_where_that_is_fastest(count):
+    assert fastest_batch_size(float, count) == count
+
+
+def test_other_errors_pass():
+    def broken(size):
+        raise ValueError("broken")
+
+    with pytest.raises(ValueError, match="broken"):
+        fastest_batch_size(broken, 100)
+
+
+def test_what_says_that_memory_is_used_up():
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(1 << 60)
+    assert out_of_memory(caught.value)
+    assert out_of_memory(OutOfMemory("used up"))
+    assert not out_of_memory(RuntimeError("shapes"))
+
+
+class Hungry(nn.Module):
+    """Takes a number of samples at once."""
+
+    def __init__(self, limit):
+        super().__init__()
+        self.linear = nn.Linear(3, 2)
+        self.limit = limit
+
+    def forward(self, inputs):
+        if len(inputs) > self.limit:
+            raise OutOfMemory("used up")
+        return self.linear(inputs)
+
+
+@pytest.mark.parametrize("limit", [200, 50, 7])
+def test_an_evaluator_finds_a_size_that_fits(limit):
+    model = Hungry(limit)
+    objective = Objective(model, "mse", (torch.zeros(300, 3), torch.zeros(300, 2)))
+    with Evaluator(objective, Subspace.random(model)) as evaluator:
+        assert evaluator.batch_size <= limit
+        assert evaluator.measure((0.1, 0.1))["train"]["loss"].shape == (300,)
+
+
+@pytest.mark.parametrize(("limit", "size"), [(10, 20), (0, None)])
+def test_memory_used_up_is_explained(limit, size):
+    model = Hungry(limit)
+    weight = model.linear.weight.data_ptr()
+    objective = Objective(model, "mse", (torch.zeros(30, 3), torch.zeros(30, 2)), batch_size=size)
+    with (
+        pytest.raises(LossLandscapeError, match="memory of cpu does not hold a batch"),
+        Evaluator(objective, Subspace.random(model)),
+    ):
+        pass
+    assert model.linear.weight.data_ptr() == weight
+
+
+def test_memory_used_up_later_is_explained():
+    model = Hungry(100)
+    objective = Objective(model, "mse", (torch.zeros(30, 3), torch.zeros(30, 2)), batch_size=20)
+    with Evaluator(objective, Subspace.random(model)) as evaluator:
+        model.limit = 10
+        with pytest.raises(LossLandscapeError, match="a batch of 20 samples"):
+            evaluator.measure((0.0, 0.0))

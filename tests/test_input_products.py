@@ -1,0 +1,158 @@
+"""Products kept between points are held against plain forward passes."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+from torch.func import functional_call
+
+from losslandscape import Objective, Subspace
+from losslandscape.input_products import InputProducts
+from losslandscape.objective import Evaluator
+
+
+class Network(nn.Sequential):
+    def __init__(self, bias=True):
+        super().__init__(
+            nn.Flatten(), nn.Linear(300, 8, bias=bias), nn.ReLU(inplace=True), nn.Linear(8, 5)
+        )
+
+
+@pytest.fixture
+def data():
+    generator = torch.Generator().manual_seed(0)
+    inputs = torch.randn(23, 3, 10, 10, generator=generator)
+    return inputs, torch.randint(0, 5, (23,), generator=generator)
+
+
+def plain(model, plane, point, data):
+    """The losses of a model with the point's parameters, by functional_call."""
+    with torch.no_grad():
+        outputs = functional_call(model, plane.parameters_at(point), (data[0],))
+        return nn.functional.cross_entropy(outputs, data[1], reduction="none").numpy()
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    points=st.lists(st.tuples(*(st.floats(-3, 3),) * 3), min_size=1, max_size=3),
+    dimensions=st.integers(1, 3),
+    bias=st.sampled_from([None, "moving", "frozen"]),
+    batch_size=st.sampled_from([23, 10]),
+)
+def test_losses_are_those_of_plain_passes(points, dimensions, bias, batch_size):
+    generator = torch.Generator().manual_seed(0)
+    data = torch.randn(23, 300, generator=generator), torch.randint(0, 5, (23,))
+    torch.manual_seed(0)
+    model = Network(bias=bias is not None)
+    if bias == "frozen":
+        model[1].bias.requires_grad_(False)
+    space = Subspace.random(model, dimensions, zero_vectors=False)
+    objective = Objective(model, "cross_entropy", data, batch_size=batch_size)
+    with Evaluator(objective, space) as evaluator:
+        assert evaluator._products is not None
+        for point in points:
+            point = point[:dimensions]
+            found = evaluator.measure(point)["train"]["loss"]
+            expected = plain_moved(evaluator, objective, point, data)
+            np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+    assert "forward" not in vars(model[1])
+
+
+def plain_moved(evaluator, objective, point, data):
+    evaluator.move(point)
+    evaluator._products.coordinates = None
+    with torch.no_grad():
+        return objective.loss(objective.model, data)["loss"].numpy()
+
+
+def test_products_are_used_and_independent_of_the_model_code(data):
+    torch.manual_seed(0)
+    model = Network()
+    plane = Subspace.random(model)
+    with Evaluator(Objective(model, "cross_entropy", data), plane) as evaluator:
+        first = evaluator.measure((0.3, -0.7))["train"]["loss"].copy()
+        assert evaluator._products._products  # they were
+        evaluator.measure((2.0, 1.0))
+        again = evaluator.measure((0.3, -0.7))["train"]["loss"]
+    np.testing.assert_array_equal(first, again)
+    expected = plain(model, plane, (0.3, -0.7), data)
+    np.testing.assert_allclose(first, expected, rtol=1e-4, atol=1e-5)
+
+
+class OwnInputs(nn.Module):
+    """Linear layers whose input depends on the parameters, or is written to."""
+
+    def __init__(self, kind):
+        super().__init__()
+        self.kind = kind
+        self.scale = nn.Parameter(torch.ones(300))
+        self.first = nn.Linear(300, 8)
+        self.last = nn.Linear(8, 5)
+
+    def forward(self, inputs):
+        if self.kind == "scaled":
+            inputs = inputs * self.scale
+        elif self.kind == "written":
+            inputs.mul_(self.scale[0])
+        elif self.kind == "clamped":
+            self.first.weight.data.clamp_(min=0.01)
+        elif self.kind == "noisy":
+            with torch.no_grad():
+                self.first.weight.add_(self.scale[0])
+        return self.last(self.first(inputs).relu())
+
+
+@pytest.mark.parametrize("kind", ["scaled", "written", "clamped", "noisy"])
+def test_layers_that_cannot_have_kept_products_run_themselves(kind):
+    torch.manual_seed(0)
+    model = OwnInputs(kind)
+    data = torch.randn(6, 300), torch.randint(0, 5, (6,))
+    plane = Subspace.random(model, zero_vectors=False)
+    found = []
+    for loss in ("cross_entropy", own_cross_entropy):  # the second never keeps products
+        given = data[0].clone(), data[1]
+        with Evaluator(Objective(model, loss, given, batch_size=6), plane) as evaluator:
+            evaluator.move((0.0, 0.0))
+            given[0].copy_(data[0])
+            found.append(evaluator.measure((0.5, 0.5))["train"]["loss"])
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-4, atol=1e-5)
+
+
+def own_cross_entropy(model, batch):
+    return nn.functional.cross_entropy(model(batch[0]), batch[1], reduction="none")
+
+
+def test_calls_with_other_parameters_or_for_autograd_are_plain(data):
+    torch.manual_seed(0)
+    model = Network()
+    other = {name: torch.randn_like(p) for name, p in model.named_parameters()}
+    with torch.no_grad():
+        expected = functional_call(model, other, (data[0],))
+    products = InputProducts(model, Subspace.random(model))
+    products.of([data])
+    products.coordinates = [1.0, 1.0]
+    with torch.no_grad():
+        assert torch.equal(functional_call(model, other, (data[0],)), expected)
+    assert model(data[0]).requires_grad
+    products.remove()
+
+
+def test_layers_with_many_outputs_are_left_alone():
+    model = nn.Sequential(nn.Linear(30, 8), nn.Linear(8, 5))
+    objective = Objective(model, "mse", (torch.zeros(4, 30), torch.zeros(4, 5)))
+    with Evaluator(objective, Subspace.random(model)) as evaluator:
+        assert evaluator._products is None
+        assert "forward" not in vars(model[0])
+
+
+def test_measuring_other_parameters_is_plain(data):
+    torch.manual_seed(0)
+    model = Network()
+    plane = Subspace.random(model)
+    with Evaluator(Objective(model, "cross_entropy", data), plane) as evaluator:
+        evaluator.measure((1.0, 1.0))
+        parameters = plane.parameters_at((0.3, -0.7))
+        found = evaluator.measure_parameters(parameters, {})["train"]["loss"]
+    np.testing.assert_allclose(found, plain(model, plane, (0.3, -0.7), data), rtol=1e-5)
