@@ -220,14 +220,12 @@ def _solve(
     sets, count, terms = drift.shape
     if count == 1:  # nothing is known of the field's variation
         return values[:, 0].copy(), np.ones(sets), np.full(sets, np.inf)
-    sign, power = (-1) ** (degree + 1), 2 * degree + 1
     system = np.zeros((sets, count + terms, count + terms))
-    between = np.linalg.norm(offsets[:, :, None] - offsets[:, None], axis=3)
-    system[:, :count, :count] = sign * between**power
+    system[:, :count, :count] = _covariance(offsets[:, :, None] - offsets[:, None], degree)
     system[:, :count, count:] = drift
     system[:, count:, :count] = drift.transpose(0, 2, 1)
     to_target = np.zeros((sets, count + terms))
-    to_target[:, :count] = sign * np.linalg.norm(offsets, axis=2) ** power
+    to_target[:, :count] = _covariance(offsets, degree)
     to_target[:, count] = 1.0
     mean = values.mean(axis=1, keepdims=True)
     right = np.zeros((sets, count + terms, 2))
@@ -240,6 +238,18 @@ def _solve(
     variance = np.maximum(-(to_target * weights).sum(axis=1), 0.0)
     scale = np.maximum(((values - mean) * spline).sum(axis=1), 0.0) / max(count - terms, 1)
     return value, np.sqrt(variance), np.sqrt(scale)
+
+
+def _covariance(differences: np.ndarray, degree: int) -> np.ndarray:
+    """(-1)^(degree+1) h^(2 degree+1) of vectors along the last axis."""
+    # sums over two or three coordinates and powers by products: several times faster than norms
+    square = differences[..., 0] * differences[..., 0]
+    for i in range(1, differences.shape[-1]):
+        square += differences[..., i] * differences[..., i]
+    covariance = np.sqrt(square)
+    for _ in range(degree):
+        covariance *= square
+    return covariance if degree % 2 else np.negative(covariance, out=covariance)
 
 
 def _monomials(offsets: np.ndarray, degree: int) -> np.ndarray:
