@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from benchmarks import models, results
-from benchmarks.peers import PEERS, Bare, Li, between
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
+from benchmarks import models, results
+from benchmarks.peers import PEERS, Bare, Li, between
 from losslandscape import Objective, Subspace
 from losslandscape.batch_size import fastest_batch_size
 from losslandscape.objective import Evaluator
