@@ -90,7 +90,7 @@ def test_the_error_stays_within_the_tolerance(name):
     st.floats(0.5, 6), st.floats(0.5, 6), st.floats(-2, 2), st.sampled_from(["linear", "log"]),
     st.integers(0, 5),
 )  # fmt: skip
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=10, deadline=None)
 def test_what_holds_of_every_refinement(fx, fy, tilt, scale, seed):
     grid = Grid.rectangle((31, 21), ((-1, 1), (-1, 1)))
     x, y = grid.points().T
@@ -107,7 +107,7 @@ def test_what_holds_of_every_refinement(fx, fy, tilt, scale, seed):
 
 
 @given(st.floats(0.1, 1000), st.floats(-5, 5))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=4, deadline=None)
 def test_units_do_not_change_which_points_are_taken(gain, shift):
     field = np.sin(1.3 * X) * np.cos(Y)
     chosen = refined(SQUARE, field, 0.02, scale="linear")[1]
@@ -182,8 +182,7 @@ def test_points_of_a_round_are_apart():
 
 def test_a_further_field_comes_with_an_error():
     accuracy = 1 / (1 + np.exp(X))
-    evaluated = np.zeros(SQUARE.size, bool)
-    evaluated[::7] = True
+    evaluated = np.random.default_rng(0).random(SQUARE.size) < 0.2
     values, error = interpolate(SQUARE, accuracy, evaluated)
     assert np.abs(values - accuracy).max() < 1e-3
     assert (error >= np.abs(values - accuracy))[~evaluated].mean() > 0.9
@@ -360,7 +359,7 @@ def test_losses_that_are_not_finite_keep_their_status():
         (scale,) = batch
         theta = model.weight[0]
         value = (theta**2).sum() - 1.0
-        return scale * torch.where(theta[0] > 0.6, torch.nan, value)
+        return scale * torch.where(theta[0] > 0.61, torch.nan, value)
 
     model = torch.nn.Linear(2, 1, bias=False)
     torch.nn.init.zeros_(model.weight)
@@ -372,6 +371,6 @@ def test_losses_that_are_not_finite_keep_their_status():
         Objective(model, loss, (torch.ones(4),)), plane, Grid.square(31), tolerance=0.01, quiet=True
     )
     a = np.broadcast_to(np.linspace(-1, 1, 31), (31, 31))
-    np.testing.assert_array_equal(np.isnan(landscape.values("loss")), a > 0.6)
+    np.testing.assert_array_equal(np.isnan(landscape.values("loss")), a > 0.61)
     assert set(np.unique(landscape.status)) == {EVALUATED, INTERPOLATED, NOT_FINITE}
-    assert (landscape.status[a <= 0.6] != NOT_FINITE).all()
+    assert (landscape.status[a <= 0.61] != NOT_FINITE).all()

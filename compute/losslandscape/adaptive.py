@@ -133,7 +133,8 @@ class FieldModel:
         if some.any() and known.sum() > 1:
             model = LocalInterpolation(index[known], on_scale[known])
             value, deviation, self.least[some] = model.predict(index[self.targets[some]])
-            rounding = _ROUNDING * max(self.range, float(np.abs(on_scale[known]).max()))
+            largest = max(float(np.abs(on_scale[known]).max()), np.finfo(float).tiny / _ROUNDING)
+            rounding = _ROUNDING * largest
             self.predicted[some], self.deviation[some] = value, np.maximum(deviation, rounding)
             self.ratios = model.residuals / np.maximum(model.residual_deviations, rounding)
         self.deviation[some & ~finite.all(axis=1)] = np.inf
@@ -162,6 +163,25 @@ class FieldModel:
             whole[self.targets] = self.predicted
             error[self.targets] = on_scale
         return whole, error
+
+
+def coarse_points(grid: Grid) -> np.ndarray:
+    """Numbers of a coarse grid's points, with the corners, and the middle where there is one.
+
+    Examples
+    --------
+    >>> coarse_points(Grid.line(17))
+    array([ 0,  2,  4,  6,  8, 10, 12, 14, 16])
+    """
+    count = COARSE_POINTS[grid.dimensions]
+    axes = [np.unique(np.linspace(0, n - 1, min(count, n)).round().astype(int)) for n in grid.shape]
+    return np.ravel_multi_index(np.meshgrid(*axes, indexing="ij"), grid.shape).ravel()
+
+
+def nearest(grid: Grid, values: np.ndarray, evaluated: np.ndarray) -> np.ndarray:
+    """A field with the value of the nearest evaluated point at the others, shape (size,)."""
+    index = np.stack(np.unravel_index(np.arange(grid.size), grid.shape), axis=1)
+    return values[evaluated][cKDTree(index[evaluated]).query(index)[1]]
 
 
 def interpolate(
@@ -253,7 +273,7 @@ class Refinement:
         limit = min(self.settings.max_points or self.grid.size, self.grid.size)
         left = limit - int(evaluated.sum())
         if not evaluated.any():
-            return self._coarse()[:left]
+            return coarse_points(self.grid)[:left]
         self.rounds += 1
         self.model = FieldModel(self.grid, values, evaluated, self.settings.scale)
         agreed = self._settle(values)
@@ -296,15 +316,6 @@ class Refinement:
             "error_factor": None if np.isnan(self.factor) else self.factor,
             "checks": [asdict(check) for check in self.checks],
         }
-
-    def _coarse(self) -> np.ndarray:
-        """A coarse grid with the corners, and the middle where there is one."""
-        count = COARSE_POINTS[self.grid.dimensions]
-        axes = [
-            np.unique(np.linspace(0, n - 1, min(count, n)).round().astype(int))
-            for n in self.grid.shape
-        ]
-        return np.ravel_multi_index(np.meshgrid(*axes, indexing="ij"), self.grid.shape).ravel()
 
     def _estimates(self) -> np.ndarray:
         """Estimated errors at the targets, as shares of the range."""
@@ -424,6 +435,13 @@ def describe(done: dict[str, Any]) -> str:
         f"tolerance {100 * done['tolerance']:g}%"
         f"{', not reached: the number of points was limited' if missed else ''})"
     )
+    if "allotment" in done:
+        allotment = done["allotment"]
+        text += (
+            f"; each point on as many samples as two standard errors of "
+            f"{allotment['error']:.2g}{decades} take, in all {allotment['passes']:.3g} passes over "
+            "the data set"
+        )
     if done["checks"]:
         points = sum(check["points"] for check in done["checks"])
         within = sum(check["within"] for check in done["checks"])

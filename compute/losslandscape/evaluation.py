@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,8 @@ import numpy as np
 import torch
 
 from losslandscape import __version__
-from losslandscape.adaptive import Adaptive, Refinement, interpolate
+from losslandscape.adaptive import Adaptive, Refinement, coarse_points, interpolate, nearest
+from losslandscape.allotment import LEAST, SHARE, Allotment, may_be_worthwhile, worthwhile
 from losslandscape.errors import FileFormatError, LossLandscapeError, OutputExistsError
 from losslandscape.executors import PointPool
 from losslandscape.grid import Grid
@@ -47,6 +49,7 @@ if TYPE_CHECKING:
     from losslandscape.trajectory import Trajectory
 
 KEEP_SAMPLES_BYTES = 64 << 20
+Source = Callable[[list[int]], Iterator[tuple[int, bytes]]]  # numbers -> (number, record)
 _REWRITE_SECONDS = 30.0
 
 
@@ -148,7 +151,10 @@ class _Run:
         self.objective: Objective = objective
         self.subspace: Subspace = subspace
         self.grid: Grid = grid
-        self.refinement = Refinement(grid, adaptive) if adaptive is not None else None
+        self.adaptive: Adaptive | None = adaptive
+        self.refinement: Refinement | None = None
+        self.allotment: Allotment | None = None
+        self.may_allot = adaptive is not None and keep_samples is not True
         self.path = Path(path) if path is not None else None
         self.quiet = quiet
         self.recipe: dict[str, Any] = {
@@ -214,19 +220,20 @@ class _Run:
         threads = self.settings.get("threads", torch.get_num_threads())
         with ExitStack() as stack:
             stack.enter_context(_threads(threads))
-            with Evaluator(
-                self.objective, self.subspace, self.settings.get("batch_size")
-            ) as evaluator:
-                if not self.settings:
+            if not self.settings:
+                with Evaluator(self.objective, self.subspace) as evaluator:
                     self.settings = self._new_settings(evaluator, threads)
-                self._prepare()
-                if self.journal is not None:
-                    stack.enter_context(self.journal)
-                if executor is None:
+                self.settings["allotment"] = self._pilot(self.settings["batch_size"])
+            self._prepare()
+            if self.journal is not None:
+                stack.enter_context(self.journal)
+            if executor is None:
+                batch_size = self.settings["batch_size"]
+                with Evaluator(self.job.objective, self.subspace, batch_size) as evaluator:
                     self._collect(
                         lambda numbers: ((n, self.job.record(evaluator, n)) for n in numbers)
                     )
-            if executor is not None:
+            else:
                 with PointPool(executor, self.job) as pool:
                     self._collect(pool.records)
             if self.refinement is not None:
@@ -258,16 +265,46 @@ class _Run:
             "names": list(summarised(origin, self.objective.prefixes)),
         }
 
+    def _pilot(self, batch_size: int) -> dict[str, Any] | None:
+        """Whether a part of the samples will do, found from a few of them at the coarse grid."""
+        main = next(iter(self.objective.sets.values()))
+        ragged = any(samples.ragged for samples in self.objective.sets.values())
+        if not self.may_allot or ragged or not may_be_worthwhile(len(main)):
+            return None
+        assert self.adaptive is not None
+        few = self.objective.shuffled(self.adaptive.seed).limited(LEAST)
+        points = self.grid.points()[coarse_points(self.grid)]
+        means, deviations = [], []
+        with (
+            Evaluator(few, self.subspace, min(batch_size, LEAST)) as evaluator,
+            Progress(len(points), "pilot", quiet=self.quiet) as progress,
+        ):
+            for point in points:
+                losses = next(iter(evaluator.measure(point).values()))["loss"].astype(np.float64)
+                with np.errstate(all="ignore"):
+                    means.append(float(losses.mean()))
+                    deviations.append(float(losses.std(ddof=1)))
+                progress.advance()
+        found = worthwhile(
+            means, deviations, len(main), self.adaptive.tolerance, self.adaptive.scale
+        )
+        return replace(found, seed=self.adaptive.seed).to_json() if found else None
+
     def _prepare(self) -> None:
         """The job, the landscape with what is there already, and the journal."""
+        allotted = self.settings.get("allotment")
+        self.allotment = Allotment(**allotted) if allotted else None
+        if self.adaptive is not None:
+            self.refinement = Refinement(self.grid, self._interpolation(self.adaptive))
         self.job = PointJob(
-            self.objective,
+            self.objective.shuffled(self.allotment.seed) if self.allotment else self.objective,
             self.subspace,
             self.grid.points(),
             self.settings["batch_size"],
             self.settings["threads"],
-            self.recipe["keep_samples"],
+            [] if self.allotment else self.recipe["keep_samples"],  # else of different numbers
             self.settings["names"],
+            self.allotment,
         )
         self.result = self._empty()
         for number, payload in self.records.items():
@@ -280,7 +317,13 @@ class _Run:
             }
             self.journal = Journal.create(journal_path(self.path), header)
 
-    def _collect(self, source: Callable[[list[int]], Iterator[tuple[int, bytes]]]) -> None:
+    def _interpolation(self, adaptive: Adaptive) -> Adaptive:
+        """What sampling leaves of the tolerance; the two errors are independent."""
+        if self.allotment is None:
+            return adaptive
+        return replace(adaptive, tolerance=adaptive.tolerance * float(np.sqrt(1 - SHARE**2)))
+
+    def _collect(self, source: Source) -> None:
         written = time.monotonic()
         done = len(self.records)
         with Progress(self.grid.size, "loss surface", done=done, quiet=self.quiet) as progress:
@@ -321,7 +364,7 @@ class _Run:
         for name in list(self.result.fields):
             values = self.result.fields[name].ravel()
             if name.endswith("sample_count"):
-                whole, error = np.full_like(values, values[evaluated][0]), None
+                whole, error = nearest(self.grid, values, evaluated), None
             elif name == "loss":
                 whole, error = refinement.interpolated(values)
             else:
@@ -333,7 +376,19 @@ class _Run:
                 titles = self.result.provenance["quantities"]
                 titles[error_name] = f"estimated interpolation error of the {titles[name] or name}"
         self.result.status[self.result.status == NOT_EVALUATED] = INTERPOLATED
-        self.result.provenance["adaptive"] = refinement.to_json()
+        done = refinement.to_json()
+        if self.allotment is not None:
+            assert self.adaptive is not None
+            counts = self.result.fields["loss_sample_count"].ravel()[evaluated]
+            size = len(next(iter(self.objective.sets.values())))
+            done["interpolation_tolerance"] = done["tolerance"]
+            done["tolerance"] = self.adaptive.tolerance
+            done["allotment"] = {
+                **self.allotment.to_json(),
+                "passes": float(counts.sum()) / size,
+                "largest_share": float(counts.max()) / size,
+            }
+        self.result.provenance["adaptive"] = done
 
     def _empty(self) -> Landscape:
         shape = self.grid.shape
@@ -349,9 +404,11 @@ class _Run:
             **{key: value for key, value in self.recipe.items() if key != "computer"},
             "objective": {
                 **self.recipe["objective"],
+                "sets": self._described_sets(),
                 "batch_size": self.settings["batch_size"],
                 "threads": self.settings["threads"],
             },
+            "keep_samples": self.job.kept,
             "direction_names": list(self.subspace.direction_names),
             "quantities": {**dict.fromkeys(names, ""), **_titles(names, self.objective)},
             "versions": self.recipe["computer"],
@@ -365,6 +422,16 @@ class _Run:
             samples=samples,
             _measured=(self.objective, self.subspace),
         )
+
+    def _described_sets(self) -> dict[str, dict]:
+        """The sets of samples; for error bars also the size of the data they are from."""
+        sets = {}
+        for name, described in self.recipe["objective"]["sets"].items():
+            size = self.objective.dataset_samples.get(name)
+            if self.allotment is not None:
+                size = size or described["samples"]
+            sets[name] = {**described, **({"dataset_samples": size} if size else {})}
+        return sets
 
     def _store(self, number: int, payload: bytes) -> None:
         values, samples = self.job.unpack(payload)

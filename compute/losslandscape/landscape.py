@@ -337,6 +337,8 @@ class Landscape:
         for key, value in objective.to_json().items():
             if key in ("device", "precision", "reestimation_batch_size"):
                 continue
+            if key == "sets" and key in measured:
+                measured = {**measured, key: without_sizes(measured[key])}
             if key in measured and measured[key] != value:
                 raise LossLandscapeError(
                     f"{self._where()}the given objective is not the landscape's: its {key} differs"
@@ -373,6 +375,20 @@ class Landscape:
 
     def _where(self) -> str:
         return f"{self.path}: " if self.path is not None else ""
+
+
+def without_sizes(sets: dict[str, dict]) -> dict[str, dict]:
+    """Sets of samples as described in a file, without the sizes of the data they were drawn from.
+
+    Examples
+    --------
+    >>> without_sizes({"train": {"samples": 200, "dataset_samples": 1438}})
+    {'train': {'samples': 200}}
+    """
+    return {
+        name: {key: value for key, value in described.items() if key != "dataset_samples"}
+        for name, described in sets.items()
+    }
 
 
 def scale_of(values: np.ndarray) -> str:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from losslandscape import batch_norm as bn
 from losslandscape import precision as arithmetics
+from losslandscape.allotment import Allotment
 from losslandscape.batch_size import fastest_batch_size, out_of_memory
 from losslandscape.cuda_graphs import GraphedRun
 from losslandscape.errors import LossLandscapeError
@@ -68,6 +69,9 @@ class Objective:
         Compile the model with :func:`torch.compile`; the deviation is measured too.
     device : torch.device or str, optional
         Where to compute; the model's own by default.
+    dataset_samples : int or dict of int by set, optional
+        Size of the data set that the samples were drawn from, for errors against it; an int is that
+        of the first set.
 
     Raises
     ------
@@ -95,6 +99,7 @@ class Objective:
         precision: str | None = None,
         compile: bool = False,
         device: torch.device | str | None = None,
+        dataset_samples: int | Mapping[str, int] | None = None,
     ):
         if batch_norm not in bn.MODES:
             raise LossLandscapeError(
@@ -112,6 +117,19 @@ class Objective:
         if isinstance(data, Mapping):
             _check_names("set", data)
         self.sets = {name: SampleSet(part, name) for name, part in _named_sets(data).items()}
+        if isinstance(dataset_samples, int):
+            dataset_samples = {next(iter(self.sets)): dataset_samples}
+        self.dataset_samples = dict(dataset_samples or {})
+        for name, size in self.dataset_samples.items():
+            if name not in self.sets or size < len(self.sets[name]):
+                raise LossLandscapeError(
+                    f"dataset_samples: {size} for '{name}', which "
+                    + (
+                        f"has {len(self.sets[name])} samples; the data set is no smaller"
+                        if name in self.sets
+                        else f"is no set (there are {', '.join(self.sets)})"
+                    )
+                )
         self.batch_norm: str = batch_norm if bn.layers(model) else "none"
         self.batch_size = batch_size
         for samples in self.sets.values():
@@ -141,6 +159,19 @@ class Objective:
         other = copy.copy(self)
         if bn.layers(self.model):
             other.batch_norm = mode
+        return other
+
+    def limited(self, count: int) -> Objective:
+        """The same objective on the first samples of its first set alone, at most ``count``."""
+        other = copy.copy(self)
+        name, samples = next(iter(self.sets.items()))
+        other.sets = {name: SampleSet(samples.first(count), name)}
+        return other
+
+    def shuffled(self, seed: int) -> Objective:
+        """The same objective with every set's samples in a random order."""
+        other = copy.copy(self)
+        other.sets = {name: samples.shuffled(seed) for name, samples in self.sets.items()}
         return other
 
     @property
@@ -375,8 +406,12 @@ class Evaluator:
         if self._products is not None:
             self._products.coordinates = [float(c) for c in coordinates]
 
-    def measure(self, coordinates: Sequence[float]) -> Measurement:
+    def measure(
+        self, coordinates: Sequence[float], allotment: Allotment | None = None
+    ) -> Measurement:
         """Values by sample at a point of the subspace.
+
+        With an ``allotment``, of as many of each set's first samples as it takes.
 
         Raises
         ------
@@ -384,7 +419,7 @@ class Evaluator:
             If the model cannot take the data, or the loss is not one number a sample.
         """
         self.move(coordinates)
-        return self._measure()
+        return self._measure(allotment)
 
     def measure_parameters(
         self, parameters: Mapping[str, Tensor], buffers: Mapping[str, Tensor]
@@ -406,19 +441,39 @@ class Evaluator:
 
     # Not torch.inference_mode: what a model caches in forward would be unusable in training.
     @torch.no_grad()
-    def _measure(self) -> Measurement:
+    def _measure(self, allotment: Allotment | None = None) -> Measurement:
         self._reset_buffers()
         self._seed()  # a model that draws numbers in evaluation draws the same everywhere
         try:
             if self._reestimated:
                 bn.reestimate(self._batch_norms, self._reestimation_batches, self._eager_values)
             return {
-                name: _joined([self._run(batch) for batch in batches])
+                name: _joined(
+                    [self._run(batch) for batch in batches]
+                    if allotment is None
+                    else self._enough(batches, allotment, len(self.objective.sets[name]))
+                )
                 for name, batches in self._batches.items()
             }
         except Exception as error:
             self._explain(error)
             raise
+
+    def _enough(
+        self, batches: Sequence[Batch], allotment: Allotment, of: int
+    ) -> list[dict[str, Tensor]]:
+        """Values of batches until their sampling error is the one allotted."""
+        parts: list[dict[str, Tensor]] = []
+        losses: list[np.ndarray] = []
+        for batch in batches:
+            parts.append(self._run(batch))
+            losses.append(parts[-1]["loss"].double().cpu().numpy())
+            known = np.concatenate(losses)
+            with np.errstate(all="ignore"):
+                mean, deviation = float(known.mean()), float(known.std(ddof=min(1, known.size - 1)))
+            if allotment.suffices(known.size, mean, deviation, of):
+                break
+        return parts
 
     def _seed(self) -> None:
         if self.objective.device.type == "cpu":

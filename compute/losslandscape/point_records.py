@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from losslandscape.allotment import Allotment
 from losslandscape.objective import Evaluator, Measurement, Objective
 from losslandscape.subspace import Subspace
 
@@ -14,7 +15,7 @@ class PointJob:
     A record is the float64 values of ``names`` followed by the float32 losses of the kept samples.
     """
 
-    def __init__(self, objective, subspace, points, batch_size, threads, kept, names):
+    def __init__(self, objective, subspace, points, batch_size, threads, kept, names, allotment):
         self.objective: Objective = objective
         self.subspace: Subspace = subspace
         self.points: np.ndarray = points
@@ -22,6 +23,7 @@ class PointJob:
         self.threads: int = threads
         self.kept: list[str] = kept
         self.names: list[str] = names
+        self.allotment: Allotment | None = allotment
 
     @property
     def record_bytes(self) -> int:
@@ -29,7 +31,7 @@ class PointJob:
         return 8 * len(self.names) + 4 * kept
 
     def record(self, evaluator: Evaluator, number: int) -> bytes:
-        measurement = evaluator.measure(self.points[number])
+        measurement = evaluator.measure(self.points[number], self.allotment)
         values = summarised(measurement, self.objective.prefixes)
         numbers = np.array([values[name] for name in self.names])
         samples = [measurement[name]["loss"].astype(np.float32).tobytes() for name in self.kept]

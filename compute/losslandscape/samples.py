@@ -44,6 +44,7 @@ class SampleSet:
         self.name = name
         self.source = type(data).__name__
         self._ragged: list[Batch] | None = None
+        self._described: dict | None = None  # where the order is another than the one given
         if isinstance(data, (tuple, list, Mapping)):
             self._whole = map_batch(lambda value: _tensor(value, name), data)
         else:
@@ -160,8 +161,27 @@ class SampleSet:
         index = torch.arange(count) * len(self) // count
         return SampleSet(map_batch(lambda tensor: tensor[index], self._whole), self.name)
 
+    def shuffled(self, seed: int) -> SampleSet:
+        """The same samples in a random order, which are described as these.
+
+        Raises
+        ------
+        LossLandscapeError
+            If the loader's batches are of different shapes.
+        """
+        if self._ragged is not None:
+            raise LossLandscapeError(
+                f"{self.name}: batches of different shapes cannot be put into another order"
+            )
+        index = torch.randperm(len(self), generator=torch.Generator().manual_seed(seed))
+        other = SampleSet(map_batch(lambda tensor: tensor[index], self._whole), self.name)
+        other._described = self.to_json()
+        return other
+
     def to_json(self) -> dict:
         """Number, source and hash of the samples."""
+        if self._described is not None:
+            return self._described
         tensors = [tensor for batch in self.stored() for tensor in tensors_of(batch)]
         return {"samples": len(self), "source": self.source, "sha256": sha256(tensors)}
 

@@ -417,14 +417,16 @@ def _median(values: np.ndarray) -> float:
 
 def _correction(
     landscape: Landscape, name: str, against: str, dataset_samples: int | None
-) -> float:
+) -> float | np.ndarray:
     if against not in AGAINST:
         raise LossLandscapeError(f"against {against!r} is not one of {', '.join(AGAINST)}")
     if against == "population":
         return 1.0
-    return finite_population_correction(
-        sample_count(landscape, name), dataset_size(landscape, name, dataset_samples)
-    )
+    size = dataset_size(landscape, name, dataset_samples)
+    counts = landscape.fields.get(f"{name}_sample_count")
+    if counts is None or np.unique(counts[np.isfinite(counts)]).size <= 1:
+        return finite_population_correction(sample_count(landscape, name), size)
+    return np.sqrt(1 - np.minimum(counts / size, 1.0))  # points took what they needed of the data
 
 
 def _losses(landscape: Landscape, name: str) -> np.ndarray:

@@ -152,6 +152,13 @@ def samples_from(arguments: argparse.Namespace, split: str = "train") -> "tuple[
     return samples
 
 
+def dataset_size(arguments: argparse.Namespace, samples: "tuple[Tensor, Tensor]") -> int:
+    """Number of samples of ``--data`` before ``--samples`` of them were taken."""
+    if getattr(arguments, "samples", None) is None:
+        return len(samples[0])
+    return len(samples_from(argparse.Namespace(**{**vars(arguments), "samples": None}))[0])
+
+
 def device_from(arguments: argparse.Namespace) -> "torch.device":
     """The device of ``--device``; sets ``--threads`` as well.
 

@@ -14,6 +14,7 @@ from losslandscape.cli.arguments import (
     add_data_arguments,
     add_model_arguments,
     add_seed_argument,
+    dataset_size,
     device_from,
     model_from,
     positive_int,
@@ -149,6 +150,7 @@ def build_problem(arguments: argparse.Namespace) -> tuple[Objective, Subspace]:
         reestimation_samples=arguments.reestimation_samples,
         precision=arguments.precision,
         device=device,
+        dataset_samples=dataset_size(arguments, samples),
     )
     return objective, subspace
 
@@ -236,6 +238,8 @@ def problem_of(landscape: Landscape, arguments: argparse.Namespace) -> tuple[Obj
     problem.trajectory = Path(problem.trajectory) if problem.trajectory else None
     problem.download = False
     problem.device, problem.threads = arguments.device, arguments.threads
+    from losslandscape.landscape import without_sizes
+
     objective, subspace = build_problem(problem)
     wanted = landscape.provenance.get("subspace", {}).get("sha256")
     if wanted is not None and wanted != subspace.identity:
@@ -244,7 +248,7 @@ def problem_of(landscape: Landscape, arguments: argparse.Namespace) -> tuple[Obj
             f"were the weights changed? (weights: {problem.weights or problem.models})"
         )
     measured = landscape.provenance.get("objective", {}).get("sets")
-    if measured is not None and measured != objective.to_json()["sets"]:
+    if measured is not None and without_sizes(measured) != objective.to_json()["sets"]:
         raise LossLandscapeError(
             f"{landscape.path}: the samples of '{problem.data}' are not those it was made of"
         )

@@ -1,0 +1,192 @@
+"""Points that take as many samples as their sampling error asks for."""
+
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from losslandscape import Grid, Objective, Subspace, evaluate
+from losslandscape.allotment import LEAST, Allotment, worthwhile
+from losslandscape.errors import LossLandscapeError
+from losslandscape.journal import Journal, journal_path
+from losslandscape.objective import Evaluator
+from losslandscape.samples import SampleSet
+
+COUNT = 20_000
+GRID = Grid.square(21, 1.0)
+
+
+def large_problem(count=COUNT):
+    """Many samples of three overlapping classes, sorted by class as files often are."""
+    generator = torch.Generator().manual_seed(0)
+    targets = torch.arange(count) * 3 // count
+    inputs = torch.randn(count, 4, generator=generator)
+    inputs[:, 0] += 2.0 * targets
+    torch.manual_seed(1)
+    model = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.Tanh(), torch.nn.Linear(8, 3))
+    objective = Objective(model, "cross_entropy", (inputs, targets), batch_size=500)
+    return objective, Subspace.random(model, seed=1)
+
+
+@pytest.fixture(scope="module")
+def allotted():
+    return evaluate(*large_problem(), GRID, tolerance=0.05, quiet=True)
+
+
+@given(
+    st.floats(0.01, 10), st.floats(0.01, 10), st.floats(0.001, 1), st.integers(LEAST, 100_000),
+    st.sampled_from(["log", "linear"]),
+)  # fmt: skip
+@settings(max_examples=100, deadline=None)
+def test_what_suffices_is_the_formula(mean, deviation, error, count, scale):
+    of = 100_000
+    standard_error = deviation / np.sqrt(count) * np.sqrt(1 - count / of)
+    wanted = 2 * standard_error / (mean * np.log(10) if scale == "log" else 1.0)
+    if abs(wanted - error) < 1e-9 * error:
+        return
+    assert Allotment(scale, error).suffices(count, mean, deviation, of) == (
+        wanted <= error or count == of
+    )
+
+
+def test_few_samples_never_suffice_and_all_always_do():
+    allotment = Allotment("linear", 1e9)
+    assert not allotment.suffices(LEAST - 1, 1.0, 0.0, 10_000)
+    assert Allotment("linear", 1e-9).suffices(10_000, 1.0, 1.0, 10_000)
+    assert allotment.suffices(10, np.nan, np.nan, 10_000)
+    assert allotment.suffices(10, np.inf, np.nan, 10_000)
+
+
+def test_it_is_worth_it_for_large_data_sets_of_like_samples():
+    means, deviations = np.array([0.5, 1.0, 2.0]), np.array([0.5, 0.7, 0.9])
+    assert worthwhile(means, deviations, 1438, 0.01, None) is None
+    found = worthwhile(means, deviations, 10_000_000, 0.01, None)
+    assert found == Allotment("linear", 0.5 * 0.01 * 1.5)
+    assert worthwhile(means, 1000 * deviations, 100_000, 0.01, None) is None
+    assert worthwhile([1.0, np.nan], [1.0, np.nan], 10_000_000, 0.01, None) is None
+    assert worthwhile([1.0, 1.0], [1.0, 1.0], 10_000_000, 0.01, None) is None
+
+
+def test_the_total_error_is_within_the_tolerance_at_a_part_of_the_cost(allotted):
+    dense = evaluate(*large_problem(), GRID, quiet=True).values("loss")
+    done = allotted.provenance["adaptive"]
+    assert done["allotment"]["passes"] < 0.5 * done["evaluated"]
+    scale = np.log10 if done["scale"] == "log" else np.asarray
+    error = np.abs(scale(allotted.values("loss")) - scale(dense))
+    assert error.max() <= 0.05 * np.ptp(scale(dense))
+    assert done["tolerance"] == 0.05
+    assert done["interpolation_tolerance"] == pytest.approx(0.05 * np.sqrt(0.75))
+
+
+def test_each_point_states_its_own_sampling_error(allotted):
+    dense = evaluate(*large_problem(), GRID, quiet=True).values("loss")
+    evaluated = allotted.status == 1
+    counts = allotted.values("loss_sample_count")
+    assert counts.min() >= LEAST
+    assert np.unique(counts).size > 1
+    against = allotted.standard_error(against="dataset")[evaluated]
+    population = allotted.standard_error()[evaluated]
+    np.testing.assert_allclose(against, population * np.sqrt(1 - counts[evaluated] / COUNT))
+    error = np.abs(allotted.values("loss") - dense)[evaluated]
+    assert (error <= 3 * against).mean() > 0.95
+    assert "loss_samples" not in allotted.samples
+
+
+def test_the_order_of_the_samples_is_random_and_the_problem_the_same():
+    objective, _ = large_problem()
+    shuffled = objective.shuffled(3)
+    assert shuffled.to_json() == objective.to_json()
+    before, after = (next(iter(o.sets.values())).stored()[0] for o in (objective, shuffled))
+    assert not torch.equal(before[1], after[1])
+    assert torch.equal(before[1], after[1].sort().values)
+    classes = after[1][:1000].bincount() / 1000  # sorted data would have one class first
+    np.testing.assert_allclose(classes, 1 / 3, atol=0.06)
+    again = objective.shuffled(3)
+    assert torch.equal(next(iter(again.sets.values())).stored()[0][0], after[0])
+
+
+def test_batches_of_different_shapes_keep_their_order():
+    ragged = SampleSet(
+        [(torch.zeros(2, 3), torch.zeros(2)), (torch.zeros(2, 4), torch.zeros(2))][0]
+    )
+    assert not ragged.ragged
+    loader = torch.utils.data.DataLoader(
+        [torch.zeros(n) for n in (3, 3, 4)], batch_size=None, collate_fn=lambda t: (t[None],)
+    )
+    with pytest.raises(LossLandscapeError, match="order"):
+        SampleSet(loader).shuffled(0)
+
+
+def test_only_as_many_batches_run_as_it_takes():
+    objective, plane = large_problem()
+    with Evaluator(objective, plane, 500) as evaluator:
+        whole = evaluator.measure((0.3, 0.2))["train"]["loss"]
+        part = evaluator.measure((0.3, 0.2), Allotment("linear", 0.05))["train"]["loss"]
+        assert LEAST <= part.size < whole.size
+        assert part.size % 500 == 0
+        np.testing.assert_array_equal(part, whole[: part.size])
+        shorter = part[: part.size - 500]
+        error = 2 * shorter.std(ddof=1) / np.sqrt(shorter.size) * np.sqrt(1 - shorter.size / COUNT)
+        assert shorter.size < LEAST or error > 0.05  # one batch fewer would not have done
+
+
+def test_a_small_data_set_is_taken_whole():
+    landscape = evaluate(*large_problem(2000), GRID, tolerance=0.05, quiet=True)
+    assert "allotment" not in landscape.provenance["adaptive"]
+    assert (landscape.values("loss_sample_count") == 2000).all()
+
+
+def test_losses_by_sample_are_kept_on_request_and_then_of_all():
+    landscape = evaluate(
+        *large_problem(), Grid.square(9), tolerance=0.05, keep_samples=True, quiet=True
+    )
+    assert "allotment" not in landscape.provenance["adaptive"]
+    assert landscape.samples["loss_samples"].shape == (9, 9, COUNT)
+
+
+def same(a, b):
+    for name in a.fields:
+        np.testing.assert_array_equal(a.fields[name], b.fields[name])
+    assert a.provenance["adaptive"] == b.provenance["adaptive"]
+
+
+def test_the_same_bits_through_an_executor(allotted):
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
+        same(allotted, evaluate(*large_problem(), GRID, tolerance=0.05, executor=pool, quiet=True))
+
+
+def test_a_run_cut_off_goes_on_without_another_pilot(allotted, tmp_path, monkeypatch):
+    path = tmp_path / "x.nc"
+    whole = []
+    append = Journal.append
+
+    def keep(journal, number, payload):
+        append(journal, number, payload)
+        whole.append(journal.path.read_bytes())
+
+    monkeypatch.setattr(Journal, "append", keep)
+    same(allotted, evaluate(*large_problem(), GRID, tolerance=0.05, path=path, quiet=True))
+    monkeypatch.setattr("losslandscape.evaluation.worthwhile", None)  # not asked again
+    path.unlink()
+    journal_path(path).write_bytes(whole[90])
+    same(allotted, evaluate(*large_problem(), GRID, tolerance=0.05, path=path, quiet=True))
+
+
+def test_the_size_of_the_data_set_is_told_and_checked():
+    objective, plane = large_problem(100)
+    told = Objective(
+        objective.model, "cross_entropy", next(iter(objective.sets.values())).stored()[0],
+        dataset_samples=400,
+    )  # fmt: skip
+    landscape = evaluate(told, plane, Grid.square(3), quiet=True)
+    np.testing.assert_allclose(
+        landscape.standard_error(against="dataset"), landscape.standard_error() * np.sqrt(0.75)
+    )
+    landscape.check_objective(objective)  # the size is no part of what was measured
+    with pytest.raises(LossLandscapeError, match="no smaller"):
+        Objective(objective.model, "cross_entropy", told.sets["train"].stored()[0],
+                  dataset_samples=99)  # fmt: skip
