@@ -188,9 +188,9 @@ def main() -> None:
         table,
         [
             "Largest error over the whole grid, in the metric of the tolerance; the next three "
-            "over interpolated points alone. VGG-11 and ResNet-50 (fixed batch-norm statistics) on 64 "
-            "digits, the others on 1,438. Asked of the networks: at most 10% of the points for "
-            "VGG-11 and ResNet-50 and 15% for the others, errors within 1%, 95% within their "
+            "over interpolated points alone. VGG-11 and ResNet-50 (fixed batch-norm statistics) "
+            "on 64 digits, the others on 1,438. Asked of the networks: at most 10% of the points "
+            "for VGG-11 and ResNet-50 and 15% for the others, errors within 1%, 95% within their "
             "estimate, a ratio of at most 5, a rank correlation of at least 0.5. The spike of one "
             "point lies between evaluated ones and is not seen.",
         ],

@@ -69,6 +69,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="evaluate no more than N points; the error that is left is stated",
     )
+    parser.add_argument(
+        "--plan",
+        action="store_true",
+        help="measure a few points for about 10 seconds, print what the whole will cost, and write "
+        "nothing",
+    )
     add_output_arguments(parser, "the landscape file, ending in .nc or .llnc")
     parser.add_argument("--title", default="", metavar="TEXT", help="title, for people")
     parser.add_argument(
@@ -91,14 +97,19 @@ def run(arguments: argparse.Namespace) -> int:
     from losslandscape.adaptive import describe
     from losslandscape.atomic_files import make_folder
     from losslandscape.evaluation import evaluate
+    from losslandscape.plan import plan
     from losslandscape.trajectory import Trajectory
 
     if arguments.output.suffix not in (".nc", ".llnc"):
         raise LossLandscapeError(f"--output {arguments.output}: the name must end in .nc or .llnc")
-    _require_free(arguments)
+    if not arguments.plan:
+        _require_free(arguments)
     trajectory = Trajectory.open(arguments.trajectory) if arguments.trajectory else None
     objective, subspace = build_problem(arguments)
     grid = _grid(arguments, subspace)
+    if arguments.plan:
+        print(plan(objective, subspace, grid, _tolerance(arguments)).describe())
+        return 0
     make_folder(arguments.output.parent)
     with _executor(arguments.workers) as executor:
         landscape = evaluate(
