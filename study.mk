@@ -7,6 +7,11 @@ DATA := state_files/data
 # The settings of every landscape of the study, stated on each figure's page.
 SURFACE = $(LOSSLANDSCAPE) surface --data digits --grid 51 --tolerance 0.01 --batch-size 256 \
     --overwrite --output $(@:.nc=.unfinished.nc)
+# Surfaces too rough to be interpolated within 1% at a bearable cost: the error that is left is stated.
+ROUGH = --max-points 160
+# Critical points want every point of the grid: an interpolation error counts twice in what is noise.
+DENSE = $(LOSSLANDSCAPE) surface --data digits --samples 200 --grid 33 --batch-size 200 \
+    --overwrite --output $(@:.nc=.unfinished.nc)
 # A landscape in the making has another name, so that make never takes it for a finished one.
 FINISH = mv $(@:.nc=.unfinished.nc) $@
 TRAIN = $(LOSSLANDSCAPE) train --data digits --epochs 5
@@ -27,17 +32,17 @@ $(STUDY)/vgg11_seed%/weights.safetensors: | $(INSTALLED)
 	$(TRAIN) --model vgg11 --seed $* --no-trajectory --output $(@D)
 
 $(STUDY)/resnet50_random.nc: $(STUDY)/resnet50/weights.safetensors
-	$(SURFACE) --model resnet50 --weights $< --batch-norm reestimated \
+	$(SURFACE) $(ROUGH) --model resnet50 --weights $< --batch-norm reestimated \
 	    --title "ResNet-50 on digits"
 	$(FINISH)
 
 $(STUDY)/resnet50_random_fixed.nc: $(STUDY)/resnet50/weights.safetensors
-	$(SURFACE) --model resnet50 --weights $< --batch-norm fixed \
+	$(SURFACE) $(ROUGH) --model resnet50 --weights $< --batch-norm fixed \
 	    --title "ResNet-50 on digits"
 	$(FINISH)
 
 $(STUDY)/resnet50_pca.nc: $(STUDY)/resnet50/weights.safetensors
-	$(SURFACE) --model resnet50 --weights $< --batch-norm reestimated \
+	$(SURFACE) $(ROUGH) --model resnet50 --weights $< --batch-norm reestimated \
 	    --directions pca --trajectory $(<D)/trajectory --title "ResNet-50 on digits"
 	$(FINISH)
 
@@ -51,7 +56,7 @@ $(STUDY)/vgg11_pca.nc: $(STUDY)/vgg11/weights.safetensors
 	$(FINISH)
 
 $(STUDY)/vgg11_three.nc: $(foreach run,vgg11 vgg11_seed1 vgg11_seed2,$(STUDY)/$(run)/weights.safetensors)
-	$(SURFACE) --model vgg11 --directions between --models $^ \
+	$(DENSE) --model vgg11 --directions between --models $^ \
 	    --labels "seed 0" "seed 1" "seed 2" --title "Three VGG-11 on digits"
 	$(FINISH)
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from losslandscape import Objective, Subspace
+from losslandscape import Grid, Landscape, Objective, Subspace, evaluate
 from losslandscape.errors import LossLandscapeError
 from losslandscape.objective import Evaluator
 from losslandscape.precision import arithmetic
@@ -126,3 +126,17 @@ def test_precisions_that_cannot_be(cnn, images):
         Objective(cnn, "cross_entropy", images, precision="half")
     with pytest.raises(LossLandscapeError, match="'tf32' is one of NVIDIA's"):
         Objective(cnn, "cross_entropy", images, precision="tf32")
+
+
+def test_the_deviation_is_kept_with_the_landscape(tmp_path):
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.Tanh(), torch.nn.Linear(8, 3))
+    data = (torch.randn(20, 4), torch.arange(20) % 3)
+    plane = Subspace.random(model)
+    fast = Objective(model, "cross_entropy", data, precision="bfloat16")
+    evaluate(fast, plane, Grid.square(3), path=tmp_path / "x.nc", quiet=True)
+    kept = Landscape.open(tmp_path / "x.nc").provenance["objective"]
+    assert kept["precision"] == "bfloat16"
+    assert 0 < kept["deviation"]["largest_relative"] < 0.1
+    exact = evaluate(Objective(model, "cross_entropy", data), plane, Grid.square(3), quiet=True)
+    assert "deviation" not in exact.provenance["objective"]

@@ -263,6 +263,7 @@ class _Run:
             "batch_size": evaluator.batch_size,
             "threads": threads,
             "names": list(summarised(origin, self.objective.prefixes)),
+            "deviation": evaluator.deviation,
         }
 
     def _pilot(self, batch_size: int) -> dict[str, Any] | None:
@@ -399,6 +400,7 @@ class _Run:
             for name in self.job.kept
         }
         names = self.settings["names"]
+        deviation = self.settings.get("deviation")  # of a faster arithmetic from the plain one
         provenance = {
             **self.labels,
             **{key: value for key, value in self.recipe.items() if key != "computer"},
@@ -407,6 +409,7 @@ class _Run:
                 "sets": self._described_sets(),
                 "batch_size": self.settings["batch_size"],
                 "threads": self.settings["threads"],
+                **({"deviation": deviation} if deviation is not None else {}),
             },
             "keep_samples": self.job.kept,
             "direction_names": list(self.subspace.direction_names),

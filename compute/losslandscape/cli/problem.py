@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 # what is kept in the file: everything below but the names of outputs
 _KEPT = (
     "model", "weights", "data", "data_root", "samples", "samples_seed", "test", "loss",
-    "batch_norm", "batch_size", "reestimation_samples", "precision", "directions", "dimensions",
+    "batch_norm", "batch_size", "reestimation_samples", "precision", "compile", "directions", "dimensions",
     "normalization", "move_vectors", "seed", "trajectory", "center", "models", "labels",
 )  # fmt: skip
 
@@ -71,8 +71,14 @@ def add_problem_arguments(parser: argparse.ArgumentParser) -> None:
     )
     loss.add_argument(
         "--precision",
-        choices=("float32", "float64"),
-        help="compute in another type than the model's own",
+        choices=("float32", "float64", "tf32", "bfloat16", "float16"),
+        help="compute in another type than the model's own; how far the last three are from "
+        "float32 is measured and kept in the file",
+    )
+    loss.add_argument(
+        "--compile",
+        action="store_true",
+        help="compile the model with torch.compile; the deviation is measured and kept in the file",
     )
     plane = parser.add_argument_group("directions")
     plane.add_argument(
@@ -149,6 +155,7 @@ def build_problem(arguments: argparse.Namespace) -> tuple[Objective, Subspace]:
         batch_size=arguments.batch_size,
         reestimation_samples=arguments.reestimation_samples,
         precision=arguments.precision,
+        compile=arguments.compile,
         device=device,
         dataset_samples=dataset_size(arguments, samples),
     )
@@ -214,6 +221,7 @@ def problem_of(landscape: Landscape, arguments: argparse.Namespace) -> tuple[Obj
         If the file does not say, or they are not those of the landscape.
     """
     kept = landscape.provenance.get("arguments")
+    kept = {"compile": False, **kept} if isinstance(kept, dict) else kept  # older files
     if not isinstance(kept, dict) or any(name not in kept for name in _KEPT):
         raise LossLandscapeError(
             f"{landscape.path}: does not say which model and data it was made of (it was made from "
