@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 # what is kept in the file: everything below but the names of outputs
 _KEPT = (
     "model", "weights", "data", "data_root", "samples", "samples_seed", "test", "loss",
-    "batch_norm", "batch_size", "reestimation_samples", "precision", "compile", "directions", "dimensions",
-    "normalization", "move_vectors", "seed", "trajectory", "center", "models", "labels",
+    "batch_norm", "batch_size", "reestimation_samples", "precision", "compile", "directions",
+    "dimensions", "normalization", "move_vectors", "seed", "trajectory", "center", "models", "labels",
 )  # fmt: skip
 
 
