@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 _KEPT = (
     "model", "weights", "data", "data_root", "samples", "samples_seed", "test", "loss",
     "batch_norm", "batch_size", "reestimation_samples", "precision", "compile", "directions",
-    "dimensions", "normalization", "move_vectors", "seed", "trajectory", "center", "models", "labels",
+    "dimensions", "normalization", "move_vectors", "seed", "trajectory", "center", "models",
+    "labels",
 )  # fmt: skip
 
 
