@@ -156,3 +156,44 @@ def test_measuring_other_parameters_is_plain(data):
         parameters = plane.parameters_at((0.3, -0.7))
         found = evaluator.measure_parameters(parameters, {})["train"]["loss"]
     np.testing.assert_allclose(found, plain(model, plane, (0.3, -0.7), data), rtol=1e-5)
+
+
+def test_weights_that_products_replace_move_when_they_are_read(data):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(300, 80), nn.ReLU(), nn.Linear(80, 5))
+    wide = (torch.randn(23, 3, 10, 100), data[1])
+    model[1] = nn.Linear(3000, 80)
+    plane = Subspace.random(model)
+    objective = Objective(model, "cross_entropy", wide, batch_size=23)
+    point = (0.7, -0.4)
+    with Evaluator(objective, plane) as evaluator:
+        assert evaluator._products.weights == {"1.weight"}
+        evaluator.measure((0.1, 0.1))
+        found = evaluator.measure(point)["train"]["loss"]
+        moved = plane.parameters_at(point)["1.weight"]
+        assert not torch.equal(model[1].weight, moved)  # the products stand for it
+        with torch.no_grad():
+            other = model(wide[0] + 0.0)  # not the data's own memory: a plain pass
+        assert torch.equal(model[1].weight, moved)
+        expected = nn.functional.cross_entropy(other, wide[1], reduction="none").numpy()
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("inputs", [300, 3000])
+def test_a_model_that_reads_the_weight_itself_is_measured_plainly(inputs):
+    class Penalised(nn.Sequential):
+        def forward(self, batch):
+            return super().forward(batch) + 1e-9 * self[0].weight.mean()  # below any tolerance
+
+    torch.manual_seed(0)
+    model = Penalised(nn.Linear(inputs, 80 if inputs > 300 else 8), nn.ReLU())
+    data = torch.randn(23, inputs), torch.arange(23) % 5
+    plane = Subspace.random(model)
+    objective = Objective(model, "cross_entropy", data, batch_size=23)
+    point = (0.7, -0.4)
+    with Evaluator(objective, plane) as evaluator:
+        assert evaluator._products is None
+        evaluator.measure((0.1, 0.1))
+        found = evaluator.measure(point)["train"]["loss"]
+        assert torch.equal(model[0].weight, plane.parameters_at(point)["0.weight"])
+    np.testing.assert_allclose(found, plain(model, plane, point, data), rtol=1e-5, atol=1e-6)

@@ -8,7 +8,7 @@ nearly all of a point's arithmetic is in this product, and two vector operations
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor, nn
@@ -34,9 +34,14 @@ class InputProducts:
     model : torch.nn.Module
     subspace : Subspace
         Of the model, on its device and of its type.
+    catch_up : callable, optional
+        Called before a layer reads its own weight, which may lie at another point until then.
     """
 
-    def __init__(self, model: nn.Module, subspace: Subspace):
+    def __init__(
+        self, model: nn.Module, subspace: Subspace, catch_up: Callable[[], None] | None = None
+    ):
+        self._catch_up = catch_up
         self.coordinates: list[float] | None = None  # None: plain forward passes
         self._subspace = subspace
         names = [segment.name for segment in subspace.layout.segments]
@@ -56,6 +61,8 @@ class InputProducts:
         ]
         self._data: dict[int, int] = {}
         self._products: dict[tuple, list[Tensor]] = {}
+        # most of the parameters, and not read where the products are
+        self.weights = frozenset(self._names[id(layer.weight)] for layer in self.layers)
         for layer in self.layers:
             layer.forward = self._replaced(layer)  # type: ignore[method-assign]
 
@@ -86,6 +93,8 @@ class InputProducts:
                 or not self._is_data(input)
                 or any(layer._parameters[n] is not p or p._version != v for n, p, v in own)
             ):
+                if self._catch_up is not None:
+                    self._catch_up()
                 return plain(input)
             key = (id(layer), input.data_ptr(), tuple(input.shape), input.stride())
             products = self._products.get(key)

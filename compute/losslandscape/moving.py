@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -73,14 +73,15 @@ class MovingParameters:
             for segment, part in zip(segments, parts)
         }
         pieces = (
-            [(part, slice(s.start, s.stop)) for part, s in zip(parts, segments)]
+            [(s.name, part, slice(s.start, s.stop)) for part, s in zip(parts, segments)]
             if separate
-            else [(flat, slice(None))]
+            else [("", flat, slice(None))]
         )
-        self._runs = [
-            (part, subspace.origin[where], [d[where] for d in subspace.directions])
-            for part, where in pieces
-        ]
+        self._runs = {
+            name: (part, subspace.origin[where], [d[where] for d in subspace.directions])
+            for name, part, where in pieces
+        }
+        self._left: tuple[Sequence[float], frozenset[str]] | None = None
         try:
             for name, group in self._groups.items():
                 for parameter in group:
@@ -91,10 +92,27 @@ class MovingParameters:
             raise
 
     @torch.no_grad()
-    def move(self, coordinates: Sequence[float]) -> None:
-        """Set the parameters to a point of the subspace."""
+    def move(self, coordinates: Sequence[float], leaving: frozenset[str] = frozenset()) -> None:
+        """Set the parameters to a point of the subspace.
+
+        Those named in ``leaving`` may stay where they are until :meth:`catch_up`.
+        """
+        leaving = leaving & self._runs.keys()
+        self._left = (tuple(coordinates), leaving) if leaving else None
+        self._move(coordinates, [name for name in self._runs if name not in leaving])
+
+    @torch.no_grad()
+    def catch_up(self) -> None:
+        """Move the parameters that the last move left where they were."""
+        if self._left is not None:
+            coordinates, names = self._left
+            self._left = None
+            self._move(coordinates, names)
+
+    def _move(self, coordinates: Sequence[float], names: Iterable[str]) -> None:
         first, *others = self.subspace.checked(coordinates)
-        for target, origin, directions in self._runs:
+        for name in names:
+            target, origin, directions = self._runs[name]
             torch.add(origin, directions[0], alpha=first, out=target)
             for coordinate, direction in zip(others, directions[1:]):
                 target.add_(direction, alpha=coordinate)
@@ -102,6 +120,7 @@ class MovingParameters:
     @torch.no_grad()
     def assign(self, parameters: Mapping[str, Tensor]) -> None:
         """Set the parameters to any values, name -> tensor."""
+        self._left = None
         for name, view in self.views.items():
             view.copy_(parameters[name])
 

@@ -402,8 +402,10 @@ class Evaluator:
     def move(self, coordinates: Sequence[float]) -> None:
         """Set the model's parameters to a point of the subspace."""
         assert self._parameters is not None
-        self._parameters.move(coordinates)
-        if self._products is not None:
+        if self._products is None:
+            self._parameters.move(coordinates)
+        else:
+            self._parameters.move(coordinates, self._products.weights)
             self._products.coordinates = [float(c) for c in coordinates]
 
     def measure(
@@ -574,15 +576,18 @@ class Evaluator:
         arithmetic = self.objective.arithmetic
         if self.objective.loss.name in NAMES and not (arithmetic and arithmetic.reduced):
             # a function of the user's may do more to the model than call it
-            self._products = InputProducts(self.model, self.subspace)
+            assert self._parameters is not None
+            self._products = InputProducts(self.model, self.subspace, self._parameters.catch_up)
             if not self._products_agree():
                 self._products.remove()
                 self._products = None
+                self._parameters.catch_up()
 
     @torch.no_grad()
     def _products_agree(self) -> bool:
         """Whether kept products give the loss of plain passes; a model may write its weights."""
         assert self._products is not None
+        assert self._parameters is not None
         if not self._products.layers:
             return False
         trial = self._trial(2)
@@ -594,6 +599,9 @@ class Evaluator:
             self._reset_buffers(always=True)
             self._seed()
             self._products.coordinates = coordinates
+            if coordinates is not None:  # whoever reads the weight besides the layer shows it
+                for name in self._products.weights:
+                    self._parameters.views[name].fill_(torch.nan)
             losses.append(self._values(trial)["loss"])
         return torch.allclose(losses[0], losses[1], rtol=1e-3, atol=1e-5, equal_nan=True)
 
