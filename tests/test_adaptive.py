@@ -1,5 +1,6 @@
 """Refinement of grids: analytic fields, fields made to break it, and the same bits by any way."""
 
+import json
 import os
 import signal
 import subprocess
@@ -213,15 +214,62 @@ def test_settings_that_make_no_sense():
         Adaptive(0.1, round_size=0)
 
 
-@pytest.mark.parametrize("limit", [2, 50, 81, 100])
+@pytest.mark.parametrize("limit", [81, 100])
 def test_no_more_points_than_allowed(limit):
     field = np.sin(3 * X) * np.cos(2 * Y)
     refinement, evaluated, _, error = refined(SQUARE, field, max_points=limit)
     assert evaluated.sum() == limit
     done = refinement.to_json()
     assert done["estimated_error"] > done["tolerance"]
-    assert "limited" in describe(done)
+    assert "not reached" in describe(done)
+    assert not done["finished"]
     assert (error[evaluated] == 0).all()
+
+
+def test_a_limit_under_the_coarse_grid_is_refused():
+    with pytest.raises(LossLandscapeError, match="81 points"):
+        Refinement(SQUARE, Adaptive(0.01, max_points=80))
+
+
+def test_a_run_that_ends_at_the_limit_says_that_it_was_not_checked():
+    refinement, *_ = refined(SQUARE, X**2 + 3 * Y**2, scale="linear", max_points=81)
+    done = refinement.to_json()
+    assert done["estimated_error"] < 0.01
+    assert "before a last check" in describe(done)
+    assert "before a last check" not in describe(refined(SQUARE, X**2)[0].to_json())
+
+
+def test_a_loss_of_zero_has_no_logarithm():
+    with pytest.raises(LossLandscapeError, match="linear"):
+        refined(SQUARE, np.maximum(X, 0), scale="log")
+
+
+def test_what_is_kept_is_json():
+    field = X**2 + Y**2
+    field[X > 0.4] = np.nan
+    for values in (field, np.full(SQUARE.size, np.nan)):
+        done = refined(SQUARE, values, max_points=100)[0].to_json()
+        json.dumps(done, allow_nan=False)
+        assert done["predicted_not_finite"] > 0
+        assert "no finite loss is predicted" in describe(done)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"seed": -1}, {"seed": 1.5}, {"max_points": 99.5}, {"tolerance": "a"}]
+)
+def test_settings_of_another_type(wrong):
+    with pytest.raises(LossLandscapeError):
+        Adaptive(**{"tolerance": 0.01, **wrong})
+
+
+def test_points_that_no_round_asked_for_keep_their_values():
+    field = np.sin(2 * X) * np.cos(1.5 * Y)
+    refinement, evaluated, *_ = refined(SQUARE, field)
+    evaluated[np.flatnonzero(~evaluated)[::50]] = True
+    refinement.absorb(field, evaluated)
+    values, error = refinement.interpolated(field)
+    np.testing.assert_array_equal(values[evaluated], field[evaluated])
+    assert not error[evaluated].any()
 
 
 # --- through evaluate -----------------------------------------------------------------------------

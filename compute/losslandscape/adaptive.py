@@ -9,6 +9,7 @@ such a check agrees. The method, and what it cannot see, are told in ``docs/adap
 
 from __future__ import annotations
 
+import operator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -62,6 +63,18 @@ class Adaptive:
     max_points: int | None = None
 
     def __post_init__(self):
+        try:
+            object.__setattr__(self, "tolerance", float(self.tolerance))
+            for name in ("seed", "round_size", "max_points"):
+                if getattr(self, name) is not None:
+                    object.__setattr__(self, name, operator.index(getattr(self, name)))
+        except (TypeError, ValueError) as error:
+            raise LossLandscapeError(
+                "a tolerance is a number, and seed, round_size and max_points are whole ones "
+                f"({error})"
+            ) from error
+        if self.seed < 0:
+            raise LossLandscapeError(f"seed is {self.seed}; it is 0 or more")
         if not 0 < self.tolerance < 1:
             raise LossLandscapeError(
                 f"tolerance is {self.tolerance:g}; it is a share of the loss's range between 0 and "
@@ -71,8 +84,6 @@ class Adaptive:
             raise LossLandscapeError(f"scale {self.scale!r} is neither 'log' nor 'linear'")
         if self.round_size < 1:
             raise LossLandscapeError(f"round_size is {self.round_size}; at least 1 is needed")
-        if self.max_points is not None and self.max_points < 2:
-            raise LossLandscapeError(f"max_points is {self.max_points}; at least 2 are needed")
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -113,6 +124,12 @@ class FieldModel:
         index = index.astype(np.float64)
         self.scale = scale or scale_of(values[evaluated])
         on_scale = _to_scale(values, self.scale)
+        off = evaluated & np.isfinite(values) & ~np.isfinite(on_scale)
+        if off.any():
+            raise LossLandscapeError(
+                f"the loss is 0 or less at {int(off.sum())} of {int(evaluated.sum())} points and "
+                "has no logarithm there: take the linear scale (--tolerance-scale linear)"
+            )
         known = evaluated & np.isfinite(on_scale)
         self.targets = np.flatnonzero(~evaluated)
         self.predicted, self.deviation = np.full((2, self.targets.size), np.nan)
@@ -223,6 +240,8 @@ class Refinement:
     ----------
     rounds : int
         Finished so far.
+    finished : bool
+        Whether it ended by itself, after a check that agreed or with every point evaluated.
     model : FieldModel or None
         Of the values last given.
     factor : float
@@ -247,7 +266,14 @@ class Refinement:
         self.grid = grid
         self.settings = settings
         self.rounds = 0
+        self.finished = False
         self.model: FieldModel | None = None
+        least = coarse_points(grid).size
+        if settings.max_points is not None and settings.max_points < least:
+            raise LossLandscapeError(
+                f"max_points is {settings.max_points}; the coarse grid that refinement begins with "
+                f"has {least} points"
+            )
         self.factor = np.nan
         self.checks: list[Check] = []
         self._pending: _Pending | None = None
@@ -273,17 +299,17 @@ class Refinement:
         limit = min(self.settings.max_points or self.grid.size, self.grid.size)
         left = limit - int(evaluated.sum())
         if not evaluated.any():
-            return coarse_points(self.grid)[:left]
+            return coarse_points(self.grid)
         self.rounds += 1
         self.model = FieldModel(self.grid, values, evaluated, self.settings.scale)
         agreed = self._settle(values)
         self._calibrate()
-        if not self.model.targets.size or left <= 0:
+        within = self.estimated_error <= _MARGIN * self.settings.tolerance
+        self.finished = not self.model.targets.size or (agreed and within)
+        if self.finished or left <= 0:
             return np.empty(0, int)
-        if self.estimated_error > _MARGIN * self.settings.tolerance:
+        if not within:
             return self._pend(self._worst(int(evaluated.sum()))[:left], check=False)
-        if agreed:
-            return np.empty(0, int)
         return self._pend(self._drawn(int(evaluated.sum()))[:left], check=True)
 
     def describe(self) -> str:
@@ -296,6 +322,12 @@ class Refinement:
         error = self.estimated_error
         found = f"{100 * error:.2g}%" if np.isfinite(error) else "unknown"
         return f"estimated error {found} of the range, {wanted}"
+
+    def absorb(self, values: np.ndarray, evaluated: np.ndarray) -> None:
+        """Model the values anew if points were evaluated that no round has asked for."""
+        if self.model is not None and self.model.targets.size != (~evaluated).sum():
+            self.model = FieldModel(self.grid, values, evaluated, self.settings.scale)
+            self._calibrate()
 
     def interpolated(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The loss on the whole grid and its estimated error; see ``FieldModel``."""
@@ -312,8 +344,11 @@ class Refinement:
             "rounds": self.rounds,
             "evaluated": self.grid.size - self.model.targets.size,
             "interpolated": int(self.model.targets.size),
-            "estimated_error": self.estimated_error,
-            "error_factor": None if np.isnan(self.factor) else self.factor,
+            "predicted_not_finite": int(np.isnan(self.model.predicted).sum()),
+            "finished": self.finished,
+            # JSON has no infinity: None where nothing is known of the error
+            "estimated_error": _finite(self.estimated_error),
+            "error_factor": _finite(self.factor),
             "checks": [asdict(check) for check in self.checks],
         }
 
@@ -409,6 +444,10 @@ class _Pending:
     check: bool
 
 
+def _finite(value: float) -> float | None:
+    return value if np.isfinite(value) else None
+
+
 def describe(done: dict[str, Any]) -> str:
     """A finished refinement in a sentence, from what is kept in the file.
 
@@ -421,20 +460,26 @@ def describe(done: dict[str, Any]) -> str:
     decades, log scale; tolerance 1%); of 20 points drawn at random and predicted before they were
     evaluated, 19 were within their estimate, the largest error 0.4%
     """
-    if not done["interpolated"]:
-        return (
-            f"{done['evaluated']} points evaluated, none interpolated: the loss is too rough for "
-            f"the tolerance of {100 * done['tolerance']:g}%"
-        )
-    missed = done["estimated_error"] > done["tolerance"]
     decades = " decades" if done["scale"] == "log" else ""
-    text = (
-        f"{done['evaluated']} points evaluated, {done['interpolated']} interpolated: estimated "
-        f"error at most {100 * done['estimated_error']:.2g}% of the range "
-        f"({done['range']:.3g}{decades}, {done['scale']} scale; "
-        f"tolerance {100 * done['tolerance']:g}%"
-        f"{', not reached: the number of points was limited' if missed else ''})"
-    )
+    if not done["interpolated"]:
+        text = (
+            f"all {done['evaluated']} points evaluated: the tolerance of "
+            f"{100 * done['tolerance']:g}% leaves none to be interpolated"
+        )
+    else:
+        error = done["estimated_error"]
+        wanted = done.get("interpolation_tolerance", done["tolerance"])
+        missed = error is None or error > wanted
+        found = "unknown" if error is None else f"at most {100 * error:.2g}% of the range"
+        text = (
+            f"{done['evaluated']} points evaluated, {done['interpolated']} interpolated: estimated "
+            f"error {found} ({done['range']:.3g}{decades}, {done['scale']} scale; "
+            f"tolerance {100 * done['tolerance']:g}%{', not reached' if missed else ''})"
+        )
+        if done.get("predicted_not_finite"):
+            text += f"; at {done['predicted_not_finite']} points no finite loss is predicted"
+        if not done.get("finished", True):
+            text += "; it ended at the limit of points, before a last check"
     if "allotment" in done:
         allotment = done["allotment"]
         text += (

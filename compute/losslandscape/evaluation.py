@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import scipy
 import torch
 
 from losslandscape import __version__
@@ -272,6 +273,8 @@ class _Run:
         ragged = any(samples.ragged for samples in self.objective.sets.values())
         if not self.may_allot or ragged or not may_be_worthwhile(len(main)):
             return None
+        if coarse_points(self.grid).size == self.grid.size:
+            return None
         assert self.adaptive is not None
         few = self.objective.shuffled(self.adaptive.seed).limited(LEAST)
         points = self.grid.points()[coarse_points(self.grid)]
@@ -362,6 +365,8 @@ class _Run:
         """Fill the points that were not evaluated, and say how well."""
         shape = self.grid.shape
         evaluated = (self.result.status != NOT_EVALUATED).ravel()
+        # another SciPy may have led the first part of a resumed run to other points
+        refinement.absorb(self.result.fields["loss"].ravel(), evaluated)
         for name in list(self.result.fields):
             values = self.result.fields[name].ravel()
             if name.endswith("sample_count"):
@@ -483,6 +488,7 @@ def _computer(objective: Objective) -> dict[str, str]:
         "losslandscape": __version__,
         "torch": torch.__version__,
         "numpy": np.__version__,
+        "scipy": scipy.__version__,
         "python": sys.version.split()[0],
         "processor": processor,
     }

@@ -42,6 +42,8 @@ class Plan:
     spacing : float
         Of the probe's points along the axes, in spacings of the grid; 0 where the probe was too
         short to tell how smooth the surface is.
+    most : int or None
+        Upper bound of an adaptive evaluation: all points, or the limit that was given.
     """
 
     points: int
@@ -51,6 +53,7 @@ class Plan:
     tolerance: float | None = None
     expected: tuple[int, int] | None = None
     spacing: float = 0.0
+    most: int | None = None
 
     def describe(self) -> str:
         """For people, a line each."""
@@ -62,8 +65,8 @@ class Plan:
         lines = [f"dense: {cost(self.points)}"]
         if self.tolerance is not None:
             lines.append(
-                f"tolerance {100 * self.tolerance:g}%: at most {cost(self.points)} "
-                "(a rough surface is evaluated whole)"
+                f"tolerance {100 * self.tolerance:g}%: at most {cost(self.most or self.points)} "
+                "(a rough surface is evaluated whole; of a large data set points may take a part)"
             )
             if self.expected is not None:
                 low, high = self.expected
@@ -116,6 +119,8 @@ def plan(
     """
     if tolerance is not None and not isinstance(tolerance, Adaptive):
         tolerance = Adaptive(tolerance)
+    if subspace.recipe["kind"] == "between" and objective.batch_norm == "fixed":
+        objective = objective.with_batch_norm("reestimated")  # as evaluate does
     lines = _cross(grid)
     points = grid.points()
     losses = np.full(grid.size, np.nan)
@@ -144,6 +149,7 @@ def plan(
         tolerance=tolerance.tolerance if tolerance else None,
         expected=expected,
         spacing=spacing,
+        most=min(tolerance.max_points or grid.size, grid.size) if tolerance else None,
     )
 
 
@@ -188,8 +194,10 @@ def _expected(
     spacing = 0.0
     for axis, line in enumerate(lines):
         place = np.flatnonzero(np.isfinite(losses[line]))
-        if place.size < 5 or span == 0:
+        if place.size < 5:
             return (min(least, most), most), 0.0
+        if span == 0:
+            return (min(least, most),) * 2, 0.0
         length = grid.counts[axis] - 1
         apart = length / (len(line) - 1) * (place[-1] - place[0]) / (place.size - 1)
         model = LocalInterpolation(place[:, None].astype(float), losses[line][place])
