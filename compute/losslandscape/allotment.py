@@ -87,7 +87,7 @@ def worthwhile(
     mean, deviation = np.asarray(means), np.asarray(deviations)
     finite = np.isfinite(mean) & np.isfinite(deviation)
     mean, deviation = mean[finite], deviation[finite]
-    if of < _WORTHWHILE_SIZE or mean.size < 2:
+    if not may_be_worthwhile(of) or mean.size < 2:
         return None
     scale = scale or scale_of(mean)
     if scale == "log":
