@@ -209,9 +209,9 @@ def _softmax_mse(outputs: Tensor, targets: Tensor) -> Tensor:
 def _accuracy(outputs: Tensor, targets: Tensor) -> Tensor:
     if targets.is_floating_point():  # class probabilities
         targets = targets.argmax(1)
-    right = (_classes_second(outputs, targets).argmax(1) == targets).to(torch.float32)
+    right = _classes_second(outputs, targets).argmax(1) == targets
     if right.dim() == 1:
-        return right
+        return right  # True or False: made numbers once a point, not once a batch
     counted = (targets != -100).flatten(1)
     return (right.flatten(1) * counted).sum(1) / counted.sum(1)
 

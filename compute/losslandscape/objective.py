@@ -20,6 +20,7 @@ from losslandscape.allotment import Allotment
 from losslandscape.batch_size import fastest_batch_size, out_of_memory
 from losslandscape.cuda_graphs import GraphedRun
 from losslandscape.errors import LossLandscapeError
+from losslandscape.fused_convolutions import FusedConvolutions
 from losslandscape.input_products import InputProducts
 from losslandscape.losses import NAMES, LossCallable, Metric, resolve
 from losslandscape.moving import MovingParameters
@@ -32,6 +33,7 @@ from losslandscape.subspace import Subspace
 _REESTIMATION_SAMPLES = 1024
 _REESTIMATION_BATCH = 256
 _TRIAL_SECONDS = 0.02
+_FUSION_SAMPLES = 8
 _RESERVED = {"status", "gram_matrix", "provenance", "alpha", "beta", "gamma"}
 
 # values by sample of one set: "loss" and the metrics, each a float array of shape (samples,)
@@ -303,6 +305,7 @@ class Evaluator:
         stack.callback(self._restore_parameters)
         self._products: InputProducts | None = None
         self._pixels: PixelConvolutions | None = None
+        self._fused: FusedConvolutions | None = None
         stack.callback(self._forget)
         stack.callback(torch.set_rng_state, torch.get_rng_state())
         arithmetic = self.objective.arithmetic
@@ -349,7 +352,7 @@ class Evaluator:
             self._products.remove()
         if self._pixels is not None:
             self._pixels.remove()
-        self._products = self._pixels = self._called = self._run = None
+        self._products = self._pixels = self._fused = self._called = self._run = None
         self._batches, self._reestimation_batches = {}, []
 
     @property
@@ -449,6 +452,8 @@ class Evaluator:
         try:
             if self._reestimated:
                 bn.reestimate(self._batch_norms, self._reestimation_batches, self._eager_values)
+            if self._fused is not None:
+                self._fused.forget()
             return {
                 name: _joined(
                     [self._run(batch) for batch in batches]
@@ -495,7 +500,14 @@ class Evaluator:
             ) from error
 
     def _values(self, batch: Batch) -> dict[str, Tensor]:
-        return self._loss(self._called, batch)
+        values = self._loss(self._called, batch)
+        if (
+            self._fused is not None
+            and self._called is self._fused.called
+            and not values["loss"].isfinite().all()
+        ):
+            return self._loss(self.model, batch)
+        return values
 
     def _eager_values(self, batch: Batch) -> dict[str, Tensor]:
         """Values by the model itself: a compiled or captured one keeps its mode."""
@@ -570,18 +582,39 @@ class Evaluator:
             self._run = GraphedRun(self._values)
         elif self.objective.device.type == "cpu":  # where it was measured to pay
             self._pixels = PixelConvolutions(self.model)
-            self._keep_products()
+            arithmetic = self.objective.arithmetic
+            # a function of the user's may do more to the model than call it
+            if self.objective.loss.name in NAMES and not (arithmetic and arithmetic.reduced):
+                self._keep_products()
+                if self._channels_last and self.objective.dtype == torch.float32:
+                    self._fuse()
 
     def _keep_products(self) -> None:
-        arithmetic = self.objective.arithmetic
-        if self.objective.loss.name in NAMES and not (arithmetic and arithmetic.reduced):
-            # a function of the user's may do more to the model than call it
-            assert self._parameters is not None
-            self._products = InputProducts(self.model, self.subspace, self._parameters.catch_up)
-            if not self._products_agree():
-                self._products.remove()
-                self._products = None
-                self._parameters.catch_up()
+        assert self._parameters is not None
+        self._products = InputProducts(self.model, self.subspace, self._parameters.catch_up)
+        if not self._products_agree():
+            self._products.remove()
+            self._products = None
+            self._parameters.catch_up()
+
+    @torch.no_grad()
+    def _fuse(self) -> None:
+        """Call the model with fused convolutions, if that gives what the model gives."""
+        fused = FusedConvolutions(self.model)
+        if fused.called is None:
+            return
+        trial = self._trial(_FUSION_SAMPLES)
+
+        def losses(model: Any) -> Tensor:
+            self._reset_buffers(always=True)
+            self._seed()
+            return self._loss(model, trial)["loss"]
+
+        for point in zip(*((low / 2, high / 2) for low, high in self._given.default_grid().bounds)):
+            self.move(point)
+            if not fused.agree(lambda: losses(self.model), lambda: losses(fused.called)):
+                return
+        self._fused, self._called = fused, fused.called
 
     @torch.no_grad()
     def _products_agree(self) -> bool:
@@ -642,6 +675,8 @@ class Evaluator:
     def _rate(self, size: int) -> float:
         """Samples a second with batches of a size."""
         trial = self._trial(size)
+        if self._fused is not None:
+            self._fused.forget()
         if self._products is not None:
             self._products.of([trial])
             self._products.coordinates = [0.0] * self.subspace.dimensions
