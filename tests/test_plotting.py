@@ -63,8 +63,8 @@ def colour_bar(ax):
 
 def test_contours_say_what_they_show():
     ax = bowl().plot()
-    assert ax.get_xlabel() == "$\\alpha$ (principal component 1, 75.0% of variance)"
-    assert ax.get_ylabel() == "$\\beta$ (principal component 2, 12.5% of variance)"
+    assert ax.get_xlabel() == "$\\alpha$ (principal component 1,\n75.0% of variance)"
+    assert ax.get_ylabel() == "$\\beta$ (principal component 2,\n12.5% of variance)"
     assert colour_bar(ax).get_ylabel() == "cross-entropy loss, batch norm re-estimated"
     assert ax.get_title() == "a \\$bowl\\$ <b>"
     assert ax.get_aspect() == 1

@@ -179,7 +179,7 @@ class _Shown:
         shares = about.get("subspace", {}).get("explained_variance", ())
         if i < len(shares):
             share = f"{100 * shares[i]:.1f}%"
-            words = "PC {}, {}" if short else "principal component {}, {} of variance"
+            words = "PC {}, {}" if short else "principal component {},\n{} of variance"
             title += f" ({words.format(i + 1, share)})"
         return title
 
@@ -282,7 +282,7 @@ def _draw_contours(ax, shown: _Shown, ways: bool, critical: bool, evaluated: boo
         (a, b), value = shown.minimum
         ax.plot(
             a, b, "*", color="white", markeredgecolor="black", markersize=10, linestyle="",
-            label=f"lowest, {value:.3g}", zorder=5,
+            label=f"lowest, {value:.3g}", zorder=5, clip_on=False,
         )  # fmt: skip
     for model in shown.landscape.models:
         ax.plot(*model.coordinates, "s", color="white", markeredgecolor="black", markersize=4)
@@ -356,6 +356,8 @@ def _draw_surface(ax, shown: _Shown, ways: bool, evaluated: bool) -> None:
     if shown.log:
         ax.zaxis.set_major_locator(MaxNLocator(5, integer=True))
         ax.zaxis.set_major_formatter(FuncFormatter(lambda z, _: f"$10^{{{z:g}}}$"))
+    ax.xaxis.set_major_locator(MaxNLocator(4))
+    ax.yaxis.set_major_locator(MaxNLocator(4))
     ax.set_xlabel(shown.axis_title(0, short=True))
     ax.set_ylabel(shown.axis_title(1, short=True))
     if shown.directions_share_units:

@@ -48,6 +48,6 @@ def to_xarray(landscape: Landscape) -> xarray.Dataset:
             trajectory=("step", labels[dataset["trajectory_index"].values])
         )
     if landscape.models:
-        labels = [model.label for model in landscape.models]
-        dataset = dataset.assign_coords(model_label=("model", labels))
+        names = [model.label for model in landscape.models]
+        dataset = dataset.assign_coords(model_label=("model", names))
     return dataset
