@@ -4,7 +4,7 @@ from importlib.util import find_spec
 
 _NEEDS = {
     "huggingface": ("transformers",),
-    "lightning": ("lightning", "pytorch_lightning"),
+    "lightning": ("lightning",),
 }
 collect_ignore = [
     f"losslandscape/integrations/{module}.py"
