@@ -14,6 +14,9 @@ from losslandscape.errors import LossLandscapeError, OutputExistsError
 from losslandscape.grid import Grid
 
 if TYPE_CHECKING:
+    import xarray
+    from matplotlib.axes import Axes
+
     from losslandscape.objective import Objective
     from losslandscape.sampling_errors import Against, Reference
     from losslandscape.subspace import Subspace
@@ -372,6 +375,76 @@ class Landscape:
         from losslandscape.formats import export
 
         return export(self, folder, formats)
+
+    def plot(
+        self,
+        kind: str | None = None,
+        field: str = "loss",
+        scale: str = "auto",
+        *,
+        trajectory: bool = True,
+        critical_points: bool = False,
+        show_interpolated: bool = False,
+        ceiling: float | None = None,
+        ax: Axes | None = None,
+    ) -> Axes:
+        """Draw the landscape with matplotlib; see :func:`losslandscape.plotting.plot`.
+
+        Examples
+        --------
+        >>> import matplotlib
+        >>> matplotlib.use("Agg")
+        >>> loss = np.array([2.0, 1.0, 4.0])
+        >>> ax = Landscape(Grid.line(3), {"loss": loss}, np.ones(3, np.int8), np.eye(1)).plot()
+        >>> ax.get_ylabel(), ax.get_xlim() == (-1, 1)
+        ('loss', True)
+        """
+        from losslandscape import plotting
+
+        return plotting.plot(
+            self,
+            kind,
+            field,
+            scale,
+            trajectory=trajectory,
+            critical_points=critical_points,
+            show_interpolated=show_interpolated,
+            ceiling=ceiling,
+            ax=ax,
+        )
+
+    def to_xarray(self) -> xarray.Dataset:
+        """The landscape as an xarray.Dataset, with the variables and attributes of its file.
+
+        Grid variables have the dimensions (beta, alpha), trajectories run along ``step``; the
+        labels of trajectories and models are coordinates. ``docs/file_format.md`` lists the
+        variables.
+
+        Raises
+        ------
+        LossLandscapeError
+            If xarray is not installed.
+
+        Examples
+        --------
+        >>> loss = np.array([[1.0, 2.0], [3.0, 4.0]])
+        >>> plane = Landscape(Grid.square(2), {"loss": loss}, np.ones((2, 2), np.int8), np.eye(2))
+        >>> float(plane.to_xarray().loss.sel(alpha=1, beta=-1))
+        2.0
+        """
+        from losslandscape.formats.xarray_dataset import to_xarray
+
+        return to_xarray(self)
+
+    def _repr_html_(self) -> str:
+        from losslandscape import notebook
+
+        return notebook.html(self)
+
+    def _repr_png_(self) -> bytes | None:
+        from losslandscape import notebook
+
+        return notebook.png(self)
 
     def _where(self) -> str:
         return f"{self.path}: " if self.path is not None else ""

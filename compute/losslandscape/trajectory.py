@@ -156,9 +156,35 @@ class TrajectoryRecorder:
                 "file": file.name,
                 "bytes": file.stat().st_size,
                 "sha256": _sha256(file),
-                "numbers": {name: _to_json(float(value)) for name, value in numbers.items()},
+                "numbers": _numbers_to_json(numbers),
             }
         )
+        self._write_manifest()
+
+    def add_numbers(self, **numbers: float) -> None:
+        """Add scalars to the last checkpoint, such as a validation loss that is known only now.
+
+        Raises
+        ------
+        LossLandscapeError
+            There is no checkpoint yet, or the recorder's block was left.
+
+        Examples
+        --------
+        >>> import tempfile, torch
+        >>> folder = tempfile.mkdtemp() + "/trajectory"
+        >>> with TrajectoryRecorder(torch.nn.Linear(2, 1), folder) as recorder:
+        ...     recorder.record(0)
+        ...     recorder.add_numbers(loss=0.7)
+        >>> Trajectory.open(folder).numbers("loss")
+        array([0.7])
+        """
+        if self._closed or not self._checkpoints:
+            state = "is closed" if self._closed else "has no checkpoint yet"
+            raise LossLandscapeError(
+                f"{self.path}: the recorder {state}; numbers belong to the checkpoint last recorded"
+            )
+        self._checkpoints[-1]["numbers"].update(_numbers_to_json(numbers))
         self._write_manifest()
 
     def resume_from(self, step: float) -> None:
@@ -492,6 +518,10 @@ def _first_difference(expected: list[dict[str, Any]], found: list[dict[str, Any]
     if by_name:
         return f"tensor {next(iter(by_name))!r} of the model is not in the trajectory"
     return ""
+
+
+def _numbers_to_json(numbers: dict[str, float]) -> dict[str, Union[float, str]]:
+    return {name: _to_json(float(value)) for name, value in numbers.items()}
 
 
 def _to_json(value: float) -> Union[float, str]:

@@ -34,15 +34,20 @@ def write(landscape: Landscape, path: str | os.PathLike) -> None:
     with replace_file(path) as temporary:
         try:
             with netCDF4.Dataset(temporary, "w") as dataset:
-                _write_grid(dataset, landscape)
-                _write_samples(dataset, landscape)
-                _write_models(dataset, landscape)
-                _write_trajectories(dataset, landscape)
-                _write_provenance(dataset, landscape.description())
+                fill(dataset, landscape)
         except RuntimeError as error:  # how libhdf5 reports a full disk
             raise LossLandscapeError(
                 f"{path}: cannot be written; is the disk full? ({error})"
             ) from error
+
+
+def fill(dataset, landscape: Landscape) -> None:
+    """Put everything that a landscape holds into an empty netCDF4.Dataset."""
+    _write_grid(dataset, landscape)
+    _write_samples(dataset, landscape)
+    _write_models(dataset, landscape)
+    _write_trajectories(dataset, landscape)
+    _write_provenance(dataset, landscape.description())
 
 
 def _variable(dataset, name, dimensions, values, long_name="", compress=False):

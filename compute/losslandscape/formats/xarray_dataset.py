@@ -1,0 +1,53 @@
+"""A landscape as an xarray.Dataset: what its netCDF file holds, without the file."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import netCDF4
+import numpy as np
+
+from losslandscape.errors import LossLandscapeError
+from losslandscape.formats import netcdf
+from losslandscape.landscape import Landscape
+
+if TYPE_CHECKING:
+    import xarray
+
+_STATUS = "not_evaluated evaluated interpolated evaluated_and_not_finite"  # 0, 1, 2, 3
+
+
+def to_xarray(landscape: Landscape) -> xarray.Dataset:
+    """The variables and attributes of the landscape's file, in memory.
+
+    The file's JSON text ``provenance`` is left out, because the attributes say the same. What
+    the file's variable types have no place for is added: the labels of trajectories and models as
+    coordinates ``trajectory`` (step) and ``model_label`` (model), and CF's flags of ``status``.
+
+    Raises
+    ------
+    LossLandscapeError
+        If xarray is not installed.
+    """
+    try:
+        import xarray
+        from xarray.backends import NetCDF4DataStore
+    except ImportError as error:
+        raise LossLandscapeError("to_xarray() needs xarray: pip install xarray") from error
+    # filled by what writes the file, so that the two cannot come to differ
+    with netCDF4.Dataset("landscape.nc", "w", diskless=True, persist=False) as memory:
+        netcdf.fill(memory, landscape)
+        dataset = xarray.open_dataset(NetCDF4DataStore(memory)).load().drop_vars("provenance")
+    for variable in dataset.variables.values():
+        variable.encoding = {}  # chunks and a source that are the memory's
+    dataset.encoding = {}
+    dataset["status"].attrs.update(flag_values=np.arange(4, dtype=np.int8), flag_meanings=_STATUS)
+    if landscape.trajectories:
+        labels = np.array([trajectory.label for trajectory in landscape.trajectories])
+        dataset = dataset.assign_coords(
+            trajectory=("step", labels[dataset["trajectory_index"].values])
+        )
+    if landscape.models:
+        names = [model.label for model in landscape.models]
+        dataset = dataset.assign_coords(model_label=("model", names))
+    return dataset
