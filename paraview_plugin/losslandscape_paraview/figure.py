@@ -13,6 +13,7 @@ from .errors import LandscapeError
 from .landscape_sources import open_landscape
 from .layers import LAYERS
 from .panel import Box, Panel
+from .session import is_in_window
 from .states import render_layout, save_state
 
 DEFAULT_SIZE = (2000, 1000)
@@ -297,7 +298,8 @@ class Figure:
         simple.AssignViewToLayout(self.legend, self.layout, hint=below + 1)
         for view in (*self.views, self.legend):
             style.dress_view(view)
-        self.layout.SetSize(*self.layout_size)
+        if not is_in_window(self.legend):  # there, the window gives views their sizes
+            self.layout.SetSize(*self.layout_size)
 
     def _dress(self, simple, panel):
         view, box, width = panel.view, panel.box, self.layout_size[0]
