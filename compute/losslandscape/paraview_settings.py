@@ -64,7 +64,13 @@ def is_installed(folder: Path, version: str, plugin: Path) -> bool:
     return any(_escaped(str(plugin)) in entry and _loads(entry) for entry in entries)
 
 
-def install(folder: Path, programs: Iterable[Path], about: Installation, plugin: Path) -> list[str]:
+def install(
+    folder: Path,
+    programs: Iterable[Path],
+    about: Installation,
+    plugin: Path,
+    take_nc: bool = True,
+) -> list[str]:
     """Enter the plugin in the user's settings, so that every start of ParaView loads it.
 
     Args:
@@ -72,6 +78,8 @@ def install(folder: Path, programs: Iterable[Path], about: Installation, plugin:
         programs: ParaView's window, by every path that it may go by; see `program_paths`.
         about: what it says of itself.
         plugin: `LossLandscape.py`.
+        take_nc: have File > Open read every `.nc` file as a landscape, without asking for a
+            reader. ParaView goes by the name alone, so other netCDF files are then taken too.
 
     Returns:
         The files that were written; none where all of it was there.
@@ -79,12 +87,12 @@ def install(folder: Path, programs: Iterable[Path], about: Installation, plugin:
     Raises:
         LossLandscapeError: a settings file is no JSON or cannot be written; all are as they were.
     """
-    wanted = _wanted(folder, list(programs), about, plugin)
+    wanted = _wanted(folder, list(programs), about, plugin, take_nc)
     if _record_path(folder).is_file():
         if all(_bytes(path) == content for path, content in wanted.items()):
             return []
         uninstall(folder)
-        wanted = _wanted(folder, list(programs), about, plugin)
+        wanted = _wanted(folder, list(programs), about, plugin, take_nc)
     wanted = {path: content for path, content in wanted.items() if _bytes(path) != content}
     if not wanted:
         return []
@@ -187,14 +195,16 @@ def program_paths(paraview: Path) -> list[Path]:
 
 
 def _wanted(
-    folder: Path, programs: list[Path], about: Installation, plugin: Path
+    folder: Path, programs: list[Path], about: Installation, plugin: Path, take_nc: bool
 ) -> dict[Path, bytes]:
     """What each file should hold."""
     ini, settings = folder / _ini_name(about.version), folder / _JSON_NAME
     text = _text(ini)
     for program in programs:
         text = _with_plugin(text, program, plugin)
-    wanted = {ini: text.encode("latin-1"), settings: _with_reader(settings)}
+    wanted = {ini: text.encode("latin-1")}
+    if take_nc:
+        wanted[settings] = _with_reader(settings)
     if not about.loads_python_plugins and about.user_site:
         wanted[Path(about.user_site) / _MEND_NAME] = _MEND.encode("ascii")
     return wanted

@@ -281,7 +281,10 @@ class Figure:
         self.quantity_table.UseLogScale = int(self.scale.log)
 
     def _build_views(self, simple, count):
-        simple.LoadPalette("WhiteBackground")
+        if not any(is_in_window(view) for view in simple.GetRenderViews()):
+            # the window would keep the palette in the user's settings; what is drawn does not
+            # depend on it
+            simple.LoadPalette("WhiteBackground")
         self.layout = simple.CreateLayout("Figure")
         below = self.layout.SplitVertical(0, 1.0 - style.LEGEND_SHARE)
         cell, self.views = below, []

@@ -1,7 +1,5 @@
 """What ParaView's window shows when the launcher has started it."""
 
-from contextlib import contextmanager
-
 from .compatibility import restore_getargspec
 from .errors import LandscapeError
 from .quick_import import import_simple, indexed_documentation
@@ -26,14 +24,13 @@ def open_in_window(files=(), figure=None):
             load_plugin()
         if not files:
             return
-        with _kept_palette(simple):
-            if figure is None:
-                _open_sources(simple, files)
-            elif figure == STATE:
-                _drop_empty_layouts(simple)
-                simple.LoadState(files[0])
-            else:
-                _draw(simple, files, figure)
+        if figure is None:
+            _open_sources(simple, files)
+        elif figure == STATE:
+            _drop(simple, _empty_layouts(simple))
+            simple.LoadState(files[0])
+        else:
+            _draw(simple, files, figure)
     except LandscapeError as error:
         from paraview import print_error
 
@@ -59,10 +56,6 @@ def _draw(simple, files, figure):
     simple.SetActiveView(drawn.views[0])
 
 
-def _drop_empty_layouts(simple):
-    _drop(simple, _empty_layouts(simple))
-
-
 def _empty_layouts(simple):
     """The layouts whose views show nothing: at a start, the one ParaView's window begins with."""
     return [
@@ -77,20 +70,3 @@ def _drop(simple, layouts):
         for view in simple.GetViewsInLayout(layout):
             simple.Delete(view)
         simple.RemoveLayout(layout)
-
-
-@contextmanager
-def _kept_palette(simple):
-    """Give the session's palette its colours back afterwards.
-
-    Figures load a white palette, which ParaView's window would keep in the user's settings.
-    """
-    palette = simple.GetSettingsProxy("ColorPalette")
-    # LoadPalette is a button and no value
-    names = [name for name in palette.ListProperties() if name != "LoadPalette"]
-    before = {name: palette.GetProperty(name).GetData() for name in names}
-    try:
-        yield
-    finally:
-        for name, colour in before.items():
-            palette.SetPropertyWithName(name, colour)

@@ -49,6 +49,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="have every start of ParaView load the plugin (close its windows first)",
     )
     instead.add_argument("--uninstall", action="store_true", help="undo --install")
+    parser.add_argument(
+        "--ask-reader",
+        action="store_true",
+        help="with --install: let File > Open ask which reader takes a .nc file (else, all .nc "
+        "files are opened as landscapes, also those that are none)",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -57,7 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.check:
         return _check()
     if arguments.install:
-        return _install()
+        return _install(take_nc=not arguments.ask_reader)
     if arguments.uninstall:
         return _uninstall()
     opening = what_to_open(arguments.files, arguments.figure)
@@ -103,7 +109,7 @@ def _check() -> int:
     return 0
 
 
-def _install() -> int:
+def _install(take_nc: bool) -> int:
     from losslandscape import paraview_settings as settings
     from losslandscape.errors import LossLandscapeError
     from losslandscape.paraview_programs import (
@@ -121,10 +127,13 @@ def _install() -> int:
             "`losslandscape paraview`"
         )
     programs = settings.program_paths(find_paraview())
-    written = settings.install(settings.settings_folder(), programs, about, plugin_path())
+    folder = settings.settings_folder()
+    written = settings.install(folder, programs, about, plugin_path(), take_nc)
     for path in written:
         print(path)
     print(f"ParaView {about.version} loads the plugin at every start. Undo with --uninstall.")
+    if written and take_nc:
+        print("File > Open takes every .nc file for a landscape; with --ask-reader it asks.")
     return 0
 
 
@@ -135,5 +144,5 @@ def _uninstall() -> int:
     changed = settings.uninstall(folder)
     for path in changed:
         print(path)
-    print("The settings are as before." if changed else f"{folder}: the plugin is not installed.")
+    print("The plugin is not loaded any more." if changed else f"{folder}: it was not installed.")
     return 0
