@@ -105,13 +105,15 @@ def arrival(times: Sequence[float], pictures: Sequence[np.ndarray]) -> float:
     return times[last]
 
 
-def seconds_to_picture(command: Sequence[str], environment: dict[str, str]) -> float:
+def seconds_to_picture(
+    command: Sequence[str], environment: dict[str, str], limit: float = LIMIT
+) -> float:
     """Start a command on a screen of its own and wait for its picture.
 
     Raises
     ------
     RuntimeError
-        There was no picture within `LIMIT` seconds, or the command ended before.
+        There was no picture within `limit` seconds, or the command ended before.
     """
     with screen() as shown:
         environment = {**environment, "DISPLAY": shown.display}
@@ -133,7 +135,7 @@ def seconds_to_picture(command: Sequence[str], environment: dict[str, str]) -> f
                     pictures.append(picture)
                 if now - times[-1] > CALM and coloured(pictures[-1]) > COLOURED:
                     return arrival(times, pictures)
-                if now > LIMIT or started.poll() is not None:
+                if now > limit or started.poll() is not None:
                     raise RuntimeError(f"no picture after {now:.0f} s: {' '.join(command)}")
         finally:
             os.killpg(started.pid, 9)
@@ -160,7 +162,7 @@ def main() -> None:
     plain = [str(find_paraview()), str(arguments.data / "surface.vti")]
     ours = [sys.executable, "-m", "losslandscape", "paraview", str(arguments.data / "landscape.nc")]
     rows = []
-    for figure in arguments.figure or ["surface", "trajectory"]:
+    for figure in arguments.figure or ["surface", "contours", "trajectory"]:
         pairs = []
         for turn in range(arguments.pairs + 1):
             pair = []
