@@ -144,21 +144,27 @@ def test_a_damaged_file_stops_it_before_anything_is_written(tmp_path, folder, ab
     assert contents(tmp_path) == before
 
 
-def test_a_loaded_plugin_is_forgotten_and_an_installed_one_is_not(folder, about):
+def test_a_plugin_that_a_session_left_is_forgotten_and_the_users_is_not(folder, about):
     folder.mkdir(parents=True)
-    ini = folder / "ParaView5.11.0.ini"
+    ini, other = folder / "ParaView5.11.0.ini", folder / "ParaView5.12.0.ini"
     ini.write_bytes(INI)
     install(folder, about)
+    other.write_bytes(INI)
+    listed = settings.files_with_plugin(folder)
+    assert listed == {ini}
     installed = ini.read_bytes()
-    settings.forget_loaded_plugin(folder)
+    other.write_bytes(installed.replace(b'py\\" auto_load=\\"1', b'py\\" auto_load=\\"0'))
+    assert other.read_bytes() not in (INI, installed)
+    settings.forget_plugin(folder, kept=listed)
     assert ini.read_bytes() == installed
-    loaded = installed.replace(
-        b'LossLandscape.py\\" auto_load=\\"1', b'LossLandscape.py\\" auto_load=\\"0'
-    )
-    assert loaded != installed
-    ini.write_bytes(loaded)
-    settings.forget_loaded_plugin(folder)
-    assert ini.read_bytes() == INI
+    assert other.read_bytes() == INI
+
+
+def test_asking_later_takes_the_reader_out(folder, about):
+    install(folder, about)
+    install(folder, about, take_nc=False)
+    assert not (folder / "ParaView-UserSettings.json").exists()
+    assert settings.is_installed(folder, "5.11.0", PLUGIN)
 
 
 def test_the_mend_touches_paraview_alone(tmp_path):

@@ -89,7 +89,8 @@ def install(
     """
     wanted = _wanted(folder, list(programs), about, plugin, take_nc)
     if _record_path(folder).is_file():
-        if all(_bytes(path) == content for path, content in wanted.items()):
+        same = _record(folder).get("take_nc") == take_nc
+        if same and all(_bytes(path) == content for path, content in wanted.items()):
             return []
         uninstall(folder)
         wanted = _wanted(folder, list(programs), about, plugin, take_nc)
@@ -104,7 +105,7 @@ def install(
     )
     for name in made:
         make_folder(name)
-    record: dict[str, Any] = {"folders": made, "files": {}}
+    record: dict[str, Any] = {"folders": made, "take_nc": take_nc, "files": {}}
     for index, (path, content) in enumerate(wanted.items()):
         before = _bytes(path)
         backup = None if before is None else f"{index}_{path.name}.before"
@@ -140,13 +141,8 @@ def uninstall(folder: Path) -> list[str]:
     record_path = _record_path(folder)
     if not record_path.is_file():
         return []
-    try:
-        record = json.loads(record_path.read_text(encoding="utf-8"))
-        files, folders = dict(record["files"]), list(record["folders"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise LossLandscapeError(
-            f"{record_path}: damaged; what was there before lies beside it, in *.before"
-        ) from error
+    record = _record(folder)
+    files, folders = record["files"], record["folders"]
     changed = []
     for name, entry in files.items():
         path, now = Path(name), _bytes(Path(name))
@@ -171,17 +167,21 @@ def uninstall(folder: Path) -> list[str]:
     return changed
 
 
-def forget_loaded_plugin(folder: Path) -> None:
-    """Take the plugin out of the lists where it is not loaded at every start.
+def files_with_plugin(folder: Path) -> set[Path]:
+    """The settings files of all versions that have the plugin in a list."""
+    return {
+        path for path in folder.glob("ParaView*.ini") if re.search(_entry_pattern(), _text(path))
+    }
+
+
+def forget_plugin(folder: Path, kept: Iterable[Path] = ()) -> None:
+    """Take the plugin out of the lists of settings files, but for those named in `kept`.
 
     A window that the launcher has started adds it to the user's list when it ends.
     """
-    for path in folder.glob("ParaView*.ini"):
-        text = _text(path)
-        kept = re.sub(_entry_pattern(), lambda found: found[0] if _loads(found[0]) else "", text)
-        if kept != text:
-            with replace_file(path) as temporary:
-                temporary.write_bytes(kept.encode("latin-1"))
+    for path in files_with_plugin(folder).difference(kept):
+        with replace_file(path) as temporary:
+            temporary.write_bytes(re.sub(_entry_pattern(), "", _text(path)).encode("latin-1"))
 
 
 def program_paths(paraview: Path) -> list[Path]:
@@ -355,6 +355,19 @@ def _escaped_key(text: str) -> str:
 
 def _ini_name(version: str) -> str:
     return f"ParaView{version}.ini"
+
+
+def _record(folder: Path) -> dict[str, Any]:
+    path = _record_path(folder)
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        if isinstance(record["files"], dict) and isinstance(record["folders"], list):
+            return record
+    except (ValueError, KeyError, TypeError) as error:
+        raise LossLandscapeError(
+            f"{path}: damaged; what was there before lies beside it, in *.before"
+        ) from error
+    raise LossLandscapeError(f"{path}: no record of an installation; what was there is in *.before")
 
 
 def _record_path(folder: Path) -> Path:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from .errors import LossLandscapeError
 from .paraview_programs import clean_environment, find_paraview, plugin_path
-from .paraview_settings import forget_loaded_plugin, settings_folder
+from .paraview_settings import files_with_plugin, forget_plugin, settings_folder
 
 LANDSCAPES = (".nc", ".llnc")
 _VTK = ".vti"
@@ -77,7 +77,7 @@ def open_window(opening: Opening) -> int:
 
     The user's settings are used and left as they are: the welcome that a first start shows is
     switched off for this start alone, and the plugin is taken out of the list of plugins that
-    ParaView keeps, unless it was installed for every start.
+    ParaView keeps, unless it was there before.
 
     Returns:
         The window's exit code.
@@ -93,6 +93,8 @@ def open_window(opening: Opening) -> int:
             "no screen for ParaView's window: set DISPLAY, or draw into a file with "
             "`losslandscape render`"
         )
+    settings = settings_folder()
+    listed = files_with_plugin(settings)
     package = plugin_path().parent / "losslandscape_paraview"
     script = package / "startup" / "open_files.py"
     environment = clean_environment()
@@ -115,7 +117,7 @@ def open_window(opening: Opening) -> int:
         except OSError as error:
             raise LossLandscapeError(f"{program}: cannot be started ({error.strerror})") from error
         finally:
-            forget_loaded_plugin(settings_folder())
+            forget_plugin(settings, kept=listed)
     return done.returncode
 
 
