@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -138,7 +138,8 @@ def seconds_to_picture(
                 if now > limit or started.poll() is not None:
                     raise RuntimeError(f"no picture after {now:.0f} s: {' '.join(command)}")
         finally:
-            os.killpg(started.pid, 9)
+            with suppress(ProcessLookupError):
+                os.killpg(started.pid, 9)
             started.wait()
 
 
