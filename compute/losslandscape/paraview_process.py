@@ -1,4 +1,4 @@
-"""Find ParaView and have it do a job in a process of its own.
+"""Have ParaView do a job in a process of its own.
 
 ParaView brings its own Python, NumPy and VTK, which must not meet those of the user's environment:
 nothing here imports ParaView, and the process is started without the environment's paths. A job
@@ -26,44 +26,12 @@ from pathlib import Path
 from typing import Any
 
 from .errors import LossLandscapeError
+from .paraview_programs import clean_environment, find_pvpython, plugin_path
 
 Paths = Iterable[str | os.PathLike[str]]
 
-_HERE = Path(__file__).resolve().parent
-# beside this package in an installation, in its own folder in a source checkout
-_PLUGIN_FOLDERS = (_HERE.parent, _HERE.parents[1] / "paraview_plugin")
-_INSTALL_PATTERNS = (
-    "/opt/ParaView*/bin",
-    "/opt/paraview*/bin",
-    "/usr/local/ParaView*/bin",
-    "/Applications/ParaView*.app/Contents/bin",
-    "/Applications/ParaView*.app/Contents/MacOS",
-    "C:/Program Files/ParaView*/bin",
-)
-_NO_PARAVIEW = (
-    "no ParaView: install it (Debian, Ubuntu: `apt install paraview python3-paraview xvfb`; "
-    "others: https://www.paraview.org/download), or name its {program} with {variable}="
-)
 # VTK draws off screen, but Debian's build still asks an X server for its OpenGL context.
 _VIRTUAL_SCREEN = ("-screen", "0", "2560x1600x24", "-nolisten", "tcp", "-noreset")
-
-
-def find_pvpython() -> Path:
-    """ParaView's Python: environment variable `PVPYTHON`, the search path, usual folders.
-
-    Raises:
-        LossLandscapeError: there is none, or `PVPYTHON` names none.
-    """
-    return _find("pvpython", "PVPYTHON")
-
-
-def find_paraview() -> Path:
-    """ParaView's window: environment variable `PARAVIEW`, the search path, usual folders.
-
-    Raises:
-        LossLandscapeError: there is none, or `PARAVIEW` names none.
-    """
-    return _find("paraview", "PARAVIEW")
 
 
 def check() -> None:
@@ -80,21 +48,6 @@ def check() -> None:
         raise SystemExit(str(error)) from error
 
 
-def plugin_path() -> Path:
-    """The plugin's one file, `LossLandscape.py`, in an installation or a source checkout.
-
-    Raises:
-        LossLandscapeError: it is at neither place.
-    """
-    for folder in _PLUGIN_FOLDERS:
-        if (folder / "LossLandscape.py").is_file():
-            return folder / "LossLandscape.py"
-    raise LossLandscapeError(
-        "the ParaView plugin LossLandscape.py was not found in "
-        f"{' or '.join(str(folder) for folder in _PLUGIN_FOLDERS)}; reinstall losslandscape"
-    )
-
-
 def render(
     input_files: Paths,
     figure: str | None,
@@ -108,7 +61,8 @@ def render(
     Args:
         input_files: one landscape (`compare`: two), each a `.nc` file, a `surface.vti`, or a
             folder that `Landscape.export` wrote.
-        figure: `curve`, `surface`, `contours`, `trajectory`, `isosurfaces`, `volume` or `compare`;
+        figure: `curve`, `surface`, `contours`, `trajectory`, `isosurfaces`, `volume`, `topology`,
+            `flatness` or `compare`;
             None for the first of one, two or three directions: `curve`, `surface`, `isosurfaces`.
         output: the PNG to write; None for none.
         size: width and height in pixels; None for the figure's own.
@@ -261,79 +215,6 @@ def screen() -> Iterator[str | None]:
     finally:
         server.terminate()
         server.communicate()
-
-
-def clean_environment() -> dict[str, str]:
-    """The environment without this Python's paths, so that ParaView finds its own modules only."""
-    environment = dict(os.environ)
-    for name in ("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "VIRTUAL_ENV", "CONDA_PREFIX"):
-        environment.pop(name, None)
-    if sys.prefix != sys.base_prefix:
-        # ParaView's Python looks for its own folder beside the first `python3` of the path.
-        own = {str(Path(sys.prefix) / "bin"), str(Path(sys.prefix) / "Scripts")}
-        folders = environment.get("PATH", "").split(os.pathsep)
-        environment["PATH"] = os.pathsep.join(path for path in folders if path not in own)
-    return environment
-
-
-def open_window(files: Paths = (), figure: str | None = None) -> int:
-    """Open ParaView's window with the plugin loaded and, where given, a figure of some files.
-
-    Args:
-        files: landscapes, as for `render`, or one `.pvsm` state.
-        figure: as for `render`; None also for `compare` where two files are given.
-
-    Returns:
-        The window's exit code.
-
-    Raises:
-        LossLandscapeError: there is no ParaView, or no such file.
-    """
-    paths = [_absolute(path) for path in files]
-    for path in paths:
-        if not os.path.exists(path):
-            raise LossLandscapeError(f"{path}: no such file")
-    plugin = plugin_path()
-    startup = plugin.parent / "losslandscape_paraview" / "startup"
-    environment = clean_environment()
-    # The folder holds a sitecustomize.py and nothing else; it mends ParaView 5.11 on Python 3.11.
-    environment["PYTHONPATH"] = str(startup)
-    environment["LOSSLANDSCAPE_OPEN"] = json.dumps({"files": paths, "figure": figure})
-    with tempfile.TemporaryDirectory(prefix="losslandscape-") as folder:
-        config = Path(folder, "plugins.xml")
-        config.write_text(
-            f'<Plugins><Plugin name="LossLandscape" filename="{plugin}" auto_load="1"/></Plugins>',
-            encoding="utf-8",
-        )
-        environment["PV_PLUGIN_CONFIG_FILE"] = str(config)
-        command = [str(find_paraview()), f"--script={startup / 'open_files.py'}"]
-        if paths and paths[0].endswith(".pvsm"):
-            os.chdir(Path(paths[0]).parent)
-            command = [command[0], f"--state={paths[0]}"]
-        return subprocess.run(command, env=environment, check=False).returncode
-
-
-def _find(program: str, variable: str) -> Path:
-    named = os.environ.get(variable)
-    if named:
-        found = shutil.which(named)
-        if found is None:
-            raise LossLandscapeError(f"{variable}={named}: there is no such program")
-        return Path(found)
-    found = shutil.which(program, path=clean_environment().get("PATH"))
-    if found:
-        return Path(found)
-    folders = [
-        folder
-        for pattern in _INSTALL_PATTERNS
-        for folder in sorted(Path(Path(pattern).anchor).glob(pattern.split("/", 1)[1]))
-    ]
-    # the newest of several versions, by name
-    for folder in reversed(folders):
-        found = shutil.which(program, path=str(folder))
-        if found:
-            return Path(found)
-    raise LossLandscapeError(_NO_PARAVIEW.format(program=program, variable=variable))
 
 
 def _absolute(path: str | os.PathLike[str] | None) -> Any:

@@ -13,6 +13,7 @@ from .errors import LandscapeError
 from .landscape_sources import open_landscape
 from .layers import LAYERS
 from .panel import Box, Panel
+from .session import is_in_window
 from .states import render_layout, save_state
 
 DEFAULT_SIZE = (2000, 1000)
@@ -280,7 +281,10 @@ class Figure:
         self.quantity_table.UseLogScale = int(self.scale.log)
 
     def _build_views(self, simple, count):
-        simple.LoadPalette("WhiteBackground")
+        if not any(is_in_window(view) for view in simple.GetRenderViews()):
+            # the window would keep the palette in the user's settings; what is drawn does not
+            # depend on it
+            simple.LoadPalette("WhiteBackground")
         self.layout = simple.CreateLayout("Figure")
         below = self.layout.SplitVertical(0, 1.0 - style.LEGEND_SHARE)
         cell, self.views = below, []
@@ -297,7 +301,8 @@ class Figure:
         simple.AssignViewToLayout(self.legend, self.layout, hint=below + 1)
         for view in (*self.views, self.legend):
             style.dress_view(view)
-        self.layout.SetSize(*self.layout_size)
+        if not is_in_window(self.legend):  # there, the window gives views their sizes
+            self.layout.SetSize(*self.layout_size)
 
     def _dress(self, simple, panel):
         view, box, width = panel.view, panel.box, self.layout_size[0]

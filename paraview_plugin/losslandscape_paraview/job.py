@@ -39,9 +39,10 @@ def do(job):
     name, inputs = job["figure"] or "default", job["inputs"]
     if name not in FIGURES:
         raise LandscapeError(f"no figure '{name}'; there are {', '.join(FIGURES)}")
-    wanted = 2 if name == "compare" else 1
-    if len(inputs) != wanted:
-        raise LandscapeError(f"figure '{name}' takes {wanted} landscape(s), not {len(inputs)}")
+    wanted = {"compare": (2,), "flatness": (1, 2)}.get(name, (1,))
+    if len(inputs) not in wanted:
+        counts = " or ".join(str(count) for count in wanted)
+        raise LandscapeError(f"figure '{name}' takes {counts} landscape(s), not {len(inputs)}")
     options = {key: value for key, value in job.get("options", {}).items() if value is not None}
     if size:
         options["size"] = size
@@ -64,7 +65,10 @@ def main(path):
     """Read the job file, do it, write its result; 0 where it was done."""
     _load_package()
     from losslandscape_paraview.errors import LandscapeError
+    from losslandscape_paraview.quick_import import import_simple
     from losslandscape_paraview.session import end_session
+
+    import_simple()
 
     job = json.loads(Path(path).read_text(encoding="utf-8"))
     try:

@@ -1,5 +1,7 @@
 """The figures as functions: each builds a native ParaView pipeline and returns its `Figure`."""
 
+from pathlib import Path
+
 from . import style
 from .compatibility import restore_getargspec
 from .errors import LandscapeError
@@ -207,13 +209,15 @@ def topology(
     return figure.finish()
 
 
-def flatness(left, right, folders=None, titles=None, size=DEFAULT_SIZE, **scale):
-    """The flat regions of two landscapes on their surfaces, with their areas, on one scale.
+def flatness(left, right=None, folders=None, titles=None, size=None, **scale):
+    """The flat regions of one or two landscapes on their surfaces, with areas, on one scale.
 
     Args:
-        left, right: paths or open sources.
-        folders: a pair of what `losslandscape flatness` wrote; None for the landscapes' folders.
-        titles, size, scale: see `compare`.
+        left, right: paths or open sources; `right` may be None.
+        folders: what `losslandscape flatness` wrote, one a landscape; None for the folder it
+            writes to by default where that is there, else for the landscape's own.
+        titles, scale: see `compare`.
+        size: width and height in pixels; None for that of one, or of two panels.
 
     Returns:
         Figure
@@ -221,10 +225,21 @@ def flatness(left, right, folders=None, titles=None, size=DEFAULT_SIZE, **scale)
     Raises:
         LandscapeError: a file is missing, or an option does not fit it.
     """
-    figure = Figure([left, right], titles, size=size, direction=style.STEEP_DIRECTION, **scale)
-    for index, folder in enumerate(folders or (left, right)):
+    landscapes = [left] if right is None else [left, right]
+    size = size or (SINGLE_SIZE if right is None else DEFAULT_SIZE)
+    figure = Figure(landscapes, titles, size=size, direction=style.STEEP_DIRECTION, **scale)
+    for index, folder in enumerate(folders or map(_flatness_folder, landscapes)):
         figure.draw(index, "surface", ("flat region", {"folder": folder}))
     return figure.finish()
+
+
+def _flatness_folder(landscape):
+    """Where `losslandscape flatness` left what it found of a landscape."""
+    path = Path(landscape)
+    if path.is_dir():
+        return path
+    beside = path.with_name(f"{path.stem}_flatness")
+    return beside if beside.is_dir() else path.parent
 
 
 def _single(landscape, technique, title, size, scale, levels=None, evaluated=None):
@@ -285,6 +300,7 @@ FIGURES = {
     "isosurfaces": isosurfaces,
     "volume": volume,
     "topology": topology,
+    "flatness": flatness,
     "compare": compare,
     "default": default,
 }

@@ -1,4 +1,4 @@
-"""ParaView's session in a script: begin an empty one, and end the last."""
+"""ParaView's session: begin an empty one in a script, end the last; is there a window?"""
 
 from .compatibility import restore_getargspec
 
@@ -22,3 +22,8 @@ def end_session():
 
     if servermanager.ActiveConnection is not None:
         simple.Disconnect()
+
+
+def is_in_window(view):
+    """Whether a view is a part of ParaView's window: Qt owns its render window there."""
+    return view.GetRenderWindow().IsA("vtkGenericOpenGLRenderWindow") == 1

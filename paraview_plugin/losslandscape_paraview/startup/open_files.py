@@ -1,4 +1,8 @@
-"""Run by ParaView's window at its start: draw the figure that the launcher was asked for."""
+"""Run by ParaView's window at its start: open what the launcher was asked for.
+
+The environment variable `LOSSLANDSCAPE_OPEN` holds a JSON object: `package`, this package's folder
+(ParaView does not tell a script where it lies), and the arguments of `first_view.open_in_window`.
+"""
 
 import json
 import os
@@ -7,22 +11,13 @@ from importlib.machinery import PathFinder
 from importlib.util import module_from_spec
 from pathlib import Path
 
-if "losslandscape_paraview" not in sys.modules:
-    folder = Path(__file__).resolve().parents[1]
+asked = json.loads(os.environ.pop("LOSSLANDSCAPE_OPEN"))
+folder = Path(asked.pop("package"))
+if folder.name not in sys.modules:
     spec = PathFinder.find_spec(folder.name, [str(folder.parent)])
     sys.modules[spec.name] = module_from_spec(spec)
     spec.loader.exec_module(sys.modules[spec.name])
 
-from losslandscape_paraview.errors import LandscapeError
-from losslandscape_paraview.pipelines import FIGURES
+from losslandscape_paraview.first_view import open_in_window  # noqa: E402
 
-asked = json.loads(os.environ.get("LOSSLANDSCAPE_OPEN", "{}"))
-files = asked.get("files", [])
-if files:
-    figure = asked.get("figure") or ("compare" if len(files) == 2 else "default")
-    try:
-        FIGURES[figure](*files)
-    except LandscapeError as error:
-        from paraview import print_error
-
-        print_error(f"losslandscape: {error}")
+open_in_window(**asked)

@@ -1,7 +1,8 @@
-"""Run by Python before anything else when this folder is on PYTHONPATH, as the launcher puts it.
+"""Run by Python before anything else when this folder is on PYTHONPATH.
 
 ParaView 5.11 imports `inspect.getargspec`, which Python 3.11 removed, before it reads any plugin;
-only code that runs at Python's own start comes before that. (In a script, see `compatibility`.)
+only code that runs at Python's own start comes before that. For who loads the plugin by hand: the
+launcher needs it not (its script calls `compatibility`), and its `--install` has a way of its own.
 """
 
 import inspect

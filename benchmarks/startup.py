@@ -1,0 +1,206 @@
+"""From the command to the figure on the screen, beside ParaView's own start with a plain image.
+
+``python -m benchmarks.startup`` starts, in turns and each with settings of its own that are thrown
+away, ``paraview surface.vti`` (which applies by itself, a setting) and ``losslandscape paraview
+landscape.nc`` on a virtual screen, and watches that screen's memory: a start is over when the part
+of the window where views are shows what it shows in the end. Needs Xvfb and ParaView.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import mmap
+import os
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks import results
+from losslandscape.paraview_programs import clean_environment, find_paraview
+
+DATA = Path(__file__).parents[1] / "state_files" / "data"
+SCREEN = (1152, 762)  # of ParaView's window where nothing is known of the user's
+VIEWS = (slice(190, 600), slice(320, 1120))  # rows and columns that views cover in any layout
+CALM = 3.0  # s without a change, after which nothing more is expected
+COLOURED = 0.05  # of the views' pixels: what a picture has at least
+SAME = 0.002  # share of pixels that may differ from the final picture (a highlighted frame)
+LIMIT = 60.0  # s
+MOST_EXTRA = 3.0  # s, asked of the launcher
+
+
+class Screen:
+    """An Xvfb whose memory is read as it is, without asking the server."""
+
+    def __init__(self, folder: Path):
+        reading, writing = os.pipe()
+        size = f"{SCREEN[0]}x{SCREEN[1]}x24"
+        command = ["Xvfb", "-displayfd", str(writing), "-screen", "0", size, "-fbdir", str(folder)]
+        self._server = subprocess.Popen(
+            [*command, "-nolisten", "tcp", "-noreset"],
+            pass_fds=(writing,),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        os.close(writing)
+        with os.fdopen(reading) as pipe:
+            self.display = f":{pipe.readline().strip()}"
+        # The file is an XWD dump: a header of big-endian words, colours, then rows of pixels.
+        with open(folder / "Xvfb_screen0", "rb") as file:
+            self._memory = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        header = struct.unpack(">25I", self._memory[:100])
+        self._start = header[0] + 12 * header[19]
+        self._row = header[12]
+
+    def views(self) -> np.ndarray:
+        """A copy of what the views show, shape (rows, columns, 3), uint8 (blue, green, red)."""
+        pixels = np.frombuffer(self._memory, np.uint8, SCREEN[1] * self._row, self._start)
+        return pixels.reshape(SCREEN[1], self._row // 4, 4)[VIEWS][..., :3].copy()
+
+    def close(self) -> None:
+        self._server.terminate()
+        self._server.wait()
+
+
+@contextmanager
+def screen() -> Iterator[Screen]:
+    with tempfile.TemporaryDirectory() as folder:
+        opened = Screen(Path(folder))
+        try:
+            yield opened
+        finally:
+            opened.close()
+
+
+def coloured(picture: np.ndarray) -> float:
+    """The share of pixels that are no grey.
+
+    >>> coloured(np.array([[[0, 0, 0], [90, 90, 90], [255, 255, 255], [0, 90, 200]]], np.uint8))
+    0.25
+    """
+    return float((np.ptp(picture, axis=-1) > 60).mean())
+
+
+def arrival(times: Sequence[float], pictures: Sequence[np.ndarray]) -> float:
+    """The time from which every picture is the last one, but for a share `SAME` of its pixels.
+
+    >>> empty, drawn = np.zeros((4, 4, 3), np.uint8), np.ones((4, 4, 3), np.uint8)
+    >>> arrival([0.0, 1.0, 2.0, 3.0], [empty, drawn, empty, drawn])
+    3.0
+    >>> arrival([0.0, 1.0, 2.0], [empty, drawn, drawn])
+    1.0
+    """
+    last = len(pictures) - 1
+    for index in range(last, -1, -1):
+        if (pictures[index] != pictures[-1]).any(axis=-1).mean() > SAME:
+            break
+        last = index
+    return times[last]
+
+
+def seconds_to_picture(
+    command: Sequence[str], environment: dict[str, str], limit: float = LIMIT
+) -> float:
+    """Start a command on a screen of its own and wait for its picture.
+
+    Raises
+    ------
+    RuntimeError
+        There was no picture within `limit` seconds, or the command ended before.
+    """
+    with screen() as shown:
+        environment = {**environment, "DISPLAY": shown.display}
+        times, pictures = [0.0], [shown.views()]
+        start = time.perf_counter()
+        started = subprocess.Popen(
+            command,
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        try:
+            while True:
+                time.sleep(0.01)
+                now, picture = time.perf_counter() - start, shown.views()
+                if not np.array_equal(picture, pictures[-1]):
+                    times.append(now)
+                    pictures.append(picture)
+                if now - times[-1] > CALM and coloured(pictures[-1]) > COLOURED:
+                    return arrival(times, pictures)
+                if now > limit or started.poll() is not None:
+                    raise RuntimeError(f"no picture after {now:.0f} s: {' '.join(command)}")
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(started.pid, 9)
+            started.wait()
+
+
+def fresh_settings(folder: Path) -> dict[str, str]:
+    """An environment whose ParaView has settings of its own: no welcome, apply at once."""
+    settings = folder / "ParaView"
+    settings.mkdir()
+    (settings / "ParaView-UserSettings.json").write_text(
+        json.dumps({"settings": {"GeneralSettings": {"AutoApply": 1}}})
+    )
+    (folder / "ParaView.ini").write_text("[General]\nGeneralSettings.ShowWelcomeDialog=false\n")
+    return {"XDG_CONFIG_HOME": str(folder), "HOME": str(folder), "QT_QPA_PLATFORM": "xcb"}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--pairs", type=int, default=7)
+    parser.add_argument("--data", type=Path, default=DATA / "vgg11_pca")
+    parser.add_argument("--figure", action="append", help="of the launcher; may be repeated")
+    arguments = parser.parse_args()
+    plain = [str(find_paraview()), str(arguments.data / "surface.vti")]
+    ours = [sys.executable, "-m", "losslandscape", "paraview", str(arguments.data / "landscape.nc")]
+    rows = []
+    for figure in arguments.figure or ["surface", "contours", "trajectory"]:
+        pairs = []
+        for turn in range(arguments.pairs + 1):
+            pair = []
+            for command, environment in (
+                (plain, clean_environment()),
+                ([*ours, "--figure", figure], dict(os.environ)),
+            ):
+                with tempfile.TemporaryDirectory() as folder:
+                    fresh = {**environment, **fresh_settings(Path(folder))}
+                    pair.append(seconds_to_picture(command, fresh))
+            print(figure, "warming up" if turn == 0 else turn, *(f"{s:.2f}" for s in pair))
+            if turn:
+                pairs.append(pair)
+        own, launched = np.array(pairs).T
+        extra = launched - own
+        rows.append(
+            [
+                figure,
+                arguments.pairs,
+                *(
+                    f"{np.median(x):.2f} ({x.min():.2f} .. {x.max():.2f})"
+                    for x in (own, launched, extra)
+                ),
+                "yes" if np.median(extra) <= MOST_EXTRA else "no",
+            ]
+        )
+        print(*rows[-1], sep="  ", flush=True)
+    results.write(
+        "startup",
+        "From the command to the figure on the screen",
+        ["figure", "pairs", "ParaView, plain .vti, s", "launcher, .nc, s", "more, s",
+         f"at most {MOST_EXTRA:g} s"],
+        rows,
+        ["Medians of starts in turns, with the least and the largest, under Xvfb; a start is over "
+         "when the views show their final picture."],
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
