@@ -67,14 +67,14 @@ bench: $(INSTALLED)
 	$(BIN)/python -m benchmarks.report
 
 # -W: a page that is missing, a dead link or a name that is not there fails. No network is needed.
-SPHINX = $(BIN)/python -m sphinx -W --keep-going -q docs
+SPHINX = $(BIN)/python -m sphinx -W --keep-going -q
 docs: $(INSTALLED)
-	$(SPHINX) docs/_build/html
+	$(SPHINX) -b html docs docs/_build/html
 	@echo docs/_build/html/index.html
 
 # Asks every address outside that the pages name (docs/_build/html/external_links.txt).
 docs-links: $(INSTALLED)
-	$(SPHINX) -b linkcheck docs/_build/links
+	$(SPHINX) -b linkcheck docs docs/_build/links
 
 clean:
 	rm -rf docs/_build docs/generated

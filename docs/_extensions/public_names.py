@@ -27,8 +27,8 @@ def _resolve(app, env, node, content):
     public = _public_path(target)
     if public not in domain.objects:
         public = None
-    # a word in backticks may be any word; one that is asked for by its kind, or is a class, is not
-    if public is None and (node["reftype"] != "obj" or target[:1].isupper()):
+    # words in backticks and in types may be any words, unless they look like a class
+    if public is None and (node["reftype"] not in ("obj", "class") or target[:1].isupper()):
         same_end = [name for name in domain.objects if name.endswith(f".{target}")]
         public = same_end[0] if len(same_end) == 1 else None
     if public is not None:
