@@ -173,13 +173,16 @@ def copied_figure(tmp_path):
         ("figure2_trajectories.py", "built before a change of figure2_trajectories.py"),
         ("data/vgg11_pca/surface.vti", "built before a change of data/vgg11_pca/surface.vti"),
         ("figure2_trajectories.png", "not the picture that was built"),
+        ("pictures.json", "does not say what it was built from"),
         ("data/vgg11_three/surface.vti", ""),
     ],
 )
 def test_a_picture_older_than_its_data_is_noticed(copied_figure, changed, reason):
     from losslandscape_paraview.picture_record import outdated, record_picture
 
-    if changed:
+    if changed == "pictures.json":
+        (copied_figure.parent / changed).unlink()
+    elif changed:
         with open(copied_figure.parent / changed, "ab") as file:
             file.write(b"\n")
     assert reason in outdated(copied_figure)

@@ -153,7 +153,7 @@ def _take(proxy, element):
         proxy.outputs.append(element.get("name"))
     elif element.tag == "ShowInMenu":
         proxy.menu = element.get("category", "")
-    elif element.tag.endswith("Property") and element.get("panel_visibility") != _HIDDEN:
+    elif element.tag.endswith("Property") and _is_shown(element):
         documentation = element.find("Documentation")
         name = element.get("name")
         _add(
@@ -161,10 +161,25 @@ def _take(proxy, element):
             Property(
                 name,
                 element.get("label") or _label(name),
-                element.get("default_values", ""),
+                _default(element),
                 _words((documentation.text if documentation is not None else "") or ""),
             ),
         )
+
+
+def _is_shown(element):
+    return element.get("panel_visibility") != _HIDDEN and element.get("information_only") != "1"
+
+
+def _default(element):
+    """The default, by its word where the panel has words for numbers."""
+    default = element.get("default_values", "")
+    for entry in element.iter("Entry"):
+        if entry.get("value") == default:
+            return entry.get("text")
+    if element.find("BooleanDomain") is not None:
+        return {"0": "off", "1": "on"}.get(default, default)
+    return default
 
 
 def _add(proxy, found):

@@ -47,11 +47,7 @@ def _public_path(path):
 
 
 def is_there(path):
-    """Whether a dotted path names a module of this project, or something in one.
-
-    >>> is_there("losslandscape.errors.LossLandscapeError"), is_there("losslandscape.errors.No")
-    (True, False)
-    """
+    """Whether a dotted path names a module of this project, or something in one."""
     parts = path.split(".")
     if parts[0] not in _PACKAGES:
         return False

@@ -48,11 +48,7 @@ def record_picture(script):
 
 
 def outdated(script):
-    """Why a figure's thumbnail is not the picture of its script and data; "" where it is.
-
-    >>> outdated("no_such_figure.py")
-    'no_such_figure.png: there is no such picture'
-    """
+    """Why a figure's thumbnail is not the picture of its script and data; "" where it is."""
     script = Path(script)
     picture = script.with_suffix(".png")
     if not picture.is_file():

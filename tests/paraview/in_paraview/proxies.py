@@ -32,15 +32,15 @@ def main(plugin):
 
 
 def described(found):
-    """A property's names, what it is for, whether the panel shows it, and its number, if one."""
+    """A property's names, what it is for, whether the panel shows it, and its one value, if so."""
     manager = found.SMProperty
-    scalar = hasattr(found, "__len__") and len(found) == 1 and isinstance(found[0], (int, float))
+    one = hasattr(found, "__len__") and len(found) == 1 and isinstance(found[0], (int, float, str))
     return {
         "name": manager.GetXMLName(),
         "label": manager.GetXMLLabel(),
         "text": words(manager.GetDocumentation()),
-        "shown": manager.GetPanelVisibility() != "never",
-        "default": float(found[0]) if scalar else None,
+        "shown": manager.GetPanelVisibility() != "never" and not manager.GetInformationOnly(),
+        "default": str(found[0]) if one else None,
     }
 
 
