@@ -121,7 +121,7 @@ def _proxy_page(proxy):
         menu = {"filter": "Filters", "source": "Sources"}.get(proxy.kind, "File")
         where = f"*{menu} > {proxy.menu or 'Alphabetical'} > {proxy.label}*"
     rows = [
-        f"| {property.label} | `{property.python_name}` | {_code(property.default)} "
+        f"| {property.label} | `{property.python_name}` | {_code_or_words(property.default)} "
         f"| {_cell(property.text)} |"
         for property in proxy.properties
     ]
@@ -176,8 +176,8 @@ def _listed(extensions):
     return " or ".join(f"`.{extension}`" for extension in extensions.split())
 
 
-def _code(text):
-    return f"`{text}`" if text else ""
+def _code_or_words(default):
+    return default if default in ("", paraview_proxies.BY_DATA) else f"`{default}`"
 
 
 def _cell(text):

@@ -15,6 +15,8 @@ from types import ModuleType
 from unittest import mock
 
 _HIDDEN = "never"
+# The default of a property that ParaView sets anew when it sees the input.
+BY_DATA = "by the data"
 # What decorators cannot say of themselves: they take no documentation.
 _UNSAID = {"FileName": "The file.", "dataarrayselection": "Which arrays are read."}
 
@@ -173,6 +175,8 @@ def _is_shown(element):
 
 def _default(element):
     """The default, by its word where the panel has words for numbers."""
+    if any(domain.get("default_mode") for domain in element):
+        return BY_DATA
     default = element.get("default_values", "")
     for entry in element.iter("Entry"):
         if entry.get("value") == default:
