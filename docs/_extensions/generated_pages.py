@@ -1,10 +1,12 @@
 """Pages that are written from the code before each build, into ``docs/generated/``.
 
 One page a command (its parser), a figure (its script, picture and data) and a ParaView proxy (its
-decorators). A new verb, figure or filter has its page without any work here.
+decorators), and one for the public names that the pages of the interfaces do not place. A new verb,
+figure, filter or name has its page without any work here.
 """
 
 import ast
+import inspect
 import re
 from pathlib import Path
 
@@ -12,37 +14,47 @@ import paraview_proxies
 from command_line import command_page, parsers
 from sphinx.util import logging
 
+import losslandscape
+import losslandscape_paraview
 from losslandscape_paraview.figure_script import scripts_in
 from losslandscape_paraview.picture_record import inputs_of, outdated
 
 DOCS = Path(__file__).resolve().parents[1]
 STATE_FILES = DOCS.parent / "state_files"
 GENERATED = DOCS / "generated"
+INTERFACES = (
+    (losslandscape, "api.md"),
+    (losslandscape.topology, "api.md"),
+    (losslandscape_paraview, "paraview_reference.md"),
+)
+OTHER_NAMES = "other_names.md"
 
 logger = logging.getLogger(__name__)
 
 
 def setup(app):
-    """Write them when a build begins; Sphinx then finds them like any others."""
-    app.connect("builder-inited", _write_for)
+    """Write them before Sphinx looks for pages; it then finds them like any others."""
+    app.connect("config-inited", _write_for)
     return {"parallel_read_safe": True}
 
 
-def _write_for(app):
-    if Path(app.srcdir) == DOCS:  # a build of other pages by this configuration has none of these
+def _write_for(app, config):
+    if (
+        Path(app.srcdir).resolve() == DOCS
+    ):  # a build of other pages by this configuration has none of these
         write_pages(GENERATED)
 
 
 def write_pages(folder):
     """Write every page under `folder`, and remove those of what is no longer there."""
-    pages = {**command_pages(), **figure_pages(), **proxy_pages()}
+    pages = {**command_pages(), **figure_pages(), **proxy_pages(), **name_pages()}
     for name, text in pages.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         # an unchanged page keeps its time, so that it is not built again
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             path.write_text(text, encoding="utf-8")
-    for path in folder.glob("*/*.md"):  # autosummary's pages are .rst
+    for path in folder.glob("**/*.md"):  # autosummary's pages are .rst
         if path.relative_to(folder).as_posix() not in pages:
             path.unlink()
 
@@ -158,6 +170,39 @@ def _algorithm(path):
         "   :no-members:",
         "```",
         "",
+    ]
+
+
+def name_pages():
+    """A page of the public names that are on no page of the interfaces, if there are any."""
+    names = {package.__name__: _not_placed(package, page) for package, page in INTERFACES}
+    if not any(names.values()):
+        return {}
+    lists = [
+        line
+        for package, those in names.items()
+        if those
+        for line in (
+            f".. currentmodule:: {package}",
+            "",
+            ".. autosummary::",
+            "   :toctree: api",
+            "",
+            *(f"   {name}" for name in those),
+            "",
+        )
+    ]
+    return {
+        OTHER_NAMES: "\n".join(["# Other public names", "", "```{eval-rst}", *lists, "```", ""])
+    }
+
+
+def _not_placed(package, page):
+    placed = (DOCS / page).read_text(encoding="utf-8").split()
+    return [
+        name
+        for name in package.__all__
+        if name not in placed and not inspect.ismodule(getattr(package, name))
     ]
 
 

@@ -23,6 +23,7 @@ def _add_others(app, page, source):
     if page == INDEX:
         placed = source[0].split()
         pages = sorted(path.stem for path in Path(app.srcdir).glob("*.md"))
+        pages += [f"generated/{path.stem}" for path in Path(app.srcdir).glob("generated/*.md")]
         others = [name for name in pages if name != INDEX and name not in placed]
         if others:
             lines = ["", "```{toctree}", ":hidden:", ":caption: More", "", *others, "```", ""]

@@ -12,7 +12,6 @@ import xml.etree.ElementTree as ElementTree
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import ModuleType
-from unittest import mock
 
 _HIDDEN = "never"
 # The default of a property that ParaView sets anew when it sees the input.
@@ -78,14 +77,17 @@ def _stand_in():
     algorithm = ModuleType("paraview.util.vtkAlgorithm")
     for family in ("smproxy", "smproperty", "smdomain", "smhint"):
         setattr(algorithm, family, _Decorators(family, told))
-    modules = {module.__name__: module for module in (package, util, algorithm)}
-    before = sys.modules.pop("losslandscape_paraview.proxies", None)
-    with mock.patch.dict(sys.modules, modules):
+    stand_ins = {module.__name__: module for module in (package, util, algorithm)}
+    replaced = ("losslandscape_paraview.proxies", *stand_ins)
+    before = {name: sys.modules.pop(name) for name in replaced if name in sys.modules}
+    sys.modules.update(stand_ins)
+    try:
         yield told
-    # The module decorated by the stand-in must not be taken for the real one.
-    sys.modules.pop("losslandscape_paraview.proxies", None)
-    if before is not None:
-        sys.modules["losslandscape_paraview.proxies"] = before
+    finally:
+        # These alone: whatever else was imported meanwhile (NumPy, VTK) must not be loaded twice.
+        for name in replaced:
+            sys.modules.pop(name, None)
+        sys.modules.update(before)
 
 
 class _Decorators:
