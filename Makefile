@@ -1,6 +1,7 @@
 # make demo      a small network from nothing to its figures, in .venv
 # make test      every check and test, ParaView rendering included
 # make figures   renders every figure from state_files/
+# make docs      builds this documentation as a site: docs/_build/html/index.html
 # make bench     measures time and memory beside other programs, and fills in docs/performance.md
 # make paper     trains the study's networks and recomputes all data under state_files/
 
@@ -11,7 +12,7 @@ LOSSLANDSCAPE ?= $(BIN)/losslandscape
 INSTALLED ?= $(VENV)/.installed
 
 .DELETE_ON_ERROR:
-.PHONY: help install paraview demo test figures bench paper states clean
+.PHONY: help install paraview demo test figures docs docs-links bench paper states clean
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -65,7 +66,18 @@ bench: $(INSTALLED)
 	done
 	$(BIN)/python -m benchmarks.report
 
+# -W: a page that is missing, a dead link or a name that is not there fails. No network is needed.
+SPHINX = $(BIN)/python -m sphinx -W --keep-going -q
+docs: $(INSTALLED)
+	$(SPHINX) -b html docs docs/_build/html
+	@echo docs/_build/html/index.html
+
+# Asks every address outside that the pages name (docs/_build/html/external_links.txt).
+docs-links: $(INSTALLED)
+	$(SPHINX) -b linkcheck docs docs/_build/links
+
 clean:
+	rm -rf docs/_build docs/generated
 	rm -rf demo_run study_runs $(VENV)
 
 include demo.mk

@@ -13,6 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "paraview_plugin"))
 
 from losslandscape_paraview.errors import LandscapeError
 from losslandscape_paraview.figure_script import build_script, scripts_in
+from losslandscape_paraview.picture_record import record_picture
 from losslandscape_paraview.session import end_session
 
 HERE = Path(__file__).resolve().parent
@@ -37,6 +38,8 @@ def main():
             figure = build_script(script, arguments.data)
             figure.save_state(arguments.output / f"{script.stem}.pvsm")
             print(figure.save_thumbnail(arguments.output / f"{script.stem}.png"), flush=True)
+            if (arguments.output.resolve(), arguments.data.resolve()) == (HERE, HERE / "data"):
+                record_picture(script)
         except LandscapeError as error:
             failed.add(script.stem)
             print(f"{script.stem}: {error}", file=sys.stderr, flush=True)

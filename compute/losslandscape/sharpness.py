@@ -66,8 +66,8 @@ def epsilon_sharpness(
     """Epsilon-sharpness of Keskar et al. in the plane of the landscape.
 
     With A the directions, the box around coordinates c of x = theta0 + A c is
-    |z_i - c_i| <= epsilon (|(A^+ x)_i| + 1), and the sharpness
-    100 (max L(theta0 + A z) - L(x)) / (1 + L(x)). The maximum is sought with L-BFGS-B from the
+    ``|z_i - c_i| <= epsilon (|(A^+ x)_i| + 1)``, and the sharpness
+    ``100 (max L(theta0 + A z) - L(x)) / (1 + L(x))``. The maximum is sought with L-BFGS-B from the
     best point of a lattice of 3 points a side, corners and centre among them.
 
     Parameters

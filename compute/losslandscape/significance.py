@@ -189,7 +189,7 @@ def noise_threshold(
     which gives a surface f_b beside the measured f. Persistence is unchanged by a constant, and
     moving a field by at most r/2 moves a pair's persistence by at most r (stability theorem), so
     with r_b = max(f_b - f) - min(f_b - f) the threshold t is the ``confidence`` quantile of r_b.
-    Fasy et al.'s 2c, the same quantile of 2 max |f_b - f|, is given beside it and is never smaller.
+    Fasy et al.'s 2c, the same quantile of ``2 max |f_b - f|``, is given beside it, never smaller.
 
     Where points are interpolated, the surface is off by their errors too, and t grows by twice the
     largest estimate of them (the same theorem). Such points have no samples: the change f_b - f is

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from .errors import LandscapeError
+from .picture_record import record_picture
 from .session import end_session, new_session
 
 
@@ -32,6 +33,8 @@ def run(build, script):
         if arguments.save_state:
             figure.save_state(script.with_suffix(".pvsm"))
             figure.save_thumbnail(script.with_suffix(".png"))
+            if arguments.data.resolve() == script.parent / "data":
+                record_picture(script)
         picture = figure.save_picture(arguments.output or f"{script.stem}_picture.png")
     except LandscapeError as error:
         end_session()

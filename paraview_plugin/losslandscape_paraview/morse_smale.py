@@ -18,10 +18,14 @@ _TTK_MAXIMUM = 3
 class MorseSmaleFilter(VTKPythonAlgorithmBase):
     """Critical points, separatrices, segmentation and persistence diagram of a grid's point array.
 
-    Ports, the first four as TTKMorseSmaleComplex has them:
-        0: critical points, 1: 1-separatrices, 2: 2-separatrices (none below three dimensions),
-        3: the grid with the three manifold labels, 4: the persistence diagram of the field as it
-           came, before any pair is removed.
+    The first four ports are those of TTKMorseSmaleComplex.
+
+    Ports:
+        0: critical points.
+        1: 1-separatrices.
+        2: 2-separatrices (none below three dimensions).
+        3: the grid with the three manifold labels.
+        4: the persistence diagram of the field as it came, before any pair is removed.
 
     Points where the array is NaN lie outside the domain. A field that cannot be used leaves all
     outputs empty and reports one message through VTK's output window.

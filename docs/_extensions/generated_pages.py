@@ -1,0 +1,229 @@
+"""Pages that are written from the code before each build, into ``docs/generated/``.
+
+One page a command (its parser), a figure (its script, picture and data) and a ParaView proxy (its
+decorators), and one for the public names that the pages of the interfaces do not place. A new verb,
+figure, filter or name has its page without any work here.
+"""
+
+import ast
+import inspect
+import re
+from pathlib import Path
+
+import paraview_proxies
+from command_line import command_page, parsers
+from sphinx.util import logging
+
+import losslandscape
+import losslandscape_paraview
+from losslandscape_paraview.figure_script import scripts_in
+from losslandscape_paraview.picture_record import inputs_of, outdated
+
+DOCS = Path(__file__).resolve().parents[1]
+STATE_FILES = DOCS.parent / "state_files"
+GENERATED = DOCS / "generated"
+INTERFACES = (
+    (losslandscape, "api.md"),
+    (losslandscape.topology, "api.md"),
+    (losslandscape_paraview, "paraview_reference.md"),
+)
+OTHER_NAMES = "other_names.md"
+
+logger = logging.getLogger(__name__)
+
+
+def setup(app):
+    """Write them before Sphinx looks for pages; it then finds them like any others."""
+    app.connect("config-inited", _write_for)
+    return {"parallel_read_safe": True}
+
+
+def _write_for(app, config):
+    if (
+        Path(app.srcdir).resolve() == DOCS
+    ):  # a build of other pages by this configuration has none of these
+        write_pages(GENERATED)
+
+
+def write_pages(folder):
+    """Write every page under `folder`, and remove those of what is no longer there."""
+    pages = {**command_pages(), **figure_pages(), **proxy_pages(), **name_pages()}
+    for name, text in pages.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # an unchanged page keeps its time, so that it is not built again
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            path.write_text(text, encoding="utf-8")
+    for path in folder.glob("**/*.md"):  # autosummary's pages are .rst
+        if path.relative_to(folder).as_posix() not in pages:
+            path.unlink()
+
+
+def command_pages():
+    """A page a verb of the command line; texts by path."""
+    return {f"commands/{verb}.md": command_page(verb, parser) for verb, parser in parsers().items()}
+
+
+def figure_pages():
+    """A page a script of `state_files/`; texts by path. A picture that is outdated is a warning."""
+    pages = {}
+    for script in scripts_in(STATE_FILES):
+        reason = outdated(script)
+        if reason:
+            logger.warning(
+                "state_files/%s; build it anew: pvpython state_files/build_states.py %s",
+                reason,
+                script.stem,
+                type="losslandscape",
+                subtype="outdated_picture",
+            )
+        pages[f"figures/{script.stem}.md"] = _figure_page(script)
+    return pages
+
+
+def _figure_page(script):
+    name = script.stem
+    title, *rest = ast.get_docstring(ast.parse(script.read_text(encoding="utf-8"))).split("\n\n")
+    above = "../../../state_files"
+    data = [path.relative_to(STATE_FILES).as_posix() for path in inputs_of(script)[1:]]
+    return "\n".join(
+        [
+            f"# {_name(name)}",
+            "",
+            _sentence(title),
+            *("\n" + paragraph for paragraph in rest),
+            "",
+            f"![{title}]({above}/{name}.png)",
+            "",
+            f"What it shows is told in [The figures](../../figures.md). Open its state file in a "
+            f"ParaView of any kind: `cd state_files && paraview --state={name}.pvsm`.",
+            "",
+            "## Its script",
+            "",
+            f"```{{literalinclude}} {above}/{name}.py",
+            ":language: python",
+            "```",
+            "",
+            f"`pvpython state_files/{name}.py` builds the figure and saves its picture. "
+            f"`pvpython state_files/build_states.py {name}` writes its state file and the picture "
+            "above, and enters what they were built from in `state_files/pictures.json`; this site "
+            "is not built where one of these files has changed since.",
+            "",
+            "## Its files",
+            "",
+            f"- {{download}}`{name}.py <{above}/{name}.py>`",
+            f"- {{download}}`{name}.pvsm <{above}/{name}.pvsm>`",
+            *(f"- {{download}}`{path} <{above}/{path}>`" for path in data),
+            "",
+        ]
+    )
+
+
+def proxy_pages():
+    """A page a reader, source or filter of the ParaView plugin; texts by path."""
+    return {
+        f"paraview/{proxy.name}.md": _proxy_page(proxy) for proxy in paraview_proxies.read_proxies()
+    }
+
+
+def _proxy_page(proxy):
+    if proxy.kind == "reader":
+        where = f"*File > Open*, files ending in {_listed(proxy.extensions)}"
+    else:
+        menu = {"filter": "Filters", "source": "Sources"}.get(proxy.kind, "File")
+        where = f"*{menu} > {proxy.menu or 'Alphabetical'} > {proxy.label}*"
+    rows = [
+        f"| {property.label} | `{property.python_name}` | {_code_or_words(property.default)} "
+        f"| {_cell(property.text)} |"
+        for property in proxy.properties
+    ]
+    ports = [f"| {index} | {name} |" for index, name in enumerate(proxy.outputs)]
+    return "\n".join(
+        [
+            f"# {proxy.label}",
+            "",
+            f"A {proxy.kind}: {where}. In `paraview.simple`: `{proxy.name}`.",
+            "",
+            proxy.text,
+            "",
+            *(["## Properties", ""] if rows else []),
+            *(["| label | in Python | default | |", "| --- | --- | --- | --- |"] if rows else []),
+            *rows,
+            "",
+            *(["## Outputs", "", "| port | name |", "| --- | --- |"] if ports else []),
+            *ports,
+            "",
+            *_algorithm(proxy.algorithm),
+        ]
+    )
+
+
+def _algorithm(path):
+    """The docstring of the class that does the work, where it is one of this project's."""
+    if not path:
+        return []
+    return [
+        "## Algorithm",
+        "",
+        "```{eval-rst}",
+        f".. autoclass:: {path}",
+        "   :no-members:",
+        "```",
+        "",
+    ]
+
+
+def name_pages():
+    """A page of the public names that are on no page of the interfaces, if there are any."""
+    names = {package.__name__: _not_placed(package, page) for package, page in INTERFACES}
+    if not any(names.values()):
+        return {}
+    lists = [
+        line
+        for package, those in names.items()
+        if those
+        for line in (
+            f".. currentmodule:: {package}",
+            "",
+            ".. autosummary::",
+            "   :toctree: api",
+            "",
+            *(f"   {name}" for name in those),
+            "",
+        )
+    ]
+    return {
+        OTHER_NAMES: "\n".join(["# Other public names", "", "```{eval-rst}", *lists, "```", ""])
+    }
+
+
+def _not_placed(package, page):
+    placed = (DOCS / page).read_text(encoding="utf-8").split()
+    return [
+        name
+        for name in package.__all__
+        if name not in placed and not inspect.ismodule(getattr(package, name))
+    ]
+
+
+def _name(stem):
+    """``figure1_fixed_statistics`` as people write it: Figure 1, fixed statistics."""
+    kind, number, words = re.fullmatch(r"([a-z]+)(\d*)_?(.*)", stem).groups()
+    return f"{kind.capitalize()} {number}, {words.replace('_', ' ')}".strip(", ")
+
+
+def _sentence(text):
+    text = " ".join(text.split())
+    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "?", "!")) else ".")
+
+
+def _listed(extensions):
+    return " or ".join(f"`.{extension}`" for extension in extensions.split())
+
+
+def _code_or_words(default):
+    return default if default in ("", paraview_proxies.BY_DATA) else f"`{default}`"
+
+
+def _cell(text):
+    return text.replace("|", "\\|")

@@ -1,0 +1,59 @@
+"""How Sphinx builds the site: `make docs`."""
+
+import sys
+from pathlib import Path
+
+DOCS = Path(__file__).resolve().parent
+ROOT = DOCS.parent
+sys.path[:0] = [str(DOCS / "_extensions"), str(ROOT / "compute"), str(ROOT / "paraview_plugin")]
+
+from losslandscape import __version__  # noqa: E402
+
+project = "losslandscape"
+author = "the losslandscape authors"
+copyright = "the losslandscape authors, BSD-3-Clause"
+release = version = __version__
+
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.napoleon",
+    "sphinx.ext.viewcode",
+    "sphinx_copybutton",
+    "generated_pages",
+    "public_names",
+    "other_pages",
+    "external_links",
+]
+exclude_patterns = ["_build", "_extensions", "_templates"]
+templates_path = ["_templates"]
+nitpicky = True
+# Types in docstrings are prose ("array of shape (n, 2)"); other projects' pages are not looked up.
+nitpick_ignore_regex = [
+    ("py:(class|obj)", r"(?!losslandscape(_paraview)?\.).*"),
+    ("py:.*", r"(torch|numpy|concurrent)\..*"),
+]
+
+# Pages are read on the forge too: nothing that is not Markdown there.
+myst_enable_extensions = ["dollarmath", "colon_fence"]
+myst_heading_anchors = 4
+myst_url_schemes = ["http", "https", "mailto"]
+
+autosummary_generate = True
+autodoc_member_order = "bysource"
+autodoc_typehints = "none"  # types are in the docstrings, with shapes and units
+autodoc_mock_imports = ["paraview"]
+napoleon_use_rtype = False
+napoleon_custom_sections = [("Ports", "params_style")]
+default_role = "py:obj"
+add_module_names = False
+
+html_theme = "furo"
+html_title = f"losslandscape {release}"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_copy_source = False
+copybutton_prompt_text = r">>> |\.\.\. |\$ "
+copybutton_prompt_is_regexp = True
+copybutton_exclude = ".linenos, .gp, .go"
