@@ -65,7 +65,7 @@ class ModelPoint:
 class Landscape:
     """A measured loss landscape.
 
-    Made by :func:`losslandscape.evaluate` or :meth:`open`.
+    Made by :func:`losslandscape.evaluate`, :meth:`open` or :meth:`imported`.
 
     Attributes
     ----------
@@ -105,6 +105,39 @@ class Landscape:
         from losslandscape.formats import netcdf
 
         return netcdf.read(path)
+
+    @classmethod
+    def imported(
+        cls, path: str | os.PathLike, format: str | None = None, **options: Any
+    ) -> Landscape:
+        """Read a file of another tool: Li et al.'s HDF5, Landscaper's ``.npz``, ``.npy``, CSV, ...
+
+        Parameters
+        ----------
+        format : str, optional
+            By default found from the content; see ``docs/import.md``.
+        **options
+            ``bounds``, ``array`` and more: :func:`losslandscape.formats.imports.read`.
+
+        Raises
+        ------
+        FileFormatError
+            If the file is missing, damaged, of no known layout, or holds no regular grid.
+        LossLandscapeError
+            If an option is missing or does not belong to the format.
+
+        Examples
+        --------
+        >>> import pathlib, tempfile
+        >>> file = pathlib.Path(tempfile.mkdtemp()) / "loss.npy"
+        >>> np.save(file, np.array([[3.0, 1.0, np.nan], [4.0, 2.0, 5.0]]))
+        >>> landscape = Landscape.imported(file, bounds=[(-1, 1), (0, 1)])
+        >>> landscape.values("loss")[1], landscape.status.tolist()
+        (array([4., 2., 5.]), [[1, 1, 3], [1, 1, 1]])
+        """
+        from losslandscape.formats import imports
+
+        return imports.read(path, format, **options)
 
     def __repr__(self) -> str:
         size = " x ".join(map(str, self.grid.counts))
@@ -365,11 +398,11 @@ class Landscape:
         self.path = Path(path)
 
     def export(self, folder: str | os.PathLike, formats: Sequence[str] | None = None) -> list[Path]:
-        """Write ``.vti``, ``.vtp``, ``.pvd`` and ``.ply`` into a folder; returns the files' paths.
+        """Write ``.vti``, ``.vtp``, ``.pvd``, ``.ply`` and ``.csv`` into a folder; returns paths.
 
         Parameters
         ----------
-        formats : sequence of "vti", "vtp", "pvd", "ply", optional
+        formats : sequence of "vti", "vtp", "pvd", "ply", "csv", optional
             All that apply by default (a surface mesh only of 2-D landscapes).
         """
         from losslandscape.formats import export

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 from importlib.util import find_spec
+from keyword import iskeyword
 from types import ModuleType
 from typing import Optional
 
@@ -27,6 +28,7 @@ VERBS = (
     "verify",
     "flatness",
     "compare",
+    "import",
     "export",
     "render",
     "paraview",
@@ -70,10 +72,15 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
 
 def _available_verbs() -> dict[str, ModuleType]:
     return {
-        verb: import_module(f"{__name__}.{verb}")
+        verb: import_module(_module_name(verb))
         for verb in VERBS
-        if find_spec(f"{__name__}.{verb}") is not None
+        if find_spec(_module_name(verb)) is not None
     }
+
+
+def _module_name(verb: str) -> str:
+    """The module of a verb; that of a keyword of Python has ``_`` after it."""
+    return f"{__name__}.{verb}_" if iskeyword(verb) else f"{__name__}.{verb}"
 
 
 def _parser(verbs: dict[str, ModuleType]) -> argparse.ArgumentParser:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-HELP = "write a landscape as .vti, .vtp, .pvd and .ply for ParaView and other programs"
+HELP = "write a landscape as .vti, .vtp, .pvd, .ply and .csv for ParaView and other programs"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -17,7 +17,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="where to write (default: a folder named like the file, beside it)",
     )
     parser.add_argument(
-        "--formats", nargs="+", metavar="NAME", help="some of vti, vtp, pvd, ply (default: all)"
+        "--formats",
+        nargs="+",
+        metavar="NAME",
+        help="some of vti, vtp, pvd, ply, csv (default: all)",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace files that are there")
 

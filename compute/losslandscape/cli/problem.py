@@ -223,6 +223,11 @@ def problem_of(landscape: Landscape, arguments: argparse.Namespace) -> tuple[Obj
     """
     kept = landscape.provenance.get("arguments")
     kept = {"compile": False, **kept} if isinstance(kept, dict) else kept  # older files
+    if "imported" in landscape.provenance:
+        raise LossLandscapeError(
+            f"{landscape.path}: was imported from another tool's file, which holds neither "
+            "model nor directions; this needs a landscape that 'losslandscape surface' measured"
+        )
     if not isinstance(kept, dict) or any(name not in kept for name in _KEPT):
         raise LossLandscapeError(
             f"{landscape.path}: does not say which model and data it was made of (it was made from "

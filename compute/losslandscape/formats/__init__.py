@@ -1,4 +1,5 @@
-"""Files: the landscape's own (:mod:`.netcdf`) and what other programs read.
+"""Files: the landscape's own (:mod:`.netcdf`), what other programs read, and, in :mod:`.imports`,
+what they write.
 
 A format to export to is one module with ``SUFFIX``, ``applies(landscape)`` and ``write(landscape,
 folder) -> list of paths``, named in ``_EXPORTERS``.
@@ -18,7 +19,13 @@ from losslandscape.errors import LossLandscapeError
 if TYPE_CHECKING:
     from losslandscape.landscape import Landscape
 
-_EXPORTERS = {"vti": "image_data", "vtp": "poly_data", "pvd": "collection", "ply": "ply"}
+_EXPORTERS = {
+    "vti": "image_data",
+    "vtp": "poly_data",
+    "pvd": "collection",
+    "ply": "ply",
+    "csv": "csv_table",
+}
 NAMES = tuple(_EXPORTERS)
 
 

@@ -1,0 +1,66 @@
+"""Landscaper's ``.npz`` (``LossLandscape.save``): ``loss`` and ``coordinates``."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from losslandscape.formats.imports.npz import names_in, read_arrays
+from losslandscape.formats.imports.source import (
+    Imported,
+    Options,
+    Source,
+    grid_from_bounds,
+    grid_of,
+)
+
+TOOL = "Landscaper"
+OPTIONS = ("bounds",)
+
+
+def recognises(source: Source) -> bool:
+    return source.is_zip and set(names_in(source)) == {"loss", "coordinates"}
+
+
+def read(source: Source, options: Options) -> Imported:
+    arrays = read_arrays(source)
+    if set(arrays) != {"loss", "coordinates"}:
+        raise source.error(
+            "not a file of Landscaper, which has the arrays loss and coordinates "
+            f"(found: {', '.join(arrays) or 'nothing'})"
+        )
+    loss, coordinates = arrays["loss"], arrays["coordinates"]
+    if coordinates.ndim != 2 or coordinates.shape[0] != loss.ndim:
+        raise source.error(
+            f"its coordinates have shape {coordinates.shape}, which is not one row for each of "
+            f"the {loss.ndim} axes of its loss"
+        )
+    if loss.shape != (coordinates.shape[1],) * loss.ndim:
+        raise source.error(f"its loss has shape {loss.shape}, its coordinates {coordinates.shape}")
+    # its first index is the first direction's
+    values = np.ascontiguousarray(loss.T)
+    notes = [
+        "Landscaper replaces losses that are not finite by the mean, the highest or the lowest of "
+        "the others, and adds noise to the highest: the file does not tell where",
+    ]
+    if options.bounds is not None:
+        grid = grid_from_bounds(source, values.shape, options.bounds)
+    else:
+        grid = grid_of(source, list(coordinates), notes)
+        notes.append(_where_measured(coordinates[0]))
+    return Imported(
+        grid,
+        {"loss": values},
+        "loss",
+        plane={"unit": "norm of the parameters"},
+        notes=notes,
+    )
+
+
+def _where_measured(axis: np.ndarray) -> str:
+    """Where ``compute_loss_landscape`` of 1.3.1 evaluates, beside what it writes."""
+    steps, distance = len(axis), float(axis[-1])
+    low, high = (2 * distance * i / steps for i in (-(steps // 2), steps - 1 - steps // 2))
+    return (
+        f"coordinates are the file's, {axis[0]:g} to {axis[-1]:g}; Landscaper 1.3.1 writes these "
+        f"and evaluates from {low:g} to {high:g}: give --bounds to have those"
+    )

@@ -1,0 +1,68 @@
+"""NumPy's ``.npy``: one array, without coordinates."""
+
+from __future__ import annotations
+
+from typing import IO
+
+import numpy as np
+
+from losslandscape.formats.imports.source import Imported, Options, Source, grid_from_bounds
+
+TOOL = "NumPy array"
+OPTIONS = ("bounds", "transposed")
+
+
+def recognises(source: Source) -> bool:
+    return source.is_npy
+
+
+def read(source: Source, options: Options) -> Imported:
+    values = read_file(source)
+    if options.transposed:
+        values = values.T
+    return Imported(
+        grid_from_bounds(source, values.shape, options.bounds), {"loss": values}, "loss"
+    )
+
+
+def read_file(source: Source) -> np.ndarray:
+    """The array of a ``.npy`` file.
+
+    Raises
+    ------
+    FileFormatError
+        If it is no array of numbers, damaged, or too large.
+    """
+    if not source.is_npy:
+        raise source.error(f"not a .npy file ({source.described()})")
+    with open(source.path, "rb") as file:
+        return read_stream(file, source, source.size, "the array")
+
+
+def read_stream(file: IO[bytes], source: Source, size: int, what: str) -> np.ndarray:
+    """An array in NumPy's format; its header is held against the ``size`` of the bytes first."""
+    try:
+        version = np.lib.format.read_magic(file)
+        header = (
+            np.lib.format.read_array_header_1_0
+            if version == (1, 0)
+            else np.lib.format.read_array_header_2_0
+        )
+        shape, _, dtype = header(file)
+    except (ValueError, TypeError, EOFError) as error:
+        raise source.error(f"{what} is damaged ({error})") from error
+    if dtype.hasobject:
+        raise source.error(
+            f"{what} holds Python objects, which are pickled and never opened; save it with "
+            "numpy.asarray(values, dtype=float)"
+        )
+    source.check_size(shape, dtype.itemsize, what)
+    needed = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+    there = size - file.tell()
+    if there < needed:
+        raise source.error(f"{what} is cut short: {needed} bytes are announced, {there} are there")
+    file.seek(0)
+    try:
+        return np.lib.format.read_array(file, allow_pickle=False)
+    except (ValueError, EOFError, OSError) as error:
+        raise source.error(f"{what} is damaged ({error})") from error

@@ -1,0 +1,368 @@
+"""A file of unknown origin, what was read from it, and the landscape that becomes of it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, fields
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from losslandscape import __version__
+from losslandscape.errors import FileFormatError, LossLandscapeError
+from losslandscape.grid import AXIS_NAMES, Grid
+from losslandscape.landscape import (
+    EVALUATED,
+    NOT_EVALUATED,
+    NOT_FINITE,
+    Landscape,
+    ProjectedTrajectory,
+)
+
+LARGEST_ARRAY = 10**8  # values; 0.8 GB
+_LARGEST_COMPRESSION = 1100  # of deflate, 1032 at best
+_UNEVEN = 1e-3  # of the spacing: coordinates rounded to fewer digits are still a grid
+_HEAD_BYTES = 4096
+_TAKEN = {*AXIS_NAMES, "loss", "status", "gram_matrix", "provenance"}
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the user says about a file; :func:`losslandscape.formats.imports.read` explains each."""
+
+    bounds: Sequence[tuple[float, float]] | None = None
+    array: str | None = None
+    transposed: bool = False
+    not_evaluated: float | None = None
+    directions: str | os.PathLike | None = None
+    trajectory: str | os.PathLike | None = None
+    function: str | None = None
+    distance: float | None = None
+
+    def check(self, format_name: str, taken: Collection[str]) -> None:
+        """Raise a LossLandscapeError if an option was given that the format does not take."""
+        for option in fields(self):
+            name = option.name
+            if name == "not_evaluated" or name in taken:
+                continue
+            if getattr(self, name) != option.default:
+                raise LossLandscapeError(
+                    f"format {format_name} takes no {name}; it takes "
+                    f"{', '.join([*taken, 'not_evaluated'])}"
+                )
+
+
+@dataclass
+class Source:
+    """A file, looked at but not yet trusted.
+
+    Raises
+    ------
+    FileFormatError
+        If it is missing, is a folder or may not be read.
+    """
+
+    path: Path
+
+    def __post_init__(self):
+        if self.path.is_dir():
+            raise FileFormatError(f"{self.path}: is a folder; name a file in it")
+        try:
+            with open(self.path, "rb") as file:
+                self.head = file.read(_HEAD_BYTES)
+                self.size = os.fstat(file.fileno()).st_size
+        except FileNotFoundError:
+            raise FileFormatError(f"{self.path}: there is no such file") from None
+        except OSError as error:
+            raise FileFormatError(
+                f"{self.path}: cannot be read ({error.strerror or error})"
+            ) from error
+        if not self.size:
+            raise FileFormatError(f"{self.path}: is empty")
+
+    @property
+    def is_hdf5(self) -> bool:
+        return self.head.startswith(b"\x89HDF\r\n\x1a\n")
+
+    @property
+    def is_npy(self) -> bool:
+        return self.head.startswith(b"\x93NUMPY")
+
+    @property
+    def is_zip(self) -> bool:
+        return self.head.startswith(b"PK\x03\x04")
+
+    @property
+    def vtk_type(self) -> str:
+        """``"ImageData"``, ``"PolyData"`` ...; empty where it is no VTK XML file."""
+        found = re.search(rb"<VTKFile[^>]*?\btype\s*=\s*[\"'](\w+)[\"']", self.head)
+        return found.group(1).decode("ascii") if found else ""
+
+    @property
+    def is_text(self) -> bool:
+        text = self.head.decode("utf-8", errors="ignore")
+        return len(text) > 0.9 * len(self.head) and all(
+            c.isprintable() or c in "\ufeff\t\r\n" for c in text
+        )
+
+    def described(self) -> str:
+        """What kind of file it is, for people."""
+        if self.vtk_type:
+            return f"found: VTK {self.vtk_type}"
+        if self.head.startswith(b"CDF"):
+            return "found: classic netCDF"
+        if self.head.startswith(b"\x80") or b"torch" in self.head[:64]:
+            return "found: perhaps a pickle; pickles are never opened, save the array with numpy"
+        if self.is_text:
+            line = self.head.decode("utf-8", errors="ignore").splitlines()[0][:60]
+            return f"found: text that begins with {line!r}"
+        return f"found: bytes that begin with {self.head[:8].hex(' ')}"
+
+    @cached_property
+    def sha256(self) -> str:
+        digest = hashlib.sha256()
+        with open(self.path, "rb") as file:
+            for chunk in iter(lambda: file.read(1 << 20), b""):
+                digest.update(chunk)
+        return digest.hexdigest()
+
+    def check_size(self, shape: Sequence[int], itemsize: int = 1, what: str = "an array") -> None:
+        """Refuse an array before memory is taken for it.
+
+        Raises
+        ------
+        FileFormatError
+            If it is larger than any landscape, or than this file can hold even when compressed.
+        """
+        count = 1
+        for length in shape:
+            count *= int(length)
+        size = " x ".join(map(str, shape))
+        if count > LARGEST_ARRAY:
+            raise FileFormatError(
+                f"{self.path}: {what} of {size} values is more than {LARGEST_ARRAY:,}; "
+                "thin it out, or cut out a part"
+            )
+        if count * itemsize > _LARGEST_COMPRESSION * self.size:
+            raise FileFormatError(
+                f"{self.path}: {what} of {size} values cannot be in a file of {self.size} bytes; "
+                "it is damaged"
+            )
+
+    def error(self, message: str) -> FileFormatError:
+        return FileFormatError(f"{self.path}: {message}")
+
+
+@dataclass
+class Imported:
+    """What a reader found.
+
+    Attributes
+    ----------
+    arrays : dict of name to ndarray, shape ``grid.shape``
+        By the file's own names.
+    loss : str
+        The one of them that is the loss.
+    not_evaluated : float, optional
+        The format's own mark of points that were not evaluated.
+    status : int8 ndarray, shape ``grid.shape``, optional
+        Where the file says it.
+    plane : dict
+        For the provenance's ``subspace``.
+    details : dict
+        For the provenance's ``imported``.
+    notes : list of str
+        What a person should know about the values, a sentence each.
+    """
+
+    grid: Grid
+    arrays: dict[str, np.ndarray]
+    loss: str
+    titles: dict[str, str] = field(default_factory=dict)
+    not_evaluated: float | None = None
+    status: np.ndarray | None = None
+    gram_matrix: np.ndarray | None = None
+    trajectories: list[ProjectedTrajectory] = field(default_factory=list)
+    plane: dict[str, Any] = field(default_factory=dict)
+    details: dict[str, Any] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
+def landscape_of(
+    found: Imported, source: Source, options: Options, format_name: str, tool: str, title: str
+) -> Landscape:
+    """The landscape; the loss becomes ``loss``, the other arrays keep their names."""
+    loss = _as_float64(found.arrays[found.loss], source, found.loss)
+    mark = found.not_evaluated if options.not_evaluated is None else options.not_evaluated
+    status = found.status
+    if status is None:
+        status = np.where(np.isfinite(loss), EVALUATED, NOT_FINITE).astype(np.int8)
+    elif not np.isin(status, (0, 1, 2, 3)).all():
+        raise source.error("its status has values other than 0, 1, 2 and 3")
+    if mark is not None:
+        marked = np.isnan(loss) if np.isnan(mark) else loss == mark
+        status = np.where(marked, NOT_EVALUATED, status).astype(np.int8)
+        loss = np.where(marked, np.nan, loss)
+    fields, quantities = {"loss": loss}, {"loss": found.titles.get(found.loss, found.loss)}
+    for name, values in found.arrays.items():
+        if name != found.loss:
+            plain = _plain_name(name, fields)
+            fields[plain] = _as_float64(values, source, name)
+            quantities[plain] = found.titles.get(name, name)
+    dimensions = found.grid.dimensions
+    unknown = np.full((dimensions, dimensions), np.nan)
+    return Landscape(
+        grid=found.grid,
+        fields=fields,
+        status=np.asarray(status, np.int8),
+        gram_matrix=unknown if found.gram_matrix is None else found.gram_matrix,
+        trajectories=found.trajectories,
+        provenance={
+            "title": title,
+            "direction_names": list(found.grid.axis_names),
+            "subspace": {"kind": "imported", **found.plane},
+            "quantities": quantities,
+            "imported": {
+                "file": source.path.name,
+                "sha256": source.sha256,
+                "bytes": source.size,
+                "format": format_name,
+                "tool": tool,
+                "array": found.loss,
+                **found.details,
+                "notes": found.notes,
+            },
+            "versions": {"losslandscape": __version__},
+        },
+    )
+
+
+def grid_of(source: Source, axes: Sequence[np.ndarray], notes: list[str] | None = None) -> Grid:
+    """The regular grid of some coordinates, alpha first.
+
+    Raises
+    ------
+    FileFormatError
+        If an axis has fewer than 2 points or they do not rise evenly.
+    """
+    if not 1 <= len(axes) <= 3:
+        raise source.error(f"has {len(axes)} axes; a landscape has 1, 2 or 3")
+    bounds = []
+    for name, axis in zip(AXIS_NAMES, axes):
+        axis = np.asarray(axis, np.float64)
+        if axis.ndim != 1 or axis.size < 2:
+            raise source.error(
+                f"its coordinates along {name} have shape {axis.shape}; 2 or more numbers needed"
+            )
+        if not np.isfinite(axis).all():
+            raise source.error(f"its coordinates along {name} are not all finite")
+        if not axis[0] < axis[-1]:
+            raise source.error(
+                f"its coordinates along {name} run from {axis[0]:g} to {axis[-1]:g}; they must rise"
+            )
+        even = Grid((axis.size,), ((axis[0], axis[-1]),))
+        away = abs(axis - even.axes()[0]) / even.spacing[0]
+        if away.max() > _UNEVEN:
+            worst = int(away.argmax())
+            raise source.error(
+                f"its coordinates along {name} are not even: number {worst} is {axis[worst]:.9g} "
+                f"where {even.axes()[0][worst]:.9g} would be; a landscape is a regular grid"
+            )
+        if notes is not None and away.max() > 1e-9:
+            notes.append(
+                f"coordinates along {name} are those of an even grid, at most {away.max():.1g} "
+                "cells from the file's"
+            )
+        bounds.append((float(axis[0]), float(axis[-1])))
+    return Grid(tuple(len(axis) for axis in axes), tuple(bounds))
+
+
+def grid_from_bounds(
+    source: Source, shape: Sequence[int], bounds: Sequence[tuple[float, float]] | None
+) -> Grid:
+    """The grid of an array, slowest axis first, between bounds, alpha first.
+
+    Raises
+    ------
+    FileFormatError
+        If the array is no grid.
+    LossLandscapeError
+        If the bounds are missing or as many as they should not be.
+    """
+    words = " x ".join(map(str, shape))
+    if not 1 <= len(shape) <= 3 or min(shape) < 2:
+        raise source.error(
+            f"its array has shape ({words}); a landscape has 1, 2 or 3 axes of 2 or more points"
+        )
+    if bounds is None:
+        example = ",".join(["-1,1"] * len(shape))
+        raise LossLandscapeError(
+            f"{source.path}: an array of {words} values without coordinates; give the ends of "
+            f"each axis, alpha first: bounds, as in --bounds={example}"
+        )
+    if len(bounds) != len(shape):
+        raise LossLandscapeError(
+            f"{source.path}: {len(bounds)} pairs of bounds for an array of {len(shape)} axes "
+            f"({words}); give one pair an axis, alpha first"
+        )
+    return Grid.rectangle(tuple(shape)[::-1], bounds)
+
+
+def chosen(source: Source, names: Sequence[str], options: Options, usual: Sequence[str]) -> str:
+    """The array that is the loss: the one asked for, else a usual one, else the only one.
+
+    Raises
+    ------
+    FileFormatError
+        If there is none such; the message lists what was found.
+    """
+    found = f"(found: {', '.join(names) or 'nothing'})"
+    if options.array is not None:
+        if options.array not in names:
+            raise source.error(f"there is no array '{options.array}' on the grid {found}")
+        return options.array
+    for name in usual:
+        if name in names:
+            return name
+    if len(names) == 1:
+        return names[0]
+    if not names:
+        raise source.error(f"holds no array of numbers on a grid {found}")
+    raise source.error(f"which array is the loss? name it: array, or --array NAME {found}")
+
+
+def _as_float64(values: np.ndarray, source: Source, name: str) -> np.ndarray:
+    """The same numbers as float64.
+
+    Raises
+    ------
+    FileFormatError
+        If they are no real numbers, or float64 cannot hold them.
+    """
+    values = np.asarray(values)
+    if values.dtype.kind not in "fiub":
+        raise source.error(f"'{name}' is of type {values.dtype}, not of real numbers")
+    with np.errstate(all="ignore"):
+        converted = values.astype(np.float64)
+        back = converted.astype(values.dtype)
+    # beyond 2**53, and in long double, a value may have no float64
+    if not np.array_equal(back, values, equal_nan=values.dtype.kind == "f"):
+        raise source.error(
+            f"'{name}' ({values.dtype}) has values that float64 cannot hold; convert it first"
+        )
+    return converted
+
+
+def _plain_name(name: str, others: Collection[str]) -> str:
+    """A name for the file, of letters, digits and ``_``, that nothing else has."""
+    plain = re.sub(r"\W", "_", name, flags=re.ASCII) or "values"
+    if plain[0].isdigit() or plain in _TAKEN or re.match(r"(trajectory|model)_", plain):
+        plain = f"imported_{plain}"
+    while plain in others:
+        plain += "_"
+    return plain
