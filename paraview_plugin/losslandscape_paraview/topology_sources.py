@@ -150,7 +150,7 @@ def _height_on_grid(panel):
     """The grid with `height`; not a number, and so outside the domain, where there is no loss."""
     from paraview import simple
 
-    if not panel.holes:
+    if panel.sliders or not panel.holes:
         return panel.valued
     return simple.Calculator(
         registrationName=panel.named("height on the whole grid"),

@@ -1,0 +1,89 @@
+"""Macros, the buttons of ParaView's toolbar: one for each figure, of the selected landscape.
+
+This module needs nothing but Python, so that an installer can load it from its file alone and
+call `install_macros` with ParaView's folder of macros (`~/.config/ParaView/Macros` on Linux, and
+any folder in `PV_MACRO_PATH`).
+"""
+
+import os
+import tempfile
+from pathlib import Path
+
+# what ParaView calls the button -> the figure in `pipelines.FIGURES`
+MACROS = {
+    "Loss surface": "surface",
+    "Loss contours": "contours",
+    "Loss trajectory": "trajectory",
+    "Loss topology": "topology",
+    "Loss flat region": "flat_region",
+    "Loss compare": "compare",
+    "Loss curve": "curve",
+    "Loss isosurfaces": "isosurfaces",
+    "Loss volume": "volume",
+}
+
+# its first line tells files of this module from the user's own of the same name
+_MARK = "# Written by losslandscape; changes are lost when it is installed again."
+_TEMPLATE = _MARK + """
+# Draws the figure "{figure}" of the landscape that is selected in the pipeline browser.
+try:
+    from losslandscape_paraview.selection import draw
+except ImportError:
+    from paraview import print_error
+
+    print_error("{name}: load the plugin LossLandscape first, in Tools > Manage Plugins")
+else:
+    draw("{figure}")
+"""
+
+
+def install_macros(folder):
+    """Write the macros into a folder, which is made where it is missing.
+
+    Args:
+        folder: ParaView's folder of macros.
+
+    Returns:
+        list of the paths written. A file of the same name that this function did not write is
+        left as it is, and is not in the list.
+
+    Raises:
+        OSError: the folder cannot be made or written to.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / f"{name}.py" for name in MACROS]
+    ours = [path for path in paths if not path.exists() or _is_ours(path)]
+    for path in ours:
+        _write(path, _TEMPLATE.format(name=path.stem, figure=MACROS[path.stem]))
+    return ours
+
+
+def remove_macros(folder):
+    """Remove what `install_macros` wrote there; returns the paths removed."""
+    paths = [Path(folder) / f"{name}.py" for name in MACROS]
+    ours = [path for path in paths if path.is_file() and _is_ours(path)]
+    for path in ours:
+        path.unlink()
+    return ours
+
+
+def _is_ours(path):
+    with open(path, encoding="utf-8", errors="replace") as file:
+        return file.readline().rstrip("\n") == _MARK
+
+
+def _write(path, text):
+    """Write a file whole or not at all."""
+    # hidden, because ParaView makes a macro of every other file in the folder
+    number, name = tempfile.mkstemp(prefix=f".{path.stem}-", dir=path.parent)
+    try:
+        with os.fdopen(number, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    except BaseException:
+        os.unlink(name)
+        raise
