@@ -15,6 +15,7 @@ from vtkmodules.vtkFiltersCore import (
     vtkTriangleFilter,
 )
 
+from .display_scale import HEIGHT
 from .errors import LandscapeError
 from .grid_filter import GridFilter, field_of
 from .vtk_arrays import add_array, cells, poly_data
@@ -26,7 +27,8 @@ class FlatRegionFilter(GridFilter):
     """The flat region around the lowest grid point, and its outline.
 
     Ports:
-        0: the region, triangles in plane coordinates with the quantity as a point array; field
+        0: the region, triangles in plane coordinates with the quantity as a point array, and
+           `height` where the grid has it; field
            data `area`, `lower_bound` (1 where it reaches the edge of the grid or a hole, so that
            it may go on outside), `minimum` and `threshold`.
         1: its outline, lines.
@@ -133,6 +135,9 @@ def _component(image, field, level, lowest):
     inside_out = np.zeros(nx * ny)
     inside_out[_border(triangles)] = 1.0
     add_array(mesh.GetPointData(), "edge", inside_out * (field.ravel() <= level))
+    if image.GetPointData().GetArray(HEIGHT):
+        # so that the region can be lifted as the surface is, and lies exactly on it
+        add_array(mesh.GetPointData(), HEIGHT, field_of(image, HEIGHT))
     mesh.GetPointData().SetActiveScalars(_FIELD)
     clip = vtkClipPolyData()
     clip.SetInputData(mesh)

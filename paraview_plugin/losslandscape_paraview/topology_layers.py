@@ -1,5 +1,7 @@
 """Layers of a panel's topology: critical points, separatrices, basins, models, flat regions."""
 
+from functools import partial
+
 from . import style
 from .drape import drape_difference, drape_points
 from .errors import LandscapeError
@@ -137,14 +139,17 @@ def add_flat_region(panel, folder=None, threshold=0.1):
 
     if folder is None:
         region, outline, area = _computed_region(simple, panel, threshold)
+        # they come with their height, and touch the grid's edge, where sampling may miss
+        lay = panel.lift
     else:
         region, outline, area = _region_of_files(simple, panel, folder)
-    lifted = drape_points(panel, region, "flat region, tint")
+        lay = partial(drape_points, panel)
+    lifted = lay(region, "flat region, tint")
     faces = simple.ExtractSurface(registrationName=panel.named("flat region"), Input=lifted)
     shown = panel.show(faces, style.FLAT_REGION)
     # just above the surface, which has the same triangles
     shown.Position = [0.0, 0.0, 0.004 * panel.box.unit]
-    edge = drape_points(panel, outline, "flat region, outline")
+    edge = lay(outline, "flat region, outline")
     tubes = panel.tubes(edge, "flat region: outline", style.SEPARATRIX_RADIUS)
     panel.show(tubes, style.INK)
     written = simple.Show(area, panel.view)
@@ -157,11 +162,12 @@ def add_flat_region(panel, folder=None, threshold=0.1):
 
 def _computed_region(simple, panel, threshold):
     from .plugin import load_plugin
+    from .topology_sources import height_on_grid
 
     load_plugin()
     found = simple.LossFlatRegion(
         registrationName=panel.named("flat region, threshold"),
-        Input=panel.landscape.surface,
+        Input=height_on_grid(panel),
         ScalarField=["POINTS", panel.scale.array],
         Scale="Logarithmic" if panel.scale.log else "Linear",
     )
