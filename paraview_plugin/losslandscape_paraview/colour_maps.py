@@ -5,7 +5,7 @@ is in `docs/paraview_guide.md`.
 """
 
 import json
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 PRESETS = Path(__file__).resolve().with_name("colour_maps.json")
@@ -14,7 +14,7 @@ LOSS, STEPS, KINDS = (
 )
 
 
-@lru_cache(maxsize=None)
+@cache
 def _presets():
     found = json.loads(PRESETS.read_text(encoding="utf-8"))
     return {preset["Name"]: preset for preset in found}
@@ -27,7 +27,7 @@ def control_points(name):
 
 
 def categories(name):
-    """A map of categories: dict of each one's name -> [red, green, blue], in the order of values."""
+    """A map of categories: dict of each name -> [red, green, blue], in the order of values."""
     preset = _presets()[name]
     colours, labels = preset["IndexedColors"], preset["Annotations"][1::2]
     return {label: colours[3 * n : 3 * n + 3] for n, label in enumerate(labels)}

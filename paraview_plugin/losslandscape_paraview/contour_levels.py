@@ -32,9 +32,7 @@ class ContourLevelsFilter(GridFilter):
         levels, scale = contour_levels(data, self._count)
         contour = vtkContourFilter()
         contour.SetInputDataObject(data)
-        contour.SetInputArrayToProcess(
-            0, 0, 0, vtkDataObject.FIELD_ASSOCIATION_POINTS, HEIGHT
-        )
+        contour.SetInputArrayToProcess(0, 0, 0, vtkDataObject.FIELD_ASSOCIATION_POINTS, HEIGHT)
         for number, height in enumerate(scale.heights(levels)):
             contour.SetValue(number, float(height))
         contour.Update()

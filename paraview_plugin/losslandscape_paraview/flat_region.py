@@ -66,9 +66,7 @@ class FlatRegionFilter(GridFilter):
         lowest = int(np.nanargmin(field))
         minimum = float(values.ravel()[lowest])
         level = minimum + self._threshold
-        region, touches = _component(
-            image, field, np.log10(level) if scale.log else level, lowest
-        )
+        region, touches = _component(image, field, np.log10(level) if scale.log else level, lowest)
         heights = vtk_to_numpy(region.GetPointData().GetArray(_FIELD)).astype(float)
         region.GetPointData().RemoveArray(_FIELD)
         add_array(region.GetPointData(), self._array, 10.0**heights if scale.log else heights)
@@ -117,7 +115,8 @@ def _component(image, field, level, lowest):
     ny, nx = field.shape
     number = np.arange(nx * ny).reshape(ny, nx)
     here, right, above, across = (
-        part.ravel() for part in (number[:-1, :-1], number[:-1, 1:], number[1:, :-1], number[1:, 1:])
+        part.ravel()
+        for part in (number[:-1, :-1], number[:-1, 1:], number[1:, :-1], number[1:, 1:])
     )
     # split as TTK splits, by the diagonal from the right to the upper corner
     triangles = np.concatenate(

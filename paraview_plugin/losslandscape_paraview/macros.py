@@ -24,17 +24,32 @@ MACROS = {
 
 # its first line tells files of this module from the user's own of the same name
 _MARK = "# Written by losslandscape; changes are lost when it is installed again."
-_TEMPLATE = _MARK + """
+# Also where the plugin is not loaded yet. The package is imported alone: the folder around it
+# may be a virtual environment's, whose NumPy and VTK would hide ParaView's.
+_TEMPLATE = (
+    _MARK
+    + """
 # Draws the figure "{figure}" of the landscape that is selected in the pipeline browser.
-try:
-    from losslandscape_paraview.selection import draw
-except ImportError:
-    from paraview import print_error
+import sys
+from importlib.machinery import PathFinder
+from importlib.util import module_from_spec
 
-    print_error("{name}: load the plugin LossLandscape first, in Tools > Manage Plugins")
-else:
+from paraview import print_error
+
+if "losslandscape_paraview" not in sys.modules:
+    spec = PathFinder.find_spec("losslandscape_paraview", [{folder!r}])
+    if spec is not None:
+        sys.modules[spec.name] = module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[spec.name])
+if "losslandscape_paraview" in sys.modules:
+    from losslandscape_paraview.selection import draw
+
     draw("{figure}")
+else:
+    print_error("{name}: losslandscape is no longer in " + {folder!r} + "; install it again")
 """
+)
+_FOLDER = str(Path(__file__).resolve().parents[1])
 
 
 def install_macros(folder):
@@ -55,7 +70,8 @@ def install_macros(folder):
     paths = [folder / f"{name}.py" for name in MACROS]
     ours = [path for path in paths if not path.exists() or _is_ours(path)]
     for path in ours:
-        _write(path, _TEMPLATE.format(name=path.stem, figure=MACROS[path.stem]))
+        text = _TEMPLATE.format(name=path.stem, figure=MACROS[path.stem], folder=_FOLDER)
+        _write(path, text)
     return ours
 
 

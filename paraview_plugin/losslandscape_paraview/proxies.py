@@ -25,7 +25,9 @@ _MENU = '<ShowInMenu category="Loss Landscape"/>'
 
 def _input(type_of_data, array_domain=True):
     """The XML of a filter's input."""
-    arrays = '<InputArrayDomain name="input_array" attribute_type="point" number_of_components="1"/>'
+    arrays = (
+        '<InputArrayDomain name="input_array" attribute_type="point" number_of_components="1"/>'
+    )
     return f"""
     <InputProperty name="Input" port_index="0" command="SetInputConnection">
       <ProxyGroupDomain name="groups">
@@ -75,7 +77,7 @@ _SCALE = """
 def _slider_following(name, default, where, words):
     """The XML of a number whose slider's range is what `Get<name>Range` says.
 
-    A new filter begins at `where` of its range (`min`, `mid`, `max`), if the range is known by then.
+    A new filter begins at `where` of its range (`min`, `mid`, `max`), if that is known by then.
     """
     return f"""
     <DoubleVectorProperty name="{name}RangeInfo" command="Get{name}Range" information_only="1">

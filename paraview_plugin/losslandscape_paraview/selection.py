@@ -23,8 +23,11 @@ def draw(figure):
     from paraview import print_error
 
     from .pipelines import FIGURES
+    from .plugin import load_plugin
 
     try:
+        # an exported grid may be open without it
+        load_plugin()
         return FIGURES[figure](*selected_landscapes(2 if figure in PAIRS else 1))
     except LandscapeError as error:
         print_error(f"Loss landscape, {figure}: {error}")

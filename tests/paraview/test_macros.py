@@ -1,6 +1,8 @@
 """Macros are written whole, leave the user's files alone, and name figures that exist."""
 
 import importlib.util
+import sys
+import types
 
 import pytest
 
@@ -26,6 +28,20 @@ def test_every_macro_is_written_and_removed(macros, tmp_path):
     assert macros.install_macros(folder) == written
     assert macros.remove_macros(folder) == written
     assert not list(folder.iterdir())
+
+
+def test_a_macro_of_a_package_that_is_gone_says_so(macros, tmp_path, monkeypatch):
+    monkeypatch.setattr(macros, "_FOLDER", str(tmp_path / "gone"))
+    macros.install_macros(tmp_path)
+    said = []
+    paraview = types.ModuleType("paraview")
+    paraview.print_error = said.append
+    monkeypatch.setitem(sys.modules, "paraview", paraview)
+    monkeypatch.delitem(sys.modules, "losslandscape_paraview", raising=False)
+    exec((tmp_path / "Loss curve.py").read_text(encoding="utf-8"), {})
+    assert said == [
+        f"Loss curve: losslandscape is no longer in {tmp_path / 'gone'}; install it again"
+    ]
 
 
 def test_the_users_own_macro_of_the_same_name_stays(macros, tmp_path):

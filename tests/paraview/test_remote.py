@@ -10,17 +10,17 @@ import threading
 import numpy as np
 import pytest
 
-from losslandscape import paraview_process
+from losslandscape import paraview_process, paraview_programs
 
 
 @pytest.fixture
 def server(repository):
     """A pvserver on 127.0.0.1 that loads the plugin at its start; yields its port."""
-    program = shutil.which("pvserver", path=paraview_process.clean_environment()["PATH"])
+    program = shutil.which("pvserver", path=paraview_programs.clean_environment()["PATH"])
     if program is None:
         pytest.skip("there is no pvserver")
     plugin = repository / "paraview_plugin"
-    environment = paraview_process.clean_environment()
+    environment = paraview_programs.clean_environment()
     environment["PYTHONPATH"] = str(plugin / "losslandscape_paraview" / "startup")
     with paraview_process.screen() as display:
         environment["DISPLAY"] = display or os.environ.get("DISPLAY", "")
