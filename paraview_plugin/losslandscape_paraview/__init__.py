@@ -22,6 +22,7 @@ _PUBLIC = {
     "contours": "pipelines",
     "curve": "pipelines",
     "default": "pipelines",
+    "flat_region": "pipelines",
     "flatness": "pipelines",
     "isosurfaces": "pipelines",
     "load_plugin": "plugin",

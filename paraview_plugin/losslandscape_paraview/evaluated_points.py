@@ -41,7 +41,7 @@ def add_evaluated_points(panel):
     # One cell a point: a threshold of the grid's own cells would take points with neighbours only.
     every = simple.ConvertToPointCloud(
         registrationName=panel.named("evaluated points, all points"),
-        Input=panel.landscape.surface,
+        Input=panel.valued if panel.sliders else panel.landscape.surface,
         CellGenerationMode="Vertex cells",
     )
     chosen = simple.Threshold(
@@ -51,13 +51,15 @@ def add_evaluated_points(panel):
         ThresholdMethod="Between",
     )
     chosen.LowerThreshold, chosen.UpperThreshold = EVALUATED - 0.5, EVALUATED + 0.5
-    raised = simple.Calculator(
-        registrationName=panel.named("evaluated points, height"),
-        Input=chosen,
-        Function=panel.scale.expression,
-        ResultArrayName=HEIGHT,
-        ReplaceInvalidResults=0,
-    )
+    raised = chosen
+    if not panel.sliders:
+        raised = simple.Calculator(
+            registrationName=panel.named("evaluated points, height"),
+            Input=chosen,
+            Function=panel.scale.expression,
+            ResultArrayName=HEIGHT,
+            ReplaceInvalidResults=0,
+        )
     lifted = panel.lift(raised, "evaluated points")
     # of a fine grid the dots should not touch, and along a curve they must stick out of it
     spacing = panel.landscape.spacing * panel.box.scale[0] / panel.box.unit

@@ -21,6 +21,8 @@ class LandscapeSources:
         trajectories, models: proxies of the polylines and of the labelled points, or None.
         provenance: dict, see `docs/file_format.md`; `{}` where the file has none.
         path: the file it came from, for messages.
+        sliders: whether surfaces are drawn by the plugin's own filters, whose properties ParaView
+            shows as sliders; False for ParaView's filters alone.
     """
 
     surface: Any
@@ -28,6 +30,7 @@ class LandscapeSources:
     models: Optional[Any]
     provenance: dict
     path: str
+    sliders: bool = False
 
     def values(self, array):
         """The quantity at every grid point, flat, alpha fastest.
@@ -90,6 +93,48 @@ def open_landscape(path, name=None):
     folder = path if path.is_dir() else path.parent
     surface = path / "surface.vti" if path.is_dir() else path
     return _from_vtk_files(surface, folder / "trajectory.vtp", folder / "models.vtp", name)
+
+
+def sources_of(proxy, sliders=False):
+    """A landscape that is open in the pipeline, with nothing opened twice.
+
+    Args:
+        proxy: the plugin's reader, or the reader of a `surface.vti`. Beside the latter, readers of
+            its folder's `trajectory.vtp` and `models.vtp` are looked for, and made where needed.
+        sliders: see `LandscapeSources`.
+
+    Returns:
+        LandscapeSources
+
+    Raises:
+        LandscapeFileError: it holds no grid.
+    """
+    from paraview import simple
+
+    if proxy.SMProxy.GetXMLName() == "LossLandscapeReader":
+        path = proxy.FileName
+        ports = [simple.OutputPort(proxy, number) for number in range(3)]
+        more = [port if fetch(port).GetNumberOfPoints() else None for port in ports[1:]]
+        found = _described(ports[0], *more, str(path))
+    else:
+        path = Path(proxy.FileName[0])
+        more = [_reader_of(path.with_name(name)) for name in ("trajectory.vtp", "models.vtp")]
+        found = _described(proxy, *more, str(path))
+    found.sliders = sliders
+    return found
+
+
+def _reader_of(path):
+    """The pipeline's reader of a file of polygons, or a new one; None where there is no file."""
+    from paraview import simple
+
+    for source in simple.GetSources().values():
+        if source.SMProxy.GetXMLName() == "XMLPolyDataReader" and str(path) in source.FileName:
+            return source
+    if not path.is_file():
+        return None
+    name = f"{path.parent.name} {path.stem}"
+    return simple.XMLPolyDataReader(registrationName=name, FileName=[str(path)])
 
 
 def fetch(source):

@@ -50,8 +50,15 @@ def add_contours(panel, count=10):
         panel: a `Panel` whose surface is planar.
         count: how many levels between the least and the greatest value.
     """
+    from paraview import simple
+
     levels = panel.scale.levels(count)
-    lines = panel.contour(panel.flat, levels, "contours")
+    if panel.sliders:
+        lines = simple.LossContours(
+            registrationName=panel.named("contours, levels"), Input=panel.flat, Contours=count
+        )
+    else:
+        lines = panel.contour(panel.flat, levels, "contours")
     joined = panel.lift(lines, "contours")
     tubes = panel.tubes(joined, "contours", style.CONTOUR_RADIUS, sides=12)
     shown = panel.show(tubes)

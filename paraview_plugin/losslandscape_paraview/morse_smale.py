@@ -1,13 +1,12 @@
 """The Morse-Smale complex filter: a VTK algorithm over `losslandscape.topology`, TTK's schema."""
 
 import numpy as np
-from vtkmodules.util.numpy_support import numpy_to_vtk, vtk_to_numpy
-from vtkmodules.util.vtkAlgorithm import VTKPythonAlgorithmBase
-from vtkmodules.vtkCommonCore import vtkOutputWindow, vtkPoints
-from vtkmodules.vtkCommonDataModel import vtkCellArray, vtkDataObject, vtkImageData, vtkPolyData
+from vtkmodules.vtkCommonDataModel import vtkImageData, vtkPolyData
 
 from .errors import LandscapeError
+from .grid_filter import GridFilter, field_of
 from .plugin import load_topology
+from .vtk_arrays import add_array, cells, poly_data
 
 CRITICAL_POINTS, SEPARATRICES, SURFACES, SEGMENTATION, DIAGRAM = range(5)
 _POINT_ARRAYS = ("ttkMaskScalarField", "CellDimension", "CellId")
@@ -15,7 +14,7 @@ _POINT_ARRAYS = ("ttkMaskScalarField", "CellDimension", "CellId")
 _TTK_MAXIMUM = 3
 
 
-class MorseSmaleFilter(VTKPythonAlgorithmBase):
+class MorseSmaleFilter(GridFilter):
     """Critical points, separatrices, segmentation and persistence diagram of a grid's point array.
 
     The first four ports are those of TTKMorseSmaleComplex.
@@ -31,42 +30,27 @@ class MorseSmaleFilter(VTKPythonAlgorithmBase):
     outputs empty and reports one message through VTK's output window.
     """
 
-    def __init__(self):
-        super().__init__(
-            nInputPorts=1, nOutputPorts=5, inputType="vtkImageData", outputType="vtkPolyData"
-        )
-        self._persistence = 0.0
-        self._array = "loss"
+    label = "Loss Morse-Smale Complex"
 
-    def SetScalarField(self, index, port, connection, association, name):
-        """The point array, by name; the first four are what ParaView's array properties send."""
-        if name != self._array:
-            self._array = name
-            self.Modified()
+    def __init__(self):
+        types = ["vtkPolyData"] * 5
+        types[SEGMENTATION] = "vtkImageData"
+        super().__init__(types)
+        self._persistence = 0.0
 
     def SetPersistence(self, threshold):
         """Pairs up to this persistence, in the array's unit, are removed before."""
-        if threshold != self._persistence:
-            self._persistence = threshold
-            self.Modified()
+        self.set_property("_persistence", threshold)
 
-    def FillOutputPortInformation(self, port, info):
-        kind = "vtkImageData" if port == SEGMENTATION else "vtkPolyData"
-        info.Set(vtkDataObject.DATA_TYPE_NAME(), kind)
-        return 1
+    def GetPersistenceRange(self):
+        """From 0 to the range of the array, which no finite pair exceeds."""
+        values = self.values_now()
+        finite = values[np.isfinite(values)] if values is not None else np.zeros(0)
+        span = float(finite.max() - finite.min()) if finite.size else 0.0
+        return [0.0, span if span > 0 else 1.0]
 
-    def RequestData(self, request, in_info, out_info):
-        image = vtkImageData.GetData(in_info[0])
-        try:
-            outputs = morse_smale_outputs(image, self._array, self._persistence)
-        except LandscapeError as error:
-            # VTK's own error event would add the algorithm's address and a dump of the request.
-            vtkOutputWindow.GetInstance().DisplayErrorText(f"Loss Morse-Smale Complex: {error}\n")
-            return 0
-        for port, data in enumerate(outputs):
-            type_of_output = vtkImageData if port == SEGMENTATION else vtkPolyData
-            type_of_output.GetData(out_info, port).ShallowCopy(data)
-        return 1
+    def compute(self, image):
+        return morse_smale_outputs(image, self._array, self._persistence)
 
 
 def morse_smale_outputs(image, name, persistence=0.0):
@@ -106,15 +90,7 @@ def morse_smale_outputs(image, name, persistence=0.0):
 
 
 def _field(image, name):
-    if image is None or image.GetNumberOfPoints() == 0:
-        raise LandscapeError("the input grid is empty")
-    array = image.GetPointData().GetArray(name)
-    if array is None:
-        raise LandscapeError(f"the grid has no point array '{name}' of numbers")
-    if array.GetNumberOfComponents() != 1:
-        raise LandscapeError(
-            f"array '{name}' has {array.GetNumberOfComponents()} components; a scalar field has one"
-        )
+    values = field_of(image, name)
     nx, ny, nz = image.GetDimensions()
     if nz > 1 and min(nx, ny) > 1:
         raise LandscapeError(
@@ -123,28 +99,27 @@ def _field(image, name):
         )
     if nz > 1 or nx == 1:
         raise LandscapeError(f"the grid is {nx} x {ny} x {nz}; it must lie along x, or x and y")
-    values = vtk_to_numpy(array).astype(float)
     return values.reshape(ny, nx) if ny > 1 else values
 
 
 def _critical_points(arrays, name):
-    output = _poly(arrays["points"])
-    output.SetVerts(_cells(np.arange(len(arrays["points"])).reshape(-1, 1)))
+    output = poly_data(arrays["points"])
+    output.SetVerts(cells(np.arange(len(arrays["points"])).reshape(-1, 1)))
     for key, values in arrays.items():
         if key != "points":
             # TTK calls the field by the input array's name
-            _add(output.GetPointData(), name if key == "loss" else key, values)
+            add_array(output.GetPointData(), name if key == "loss" else key, values)
     return output
 
 
 def _separatrices(arrays):
-    output = _poly(arrays["points"])
-    output.SetLines(_cells(arrays["lines"]))
+    output = poly_data(arrays["points"])
+    output.SetLines(cells(arrays["lines"]))
     for key, values in arrays.items():
         if key in _POINT_ARRAYS:
-            _add(output.GetPointData(), key, values)
+            add_array(output.GetPointData(), key, values)
         elif key not in ("points", "lines"):
-            _add(output.GetCellData(), key, values)
+            add_array(output.GetCellData(), key, values)
     return output
 
 
@@ -152,7 +127,7 @@ def _segmentation(image, labels):
     output = vtkImageData()
     output.ShallowCopy(image)
     for key, values in labels.items():
-        _add(output.GetPointData(), key, values.ravel())
+        add_array(output.GetPointData(), key, values.ravel())
     return output
 
 
@@ -167,8 +142,8 @@ def _diagram(image, values, pairs, threshold):
     points = np.zeros((len(ends) + 2, 3))
     points[:-2, :2] = ends
     points[-2:, :2] = [[low, low], [high, high]]
-    output = _poly(points)
-    output.SetLines(_cells(np.arange(len(points)).reshape(-1, 2)))
+    output = poly_data(points)
+    output.SetLines(cells(np.arange(len(points)).reshape(-1, 2)))
     vertices = np.column_stack([pairs["birth_vertex"], pairs["death_vertex"]]).ravel()
     finite, above = pairs["IsFinite"] == 1, (pairs["PairType"] == 1) | (values.ndim == 1)
     upper = np.where(finite & ~above, 1, _TTK_MAXIMUM)
@@ -193,29 +168,7 @@ def _diagram(image, values, pairs, threshold):
         ),
     }
     for key, array in point_arrays.items():
-        _add(output.GetPointData(), key, array)
+        add_array(output.GetPointData(), key, array)
     for key, array in cell_arrays.items():
-        _add(output.GetCellData(), key, array)
+        add_array(output.GetCellData(), key, array)
     return output
-
-
-def _poly(positions):
-    points = vtkPoints()
-    points.SetData(numpy_to_vtk(np.ascontiguousarray(positions), deep=True))
-    output = vtkPolyData()
-    output.SetPoints(points)
-    return output
-
-
-def _cells(members):
-    """Cells of as many points each as the array has columns."""
-    cells = vtkCellArray()
-    ids = np.ascontiguousarray(members, dtype=np.int64)
-    cells.SetData(ids.shape[1], numpy_to_vtk(ids.ravel(), deep=True))
-    return cells
-
-
-def _add(attributes, name, values):
-    array = numpy_to_vtk(np.ascontiguousarray(values), deep=True)
-    array.SetName(name)
-    attributes.AddArray(array)

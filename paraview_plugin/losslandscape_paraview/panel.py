@@ -3,7 +3,7 @@
 import numpy as np
 
 from . import style
-from .display_scale import HEIGHT
+from .display_scale import HEIGHT, DisplayScale
 from .landscape_sources import fetch
 
 
@@ -19,6 +19,9 @@ class Panel:
         box: `Box`, where the plane lies in the view.
 
     Attributes:
+        sliders: whether the height and the contours are made by filters of this plugin, which have
+            sliders (see `LandscapeSources`).
+        valued: proxy of the grid with `height`; without its holes, unless `sliders`.
         flat: proxy of the triangulated plane with all arrays and `height`, in plane coordinates.
         heights: the same with the array `height` alone, to sample from.
         holes: number of grid points without a finite value; they are left out of the drawing.
@@ -32,6 +35,13 @@ class Panel:
         kept = ~np.isnan(values) if scale.ceiling is not None else np.isfinite(values)
         self.holes = int(np.count_nonzero(~kept))
         self.dimensions = landscape.dimensions
+        # the filter with the slider has a ceiling of its own, and no floor but the automatic one
+        plain = DisplayScale.of(values, scale.array, scale.log)
+        self.sliders = (
+            landscape.sliders
+            and self.dimensions == 2
+            and (scale.floor, scale.ceiling) == (plain.floor, None)
+        )
         self.report = {"title": name, "path": landscape.path, "holes": self.holes}
         self._build_flat()
 
@@ -159,6 +169,9 @@ class Panel:
         from paraview import simple
 
         scale, source = self.scale, self.landscape.surface
+        if self.sliders:
+            self._build_heights_with_slider(simple)
+            return
         if self.holes:
             source = simple.Threshold(
                 registrationName=self.named(f"finite {scale.array} only"),
@@ -180,7 +193,29 @@ class Panel:
         if self.dimensions == 3:
             self.flat = self.heights = self.valued
             return
-        faces = simple.ExtractSurface(registrationName=self.named("plane"), Input=self.valued)
+        self._build_plane(simple, self.valued)
+
+    def _build_heights_with_slider(self, simple):
+        scale = self.scale
+        self.valued = simple.LossDisplayHeight(
+            registrationName=self.named(f"height = {scale.label}"),
+            Input=self.landscape.surface,
+            ScalarField=["POINTS", scale.array],
+            Scale="Logarithmic" if scale.log else "Linear",
+        )
+        # there without holes too: a file that is read again may have some
+        drawn = simple.Threshold(
+            registrationName=self.named(f"finite {scale.array} only"),
+            Input=self.valued,
+            Scalars=["POINTS", HEIGHT],
+            LowerThreshold=-1e300,
+            UpperThreshold=1e300,
+            ThresholdMethod="Between",
+        )
+        self._build_plane(simple, drawn)
+
+    def _build_plane(self, simple, valued):
+        faces = simple.ExtractSurface(registrationName=self.named("plane"), Input=valued)
         # Triangles, so that sampling interpolates exactly as the drawing does.
         self.flat = simple.Triangulate(registrationName=self.named("plane, triangles"), Input=faces)
         self.heights = simple.PassArrays(

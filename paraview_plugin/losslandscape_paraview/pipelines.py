@@ -242,6 +242,34 @@ def _flatness_folder(landscape):
     return beside if beside.is_dir() else path.parent
 
 
+def flat_region(landscape, threshold=0.1, title=None, size=SINGLE_SIZE, **scale):
+    """The flat region of one landscape on its surface, with its area, computed in the pipeline.
+
+    Args:
+        landscape: a path, or sources that are open (see `open_landscape`); two directions.
+        threshold: how far above the minimum the loss may be, in its unit. It is one property of
+            the filter in the pipeline; region, outline and area follow it.
+        title, size, scale: see `surface`.
+
+    Returns:
+        Figure
+
+    Raises:
+        LandscapeError: the file is no landscape, or an option does not fit it.
+    """
+    landscape = _open(landscape)
+    if landscape.dimensions != 2:
+        raise LandscapeError(
+            f"{landscape.path}: the figure of the flat region needs two directions, "
+            f"not {landscape.dimensions}"
+        )
+    if not threshold > 0:
+        raise LandscapeError(f"threshold {threshold:g}: it must be above 0")
+    figure = Figure([landscape], [title], size=size, direction=style.STEEP_DIRECTION, **scale)
+    figure.draw(0, "surface", ("flat region", {"threshold": threshold}))
+    return figure.finish()
+
+
 def _single(landscape, technique, title, size, scale, levels=None, evaluated=None):
     landscape = _open(landscape)
     _require_directions(landscape, technique)
@@ -301,6 +329,7 @@ FIGURES = {
     "volume": volume,
     "topology": topology,
     "flatness": flatness,
+    "flat_region": flat_region,
     "compare": compare,
     "default": default,
 }

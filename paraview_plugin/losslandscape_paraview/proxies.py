@@ -6,10 +6,93 @@ restore_getargspec()
 
 from paraview.util.vtkAlgorithm import smdomain, smhint, smproperty, smproxy  # noqa: E402
 
+from .contour_levels import ContourLevelsFilter  # noqa: E402
+from .display_height import DisplayHeightFilter  # noqa: E402
+from .flat_region import FlatRegionFilter  # noqa: E402
 from .morse_smale import MorseSmaleFilter  # noqa: E402
 from .reader import LandscapeReader  # noqa: E402
 
-__all__ = ["LossLandscapeReader", "LossMorseSmaleComplex"]
+__all__ = [
+    "LossContours",
+    "LossDisplayHeight",
+    "LossFlatRegion",
+    "LossLandscapeReader",
+    "LossMorseSmaleComplex",
+]
+
+_MENU = '<ShowInMenu category="Loss Landscape"/>'
+
+
+def _input(type_of_data, array_domain=True):
+    """The XML of a filter's input."""
+    arrays = (
+        '<InputArrayDomain name="input_array" attribute_type="point" number_of_components="1"/>'
+    )
+    return f"""
+    <InputProperty name="Input" port_index="0" command="SetInputConnection">
+      <ProxyGroupDomain name="groups">
+        <Group name="sources"/>
+        <Group name="filters"/>
+      </ProxyGroupDomain>
+      <DataTypeDomain name="input_type">
+        <DataType value="{type_of_data}"/>
+      </DataTypeDomain>
+      {arrays if array_domain else ""}
+    </InputProperty>
+    """
+
+
+def _scalar_field(words):
+    """The XML of the choice of a point array."""
+    return f"""
+    <StringVectorProperty name="ScalarField" label="Scalar Field" command="SetScalarField"
+        number_of_elements="5" element_types="0 0 0 0 2" animateable="0">
+      <ArrayListDomain name="array_list" attribute_type="Scalars"
+          input_domain_name="input_array">
+        <RequiredProperties>
+          <Property name="Input" function="Input"/>
+        </RequiredProperties>
+      </ArrayListDomain>
+      <Documentation>{words}</Documentation>
+    </StringVectorProperty>
+    """
+
+
+_SCALE = """
+    <IntVectorProperty name="Scale" command="SetScale" number_of_elements="1" default_values="0"
+        panel_visibility="advanced">
+      <EnumerationDomain name="enum">
+        <Entry value="0" text="Automatic"/>
+        <Entry value="1" text="Linear"/>
+        <Entry value="2" text="Logarithmic"/>
+      </EnumerationDomain>
+      <Documentation>
+        Automatic: as the file asks for; where it does not, logarithmic if the positive values span
+        more than two decades.
+      </Documentation>
+    </IntVectorProperty>
+    """
+
+
+def _slider_following(name, default, where, words):
+    """The XML of a number whose slider's range is what `Get<name>Range` says.
+
+    A new filter begins at `where` of its range (`min`, `mid`, `max`), if that is known by then.
+    """
+    return f"""
+    <DoubleVectorProperty name="{name}RangeInfo" command="Get{name}Range" information_only="1">
+      <SimpleDoubleInformationHelper/>
+    </DoubleVectorProperty>
+    <DoubleVectorProperty name="{name}" command="Set{name}"
+        number_of_elements="1" default_values="{default}">
+      <DoubleRangeDomain name="range" default_mode="{where}">
+        <RequiredProperties>
+          <Property name="{name}RangeInfo" function="RangeInfo"/>
+        </RequiredProperties>
+      </DoubleRangeDomain>
+      <Documentation>{words}</Documentation>
+    </DoubleVectorProperty>
+    """
 
 
 # ParaView asks the readers of an extension in the order of their XML names, so this one comes
@@ -25,7 +108,8 @@ __all__ = ["LossLandscapeReader", "LossMorseSmaleComplex"]
     <Documentation short_help="Read a loss landscape.">
       Reads a loss landscape measured by losslandscape: the grid of losses with their errors, the
       trajectories projected on its plane, and the models that span it. The provenance (model,
-      data, directions, seeds) is in the field data.
+      data, directions, seeds) is in the field data. Points that were not evaluated are not
+      numbers. Reload Files reads a file that was written again.
     </Documentation>
     <OutputPort name="Surface" index="0" id="port0"/>
     <OutputPort name="Trajectories" index="1" id="port1"/>
@@ -48,44 +132,103 @@ class LossLandscapeReader(LandscapeReader):
         return super().GetArraySelection()
 
 
-@smproxy.filter(name="LossMorseSmaleComplex", label="Loss Morse-Smale Complex")
-@smhint.xml('<ShowInMenu category="Loss Landscape"/>')
+@smproxy.filter(name="LossDisplayHeight", label="Loss Display Height")
+@smhint.xml(_MENU)
 @smproperty.xml(
+    f"""
+    <Documentation short_help="The height a loss is drawn at, with a ceiling.">
+      Adds the point array height: the loss, or its base-10 logarithm, cut at a ceiling. Warp By
+      Scalar with this array draws the surface. The loss itself stays as it was measured. Points
+      without a finite loss have no height.
+    </Documentation>
+    {_input("vtkImageData")}
+    {_scalar_field("The point array that is drawn.")}
+    <DoubleVectorProperty name="Ceiling" label="Ceiling (%)" command="SetCeiling"
+        number_of_elements="1" default_values="100">
+      <DoubleRangeDomain name="range" min="0" max="100"/>
+      <Documentation>
+        How much of the range of heights is drawn, from the lowest up: what lies higher is drawn at
+        the ceiling. 100 cuts nothing. The field data say which loss the ceiling is.
+      </Documentation>
+    </DoubleVectorProperty>
+    {_SCALE}
     """
+)
+class LossDisplayHeight(DisplayHeightFilter):
+    """`DisplayHeightFilter` with ParaView's properties."""
+
+
+@smproxy.filter(name="LossContours", label="Loss Contours")
+@smhint.xml(_MENU)
+@smproperty.xml(
+    f"""
+    <Documentation short_help="Contours of a loss, evenly spaced in height.">
+      Contours at round values of the loss, evenly spaced in height. The input is an output of Loss
+      Display Height, or a filter after it. Each contour carries its level as its loss.
+    </Documentation>
+    {_input("vtkDataSet", array_domain=False)}
+    <IntVectorProperty name="Contours" command="SetCount"
+        number_of_elements="1" default_values="10">
+      <IntRangeDomain name="range" min="1" max="50"/>
+      <Documentation>How many contours, at most: their levels are round values.</Documentation>
+    </IntVectorProperty>
+    """
+)
+class LossContours(ContourLevelsFilter):
+    """`ContourLevelsFilter` with ParaView's properties."""
+
+
+@smproxy.filter(name="LossFlatRegion", label="Loss Flat Region")
+@smhint.xml(_MENU)
+@smproperty.xml(
+    f"""
+    <Documentation short_help="Where the loss is close to its minimum.">
+      The connected region around the lowest grid point where the loss is at most the minimum and a
+      threshold, as `losslandscape flatness` defines it, and its outline. Its area, in the plane's
+      coordinates, is in the field data, with lower_bound: 1 where the region reaches the edge of
+      the grid or a hole, and so may be larger.
+    </Documentation>
+    {_input("vtkImageData")}
+    {_scalar_field("The point array whose flat region is drawn.")}
+    {
+        _slider_following(
+            "Threshold",
+            0.1,
+            "mid",
+            "How far above the minimum the region goes, in the array's unit. The slider ends where "
+            "the region reaches the edge of the grid, and starts in its middle.",
+        )
+    }
+    {_SCALE}
+    <OutputPort name="Region" index="0" id="port0"/>
+    <OutputPort name="Outline" index="1" id="port1"/>
+    """
+)
+class LossFlatRegion(FlatRegionFilter):
+    """`FlatRegionFilter` with ParaView's properties."""
+
+
+@smproxy.filter(name="LossMorseSmaleComplex", label="Loss Morse-Smale Complex")
+@smhint.xml(_MENU)
+@smproperty.xml(
+    f"""
     <Documentation short_help="Minima, saddles, maxima and basins of a loss.">
       Computes the Morse-Smale complex of a point array on a grid with one or two directions, with
       the outputs and array names of TTKMorseSmaleComplex: critical points, 1-separatrices,
       2-separatrices (empty), segmentation. A fifth output is the persistence diagram. Points where
       the array is not a number lie outside the domain.
     </Documentation>
-    <InputProperty name="Input" port_index="0" command="SetInputConnection">
-      <ProxyGroupDomain name="groups">
-        <Group name="sources"/>
-        <Group name="filters"/>
-      </ProxyGroupDomain>
-      <DataTypeDomain name="input_type">
-        <DataType value="vtkImageData"/>
-      </DataTypeDomain>
-      <InputArrayDomain name="input_array" attribute_type="point" number_of_components="1"/>
-      <Documentation>A grid of losses.</Documentation>
-    </InputProperty>
-    <StringVectorProperty name="ScalarField" label="Scalar Field" command="SetScalarField"
-        number_of_elements="5" element_types="0 0 0 0 2" animateable="0">
-      <ArrayListDomain name="array_list" attribute_type="Scalars"
-          input_domain_name="input_array">
-        <RequiredProperties>
-          <Property name="Input" function="Input"/>
-        </RequiredProperties>
-      </ArrayListDomain>
-      <Documentation>The point array whose topology is computed.</Documentation>
-    </StringVectorProperty>
-    <DoubleVectorProperty name="Persistence" label="Persistence" command="SetPersistence"
-        number_of_elements="1" default_values="0">
-      <DoubleRangeDomain name="range" min="0" max="10"/>
-      <Documentation>
-        Pairs of critical points up to this persistence, in the array's unit, are removed first.
-      </Documentation>
-    </DoubleVectorProperty>
+    {_input("vtkImageData")}
+    {_scalar_field("The point array whose topology is computed.")}
+    {
+        _slider_following(
+            "Persistence",
+            0,
+            "min",
+            "Pairs of critical points up to this persistence are removed first. The unit is the "
+            "array's: for height on a logarithmic scale, decades.",
+        )
+    }
     <OutputPort name="Critical Points" index="0" id="port0"/>
     <OutputPort name="1-Separatrices" index="1" id="port1"/>
     <OutputPort name="2-Separatrices" index="2" id="port2"/>

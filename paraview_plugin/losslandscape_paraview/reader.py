@@ -9,7 +9,6 @@ from vtkmodules.vtkCommonCore import (
     vtkDataArraySelection,
     vtkOutputWindow,
     vtkPoints,
-    vtkStringArray,
 )
 from vtkmodules.vtkCommonDataModel import (
     vtkCellArray,
@@ -21,6 +20,7 @@ from vtkmodules.vtkCommonExecutionModel import vtkStreamingDemandDrivenPipeline
 
 from .errors import LandscapeFileError
 from .netcdf import EXTENSIONS, LandscapeFile
+from .vtk_arrays import strings
 
 SURFACE, TRAJECTORIES, MODELS = range(3)
 
@@ -110,7 +110,7 @@ class LandscapeReader(VTKPythonAlgorithmBase):
             vtkOutputWindow.GetInstance().DisplayErrorText(f"LossLandscapeReader: {error}\n")
             return 0
         for port, data in enumerate(outputs):
-            data.GetFieldData().AddArray(_strings("provenance", [text]))
+            data.GetFieldData().AddArray(strings("provenance", [text]))
             type_of_output = vtkImageData if port == SURFACE else vtkPolyData
             type_of_output.GetData(out_info, port).ShallowCopy(data)
         return 1
@@ -184,7 +184,7 @@ def _models(file, labels):
     output.SetVerts(vertices)
     _add_named(output, rows)
     named = [str(labels[i]) if i < len(labels) else f"model {i}" for i in range(count)]
-    output.GetPointData().AddArray(_strings("label", named))
+    output.GetPointData().AddArray(strings("label", named))
     return output
 
 
@@ -211,11 +211,3 @@ def _add_named(output, rows):
     for name, array in rows.items():
         array.SetName(name)
         output.GetPointData().AddArray(array)
-
-
-def _strings(name, values):
-    array = vtkStringArray()
-    array.SetName(name)
-    for value in values:
-        array.InsertNextValue(value)
-    return array

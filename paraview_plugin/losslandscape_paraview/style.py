@@ -6,6 +6,7 @@ size: letters of 2 % of the width are 5 pt high in a paper column of 85 mm.
 
 import math
 
+from .colour_maps import KINDS, STEPS, categories, control_points
 from .display_scale import round_step
 
 # A picture has so many pixels a pixel of the layout, which fits a window.
@@ -21,14 +22,8 @@ BAR_LETTER_SHARE = 0.020
 # Perceptually uniform, readable in grey and by colour-blind people.
 QUANTITY_COLOURS = "Viridis (matplotlib)"
 
-# White to dark red in even steps of CIELAB lightness: hues the quantity's colours do not have.
-STEP_COLOURS = [
-    (0.00, 1.000, 0.960, 0.930),
-    (0.25, 0.990, 0.780, 0.680),
-    (0.50, 0.960, 0.560, 0.440),
-    (0.75, 0.850, 0.300, 0.230),
-    (1.00, 0.560, 0.040, 0.080),
-]
+# White to dark red, CIELAB lightness linear in the step: hues the quantity's colours do not have.
+STEP_COLOURS = control_points(STEPS)
 
 INK = [0.10, 0.10, 0.10]
 GRID = [0.80, 0.80, 0.80]
@@ -73,11 +68,7 @@ DOT_RADIUS = 0.012
 MARK_RADIUS = 0.06
 
 # Minima, saddles and maxima, as everywhere in the topology of scalar fields.
-KIND_COLOURS = {
-    "minimum": [0.30, 0.66, 0.96],
-    "saddle": [1.00, 1.00, 1.00],
-    "maximum": [0.88, 0.20, 0.13],
-}
+KIND_COLOURS = categories(KINDS)
 BASIN_COLOURS = [
     [0.55, 0.83, 0.78],
     [1.00, 0.93, 0.65],

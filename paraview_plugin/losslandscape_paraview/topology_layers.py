@@ -1,5 +1,7 @@
 """Layers of a panel's topology: critical points, separatrices, basins, models, flat regions."""
 
+from functools import partial
+
 from . import style
 from .drape import drape_difference, drape_points
 from .errors import LandscapeError
@@ -124,17 +126,80 @@ def add_models(panel):
         written.Color, written.Shadow, written.Bold = [1.0, 1.0, 1.0], 1, 1
 
 
-def add_flat_region(panel, folder):
-    """The flat region that `losslandscape flatness` wrote: tinted, outlined, with its area.
+def add_flat_region(panel, folder=None, threshold=0.1):
+    """The flat region, tinted, outlined, with its area.
 
     Args:
         panel: a `Panel`.
-        folder: with `flat_region.vtp`, `flat_region_outline.vtp` and `flatness.json`.
+        folder: what `losslandscape flatness` wrote, to draw that: `flat_region.vtp`,
+            `flat_region_outline.vtp` and `flatness.json`. None computes it in the pipeline.
+        threshold: how far above the minimum it goes, where it is computed; a slider of its filter.
     """
+    from paraview import simple
+
+    if folder is None:
+        region, outline, area = _computed_region(simple, panel, threshold)
+        # they come with their height, and touch the grid's edge, where sampling may miss
+        lay = panel.lift
+    else:
+        region, outline, area = _region_of_files(simple, panel, folder)
+        lay = partial(drape_points, panel)
+    lifted = lay(region, "flat region, tint")
+    faces = simple.ExtractSurface(registrationName=panel.named("flat region"), Input=lifted)
+    shown = panel.show(faces, style.FLAT_REGION)
+    # just above the surface, which has the same triangles
+    shown.Position = [0.0, 0.0, 0.004 * panel.box.unit]
+    edge = lay(outline, "flat region, outline")
+    tubes = panel.tubes(edge, "flat region: outline", style.SEPARATRIX_RADIUS)
+    panel.show(tubes, style.INK)
+    written = simple.Show(area, panel.view)
+    written.WindowLocation = "Any Location"
+    width = panel.figure.layout_size[0]
+    written.FontSize = round(style.LETTER_SHARE * width)
+    written.Color = style.INK
+    written.Position = [0.68, 0.80]
+
+
+def _computed_region(simple, panel, threshold):
+    from .plugin import load_plugin
+    from .topology_sources import height_on_grid
+
+    load_plugin()
+    found = simple.LossFlatRegion(
+        registrationName=panel.named("flat region, threshold"),
+        Input=height_on_grid(panel),
+        ScalarField=["POINTS", panel.scale.array],
+        Scale="Logarithmic" if panel.scale.log else "Linear",
+    )
+    # given at once, the property's default would count as not given, and follow the data
+    found.Threshold = threshold
+    region, outline = simple.OutputPort(found, 0), simple.OutputPort(found, 1)
+    facts = fetch(region).GetFieldData()
+    if facts.GetArray("area") is None:
+        raise LandscapeError(f"{panel.landscape.path}: no flat region; the messages say why")
+    panel.report["flatness"] = {
+        key: facts.GetArray(name).GetValue(0)
+        for key, name in (
+            ("epsilon", "threshold"),
+            ("minimum_loss", "minimum"),
+            ("size", "area"),
+            ("lower_bound", "lower_bound"),
+        )
+    }
+    # follows the slider
+    area = simple.PythonAnnotation(
+        registrationName=panel.named("area"),
+        Input=region,
+        ArrayAssociation="Field Data",
+        Expression='"flat area\\n%s%.3g\\nwithin %.3g"'
+        ' % ("at least " if lower_bound[0] else "", area[0], threshold[0])',
+    )
+    return region, outline, area
+
+
+def _region_of_files(simple, panel, folder):
     import json
     from pathlib import Path
-
-    from paraview import simple
 
     from .errors import LandscapeFileError
 
@@ -151,24 +216,11 @@ def add_flat_region(panel, folder):
         simple.XMLPolyDataReader(registrationName=panel.named(what), FileName=[str(folder / name)])
         for what, name in zip(("region of flatness", "outline of flatness"), names)
     )
-    lifted = drape_points(panel, region, "flat region, tint")
-    faces = simple.ExtractSurface(registrationName=panel.named("flat region"), Input=lifted)
-    shown = panel.show(faces, style.FLAT_REGION)
-    # just above the surface, which has the same triangles
-    shown.Position = [0.0, 0.0, 0.004 * panel.box.unit]
-    edge = drape_points(panel, outline, "flat region, outline")
-    tubes = panel.tubes(edge, "flat region: outline", style.SEPARATRIX_RADIUS)
-    panel.show(tubes, style.INK)
     panel.report["flatness"] = {
         key: facts[key] for key in ("epsilon", "minimum_loss", "size", "lower_bound", "resolved")
     }
     text = simple.Text(registrationName=panel.named("area"), Text=_area_words(facts))
-    written = simple.Show(text, panel.view)
-    written.WindowLocation = "Any Location"
-    width = panel.figure.layout_size[0]
-    written.FontSize = round(style.LETTER_SHARE * width)
-    written.Color = style.INK
-    written.Position = [0.68, 0.80]
+    return region, outline, text
 
 
 def _area_words(facts):

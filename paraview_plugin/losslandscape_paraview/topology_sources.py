@@ -82,7 +82,7 @@ def compute_topology(panel, persistence=0.0):
 
     if not persistence >= 0:
         raise LandscapeError(f"persistence {persistence:g}: the threshold must not be negative")
-    field = _height_on_grid(panel)
+    field = height_on_grid(panel)
     simplify = panel.named("pairs up to the threshold removed")
     # with holes only this plugin knows what is outside the domain
     if hasattr(simple, "TTKMorseSmaleComplex") and not panel.holes:
@@ -146,11 +146,11 @@ def _described(panel, ports, diagram, persistence, follows):
     )
 
 
-def _height_on_grid(panel):
+def height_on_grid(panel):
     """The grid with `height`; not a number, and so outside the domain, where there is no loss."""
     from paraview import simple
 
-    if not panel.holes:
+    if panel.sliders or not panel.holes:
         return panel.valued
     return simple.Calculator(
         registrationName=panel.named("height on the whole grid"),
