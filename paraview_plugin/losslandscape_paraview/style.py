@@ -125,7 +125,7 @@ def dress_axes(view, titles, width, box):
     Args:
         view: a render view.
         titles: the three axis titles.
-        width: of the whole layout in pixels.
+        width: whose share the letters are, in pixels.
         box: the panel's `Box`.
     """
     axes = view.AxesGrid
@@ -180,7 +180,7 @@ def step_ticks(low, high):
     return [float(f"{step * n:.6g}") for n in range(first, last + 1)]
 
 
-def dress_colour_bar(bar, title, ticks, centre, length, width):
+def dress_colour_bar(bar, title, ticks, centre, length, width, letter_width):
     """A horizontal colour bar with its title above it.
 
     Args:
@@ -190,10 +190,11 @@ def dress_colour_bar(bar, title, ticks, centre, length, width):
         centre: its centre along the width of its view, 0 to 1.
         length: its length in the same unit.
         width: of the whole layout in pixels.
+        letter_width: the width whose share the letters are.
     """
     bar.Title, bar.ComponentTitle, bar.HorizontalTitle = title, "", 1
     bar.TitleColor = bar.LabelColor = INK
-    bar.LabelFontSize = round(BAR_LETTER_SHARE * width)
+    bar.LabelFontSize = round(BAR_LETTER_SHARE * letter_width)
     room = 1.9 * min(centre, 1 - centre) * width
     bar.TitleFontSize = fitted(bar.LabelFontSize, title, room)
     bar.Orientation = "Horizontal"
@@ -213,7 +214,7 @@ def draw_key(view, categories, width, aspect, places=KEY_PLACES):
     Args:
         view: the legend, a render view.
         categories: dict of each kind's name -> its colour.
-        width: of the whole layout in pixels.
+        width: whose share the letters are, in pixels.
         aspect: the view's width in units of its height.
         places: where each stands, as shares of the width.
     """

@@ -98,7 +98,7 @@ def add_models(panel):
         CellDataArrays=[],
     )
     lifted = drape_points(panel, places, "models")
-    width = panel.figure.layout_size[0]
+    width = panel.figure.letter_width
     top = panel.box.bounds[5] + 0.12 * panel.box.unit
     for number, place in enumerate(points_of(fetch(lifted))):
         label = labels.GetValue(number)
@@ -165,7 +165,7 @@ def add_flat_region(panel, folder):
     text = simple.Text(registrationName=panel.named("area"), Text=_area_words(facts))
     written = simple.Show(text, panel.view)
     written.WindowLocation = "Any Location"
-    width = panel.figure.layout_size[0]
+    width = panel.figure.letter_width
     written.FontSize = round(style.LETTER_SHARE * width)
     written.Color = style.INK
     written.Position = [0.68, 0.80]
