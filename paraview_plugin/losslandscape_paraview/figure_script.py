@@ -20,7 +20,9 @@ def run(build, script):
     script = Path(script).resolve()
     parser = argparse.ArgumentParser(prog=script.name, description=build.__doc__)
     parser.add_argument("--data", type=Path, default=script.parent / "data", help="data folder")
-    parser.add_argument("--output", type=Path, help="picture, .glb or .html (default: NAME_picture.png, here)")
+    parser.add_argument(
+        "--output", type=Path, help="picture, .glb or .html (default: NAME_picture.png, here)"
+    )
     parser.add_argument(
         "--save-state",
         action="store_true",

@@ -157,7 +157,9 @@ def _mesh(mesh, arrays, material):
             _VERTICES,
             normalized=True,
         )
-    indices = arrays.add(mesh.triangles.reshape(-1).astype("<u4"), _UNSIGNED_INT, "SCALAR", _INDICES)
+    indices = arrays.add(
+        mesh.triangles.reshape(-1).astype("<u4"), _UNSIGNED_INT, "SCALAR", _INDICES
+    )
     return {
         "name": mesh.name,
         "primitives": [{"attributes": attributes, "indices": indices, "material": material}],

@@ -205,10 +205,9 @@ def _axis(axes, number):
 def _mesh(item):
     """The triangles of a representation, or None where it has none."""
     proxy = item.proxy
-    kind = str(proxy.Representation)
-    if kind == "Volume":
+    if "Volume" in str(proxy.SMProxy.GetProperty("Representation").GetElement(0)):
         raise LandscapeError(
-            "a volume has no surface that could be exported; draw isosurfaces (--figure isosurfaces)"
+            "a volume has no surface to export; draw isosurfaces (--figure isosurfaces)"
         )
     data = _triangulated(fetch(proxy.Input))
     if data is None:
@@ -343,5 +342,3 @@ def plain(text):
     """
     match = re.match(r"\$\\(\w+)\$$", text)
     return _LETTERS.get(match[1], text) if match else text
-
-
