@@ -322,15 +322,15 @@ def _keys(shown):
 
 
 _LETTERS = {
-    "alpha": "α",
-    "beta": "β",
-    "gamma": "γ",
-    "delta": "δ",
-    "epsilon": "ε",
-    "lambda": "λ",
-    "mu": "μ",
-    "theta": "θ",
-    "sigma": "σ",
+    "alpha": "\u03b1",
+    "beta": "\u03b2",
+    "gamma": "\u03b3",
+    "delta": "\u03b4",
+    "epsilon": "\u03b5",
+    "lambda": "\u03bb",
+    "mu": "\u03bc",
+    "theta": "\u03b8",
+    "sigma": "\u03c3",
 }
 
 
