@@ -198,7 +198,9 @@ class Figure:
     def pixel_size(self, panel):
         """The length of one pixel of the layout in a panel's view."""
         height = self.layout_size[1] * (1.0 - style.LEGEND_SHARE)
-        return 2 * style.half_height(panel.box, self._direction, self._aspect) / height
+        return (
+            2 * style.half_height(panel.box, self._direction, self._aspect, self.letters) / height
+        )
 
     def finish(self):
         """Axes, titles, camera and colour bars; call it after the last layer. Returns self."""
@@ -334,7 +336,7 @@ class Figure:
         letters = style.TITLE_LETTER_SHARE * self.letter_width
         shown.FontSize = style.fitted(letters, panel.name, 0.96 * width / len(self.views))
         shown.Color = style.INK
-        style.place_camera(view, box, self._direction, self._aspect)
+        style.place_camera(view, box, self._direction, self._aspect, self.letters)
 
     @property
     def _aspect(self):

@@ -1,4 +1,4 @@
-"""``losslandscape render``: a figure as a picture, glTF or web page, by ParaView without a window."""
+"""``losslandscape render``: a figure as a picture, glTF or web page, without a window."""
 
 from __future__ import annotations
 
