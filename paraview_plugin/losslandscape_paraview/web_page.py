@@ -2,7 +2,8 @@
 
 The page holds the figure as glTF, what glTF cannot say (axes, colour bars, titles) as JSON, a
 viewer (`web_viewer/viewer.js`) and the part of three.js it needs. Its
-Content-Security-Policy lets run exactly these two scripts, by their hashes, and forbids everything else, above all any request.
+Content-Security-Policy lets run exactly these two scripts, by their hashes, and forbids everything
+else, above all any request.
 """
 
 import base64
