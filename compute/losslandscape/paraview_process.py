@@ -55,8 +55,10 @@ def render(
     size: tuple[int, int] | None = None,
     options: Mapping[str, Any] | None = None,
     state: str | os.PathLike[str] | None = None,
+    dpi: float | None = None,
+    transparent: bool = False,
 ) -> dict[str, Any]:
-    """Render a figure of landscapes into a PNG, and on request into a ParaView state file.
+    """Render a figure of landscapes into a file, and on request into a ParaView state file.
 
     Args:
         input_files: one landscape (`compare`: two), each a `.nc` file, a `surface.vti`, or a
@@ -64,14 +66,17 @@ def render(
         figure: `curve`, `surface`, `contours`, `trajectory`, `isosurfaces`, `volume`, `topology`,
             `flatness` or `compare`;
             None for the first of one, two or three directions: `curve`, `surface`, `isosurfaces`.
-        output: the PNG to write; None for none.
+        output: the picture (`.png`), glTF (`.glb`, `.gltf`) or web page (`.html`) to write; None
+            for none.
         size: width and height in pixels; None for the figure's own.
         options: of the figure: `title` (`compare`: `titles`, `techniques`), `array`, `log`,
             `floor`, `ceiling`, `levels`, `evaluated`; None values are left out.
         state: the `.pvsm` to write, with the inputs named relative to it.
+        dpi: the pixels an inch that a PNG states; None for no statement.
+        transparent: a PNG without a background.
 
     Returns:
-        dict: `picture`, `state`, the `scale`, and for each of `panels` its holes and the largest
+        dict: `picture`, `state`, the `triangles` and `bytes` of what is no PNG, the `scale`, and for each of `panels` its holes and the largest
         difference between exact values and the drawn surface.
 
     Raises:
@@ -85,6 +90,8 @@ def render(
         "state": _absolute(state),
         "size": list(size) if size else None,
         "options": dict(options or {}),
+        "dpi": dpi,
+        "transparent": transparent,
     }
     return run_job(job)
 
@@ -93,8 +100,10 @@ def render_state(
     state: str | os.PathLike[str],
     output: str | os.PathLike[str],
     size: tuple[int, int] | None = None,
+    dpi: float | None = None,
+    transparent: bool = False,
 ) -> Path:
-    """Render a ParaView state file into a PNG of its own or of a given size.
+    """Render a ParaView state file into a file, a PNG of its own or of a given size; see `render`.
 
     Raises:
         LossLandscapeError: there is no ParaView, or the state, its data or a plugin is missing.
@@ -104,6 +113,8 @@ def render_state(
         "state": _absolute(state),
         "output": _absolute(output),
         "size": list(size) if size else None,
+        "dpi": dpi,
+        "transparent": transparent,
     }
     return Path(run_job(job)["picture"])
 

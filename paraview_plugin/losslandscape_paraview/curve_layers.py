@@ -85,20 +85,21 @@ def add_error_band(panel):
     return shown
 
 
-def draw_curve_key(view, entries, width, aspect):
+def draw_curve_key(view, entries, width, aspect, letters=1.0):
     """What line, band and dots are, in a row in the middle of the legend.
 
     Args:
         view: the legend, a render view.
         entries: dict of `curve`, `band`, `points` -> the words for it.
-        width: of the whole layout in pixels.
+        width: whose share the letters are, in pixels.
         aspect: the view's width in units of its height.
+        letters: how many times larger than usual they are.
     """
     from paraview import simple
 
     style.face_key(view)
     # in units of half the view's height
-    letter, sample, gap = 0.5 * style.LETTER_SHARE * 2 * aspect, 0.36, 0.5
+    letter, sample, gap = letters * style.LETTER_SHARE * aspect, 0.36, 0.5
     order = [name for name in ("curve", "band", "points") if name in entries]
     lengths = [sample + 0.1 + letter * len(entries[name]) for name in order]
     x = -(sum(lengths) + gap * (len(order) - 1)) / 2
@@ -136,7 +137,7 @@ def label_axes(panel):
     from paraview import simple
 
     figure, box, scale = panel.figure, panel.box, panel.scale
-    width = figure.layout_size[0]
+    width = figure.letter_width
     left, right, bottom, top = box.bounds[0], box.bounds[1], box.bounds[4], box.bounds[5]
     letter = style.LETTER_SHARE * width * figure.pixel_size(panel)
     for tick in scale.ticks(5):

@@ -37,7 +37,7 @@ class _Diagram:
         low, high = self.scale.bottom, self.scale.top
         self.low, self.high = low - 0.05 * (high - low), high + 0.05 * (high - low)
         self.unit = SIDE / (self.high - self.low)
-        self.width = panel.figure.layout_size[0]
+        self.width = panel.figure.letter_width
 
     def draw(self, title):
         from paraview import simple

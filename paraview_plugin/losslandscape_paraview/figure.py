@@ -12,6 +12,7 @@ from .display_scale import HEIGHT, DisplayScale
 from .errors import LandscapeError
 from .landscape_sources import open_landscape
 from .layers import LAYERS
+from .outputs import write_output
 from .panel import Box, Panel
 from .session import is_in_window
 from .states import render_layout, save_state
@@ -31,6 +32,7 @@ class Figure:
         charts: how many more views stand to the right of the panels, for diagrams.
         direction: from where the camera looks.
         error_band: the scale has room for the error bands of curves.
+        letters: how many times larger than usual they are, for a picture printed small.
 
     Attributes:
         panels: list of `Panel`.
@@ -39,6 +41,7 @@ class Figure:
         quantity_table: the colour table all panels share.
         has_bar: whether the legend has the quantity's colour bar.
         marks, curve_key: what layers add to the legend; see `add_minimum`, `add_curve`.
+        letter_width: the layout's width whose shares the letters are (see `style`), in pixels.
         layout, legend: ParaView's layout and the view that holds the colour bars.
 
     Raises:
@@ -57,6 +60,7 @@ class Figure:
         charts=0,
         direction=style.VIEW_DIRECTION,
         error_band=False,
+        letters=1.0,
     ):
         restore_getargspec()
         from paraview import simple
@@ -64,6 +68,8 @@ class Figure:
         simple._DisableFirstRenderCameraReset()
         self.size = tuple(int(pixels) for pixels in size)
         self.layout_size = tuple(pixels // style.PICTURE_SCALE for pixels in self.size)
+        self.letters = letters
+        self.letter_width = letters * self.layout_size[0]
         opened = {}
         for landscape in landscapes:
             key = str(landscape) if isinstance(landscape, (str, Path)) else id(landscape)
@@ -192,7 +198,9 @@ class Figure:
     def pixel_size(self, panel):
         """The length of one pixel of the layout in a panel's view."""
         height = self.layout_size[1] * (1.0 - style.LEGEND_SHARE)
-        return 2 * style.half_height(panel.box, self._direction, self._aspect) / height
+        return (
+            2 * style.half_height(panel.box, self._direction, self._aspect, self.letters) / height
+        )
 
     def finish(self):
         """Axes, titles, camera and colour bars; call it after the last layer. Returns self."""
@@ -208,6 +216,15 @@ class Figure:
     def save_picture(self, path):
         """Render the figure into a PNG of its size. Returns the path."""
         return render_layout(self.layout, path, self.size)
+
+    def save(self, path, **options):
+        """Write the figure as a picture (.png), glTF (.glb, .gltf) or a web page (.html).
+
+        Args:
+            path: its ending says what.
+            options: of the picture; see `outputs.write_output`, which says what is returned.
+        """
+        return write_output(self.layout, path, **{"size": self.size, **options})
 
     def save_thumbnail(self, path):
         """Render the figure into a PNG of half its size, as its state file opens."""
@@ -309,17 +326,17 @@ class Figure:
         titles = words.axis_titles(panel.landscape.provenance)
         if panel.dimensions < 3:
             titles[2] = ""
-        style.dress_axes(view, titles, width, box)
+        style.dress_axes(view, titles, self.letter_width, box)
         style.place_axes(view.AxesGrid, box, panel.scale.heights(panel.scale.ticks(5)))
         if panel.dimensions == 1:
             label_axes(panel)
         title = simple.Text(registrationName=panel.named("title"), Text=panel.name)
         shown = simple.Show(title, view)
         shown.WindowLocation = "Upper Center"
-        letters = style.TITLE_LETTER_SHARE * width
+        letters = style.TITLE_LETTER_SHARE * self.letter_width
         shown.FontSize = style.fitted(letters, panel.name, 0.96 * width / len(self.views))
         shown.Color = style.INK
-        style.place_camera(view, box, self._direction, self._aspect)
+        style.place_camera(view, box, self._direction, self._aspect, self.letters)
 
     @property
     def _aspect(self):
@@ -345,12 +362,12 @@ class Figure:
             places = style.BAR_PLACES_WIDE
         for (table, title, ticks), (centre, length) in zip(bars, places):
             bar = simple.GetScalarBar(table, self.legend)
-            style.dress_colour_bar(bar, title, ticks, centre, length, self.layout_size[0])
+            style.dress_colour_bar(bar, title, ticks, centre, length, width, self.letter_width)
             bar.Visibility = 1
         for key, where in keys:
-            style.draw_key(self.legend, key, width, aspect, where)
+            style.draw_key(self.legend, key, self.letter_width, aspect, where)
         if self.curve_key:
-            draw_curve_key(self.legend, self.curve_key, width, aspect)
+            draw_curve_key(self.legend, self.curve_key, self.letter_width, aspect, self.letters)
 
 
 def short_name(landscape):

@@ -21,7 +21,9 @@ def run(build, script):
     script = Path(script).resolve()
     parser = argparse.ArgumentParser(prog=script.name, description=build.__doc__)
     parser.add_argument("--data", type=Path, default=script.parent / "data", help="data folder")
-    parser.add_argument("--output", type=Path, help="picture (default: NAME_picture.png, here)")
+    parser.add_argument(
+        "--output", type=Path, help="picture, .glb or .html (default: NAME_picture.png, here)"
+    )
     parser.add_argument(
         "--save-state",
         action="store_true",
@@ -35,11 +37,11 @@ def run(build, script):
             figure.save_thumbnail(script.with_suffix(".png"))
             if arguments.data.resolve() == script.parent / "data":
                 record_picture(script)
-        picture = figure.save_picture(arguments.output or f"{script.stem}_picture.png")
+        written = figure.save(arguments.output or f"{script.stem}_picture.png")
     except LandscapeError as error:
         end_session()
         sys.exit(f"{script.name}: {error}")
-    print(json.dumps({"picture": str(picture), **figure.report()}, indent=1))
+    print(json.dumps({"picture": written["path"], **figure.report()}, indent=1))
 
 
 def build_script(script, data=None):

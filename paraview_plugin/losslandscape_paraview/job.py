@@ -4,7 +4,8 @@ The job is a JSON object; `losslandscape.paraview_process` writes it and reads t
 no Python of the user's and none of ParaView's meet in one process. Its keys:
 
 - `action`: `figure` (with `figure`, null for the one that fits, `inputs`, `output`, `state`,
-  `size`, `options`) or `state` (with `state`, `output`, `size`);
+  `size`, `options`) or `state` (with `state`, `output`, `size`); `output` is a picture, a glTF
+  file or a web page, and of a picture are `dpi` and `transparent` (see `outputs.write_output`);
 - `result`: the JSON file to write, `{"report": ...}` or `{"error": "one message for people"}`.
 """
 
@@ -29,11 +30,13 @@ def do(job):
     """Do a job; see the module. Returns the report, a dict ready for JSON."""
     from losslandscape_paraview import states
     from losslandscape_paraview.errors import LandscapeError
+    from losslandscape_paraview.outputs import write_output
 
     size = job.get("size")
+    picture = {name: job[name] for name in ("dpi", "transparent") if job.get(name)}
     if job["action"] == "state":
-        picture = states.render_state(job["state"], job["output"], size)
-        return {"picture": str(picture)}
+        layout = states.load_state(job["state"])
+        return _described(write_output(layout, job["output"], size=size, **picture))
     from losslandscape_paraview.pipelines import FIGURES
 
     name, inputs = job["figure"] or "default", job["inputs"]
@@ -55,10 +58,15 @@ def do(job):
         raise LandscapeError(f"figure '{name}' has no option {option}") from error
     report = figure.report()
     if job.get("output"):
-        report["picture"] = str(figure.save_picture(job["output"]))
+        report.update(_described(figure.save(job["output"], **picture)))
     if job.get("state"):
         report["state"] = str(figure.save_state(job["state"]))
     return report
+
+
+def _described(written):
+    """What was written, as a report names it."""
+    return {"picture": written.pop("path"), **written}
 
 
 def main(path):

@@ -84,7 +84,7 @@ def render_state(path, output=None, size=None):
     return render_layout(layout, output, size)
 
 
-def render_layout(layout, output, size=None):
+def render_layout(layout, output, size=None, transparent=False):
     """Render a layout into a PNG.
 
     Args:
@@ -92,6 +92,7 @@ def render_layout(layout, output, size=None):
         output: the PNG.
         size: width and height in pixels, in any proportion; letters and lines grow with the
             width. None for the layout's own size.
+        transparent: without the white ground.
 
     Returns:
         Path of the picture.
@@ -109,6 +110,7 @@ def render_layout(layout, output, size=None):
             ImageResolution=size,
             SeparatorWidth=0,
             SeparatorColor=[1.0, 1.0, 1.0],
+            TransparentBackground=int(transparent),
             FontScaling="Do not scale fonts",
         )
     layout.SetSize(width, height)

@@ -56,6 +56,8 @@ LINE_RADIUS = 0.006
 CURVE_MARGIN = 0.03
 # a curve's least half height and half width, with the room for its labels
 CURVE_HALF_HEIGHT, CURVE_HALF_WIDTH = 0.86, 1.24
+# how much more room larger letters need around a curve
+ROOM_FOR_LETTERS = 0.4
 CURVE_SHIFT = (-0.1, 0.0, -0.02)
 CONTOUR_RADIUS = 0.0085
 OUTLINE = 0.009
@@ -116,7 +118,7 @@ def dress_axes(view, titles, width, box):
     Args:
         view: a render view.
         titles: the three axis titles.
-        width: of the whole layout in pixels.
+        width: whose share the letters are, in pixels.
         box: the panel's `Box`.
     """
     axes = view.AxesGrid
@@ -171,7 +173,7 @@ def step_ticks(low, high):
     return [float(f"{step * n:.6g}") for n in range(first, last + 1)]
 
 
-def dress_colour_bar(bar, title, ticks, centre, length, width):
+def dress_colour_bar(bar, title, ticks, centre, length, width, letter_width):
     """A horizontal colour bar with its title above it.
 
     Args:
@@ -181,10 +183,11 @@ def dress_colour_bar(bar, title, ticks, centre, length, width):
         centre: its centre along the width of its view, 0 to 1.
         length: its length in the same unit.
         width: of the whole layout in pixels.
+        letter_width: the width whose share the letters are.
     """
     bar.Title, bar.ComponentTitle, bar.HorizontalTitle = title, "", 1
     bar.TitleColor = bar.LabelColor = INK
-    bar.LabelFontSize = round(BAR_LETTER_SHARE * width)
+    bar.LabelFontSize = round(BAR_LETTER_SHARE * letter_width)
     room = 1.9 * min(centre, 1 - centre) * width
     bar.TitleFontSize = fitted(bar.LabelFontSize, title, room)
     bar.Orientation = "Horizontal"
@@ -204,7 +207,7 @@ def draw_key(view, categories, width, aspect, places=KEY_PLACES):
     Args:
         view: the legend, a render view.
         categories: dict of each kind's name -> its colour.
-        width: of the whole layout in pixels.
+        width: whose share the letters are, in pixels.
         aspect: the view's width in units of its height.
         places: where each stands, as shares of the width.
     """
@@ -277,26 +280,28 @@ def place_axes(axes, box, heights):
         axes.FacesToRender, axes.AxesToLabel = 28, 19
 
 
-def half_height(box, direction, aspect):
+def half_height(box, direction, aspect, letters=1.0):
     """Half the height of what the camera sees, in the view's space.
 
     Args:
         box: the panel's `Box`.
         direction: from where the camera looks.
         aspect: the view's width in units of its height.
+        letters: how many times larger than usual they are.
     """
     if box.dimensions == 1:
-        return box.unit * max(CURVE_HALF_HEIGHT, CURVE_HALF_WIDTH / aspect)
+        room = 1.0 + ROOM_FOR_LETTERS * (letters - 1.0)
+        return room * box.unit * max(CURVE_HALF_HEIGHT, CURVE_HALF_WIDTH / aspect)
     if direction == STEEP_DIRECTION and box.dimensions == 2:
         return box.unit * STEEP_HALF_HEIGHT
     return box.unit * HALF_HEIGHT_OF_VIEW[box.dimensions]
 
 
-def place_camera(view, box, direction, aspect):
+def place_camera(view, box, direction, aspect, letters=1.0):
     """Parallel projection along a direction, filled by the panel's box; see `half_height`."""
     bounds = box.bounds
     centre = [(bounds[2 * i] + bounds[2 * i + 1]) / 2 for i in range(3)]
-    view.CameraParallelScale = half_height(box, direction, aspect)
+    view.CameraParallelScale = half_height(box, direction, aspect, letters)
     if box.dimensions == 1:
         direction = (0.0, -1.0, 0.0)
         centre = [c + box.unit * d for c, d in zip(centre, CURVE_SHIFT)]

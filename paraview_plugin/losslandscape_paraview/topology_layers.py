@@ -100,7 +100,7 @@ def add_models(panel):
         CellDataArrays=[],
     )
     lifted = drape_points(panel, places, "models")
-    width = panel.figure.layout_size[0]
+    width = panel.figure.letter_width
     top = panel.box.bounds[5] + 0.12 * panel.box.unit
     for number, place in enumerate(points_of(fetch(lifted))):
         label = labels.GetValue(number)
@@ -154,7 +154,7 @@ def add_flat_region(panel, folder=None, threshold=0.1):
     panel.show(tubes, style.INK)
     written = simple.Show(area, panel.view)
     written.WindowLocation = "Any Location"
-    width = panel.figure.layout_size[0]
+    width = panel.figure.letter_width
     written.FontSize = round(style.LETTER_SHARE * width)
     written.Color = style.INK
     written.Position = [0.68, 0.80]

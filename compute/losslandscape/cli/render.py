@@ -1,14 +1,27 @@
-"""``losslandscape render``: a figure of a landscape as a picture, by ParaView without a window."""
+"""``losslandscape render``: a figure as a picture, glTF or web page, without a window."""
 
 from __future__ import annotations
 
 import argparse
+import math
+import re
 from pathlib import Path
 
 from losslandscape.cli.arguments import positive_int
 from losslandscape.errors import LossLandscapeError, OutputExistsError
 
-HELP = "draw a figure of a landscape with ParaView, as a PNG and on request as a state file"
+HELP = "draw a figure of a landscape with ParaView, as a PNG, as glTF, or as a web page that turns"
+
+OUTPUTS = (".png", ".html", ".glb", ".gltf")
+DEFAULT_DPI = 300.0
+# Of a printed figure's letters; journals ask for five to eight points.
+MINIMUM_POINTS = 7.0
+# What the letters are without being asked, as a share of the picture's width
+# (losslandscape_paraview/style.py), and how much larger they still fit around the figure.
+LETTER_SHARE, LARGEST_LETTERS = 0.020, 1.8
+
+_INCHES = {"mm": 1 / 25.4, "cm": 1 / 2.54, "in": 1.0}
+_LARGEST_PIXELS = 16384
 
 FIGURES = ("curve", "surface", "contours", "trajectory", "isosurfaces", "volume", "compare")
 
@@ -24,6 +37,9 @@ figures:
 
 examples:
   losslandscape render vgg11.nc --output vgg11.png
+  losslandscape render vgg11.nc --size 85x73mm --output column.png
+  losslandscape render vgg11.nc --figure trajectory --output vgg11.html
+  losslandscape render figure4.pvsm --output figure4.glb
   losslandscape render cube.nc --figure volume --output cube.png
   losslandscape render resnet50.nc vgg11.nc --figure compare --output pair.png --state pair.pvsm
 
@@ -35,7 +51,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = _EPILOG
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument(
-        "landscapes", nargs="+", type=Path, metavar="FILE", help="landscape files (.nc, .vti)"
+        "landscapes",
+        nargs="+",
+        type=Path,
+        metavar="FILE",
+        help="landscape files (.nc, .vti), or one ParaView state (.pvsm)",
     )
     parser.add_argument(
         "--figure",
@@ -44,15 +64,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "asks for; compare for two files)",
     )
     parser.add_argument(
-        "--output", type=Path, required=True, metavar="FILE.png", help="the picture"
+        "--output",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="a picture (.png), a web page that turns (.html), or glTF (.glb, .gltf)",
     )
     parser.add_argument(
         "--state", type=Path, metavar="FILE.pvsm", help="also a state file that ParaView opens"
     )
     parser.add_argument("--overwrite", action="store_true", help="replace files that are there")
-    parser.add_argument(
-        "--size", metavar="WxH", help="size in pixels (default: the figure's own, 300 dpi in print)"
+    picture = parser.add_argument_group("picture (.png)")
+    picture.add_argument(
+        "--size",
+        metavar="WxH",
+        help="in pixels, 1600x1200, or in print, 85x73mm, 8.5x7.3cm, 3.3x2.9in, where letters are "
+        f"{MINIMUM_POINTS:g} pt high at least (default: the figure's own, in pixels)",
     )
+    picture.add_argument(
+        "--dpi", type=float, metavar="N", help=f"pixels an inch (default: {DEFAULT_DPI:g})"
+    )
+    picture.add_argument("--transparent", action="store_true", help="no background")
     look = parser.add_argument_group("look (display only; the data stay as they are)")
     look.add_argument("--array", metavar="NAME", help="what to draw (default: loss)")
     look.add_argument(
@@ -73,9 +105,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from losslandscape.paraview_process import render
+    from losslandscape.paraview_process import render, render_state
 
+    ending = arguments.output.suffix.lower()
+    if ending not in OUTPUTS:
+        raise LossLandscapeError(
+            f"--output {arguments.output}: the ending must be one of {', '.join(OUTPUTS)}"
+        )
+    if ending != ".png":
+        for option in ("size", "dpi", "transparent"):
+            if getattr(arguments, option):
+                raise LossLandscapeError(f"--{option} is for pictures (.png), not for {ending}")
     for path in (arguments.output, arguments.state):
+        if path is not None and not path.absolute().parent.is_dir():
+            raise LossLandscapeError(f"{path}: there is no folder {path.parent}; create it")
         if path is not None and path.exists() and not arguments.overwrite:
             raise OutputExistsError(
                 f"{path}: exists; choose another name or overwrite (--overwrite)"
@@ -83,6 +126,13 @@ def run(arguments: argparse.Namespace) -> int:
     for path in arguments.landscapes:
         if not path.exists():
             raise LossLandscapeError(f"{path}: there is no such file")
+    dpi = DEFAULT_DPI if arguments.dpi is None else arguments.dpi
+    size, letters = _size(arguments.size, dpi)
+    picture = {"dpi": dpi, "transparent": arguments.transparent}
+    if any(path.suffix.lower() == ".pvsm" for path in arguments.landscapes):
+        _refuse_for_state(arguments)
+        print(render_state(arguments.landscapes[0], arguments.output, size, **picture))
+        return 0
     figure = arguments.figure or ("compare" if len(arguments.landscapes) == 2 else None)
     panels = 2 if figure == "compare" else 1
     if len(arguments.landscapes) != panels:
@@ -96,6 +146,7 @@ def run(arguments: argparse.Namespace) -> int:
         "ceiling": arguments.ceiling,
         "levels": arguments.levels,
         "evaluated": arguments.show_evaluated,
+        "letters": letters,
     }
     if arguments.titles is not None and figure == "compare":
         options["titles"] = arguments.titles
@@ -105,9 +156,10 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.landscapes,
         figure,
         arguments.output,
-        size=_size(arguments.size),
+        size=size,
         options={name: value for name, value in options.items() if value is not None},
         state=arguments.state,
+        **picture,
     )
     for path in (report.get("picture"), report.get("state")):
         if path:
@@ -115,13 +167,51 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _size(text: str | None) -> tuple[int, int] | None:
+def _refuse_for_state(arguments: argparse.Namespace) -> None:
+    """A state is drawn as it is: the options that build a figure are not for it."""
+    if len(arguments.landscapes) > 1:
+        raise LossLandscapeError("a state (.pvsm) is drawn alone, without other files")
+    building = ("figure", "state", "array", "log", "ceiling", "levels", "show_evaluated", "titles")
+    for option in building:
+        if getattr(arguments, option) is not None:
+            raise LossLandscapeError(
+                f"--{option.replace('_', '-')} is for landscapes; {arguments.landscapes[0]} is a "
+                "state, which is drawn as it is (change it in ParaView)"
+            )
+
+
+def _size(text: str | None, dpi: float) -> tuple[tuple[int, int] | None, float | None]:
+    """Width and height in pixels, and how many times larger than usual the letters must be.
+
+    >>> _size("1600x1200", 300)
+    ((1600, 1200), None)
+    >>> _size("85x73mm", 300)[0]
+    (1004, 862)
+    >>> round(_size("85x73mm", 300)[1] * 0.020 * 85 / 25.4 * 72, 6)  # points
+    7.0
+    """
+    if not 10 <= dpi <= 2400:
+        raise LossLandscapeError(f"--dpi {dpi:g}: between 10 and 2400 pixels an inch")
     if text is None:
-        return None
-    try:
-        width, height = (int(number) for number in text.lower().split("x"))
-    except ValueError:
-        width = height = 0
-    if not (0 < width <= 16384 and 0 < height <= 16384):
-        raise LossLandscapeError(f"--size {text}: not a size such as 1600x1200")
-    return width, height
+        return None, None
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)x(\d+(?:\.\d+)?)(mm|cm|in)?", text.strip().lower())
+    if match is None or (match[3] is None and "." in text):
+        raise LossLandscapeError(f"--size {text}: not a size such as 1600x1200 or 85x73mm")
+    letters = None
+    lengths = [float(match[1]), float(match[2])]
+    if match[3]:
+        inches = [length * _INCHES[match[3]] for length in lengths]
+        points = LETTER_SHARE * inches[0] * 72
+        if points * LARGEST_LETTERS < MINIMUM_POINTS:
+            least = MINIMUM_POINTS / (LARGEST_LETTERS * LETTER_SHARE * 72) * 25.4
+            raise LossLandscapeError(
+                f"--size {text}: too narrow for legible letters; {math.ceil(least)} mm at least"
+            )
+        letters = max(1.0, MINIMUM_POINTS / points)
+        lengths = [length * dpi for length in inches]
+    width, height = (round(length) for length in lengths)
+    if not (0 < width <= _LARGEST_PIXELS and 0 < height <= _LARGEST_PIXELS):
+        raise LossLandscapeError(
+            f"--size {text}: {width} x {height} pixels; 1 to {_LARGEST_PIXELS} each"
+        )
+    return (width, height), letters
