@@ -20,7 +20,7 @@ import numpy as np
 import scipy
 import torch
 
-from losslandscape import __version__
+from losslandscape import __version__, determinism
 from losslandscape.adaptive import Adaptive, Refinement, coarse_points, interpolate, nearest
 from losslandscape.allotment import LEAST, SHARE, Allotment, may_be_worthwhile, worthwhile
 from losslandscape.errors import FileFormatError, LossLandscapeError, OutputExistsError
@@ -35,7 +35,7 @@ from losslandscape.landscape import (
     Landscape,
     ModelPoint,
 )
-from losslandscape.objective import Evaluator, Objective
+from losslandscape.objective import Evaluator, Measurement, Objective
 from losslandscape.point_records import PointJob, summarised
 from losslandscape.progress import Progress
 from losslandscape.projected_trajectory import (
@@ -174,6 +174,8 @@ class _Run:
             raise LossLandscapeError(f"title and provenance must be JSON: {error}") from error
         self.journal: Journal | None = None
         self.records: dict[int, bytes] = {}
+        self.origin: bytes | None = None  # the record of its first evaluation
+        self.measured_origin: Measurement | None = None
         self.settings: dict[str, Any] = {}
         if self.path is not None:
             self._claim(self.path, overwrite)
@@ -231,12 +233,12 @@ class _Run:
             if executor is None:
                 batch_size = self.settings["batch_size"]
                 with Evaluator(self.job.objective, self.subspace, batch_size) as evaluator:
-                    self._collect(
+                    self._collect_and_check(
                         lambda numbers: ((n, self.job.record(evaluator, n)) for n in numbers)
                     )
             else:
                 with PointPool(executor, self.job) as pool:
-                    self._collect(pool.records)
+                    self._collect_and_check(pool.records)
             if self.refinement is not None:
                 self._interpolate(self.refinement)
             self._measure_models()
@@ -259,12 +261,15 @@ class _Run:
 
     def _new_settings(self, evaluator: Evaluator, threads: int) -> dict[str, Any]:
         """What is found out once and kept in the journal."""
-        origin = evaluator.measure((0.0,) * self.subspace.dimensions)
+        origin, observed = determinism.observe(evaluator)
+        determinism.refuse_observed(self.objective, observed)
+        self.measured_origin = origin
         return {
             "batch_size": evaluator.batch_size,
             "threads": threads,
             "names": list(summarised(origin, self.objective.prefixes)),
             "deviation": evaluator.deviation,
+            "observed": observed,
         }
 
     def _pilot(self, batch_size: int) -> dict[str, Any] | None:
@@ -311,6 +316,10 @@ class _Run:
             self.allotment,
         )
         self.result = self._empty()
+        self.origin = self.records.pop(self.job.origin, None)
+        if self.measured_origin is not None and self.allotment is None:
+            self.origin = self.job.packed(self.measured_origin)
+        self.measured_origin = None
         for number, payload in self.records.items():
             self._store(number, payload)
         if self.path is not None and self.journal is None:
@@ -320,12 +329,39 @@ class _Run:
                 "record_bytes": self.job.record_bytes,
             }
             self.journal = Journal.create(journal_path(self.path), header)
+            if self.origin is not None:
+                self.journal.append(self.job.origin, self.origin)
 
     def _interpolation(self, adaptive: Adaptive) -> Adaptive:
         """What sampling leaves of the tolerance; the two errors are independent."""
         if self.allotment is None:
             return adaptive
         return replace(adaptive, tolerance=adaptive.tolerance * float(np.sqrt(1 - SHARE**2)))
+
+    def _collect_and_check(self, source: Source) -> None:
+        """All points, and the origin before and after them: is it the same?"""
+
+        def origin() -> bytes:
+            return next(iter(source([self.job.origin])))[1]
+
+        if self.origin is None:  # with an allotment it is not what was measured at first
+            self.origin = origin()
+            if self.journal is not None:
+                self.journal.append(self.job.origin, self.origin)
+        self._collect(source)
+        first, last = (self._values_of(record) for record in (self.origin, origin()))
+        found = determinism.difference(self.job.names, first, last)
+        journal = self.journal.path if self.journal is not None else None
+        determinism.refuse_difference(self.objective, found, journal)
+        observed = self.settings.get("observed", {})
+        self.result.provenance["determinism"] = {
+            "origin_loss": float(first[self.job.names.index("loss")]), **found, **observed
+        }
+
+    def _values_of(self, record: bytes) -> np.ndarray:
+        """A record's values and losses by sample, one after the other."""
+        values, samples = self.job.unpack(record)
+        return np.concatenate([values, *samples.values()])
 
     def _collect(self, source: Source) -> None:
         written = time.monotonic()
