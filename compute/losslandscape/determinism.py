@@ -31,10 +31,13 @@ from torch.utils.data import DataLoader, IterableDataset
 from losslandscape.errors import LossLandscapeError
 
 if TYPE_CHECKING:
+    from losslandscape.landscape import Landscape
     from losslandscape.objective import Evaluator, Measurement, Objective
+    from losslandscape.subspace import Subspace
 
 POLICIES = ("refused", "stated")
 _ITEMS, _READINGS = 8, 3  # a random flip escapes all of them once in 65,000 times
+_TOLERANCE = {False: 1e-3, True: 0.1}  # of the origin's loss, in plain and in other arithmetic
 _HOW_TO_ALLOW = (
     "nondeterminism='stated' (--nondeterminism stated) goes on with it, and the file says so"
 )
@@ -336,15 +339,44 @@ def refuse_difference(
     )
 
 
-def require_one_value(provenance: Mapping[str, Any], where: str) -> None:
+def require_one_value(landscape: Landscape) -> None:
     """Raise a LossLandscapeError if a landscape's file states that its values are not repeatable.
 
     For whoever needs derivatives, which would be those of another loss at each step.
     """
-    stated = provenance.get("determinism", {})
+    stated = landscape.provenance.get("determinism", {})
     repeatable = stated.get("bit_equal", True) and not stated.get("order_difference")
     if stated.get("random_numbers") or not repeatable:
+        where = f"{landscape.path}: " if landscape.path is not None else ""
         raise LossLandscapeError(
             f"{where}the file states that its losses are not the same each time they are measured: "
             "there are no derivatives to take of them"
+        )
+
+
+def check_origin_loss(landscape: Landscape, objective: Objective, subspace: Subspace) -> None:
+    """Raise a LossLandscapeError if the loss at the origin is not that in a landscape's file.
+
+    Hashes tell whether weights, layers and data are the same, not what the code of a module does.
+    Another machine, or another precision, gives other last digits: 0.1% is passed over, in reduced
+    precision 10%.
+    """
+    from losslandscape.objective import Evaluator
+
+    stated = landscape.provenance.get("determinism", {})
+    if "origin_loss" not in stated or stated.get("random_numbers") or not stated["bit_equal"]:
+        return
+    if "allotment" in landscape.provenance.get("adaptive", {}):  # of a part of the samples
+        return
+    batch_size = landscape.provenance.get("objective", {}).get("batch_size")
+    with Evaluator(objective, subspace, batch_size) as evaluator:
+        measured = evaluator.measure((0.0,) * subspace.dimensions)
+    loss = float(np.mean(next(iter(measured.values()))["loss"], dtype=np.float64))
+    reduced = objective.arithmetic is not None and objective.arithmetic.reduced
+    tolerance = _TOLERANCE[reduced]
+    if not np.isclose(loss, stated["origin_loss"], rtol=tolerance, atol=1e-6, equal_nan=True):
+        raise LossLandscapeError(
+            f"{landscape.path}: at the origin the loss is {loss:.6g}, and the file says "
+            f"{stated['origin_loss']:.6g}, although weights and data are the same: was the code of "
+            "the model or of the loss changed?"
         )

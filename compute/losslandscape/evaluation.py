@@ -26,6 +26,7 @@ from losslandscape.allotment import LEAST, SHARE, Allotment, may_be_worthwhile, 
 from losslandscape.errors import FileFormatError, LossLandscapeError, OutputExistsError
 from losslandscape.executors import PointPool
 from losslandscape.grid import Grid
+from losslandscape.identity import described_plane, meaning
 from losslandscape.journal import Journal, journal_path
 from losslandscape.landscape import (
     EVALUATED,
@@ -159,7 +160,7 @@ class _Run:
         self.path = Path(path) if path is not None else None
         self.quiet = quiet
         self.recipe: dict[str, Any] = {
-            "subspace": {**subspace.recipe, "sha256": subspace.identity},
+            "subspace": described_plane(subspace),
             "grid": grid.to_json(),
             "objective": objective.to_json(),
             "keep_samples": self._kept_sets(keep_samples),
@@ -208,7 +209,7 @@ class _Run:
             if not overwrite:
                 raise LossLandscapeError(
                     f"{path}: an unfinished run lies there ({journal.name}), and its {difference} "
-                    "is not the same; give the same arguments to go on, another output, or "
+                    f"is not the same{meaning(difference)}; give the same arguments to go on, another output, or "
                     "overwrite it (--overwrite)"
                 )
             journal.unlink()

@@ -14,7 +14,8 @@ import numpy as np
 import torch
 
 from losslandscape.critical_points import CriticalPoints
-from losslandscape.errors import LossLandscapeError
+from losslandscape.determinism import require_one_value
+from losslandscape.identity import check_plane
 from losslandscape.landscape import Landscape
 from losslandscape.objective import Objective
 from losslandscape.plane_derivatives import Expansion, PlaneDerivatives
@@ -224,7 +225,8 @@ def verify(
     Raises
     ------
     LossLandscapeError
-        If the subspace is not the landscape's, or the loss cannot be differentiated twice.
+        If the subspace or the objective is not the landscape's, its losses are not the same each
+        time they are measured, or the loss cannot be differentiated twice.
 
     Notes
     -----
@@ -232,12 +234,8 @@ def verify(
     Nocedal, S. J. Wright, "Numerical Optimization", 2nd ed. 2006, sections 3.4 and 11.1. One-sided
     gradients: F. H. Clarke, "Optimization and Nonsmooth Analysis", 1983, section 2.5.
     """
-    wanted = landscape.provenance.get("subspace", {}).get("sha256")
-    if wanted is not None and wanted != subspace.identity:
-        raise LossLandscapeError(
-            "the given subspace is not the landscape's: its origin or its directions differ "
-            "(other weights, another seed?)"
-        )
+    check_plane(landscape, subspace)
+    require_one_value(landscape)
     measured = landscape.provenance.get("objective", {})
     mode = measured.get("batch_norm", objective.batch_norm)
     if mode != "none":

@@ -102,7 +102,7 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
 def model_from(
     arguments: argparse.Namespace, samples: "Optional[tuple[Tensor, Tensor]]" = None
 ) -> "nn.Module":
-    """The model of ``--model`` with ``--weights`` loaded, on the CPU, in evaluation mode.
+    """The model of ``--model`` with ``--weights`` loaded, on the CPU; a user's own in its own modes.
 
     The study's networks take the number of channels, pixels and classes from `samples`.
 
@@ -125,7 +125,7 @@ def model_from(
     weights = getattr(arguments, "weights", None)
     if weights is not None:
         load_into(model, load_weights(weights), source=str(weights))
-    return model.eval()
+    return model if ":" in arguments.model else model.eval()
 
 
 def samples_from(arguments: argparse.Namespace, split: str = "train") -> "tuple[Tensor, Tensor]":
