@@ -209,8 +209,8 @@ class _Run:
             if not overwrite:
                 raise LossLandscapeError(
                     f"{path}: an unfinished run lies there ({journal.name}), and its {difference} "
-                    f"is not the same{meaning(difference)}; give the same arguments to go on, another output, or "
-                    "overwrite it (--overwrite)"
+                    f"is not the same{meaning(difference)}; give the same arguments to go on, "
+                    "another output, or overwrite it (--overwrite)"
                 )
             journal.unlink()
         if path.exists() and not overwrite:
@@ -356,7 +356,9 @@ class _Run:
         determinism.refuse_difference(self.objective, found, journal)
         observed = self.settings.get("observed", {})
         self.result.provenance["determinism"] = {
-            "origin_loss": float(first[self.job.names.index("loss")]), **found, **observed
+            "origin_loss": float(first[self.job.names.index("loss")]),
+            **found,
+            **observed,
         }
 
     def _values_of(self, record: bytes) -> np.ndarray:

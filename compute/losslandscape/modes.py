@@ -33,9 +33,7 @@ def training_modules(model: nn.Module) -> list[str]:
     ['1']
     """
     return [
-        name or type(model).__name__
-        for name, module in model.named_modules()
-        if module.training
+        name or type(model).__name__ for name, module in model.named_modules() if module.training
     ]
 
 

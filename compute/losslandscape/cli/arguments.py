@@ -102,9 +102,9 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
 def model_from(
     arguments: argparse.Namespace, samples: "Optional[tuple[Tensor, Tensor]]" = None
 ) -> "nn.Module":
-    """The model of ``--model`` with ``--weights`` loaded, on the CPU; a user's own in its own modes.
+    """The model of ``--model`` with ``--weights`` loaded, on the CPU, in evaluation mode.
 
-    The study's networks take the number of channels, pixels and classes from `samples`.
+    A user's own is in the modes that it was built in. The study's networks take the number of channels, pixels and classes from `samples`.
 
     Raises
     ------
