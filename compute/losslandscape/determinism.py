@@ -342,6 +342,37 @@ def refuse_difference(
     )
 
 
+def stated(found: Mapping[str, Any]) -> list[str]:
+    """What a file states about its values that its readers should know; usually nothing.
+
+    Examples
+    --------
+    >>> stated({"bit_equal": True, "random_numbers": [], "altered_buffers": ["seen"]})
+    ['forward writes to buffers in eval mode: seen (put back before each point)']
+    """
+    lines = []
+    if not found["bit_equal"]:
+        largest = found.get("largest_sample_difference")
+        by = f", a sample's loss by up to {largest:.3g}" if largest is not None else ""
+        lines.append(f"not the same each time it is measured: the origin differs{by}")
+    if found.get("random_numbers"):
+        lines.append(
+            f"random numbers are drawn ({', '.join(found['random_numbers'])}); with others a "
+            f"sample's loss differs by up to {found['seed_difference']:.3g}"
+        )
+    if found.get("altered_buffers"):
+        lines.append(
+            "forward writes to buffers in eval mode: "
+            f"{', '.join(found['altered_buffers'])} (put back before each point)"
+        )
+    if found.get("order_difference"):
+        lines.append(
+            "the order of the batches changes a sample's loss by up to "
+            f"{found['order_difference']:.3g}"
+        )
+    return lines
+
+
 def require_one_value(landscape: Landscape) -> None:
     """Raise a LossLandscapeError if a landscape's file states that its values are not repeatable.
 

@@ -21,13 +21,20 @@ import scipy
 import torch
 
 from losslandscape import __version__, determinism
-from losslandscape.adaptive import Adaptive, Refinement, coarse_points, interpolate, nearest
+from losslandscape.adaptive import (
+    CHECK_POINTS,
+    Adaptive,
+    Refinement,
+    coarse_points,
+    interpolate,
+    nearest,
+)
 from losslandscape.allotment import LEAST, SHARE, Allotment, may_be_worthwhile, worthwhile
 from losslandscape.errors import FileFormatError, LossLandscapeError, OutputExistsError
 from losslandscape.executors import PointPool
 from losslandscape.grid import Grid
 from losslandscape.identity import described_plane, meaning
-from losslandscape.journal import Journal, journal_path
+from losslandscape.journal import Journal, journal_path, trajectory_journal_path
 from losslandscape.landscape import (
     EVALUATED,
     INTERPOLATED,
@@ -38,7 +45,7 @@ from losslandscape.landscape import (
 )
 from losslandscape.objective import Evaluator, Measurement, Objective
 from losslandscape.point_records import PointJob, summarised
-from losslandscape.progress import Progress
+from losslandscape.progress import Progress, duration, milliseconds
 from losslandscape.projected_trajectory import (
     check_trajectory,
     mean_loss,
@@ -222,6 +229,7 @@ class _Run:
 
     def finish(self, executor: Executor | None, trajectory: Trajectory | None) -> Landscape:
         threads = self.settings.get("threads", torch.get_num_threads())
+        self.in_process = executor is None
         with ExitStack() as stack:
             stack.enter_context(_threads(threads))
             if not self.settings:
@@ -251,6 +259,7 @@ class _Run:
                         trajectory,
                         quiet=self.quiet,
                         batch_size=self.settings["batch_size"],
+                        journal=trajectory_journal_path(self.path) if self.path else None,
                     )
                 ]
                 warn_outside(self.grid, self.result.trajectories[0])
@@ -262,7 +271,10 @@ class _Run:
 
     def _new_settings(self, evaluator: Evaluator, threads: int) -> dict[str, Any]:
         """What is found out once and kept in the journal."""
+        start = time.perf_counter()
         origin, observed = determinism.observe(evaluator)
+        evaluations = 1 + ("seed_difference" in observed) + ("order_difference" in observed)
+        seconds = (time.perf_counter() - start) / evaluations
         determinism.refuse_observed(self.objective, observed)
         self.measured_origin = origin
         return {
@@ -271,6 +283,8 @@ class _Run:
             "names": list(summarised(origin, self.objective.prefixes)),
             "deviation": evaluator.deviation,
             "observed": observed,
+            "seconds": seconds,
+            "passes": evaluator.passes,
         }
 
     def _pilot(self, batch_size: int) -> dict[str, Any] | None:
@@ -287,7 +301,13 @@ class _Run:
         means, deviations = [], []
         with (
             Evaluator(few, self.subspace, min(batch_size, LEAST)) as evaluator,
-            Progress(len(points), "pilot", quiet=self.quiet) as progress,
+            Progress(
+                len(points),
+                "pilot",
+                quiet=self.quiet,
+                work=f"{len(points):,} points of {LEAST} samples, to see whether a part will do",
+                unit="points",
+            ) as progress,
         ):
             for point in points:
                 losses = next(iter(evaluator.measure(point).values()))["loss"].astype(np.float64)
@@ -369,7 +389,16 @@ class _Run:
     def _collect(self, source: Source) -> None:
         written = time.monotonic()
         done = len(self.records)
-        with Progress(self.grid.size, "loss surface", done=done, quiet=self.quiet) as progress:
+        estimate = self._estimate(done) if self.in_process else None
+        with Progress(
+            self.grid.size,
+            "loss surface",
+            done=done,
+            quiet=self.quiet,
+            work=self._work(),
+            unit="points",
+            estimate=estimate,
+        ) as progress:
             for numbers in self._rounds(progress):
                 missing = [int(n) for n in numbers if int(n) not in self.records]
                 for number, payload in source(missing):
@@ -380,6 +409,32 @@ class _Run:
                     if self.path is not None and time.monotonic() - written > _REWRITE_SECONDS:
                         self._save_unfinished(self.path)
                         written = time.monotonic()
+
+    def _work(self) -> str:
+        """What will be evaluated, for people."""
+        counts = " x ".join(map(str, self.grid.counts))
+        sizes = " and ".join(
+            f"{len(samples):,} samples of '{name}'" for name, samples in self.objective.sets.items()
+        )
+        words = f"{counts} = {self.grid.size:,} points"
+        if self.refinement is not None:
+            words = f"at most {words}, interpolated where the tolerance allows it"
+        part = "at most " if self.allotment is not None else ""
+        each = f"{sizes}, {self.settings.get('passes', 0):,} forward passes"
+        return f"{words}; {part}{each} each"
+
+    def _estimate(self, done: int) -> str | None:
+        """How long it will take if every point takes as long as the origin did."""
+        seconds = self.settings.get("seconds")
+        if seconds is None:
+            return None
+        rest = f"the origin took {milliseconds(seconds)}"
+        rest += " when the run began" if done else ""
+        most = duration((self.grid.size - done) * seconds)
+        if self.refinement is None:
+            return f"about {most}: {rest}"
+        least = max(0, min(coarse_points(self.grid).size + CHECK_POINTS, self.grid.size) - done)
+        return f"about {duration(least * seconds)} to {most}: {rest}"
 
     def _rounds(self, progress: Progress) -> Iterator[np.ndarray]:
         """Numbers of the points to evaluate, a round at a time.

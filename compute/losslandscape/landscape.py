@@ -294,6 +294,7 @@ class Landscape:
             not set.
         """
         from losslandscape.identity import check_plane
+        from losslandscape.journal import trajectory_journal_path
         from losslandscape.projected_trajectory import (
             measure_trajectory,
             trajectory_label,
@@ -318,7 +319,13 @@ class Landscape:
         self.check_objective(objective)
         measured = self.provenance.get("objective", {})
         projected = measure_trajectory(
-            objective, subspace, trajectory, label, quiet, measured.get("batch_size")
+            objective,
+            subspace,
+            trajectory,
+            label,
+            quiet,
+            measured.get("batch_size"),
+            trajectory_journal_path(self.path) if self.path is not None else None,
         )
         warn_outside(self.grid, projected)
         self.trajectories = [t for t in self.trajectories if t.label != projected.label]

@@ -384,6 +384,11 @@ class Evaluator:
         self._batches, self._reestimation_batches = {}, []
 
     @property
+    def passes(self) -> int:
+        """Forward passes of a point, those that re-estimate batch-norm statistics included."""
+        return sum(map(len, self._batches.values())) + len(self._reestimation_batches)
+
+    @property
     def batch_size(self) -> int:
         assert self._batch_size is not None
         return self._batch_size

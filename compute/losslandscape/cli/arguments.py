@@ -104,7 +104,8 @@ def model_from(
 ) -> "nn.Module":
     """The model of ``--model`` with ``--weights`` loaded, on the CPU, in evaluation mode.
 
-    A user's own is in the modes that it was built in. The study's networks take the number of channels, pixels and classes from `samples`.
+    A user's own is in the modes that it was built in. The study's networks take the number of
+    channels, pixels and classes from `samples`.
 
     Raises
     ------
