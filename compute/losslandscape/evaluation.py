@@ -22,7 +22,6 @@ import torch
 
 from losslandscape import __version__, determinism
 from losslandscape.adaptive import (
-    CHECK_POINTS,
     Adaptive,
     Refinement,
     coarse_points,
@@ -45,7 +44,7 @@ from losslandscape.landscape import (
 )
 from losslandscape.objective import Evaluator, Measurement, Objective
 from losslandscape.point_records import PointJob, summarised
-from losslandscape.progress import Progress, duration, milliseconds
+from losslandscape.progress import Progress
 from losslandscape.projected_trajectory import (
     check_trajectory,
     mean_loss,
@@ -229,7 +228,6 @@ class _Run:
 
     def finish(self, executor: Executor | None, trajectory: Trajectory | None) -> Landscape:
         threads = self.settings.get("threads", torch.get_num_threads())
-        self.in_process = executor is None
         with ExitStack() as stack:
             stack.enter_context(_threads(threads))
             if not self.settings:
@@ -271,10 +269,7 @@ class _Run:
 
     def _new_settings(self, evaluator: Evaluator, threads: int) -> dict[str, Any]:
         """What is found out once and kept in the journal."""
-        start = time.perf_counter()
         origin, observed = determinism.observe(evaluator)
-        evaluations = 1 + ("seed_difference" in observed) + ("order_difference" in observed)
-        seconds = (time.perf_counter() - start) / evaluations
         determinism.refuse_observed(self.objective, observed)
         self.measured_origin = origin
         return {
@@ -283,7 +278,6 @@ class _Run:
             "names": list(summarised(origin, self.objective.prefixes)),
             "deviation": evaluator.deviation,
             "observed": observed,
-            "seconds": seconds,
             "passes": evaluator.passes,
         }
 
@@ -389,7 +383,6 @@ class _Run:
     def _collect(self, source: Source) -> None:
         written = time.monotonic()
         done = len(self.records)
-        estimate = self._estimate(done) if self.in_process else None
         with Progress(
             self.grid.size,
             "loss surface",
@@ -397,7 +390,7 @@ class _Run:
             quiet=self.quiet,
             work=self._work(),
             unit="points",
-            estimate=estimate,
+            at_most=self.grid.size,
         ) as progress:
             for numbers in self._rounds(progress):
                 missing = [int(n) for n in numbers if int(n) not in self.records]
@@ -422,19 +415,6 @@ class _Run:
         part = "at most " if self.allotment is not None else ""
         each = f"{sizes}, {self.settings.get('passes', 0):,} forward passes"
         return f"{words}; {part}{each} each"
-
-    def _estimate(self, done: int) -> str | None:
-        """How long it will take if every point takes as long as the origin did."""
-        seconds = self.settings.get("seconds")
-        if seconds is None:
-            return None
-        rest = f"the origin took {milliseconds(seconds)}"
-        rest += " when the run began" if done else ""
-        most = duration((self.grid.size - done) * seconds)
-        if self.refinement is None:
-            return f"about {most}: {rest}"
-        least = max(0, min(coarse_points(self.grid).size + CHECK_POINTS, self.grid.size) - done)
-        return f"about {duration(least * seconds)} to {most}: {rest}"
 
     def _rounds(self, progress: Progress) -> Iterator[np.ndarray]:
         """Numbers of the points to evaluate, a round at a time.

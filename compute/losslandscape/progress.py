@@ -14,12 +14,12 @@ _ESTIMATE_ONE = 20.0  # or on one step that took so long
 class Progress:
     """Says on standard error what will be done and how long it takes, then how far it is.
 
-    At the start what will be done and, where a step was timed before, the time it will take; else
-    the time as soon as a second of the work itself is done, with what it rests on. Then steps done,
-    rate and time left: a bar on a terminal; elsewhere (a batch job's log, a notebook, a terminal
-    that cannot move its cursor) plain lines, 5 seconds apart at first and 10 minutes at last, and
-    one at the end; nothing at all when ``quiet``. ``advance`` costs less than a microsecond unless
-    something is drawn, so it may stand in an inner loop.
+    At the start what will be done; the time it will take as soon as a second of the work itself
+    tells it (the first step apart, which pays for what comes once), with what it rests on. Then
+    steps done, rate and time left: a bar on a terminal; elsewhere (a batch job's log, a notebook, a
+    terminal that cannot move its cursor) plain lines, 5 seconds apart at first and 10 minutes at
+    last, and one at the end; nothing at all when ``quiet``. ``advance`` costs about a microsecond
+    unless something is drawn, so it may stand in an inner loop.
 
     Parameters
     ----------
@@ -35,9 +35,8 @@ class Progress:
         What the steps are, for people; said at the start.
     unit
         What a step is called, in the plural.
-    estimate
-        The time it will take and what that rests on, where it is known; without it the time is
-        found from the first steps. An empty one says nothing.
+    at_most
+        Steps that it may become, where `total` grows as the work goes on.
     extra_seconds
         Of work that is no step, added to what is found from the first steps.
 
@@ -59,7 +58,7 @@ class Progress:
         quiet: bool = False,
         work: str = "",
         unit: str = "steps",
-        estimate: Optional[str] = None,
+        at_most: Optional[int] = None,
         extra_seconds: float = 0.0,
     ) -> None:
         self.total = total
@@ -70,8 +69,9 @@ class Progress:
         self._quiet = quiet
         self._work = work
         self._unit = unit
-        self._estimate = estimate
-        self._estimated = estimate is not None
+        self._at_most = at_most
+        self._estimated = False
+        self._drawn: Optional[int] = None  # steps that the last line said
         self._done_before = done
         self._bar: Any = None
         self._bar_task: Any = None
@@ -84,8 +84,6 @@ class Progress:
             if self._work:
                 before = f" ({self.done:,} are done)" if self.done else ""
                 self._say(f"{self.description}: {self._work}{before}")
-            if self._estimate:
-                self._say(f"{self.description}: {self._estimate}")
             if sys.stderr.isatty():
                 self._open_bar()
         self._next_drawing = self._start + self._interval(self._start)
@@ -94,7 +92,8 @@ class Progress:
     def __exit__(self, *_: object) -> None:
         if self._quiet:
             return
-        self._draw()
+        if self._bar is not None or self._drawn != self.done:
+            self._draw()
         if self._bar is not None:
             self._bar.stop()
 
@@ -122,17 +121,22 @@ class Progress:
         elif self._first is None:  # the first steps pay for what comes once
             self._first = now, steps
             return
-        elif now - self._start >= _ESTIMATE_SECONDS:
+        elif now - self._first[0] >= _ESTIMATE_SECONDS:
             each = (now - self._first[0]) / (steps - self._first[1])
         else:
             return
         self._estimated = True
         left = self.total - self.done
-        if left > 0:
-            self._say(
-                f"{self.description}: about {duration(left * each + self.extra_seconds)} for the "
-                f"{left:,} {self._unit} left, from the first {steps:,} ({milliseconds(each)} each)"
-            )
+        if left <= 0:
+            return
+        words = (
+            f"about {duration(left * each + self.extra_seconds)} for the {left:,} {self._unit} left"
+        )
+        if self._at_most is not None and self._at_most > self.total:
+            most = self._at_most - self.done
+            words += f", up to {duration(most * each)} if it takes all {self._at_most:,}"
+        rest = f"from the first {steps:,} ({milliseconds(each)} each)"
+        self._say(f"{self.description}: {words}; {rest}")
 
     def _interval(self, now: float) -> float:
         if self._bar is not None:
@@ -179,6 +183,7 @@ class Progress:
         self._bar.start()
 
     def _draw(self) -> None:
+        self._drawn = self.done
         left = self.seconds_left
         words = [f"{_significant(self.rate)}/s"]
         if self.done < self.total and left is not None:

@@ -179,7 +179,7 @@ def train(
                     done=max(run.last_epoch, 0) * steps_per_epoch,
                     quiet=quiet,
                     work=f"{epochs} epochs of {len(data[0]):,} samples, {steps_per_epoch:,} steps "
-                    f"of {batch_size} each; all losses after each epoch",
+                    f"of {min(batch_size, len(data[0]))} each; all losses after each epoch",
                 ) as progress,
                 torch.random.fork_rng(),
             ):
