@@ -26,9 +26,8 @@ def training_modules(model: nn.Module) -> list[str]:
     --------
     >>> training_modules(nn.Sequential(nn.Linear(2, 2), nn.Dropout()).eval())
     []
-    >>> model = nn.Sequential(nn.Linear(2, 2), nn.Dropout())
-    >>> model[0].eval()
-    Linear(in_features=2, out_features=2, bias=True)
+    >>> model = nn.Sequential(nn.Linear(2, 2), nn.Dropout()).eval()
+    >>> _ = model[1].train()
     >>> training_modules(model)
     ['1']
     """
