@@ -20,13 +20,20 @@ import numpy as np
 import scipy
 import torch
 
-from losslandscape import __version__
-from losslandscape.adaptive import Adaptive, Refinement, coarse_points, interpolate, nearest
+from losslandscape import __version__, determinism
+from losslandscape.adaptive import (
+    Adaptive,
+    Refinement,
+    coarse_points,
+    interpolate,
+    nearest,
+)
 from losslandscape.allotment import LEAST, SHARE, Allotment, may_be_worthwhile, worthwhile
 from losslandscape.errors import FileFormatError, LossLandscapeError, OutputExistsError
 from losslandscape.executors import PointPool
 from losslandscape.grid import Grid
-from losslandscape.journal import Journal, journal_path
+from losslandscape.identity import described_plane, meaning
+from losslandscape.journal import Journal, journal_path, trajectory_journal_path
 from losslandscape.landscape import (
     EVALUATED,
     INTERPOLATED,
@@ -35,7 +42,7 @@ from losslandscape.landscape import (
     Landscape,
     ModelPoint,
 )
-from losslandscape.objective import Evaluator, Objective
+from losslandscape.objective import Evaluator, Measurement, Objective
 from losslandscape.point_records import PointJob, summarised
 from losslandscape.progress import Progress
 from losslandscape.projected_trajectory import (
@@ -159,7 +166,7 @@ class _Run:
         self.path = Path(path) if path is not None else None
         self.quiet = quiet
         self.recipe: dict[str, Any] = {
-            "subspace": {**subspace.recipe, "sha256": subspace.identity},
+            "subspace": described_plane(subspace),
             "grid": grid.to_json(),
             "objective": objective.to_json(),
             "keep_samples": self._kept_sets(keep_samples),
@@ -174,6 +181,8 @@ class _Run:
             raise LossLandscapeError(f"title and provenance must be JSON: {error}") from error
         self.journal: Journal | None = None
         self.records: dict[int, bytes] = {}
+        self.origin: bytes | None = None  # the record of its first evaluation
+        self.measured_origin: Measurement | None = None
         self.settings: dict[str, Any] = {}
         if self.path is not None:
             self._claim(self.path, overwrite)
@@ -206,8 +215,8 @@ class _Run:
             if not overwrite:
                 raise LossLandscapeError(
                     f"{path}: an unfinished run lies there ({journal.name}), and its {difference} "
-                    "is not the same; give the same arguments to go on, another output, or "
-                    "overwrite it (--overwrite)"
+                    f"is not the same{meaning(difference)}; give the same arguments to go on, "
+                    "another output, or overwrite it (--overwrite)"
                 )
             journal.unlink()
         if path.exists() and not overwrite:
@@ -231,12 +240,12 @@ class _Run:
             if executor is None:
                 batch_size = self.settings["batch_size"]
                 with Evaluator(self.job.objective, self.subspace, batch_size) as evaluator:
-                    self._collect(
+                    self._collect_and_check(
                         lambda numbers: ((n, self.job.record(evaluator, n)) for n in numbers)
                     )
             else:
                 with PointPool(executor, self.job) as pool:
-                    self._collect(pool.records)
+                    self._collect_and_check(pool.records)
             if self.refinement is not None:
                 self._interpolate(self.refinement)
             self._measure_models()
@@ -248,6 +257,7 @@ class _Run:
                         trajectory,
                         quiet=self.quiet,
                         batch_size=self.settings["batch_size"],
+                        journal=trajectory_journal_path(self.path) if self.path else None,
                     )
                 ]
                 warn_outside(self.grid, self.result.trajectories[0])
@@ -259,12 +269,16 @@ class _Run:
 
     def _new_settings(self, evaluator: Evaluator, threads: int) -> dict[str, Any]:
         """What is found out once and kept in the journal."""
-        origin = evaluator.measure((0.0,) * self.subspace.dimensions)
+        origin, observed = determinism.observe(evaluator)
+        determinism.refuse_observed(self.objective, observed)
+        self.measured_origin = origin
         return {
             "batch_size": evaluator.batch_size,
             "threads": threads,
             "names": list(summarised(origin, self.objective.prefixes)),
             "deviation": evaluator.deviation,
+            "observed": observed,
+            "passes": evaluator.passes,
         }
 
     def _pilot(self, batch_size: int) -> dict[str, Any] | None:
@@ -281,7 +295,13 @@ class _Run:
         means, deviations = [], []
         with (
             Evaluator(few, self.subspace, min(batch_size, LEAST)) as evaluator,
-            Progress(len(points), "pilot", quiet=self.quiet) as progress,
+            Progress(
+                len(points),
+                "pilot",
+                quiet=self.quiet,
+                work=f"{len(points):,} points of {LEAST} samples, to see whether a part will do",
+                unit="points",
+            ) as progress,
         ):
             for point in points:
                 losses = next(iter(evaluator.measure(point).values()))["loss"].astype(np.float64)
@@ -311,6 +331,10 @@ class _Run:
             self.allotment,
         )
         self.result = self._empty()
+        self.origin = self.records.pop(self.job.origin, None)
+        if self.measured_origin is not None and self.allotment is None:
+            self.origin = self.job.packed(self.measured_origin)
+        self.measured_origin = None
         for number, payload in self.records.items():
             self._store(number, payload)
         if self.path is not None and self.journal is None:
@@ -320,6 +344,8 @@ class _Run:
                 "record_bytes": self.job.record_bytes,
             }
             self.journal = Journal.create(journal_path(self.path), header)
+            if self.origin is not None:
+                self.journal.append(self.job.origin, self.origin)
 
     def _interpolation(self, adaptive: Adaptive) -> Adaptive:
         """What sampling leaves of the tolerance; the two errors are independent."""
@@ -327,10 +353,45 @@ class _Run:
             return adaptive
         return replace(adaptive, tolerance=adaptive.tolerance * float(np.sqrt(1 - SHARE**2)))
 
+    def _collect_and_check(self, source: Source) -> None:
+        """All points, and the origin before and after them: is it the same?"""
+
+        def origin() -> bytes:
+            return next(iter(source([self.job.origin])))[1]
+
+        if self.origin is None:  # with an allotment it is not what was measured at first
+            self.origin = origin()
+            if self.journal is not None:
+                self.journal.append(self.job.origin, self.origin)
+        self._collect(source)
+        first, last = (self._values_of(record) for record in (self.origin, origin()))
+        found = determinism.difference(self.job.names, first, last)
+        journal = self.journal.path if self.journal is not None else None
+        determinism.refuse_difference(self.objective, found, journal)
+        observed = self.settings.get("observed", {})
+        self.result.provenance["determinism"] = {
+            "origin_loss": float(first[self.job.names.index("loss")]),
+            **found,
+            **observed,
+        }
+
+    def _values_of(self, record: bytes) -> np.ndarray:
+        """A record's values and losses by sample, one after the other."""
+        values, samples = self.job.unpack(record)
+        return np.concatenate([values, *samples.values()])
+
     def _collect(self, source: Source) -> None:
         written = time.monotonic()
         done = len(self.records)
-        with Progress(self.grid.size, "loss surface", done=done, quiet=self.quiet) as progress:
+        with Progress(
+            self.grid.size,
+            "loss surface",
+            done=done,
+            quiet=self.quiet,
+            work=self._work(),
+            unit="points",
+            at_most=self.grid.size,
+        ) as progress:
             for numbers in self._rounds(progress):
                 missing = [int(n) for n in numbers if int(n) not in self.records]
                 for number, payload in source(missing):
@@ -341,6 +402,19 @@ class _Run:
                     if self.path is not None and time.monotonic() - written > _REWRITE_SECONDS:
                         self._save_unfinished(self.path)
                         written = time.monotonic()
+
+    def _work(self) -> str:
+        """What will be evaluated, for people."""
+        counts = " x ".join(map(str, self.grid.counts))
+        sizes = " and ".join(
+            f"{len(samples):,} samples of '{name}'" for name, samples in self.objective.sets.items()
+        )
+        words = f"{counts} = {self.grid.size:,} points"
+        if self.refinement is not None:
+            words = f"at most {words}, interpolated where the tolerance allows it"
+        part = "at most " if self.allotment is not None else ""
+        each = f"{sizes}, {self.settings.get('passes', 0):,} forward passes"
+        return f"{words}; {part}{each} each"
 
     def _rounds(self, progress: Progress) -> Iterator[np.ndarray]:
         """Numbers of the points to evaluate, a round at a time.

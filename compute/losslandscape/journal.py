@@ -37,6 +37,11 @@ def journal_path(output: str | os.PathLike) -> Path:
     return Path(f"{os.fspath(output)}.journal")
 
 
+def trajectory_journal_path(output: str | os.PathLike) -> Path:
+    """Where the journal of a trajectory lies that is measured on a landscape."""
+    return Path(f"{os.fspath(output)}.trajectory.journal")
+
+
 class Journal:
     """An append-only file of records; a context manager that flushes on leaving."""
 

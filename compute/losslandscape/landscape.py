@@ -326,6 +326,8 @@ class Landscape:
             not those of this landscape, or there is a trajectory of that label and ``overwrite`` is
             not set.
         """
+        from losslandscape.identity import check_plane
+        from losslandscape.journal import trajectory_journal_path
         from losslandscape.projected_trajectory import (
             measure_trajectory,
             trajectory_label,
@@ -346,16 +348,17 @@ class Landscape:
                     "give objective= and subspace= as they were"
                 )
             objective, subspace = self._measured
-        wanted = self.provenance.get("subspace", {}).get("sha256")
-        if wanted is not None and wanted != subspace.identity:
-            raise LossLandscapeError(
-                f"{self._where()}the given subspace is not the landscape's: its origin or its "
-                "directions differ (other weights, another seed?)"
-            )
+        check_plane(self, subspace)
         self.check_objective(objective)
         measured = self.provenance.get("objective", {})
         projected = measure_trajectory(
-            objective, subspace, trajectory, label, quiet, measured.get("batch_size")
+            objective,
+            subspace,
+            trajectory,
+            label,
+            quiet,
+            measured.get("batch_size"),
+            trajectory_journal_path(self.path) if self.path is not None else None,
         )
         warn_outside(self.grid, projected)
         self.trajectories = [t for t in self.trajectories if t.label != projected.label]
@@ -369,16 +372,9 @@ class Landscape:
 
         Where it is computed, and in which precision, may differ.
         """
-        measured = self.provenance.get("objective", {})
-        for key, value in objective.to_json().items():
-            if key in ("device", "precision", "reestimation_batch_size"):
-                continue
-            if key == "sets" and key in measured:
-                measured = {**measured, key: without_sizes(measured[key])}
-            if key in measured and measured[key] != value:
-                raise LossLandscapeError(
-                    f"{self._where()}the given objective is not the landscape's: its {key} differs"
-                )
+        from losslandscape.identity import check_objective
+
+        check_objective(self, objective)
 
     def save(self, path: str | os.PathLike, overwrite: bool = False) -> None:
         """Write a landscape file (netCDF), whole or not at all.
@@ -481,20 +477,6 @@ class Landscape:
 
     def _where(self) -> str:
         return f"{self.path}: " if self.path is not None else ""
-
-
-def without_sizes(sets: dict[str, dict]) -> dict[str, dict]:
-    """Sets of samples as described in a file, without the sizes of the data they were drawn from.
-
-    Examples
-    --------
-    >>> without_sizes({"train": {"samples": 200, "dataset_samples": 1438}})
-    {'train': {'samples': 200}}
-    """
-    return {
-        name: {key: value for key, value in described.items() if key != "dataset_samples"}
-        for name, described in sets.items()
-    }
 
 
 def scale_of(values: np.ndarray) -> str:

@@ -19,10 +19,12 @@ from losslandscape import precision as arithmetics
 from losslandscape.allotment import Allotment
 from losslandscape.batch_size import fastest_batch_size, out_of_memory
 from losslandscape.cuda_graphs import GraphedRun
+from losslandscape.determinism import check_data, check_policy
 from losslandscape.errors import LossLandscapeError
 from losslandscape.fused_convolutions import FusedConvolutions
 from losslandscape.input_products import InputProducts
 from losslandscape.losses import NAMES, LossCallable, Metric, resolve
+from losslandscape.modes import check_modes, refuse_batch_norm, set_modes, training_modules
 from losslandscape.moving import MovingParameters
 from losslandscape.parameters import sha256
 from losslandscape.pixel_convolutions import PixelConvolutions
@@ -74,6 +76,13 @@ class Objective:
     dataset_samples : int or dict of int by set, optional
         Size of the data set that the samples were drawn from, for errors against it; an int is that
         of the first set.
+    modes : "eval" or "own", optional
+        Evaluate every module in eval mode, or each in the mode it is in. By default a model in
+        train mode as a whole is evaluated in eval mode, and one in eval mode that holds modules in
+        train mode is refused. See :mod:`losslandscape.modes`.
+    nondeterminism : "refused" or "stated"
+        What :func:`losslandscape.evaluate` does where a value is not the same every time; see
+        :mod:`losslandscape.determinism`.
 
     Raises
     ------
@@ -102,6 +111,8 @@ class Objective:
         compile: bool = False,
         device: torch.device | str | None = None,
         dataset_samples: int | Mapping[str, int] | None = None,
+        modes: str | None = None,
+        nondeterminism: str = "refused",
     ):
         if batch_norm not in bn.MODES:
             raise LossLandscapeError(
@@ -113,12 +124,19 @@ class Objective:
             raise LossLandscapeError(
                 f"reestimation_samples is {reestimation_samples}; at least 1 is needed"
             )
+        check_modes(model, modes)
+        check_policy(nondeterminism)
         self.model = model
+        self.modes = modes
+        self.nondeterminism = nondeterminism
         self.loss = resolve(loss, metrics)
         _check_names("metric", metrics or {})
         if isinstance(data, Mapping):
             _check_names("set", data)
-        self.sets = {name: SampleSet(part, name) for name, part in _named_sets(data).items()}
+        named = _named_sets(data)
+        if nondeterminism == "refused":
+            check_data(named)
+        self.sets = {name: SampleSet(part, name) for name, part in named.items()}
         if isinstance(dataset_samples, int):
             dataset_samples = {next(iter(self.sets)): dataset_samples}
         self.dataset_samples = dict(dataset_samples or {})
@@ -133,6 +151,8 @@ class Objective:
                     )
                 )
         self.batch_norm: str = batch_norm if bn.layers(model) else "none"
+        if self.batch_norm == "reestimated" and modes == "own":
+            refuse_batch_norm(model)
         self.batch_size = batch_size
         for samples in self.sets.values():
             self.loss.check(samples)
@@ -204,6 +224,7 @@ class Objective:
             "batch_norm": self.batch_norm,
             "precision": self.arithmetic.name if self.arithmetic else _name(self.dtype),
             "device": self.device.type,
+            "training_modules": training_modules(self.model) if self.modes == "own" else [],
         }
         if self.compile:
             found["compile"] = True
@@ -259,7 +280,14 @@ class Evaluator:
     :class:`losslandscape.moving.MovingParameters`, and its buffers are the origin's. Buffers and
     torch's random generator are the same at the start of every point, so a point's value does not
     depend on those before it. On leaving, the model has its own tensors and modes again.
+
+    Attributes
+    ----------
+    seed : int
+        Of torch's random generator at the start of every point; 0.
     """
+
+    seed = 0
 
     def __init__(self, objective: Objective, subspace: Subspace, batch_size: int | None = None):
         model = objective.model
@@ -318,7 +346,7 @@ class Evaluator:
         )
         self._called: Any = self.model
         self._run: Any = self._values
-        self.model.eval()
+        set_modes(self.model, self.objective.modes)
         self._set_origin_buffers()
         self._choose_memory_format()
         self._choose_shortcuts()
@@ -354,6 +382,11 @@ class Evaluator:
             self._pixels.remove()
         self._products = self._pixels = self._fused = self._called = self._run = None
         self._batches, self._reestimation_batches = {}, []
+
+    @property
+    def passes(self) -> int:
+        """Forward passes of a point, those that re-estimate batch-norm statistics included."""
+        return sum(map(len, self._batches.values())) + len(self._reestimation_batches)
 
     @property
     def batch_size(self) -> int:
@@ -485,9 +518,9 @@ class Evaluator:
     def _seed(self) -> None:
         if self.objective.device.type == "cpu":
             # torch.manual_seed takes 0.2 ms more: it seeds every kind of device there could be
-            torch.default_generator.manual_seed(0)
+            torch.default_generator.manual_seed(self.seed)
         else:
-            torch.manual_seed(0)
+            torch.manual_seed(self.seed)
 
     def _explain(self, error: Exception) -> None:
         """Raise a LossLandscapeError if memory is used up."""

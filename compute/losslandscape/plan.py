@@ -137,7 +137,7 @@ def plan(
             timed.append(time.perf_counter() - begun)
             losses[number] = np.mean(first, dtype=np.float64)
             measured.append(number)
-        passes = sum(map(len, evaluator._batches.values())) + len(evaluator._reestimation_batches)
+        passes = evaluator.passes
     expected, spacing = None, 0.0
     if tolerance is not None:
         expected, spacing = _expected(grid, losses, measured, lines, tolerance)

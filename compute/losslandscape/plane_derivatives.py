@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from losslandscape import batch_norm as bn
 from losslandscape.errors import LossLandscapeError
+from losslandscape.modes import refuse, set_modes, training_modules
 from losslandscape.objective import PRECISIONS, Objective, restore_modes
 from losslandscape.parameters import sharing
 from losslandscape.samples import Batch, SampleSet
@@ -90,6 +91,8 @@ class PlaneDerivatives:
             )
         subspace.check_model(objective.model)
         model = objective.model
+        if objective.modes == "own":
+            refuse(model, training_modules(model), "has derivatives in eval mode alone")
         names = [segment.name for segment in subspace.layout.segments]
         own = model.get_parameter(names[0])
         wanted = PRECISIONS[precision] if precision else objective.precision
@@ -129,10 +132,14 @@ class PlaneDerivatives:
 
     def __enter__(self) -> PlaneDerivatives:
         self._modes = [(module, module.training) for module in self._loss.modules()]
+        try:
+            set_modes(self._loss, "eval")
+        except LossLandscapeError:
+            restore_modes(self._modes)
+            raise
         self._random = torch.get_rng_state()
         self._autocast = torch.autocast(self._device.type, enabled=False)
         self._autocast.__enter__()
-        self._loss.eval()
         if self._statistics is not None:
             self._statistics.install()
         return self

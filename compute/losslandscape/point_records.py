@@ -13,12 +13,14 @@ class PointJob:
     """What a worker needs to measure points, and how a point becomes a record of the journal.
 
     A record is the float64 values of ``names`` followed by the float32 losses of the kept samples.
+    The number after the last point's is the origin's.
     """
 
     def __init__(self, objective, subspace, points, batch_size, threads, kept, names, allotment):
         self.objective: Objective = objective
         self.subspace: Subspace = subspace
-        self.points: np.ndarray = points
+        self.origin: int = len(points)
+        self.points: np.ndarray = np.vstack([points, np.zeros(points.shape[1])])
         self.batch_size: int = batch_size
         self.threads: int = threads
         self.kept: list[str] = kept
@@ -31,7 +33,10 @@ class PointJob:
         return 8 * len(self.names) + 4 * kept
 
     def record(self, evaluator: Evaluator, number: int) -> bytes:
-        measurement = evaluator.measure(self.points[number], self.allotment)
+        return self.packed(evaluator.measure(self.points[number], self.allotment))
+
+    def packed(self, measurement: Measurement) -> bytes:
+        """What was measured, as a record."""
         values = summarised(measurement, self.objective.prefixes)
         numbers = np.array([values[name] for name in self.names])
         samples = [measurement[name]["loss"].astype(np.float32).tobytes() for name in self.kept]

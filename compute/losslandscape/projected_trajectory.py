@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import warnings
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from losslandscape.errors import LossLandscapeError
+from losslandscape.finished_parts import finished_parts
 from losslandscape.grid import Grid
 from losslandscape.landscape import ProjectedTrajectory
 from losslandscape.objective import Evaluator, Measurement, Objective
@@ -26,8 +28,11 @@ def measure_trajectory(
     label: str | None = None,
     quiet: bool = False,
     batch_size: int | None = None,
+    journal: Path | None = None,
 ) -> ProjectedTrajectory:
     """Project a trajectory on a subspace; measure the loss at the projections and the checkpoints.
+
+    With ``journal``, a file for what is finished, an interrupted call goes on where it was.
 
     Raises
     ------
@@ -36,23 +41,45 @@ def measure_trajectory(
     """
     check_trajectory(objective, subspace, trajectory)
     projection = subspace.project_trajectory(trajectory)
-    loss, checkpoint_loss = np.empty((2, len(trajectory)))
+    losses = np.empty((len(trajectory), 2))  # at the projection, of the checkpoint
+    recipe = {
+        "trajectory": trajectory.identity,
+        "subspace": subspace.identity,
+        "objective": objective.to_json(),
+        "batch_size": batch_size,
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+    }
+    samples = len(next(iter(objective.sets.values())))
     with (
+        finished_parts(journal, recipe, losses[0].nbytes) as (records, keep),
         Evaluator(objective, subspace, batch_size) as evaluator,
-        Progress(len(trajectory), "trajectory", quiet=quiet) as progress,
+        Progress(
+            len(trajectory),
+            "trajectory",
+            done=len(records),
+            quiet=quiet,
+            work=f"{len(trajectory):,} checkpoints, each at its projection and where it is; "
+            f"{samples:,} samples, {evaluator.passes:,} forward passes each time",
+            unit="checkpoints",
+        ) as progress,
     ):
         for i, coordinates in enumerate(projection.coordinates):
-            loss[i] = mean_loss(evaluator.measure(coordinates))
-            checkpoint_loss[i] = mean_loss(
+            if i in records:
+                losses[i] = np.frombuffer(records[i])
+                continue
+            losses[i, 0] = mean_loss(evaluator.measure(coordinates))
+            losses[i, 1] = mean_loss(
                 evaluator.measure_parameters(trajectory.parameters(i), trajectory.buffers(i))
             )
+            keep(i, losses[i].tobytes())
             progress.advance()
     return ProjectedTrajectory(
         label=label or trajectory_label(trajectory),
         step=np.asarray(trajectory.steps, dtype=np.float64),
         coordinates=projection.coordinates,
-        loss=loss,
-        checkpoint_loss=checkpoint_loss,
+        loss=losses[:, 0].copy(),
+        checkpoint_loss=losses[:, 1].copy(),
         distance_to_plane=projection.distance,
     )
 

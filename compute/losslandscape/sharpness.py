@@ -13,6 +13,7 @@ from losslandscape.errors import LossLandscapeError
 from losslandscape.objective import Objective
 from losslandscape.parameters import inner_products
 from losslandscape.plane_derivatives import PlaneDerivatives
+from losslandscape.progress import Progress
 from losslandscape.subspace import Subspace
 
 _ITERATIONS = 10  # as many as Keskar et al. give L-BFGS-B
@@ -62,6 +63,7 @@ def epsilon_sharpness(
     precision: str | None = None,
     batch_size: int | None = None,
     reestimation_batch_size: int | None = None,
+    quiet: bool = True,
 ) -> Sharpness:
     """Epsilon-sharpness of Keskar et al. in the plane of the landscape.
 
@@ -77,6 +79,8 @@ def epsilon_sharpness(
     epsilon : float
     precision, batch_size, reestimation_batch_size
         See :class:`losslandscape.plane_derivatives.PlaneDerivatives`.
+    quiet : bool
+        Show no progress.
 
     Raises
     ------
@@ -107,23 +111,38 @@ def epsilon_sharpness(
         subspace.directions, [subspace.origin]
     )
     half = epsilon * (abs(projected[:, 0] + centre) + 1)
-    with PlaneDerivatives(
-        objective, subspace, precision, batch_size, reestimation_batch_size
-    ) as loss:
+    lattice = [np.array(unit, float) for unit in product((-1, 0, 1), repeat=len(centre))]
+    samples = len(next(iter(objective.sets.values())))
+    with (
+        PlaneDerivatives(
+            objective, subspace, precision, batch_size, reestimation_batch_size
+        ) as loss,
+        Progress(
+            len(lattice) + _ITERATIONS,
+            "sharpness",
+            quiet=quiet,
+            work=f"a Hessian, {len(lattice)} gradients on a lattice, then up to {_ITERATIONS} "
+            f"iterations of L-BFGS-B; each over {samples:,} samples",
+            unit="gradients",
+        ) as progress,
+    ):
         here = loss.expansion(centre)
         if not np.isfinite(here.value):
             raise LossLandscapeError(f"the loss at {tuple(centre)} is {here.value}")
+        progress.begin()
 
         def fall(unit: np.ndarray) -> tuple[float, np.ndarray]:
             value, gradient = loss.value_and_gradient(centre + unit * half)
+            progress.total = max(progress.total, progress.done + 1)  # a line search takes more
+            progress.advance()
             return -value, -gradient * half
 
-        lattice = [np.array(unit, float) for unit in product((-1, 0, 1), repeat=len(centre))]
         start = min(lattice, key=lambda unit: fall(unit)[0])
         found = minimize(
             fall, start, jac=True, method="L-BFGS-B", bounds=[(-1, 1)] * len(centre),
             options={"maxiter": _ITERATIONS},
         )  # fmt: skip
+        progress.total = progress.done  # or fewer
     low, high = centre - half, centre + half
     return Sharpness(
         value=float(100 * (-found.fun - here.value) / (1 + here.value)),

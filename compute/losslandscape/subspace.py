@@ -279,6 +279,15 @@ class Subspace:
             [self.origin, *self.directions, *(self.buffers[n] for n in sorted(self.buffers))]
         )
 
+    @cached_property
+    def part_hashes(self) -> dict[str, str]:
+        """Hashes of the origin, of its buffers and of the directions, to tell which differs."""
+        return {
+            "parameters_sha256": sha256([self.origin]),
+            "buffers_sha256": sha256([self.buffers[n] for n in sorted(self.buffers)]),
+            "directions_sha256": sha256(self.directions),
+        }
+
     def default_grid(self, points: int = 51, half_width: float = 1.0) -> Grid:
         """The grid that suits the plane: around the trajectory or the models, else +-half_width."""
         if self._default_grid is not None:

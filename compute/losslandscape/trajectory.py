@@ -280,6 +280,11 @@ class Trajectory:
     def __len__(self) -> int:
         return len(self._checkpoints)
 
+    @property
+    def identity(self) -> str:
+        """Hash of the steps and of the checkpoints' checksums."""
+        return hashlib.sha256(json.dumps(self._checkpoints).encode()).hexdigest()
+
     def __repr__(self) -> str:
         return (
             f"<Trajectory {str(self.path)!r}: {len(self)} checkpoints, "

@@ -8,16 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
 from losslandscape.critical_points import CriticalPoints
-from losslandscape.errors import LossLandscapeError
+from losslandscape.determinism import require_one_value
+from losslandscape.finished_parts import finished_parts
+from losslandscape.identity import check_plane
 from losslandscape.landscape import Landscape
 from losslandscape.objective import Objective
 from losslandscape.plane_derivatives import Expansion, PlaneDerivatives
+from losslandscape.progress import Progress
 from losslandscape.subspace import Subspace
 
 VERIFIED, MOVED, BOUNDARY, NON_SMOOTH, NOT_CONVERGED = range(5)
@@ -201,7 +205,8 @@ def verify(
     batch_size: int | None = None,
     significant_only: bool = False,
     rule: StoppingRule | None = None,
-    progress: Any = None,
+    quiet: bool = True,
+    journal: Path | None = None,
 ) -> Verification:
     """Seek each critical point of the grid again with the loss's own gradient and Hessian.
 
@@ -218,13 +223,16 @@ def verify(
     significant_only : bool
         Leave the other points out.
     rule : StoppingRule, optional
-    progress : Progress, optional
-        Advanced by one a point.
+    quiet : bool
+        Show no progress.
+    journal : path, optional
+        A file for what is finished: an interrupted call goes on where it was.
 
     Raises
     ------
     LossLandscapeError
-        If the subspace is not the landscape's, or the loss cannot be differentiated twice.
+        If the subspace or the objective is not the landscape's, its losses are not the same each
+        time they are measured, or the loss cannot be differentiated twice.
 
     Notes
     -----
@@ -232,12 +240,8 @@ def verify(
     Nocedal, S. J. Wright, "Numerical Optimization", 2nd ed. 2006, sections 3.4 and 11.1. One-sided
     gradients: F. H. Clarke, "Optimization and Nonsmooth Analysis", 1983, section 2.5.
     """
-    wanted = landscape.provenance.get("subspace", {}).get("sha256")
-    if wanted is not None and wanted != subspace.identity:
-        raise LossLandscapeError(
-            "the given subspace is not the landscape's: its origin or its directions differ "
-            "(other weights, another seed?)"
-        )
+    check_plane(landscape, subspace)
+    require_one_value(landscape)
     measured = landscape.provenance.get("objective", {})
     mode = measured.get("batch_norm", objective.batch_norm)
     if mode != "none":
@@ -254,22 +258,50 @@ def verify(
     ) as loss:
         rule = rule or StoppingRule.for_dtype(loss.dtype)
         search = _Search(loss, grid.bounds, grid.spacing, rule)
-        found = []
-        for i, position in enumerate(arrays["points"][:, : grid.dimensions].astype(np.float64)):
-            if arrays["IsOnBoundary"][i]:
-                vertex = int(arrays["ttkVertexScalarField"][i])
-                outward = _outward(critical_points.complex.domain, vertex, grid.spacing)
-                found.append(search.on_boundary(position, outward))
-            else:
-                found.append(search.refine(position, int(arrays["CellDimension"][i])))
-            if progress is not None:
-                progress.advance()
+        positions = arrays["points"][:, : grid.dimensions].astype(np.float64)
         about = {
             "precision": str(loss.dtype).removeprefix("torch."),
             "batch_norm": objective.batch_norm,
             "batch_size": batch_size,
             "samples": len(next(iter(objective.sets.values()))),
         }
+        recipe = {
+            **about,
+            "positions": positions.tolist(),
+            "kinds": arrays["CellDimension"].tolist(),
+            "rule": asdict(rule),
+            "subspace": subspace.identity,
+            "objective": objective.to_json(),
+            "reestimation_batch_size": reestimation_batch_size,
+            "threads": torch.get_num_threads(),
+            "torch": torch.__version__,
+        }
+        found = []
+        with (
+            finished_parts(journal, recipe, _Found.record_bytes(grid.dimensions)) as parts,
+            Progress(
+                len(positions),
+                "critical points",
+                done=len(parts[0]),
+                quiet=quiet,
+                work=f"Newton's method from {len(positions):,} points, at most {rule.iterations} "
+                f"steps each; gradient and Hessian over {about['samples']:,} samples at each step",
+                unit="critical points",
+            ) as progress,
+        ):
+            records, keep = parts
+            for i, position in enumerate(positions):
+                if i in records:
+                    found.append(_Found.from_record(records[i], grid.dimensions))
+                    continue
+                if arrays["IsOnBoundary"][i]:
+                    vertex = int(arrays["ttkVertexScalarField"][i])
+                    outward = _outward(critical_points.complex.domain, vertex, grid.spacing)
+                    found.append(search.on_boundary(position, outward))
+                else:
+                    found.append(search.refine(position, int(arrays["CellDimension"][i])))
+                keep(i, found[-1].record())
+                progress.advance()
     return Verification(
         {**arrays, **_columns(found)}, critical_points.kinds, rule, about, np.array(grid.spacing)
     )
@@ -290,6 +322,29 @@ class _Found:
     displacement: float = 0.0
     iterations: int = 0
     cycle_diameter: float = 0.0
+
+    @staticmethod
+    def record_bytes(dimensions: int) -> int:
+        return 8 * (9 + 2 * dimensions)
+
+    def record(self) -> bytes:
+        """All of it as float64, which holds the whole numbers exactly."""
+        numbers = (
+            self.outcome, self.value, self.gradient_norm, self.full_gradient_norm, self.kind,
+            self.outward, self.displacement, self.iterations, self.cycle_diameter,
+        )  # fmt: skip
+        return np.array([*numbers, *self.position, *self.eigenvalues], dtype=np.float64).tobytes()
+
+    @classmethod
+    def from_record(cls, record: bytes, dimensions: int) -> _Found:
+        numbers = np.frombuffer(record)
+        outcome, value, gradient, full, kind, outward, displacement, iterations, diameter = (
+            float(number) for number in numbers[:9]
+        )
+        return cls(
+            int(outcome), numbers[9 : 9 + dimensions], value, gradient, full,
+            numbers[9 + dimensions :], int(kind), outward, displacement, int(iterations), diameter,
+        )  # fmt: skip
 
 
 def _columns(found: Sequence[_Found]) -> dict[str, np.ndarray]:

@@ -149,7 +149,7 @@ def test_other_weights_on_an_existing_landscape_are_refused(run_folder, capsys):
     )
     arguments = ["trajectory", str(run_folder / "x.nc"), str(run_folder / "trajectory"), "--quiet"]
     assert main(arguments) == 1
-    assert "were the weights changed?" in capsys.readouterr().err
+    assert "what differs: the model's parameters (other weights?)" in capsys.readouterr().err
 
 
 def test_workers_share_the_points(run_folder):

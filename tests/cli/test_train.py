@@ -100,9 +100,11 @@ def test_ctrl_c_says_how_to_go_on(tmp_path, monkeypatch, capsys):
 
     with monkeypatch.context() as patch:
         patch.setattr(training, "_step", interrupted)
-        status = main(["train", *SMALL, "--quiet", "--output", str(tmp_path)])
+        # overwriting again would throw away what is finished
+        status = main(["train", *SMALL, "--quiet", "--output", str(tmp_path), "--overwrite"])
     assert status == cli.EXIT_INTERRUPTED
-    assert "the same command goes on from there" in capsys.readouterr().err
+    *_, told = capsys.readouterr().err.splitlines()
+    assert told == f"  losslandscape train {' '.join(SMALL)} --quiet --output {tmp_path}"
     assert main(["train", *SMALL, "--quiet", "--output", str(tmp_path)]) == 0
 
 

@@ -1,6 +1,7 @@
 """The command ``losslandscape``: one module of this package a verb.
 
-A verb's module has `HELP` (one line), `add_arguments(parser)` and `run(arguments) -> int`. It
+A verb's module has `HELP` (one line), `add_arguments(parser)` and `run(arguments) -> int`; with
+`GOES_ON`, the same command goes on after an interruption, without the options of `NOT_TO_GO_ON`. It
 imports torch, vtk and the like inside `run`, so that ``losslandscape --help`` answers at once.
 """
 
@@ -58,16 +59,30 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         print(f"losslandscape {arguments.verb}: {error}", file=sys.stderr)
         return EXIT_ERROR
     except KeyboardInterrupt:
-        print(
-            f"\nlosslandscape {arguments.verb}: interrupted. What was finished is kept; "
-            "the same command goes on from there.",
-            file=sys.stderr,
+        module = verbs[arguments.verb]
+        what = (
+            "what was finished is kept. This goes on from there:"
+            if getattr(module, "GOES_ON", False)
+            else "nothing was written. This begins again:"
         )
+        again = shlex.join(["losslandscape", *_to_go_on(module, argv)])
+        print(f"\nlosslandscape {arguments.verb}: interrupted; {what}\n  {again}", file=sys.stderr)
         return EXIT_INTERRUPTED
     except BrokenPipeError:
         # The reader of a pipe has gone (`| head`); nothing more can be said on standard output.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_ERROR
+
+
+def _to_go_on(module: ModuleType, argv: Optional[Sequence[str]]) -> list[str]:
+    """The command line without what would throw away what is finished."""
+    dropped = getattr(module, "NOT_TO_GO_ON", ())
+    given = sys.argv[1:] if argv is None else argv
+    return [word for word in given if not any(_short_for(word, option) for option in dropped)]
+
+
+def _short_for(word: str, option: str) -> bool:
+    return len(word) > 2 and option.startswith(word)
 
 
 def _available_verbs() -> dict[str, ModuleType]:

@@ -104,7 +104,8 @@ def model_from(
 ) -> "nn.Module":
     """The model of ``--model`` with ``--weights`` loaded, on the CPU, in evaluation mode.
 
-    The study's networks take the number of channels, pixels and classes from `samples`.
+    A user's own is in the modes that it was built in. The study's networks take the number of
+    channels, pixels and classes from `samples`.
 
     Raises
     ------
@@ -125,7 +126,7 @@ def model_from(
     weights = getattr(arguments, "weights", None)
     if weights is not None:
         load_into(model, load_weights(weights), source=str(weights))
-    return model.eval()
+    return model if ":" in arguments.model else model.eval()
 
 
 def samples_from(arguments: argparse.Namespace, split: str = "train") -> "tuple[Tensor, Tensor]":

@@ -139,8 +139,10 @@ def _coordinates(text: str | None) -> list[float] | None:
 
 
 def _sharpness(arguments: argparse.Namespace, landscape: Landscape, found: FlatRegion) -> Sharpness:
+    from losslandscape.determinism import require_one_value
     from losslandscape.sharpness import epsilon_sharpness
 
+    require_one_value(landscape)
     objective, subspace = problem_of(landscape, arguments)
     measured = landscape.provenance["objective"]
     return epsilon_sharpness(
@@ -151,4 +153,5 @@ def _sharpness(arguments: argparse.Namespace, landscape: Landscape, found: FlatR
         precision=arguments.precision,
         batch_size=measured["batch_size"],
         reestimation_batch_size=measured.get("reestimation_batch_size"),
+        quiet=arguments.quiet,
     )

@@ -32,7 +32,7 @@ _KEPT = (
     "model", "weights", "data", "data_root", "samples", "samples_seed", "test", "loss",
     "batch_norm", "batch_size", "reestimation_samples", "precision", "compile", "directions",
     "dimensions", "normalization", "move_vectors", "seed", "trajectory", "center", "models",
-    "labels",
+    "labels", "modes", "nondeterminism",
 )  # fmt: skip
 
 
@@ -80,6 +80,20 @@ def add_problem_arguments(parser: argparse.ArgumentParser) -> None:
         "--compile",
         action="store_true",
         help="compile the model with torch.compile; the deviation is measured and kept in the file",
+    )
+    doubtful = parser.add_argument_group("what is refused unless it is asked for")
+    doubtful.add_argument(
+        "--modes",
+        choices=("eval", "own"),
+        help="for a model with some modules in train mode: evaluate every module in eval mode, or "
+        "leave each as it is (default: refused)",
+    )
+    doubtful.add_argument(
+        "--nondeterminism",
+        choices=("refused", "stated"),
+        default="refused",
+        help="losses that are not the same each time: refuse them, or measure the difference and "
+        "state it in the file (default: refused)",
     )
     plane = parser.add_argument_group("directions")
     plane.add_argument(
@@ -159,6 +173,8 @@ def build_problem(arguments: argparse.Namespace) -> tuple[Objective, Subspace]:
         compile=arguments.compile,
         device=device,
         dataset_samples=dataset_size(arguments, samples),
+        modes=arguments.modes,
+        nondeterminism=arguments.nondeterminism,
     )
     return objective, subspace
 
@@ -222,7 +238,8 @@ def problem_of(landscape: Landscape, arguments: argparse.Namespace) -> tuple[Obj
         If the file does not say, or they are not those of the landscape.
     """
     kept = landscape.provenance.get("arguments")
-    kept = {"compile": False, **kept} if isinstance(kept, dict) else kept  # older files
+    if isinstance(kept, dict):  # older files do not say these
+        kept = {"compile": False, "modes": None, "nondeterminism": "refused", **kept}
     if "imported" in landscape.provenance:
         raise LossLandscapeError(
             f"{landscape.path}: was imported from another tool's file, which holds neither "
@@ -252,20 +269,13 @@ def problem_of(landscape: Landscape, arguments: argparse.Namespace) -> tuple[Obj
     problem.trajectory = Path(problem.trajectory) if problem.trajectory else None
     problem.download = False
     problem.device, problem.threads = arguments.device, arguments.threads
-    from losslandscape.landscape import without_sizes
+    from losslandscape.determinism import check_origin_loss
+    from losslandscape.identity import check_objective, check_plane
 
     objective, subspace = build_problem(problem)
-    wanted = landscape.provenance.get("subspace", {}).get("sha256")
-    if wanted is not None and wanted != subspace.identity:
-        raise LossLandscapeError(
-            f"{landscape.path}: the model's parameters or directions are not those it was made of; "
-            f"were the weights changed? (weights: {problem.weights or problem.models})"
-        )
-    measured = landscape.provenance.get("objective", {}).get("sets")
-    if measured is not None and without_sizes(measured) != objective.to_json()["sets"]:
-        raise LossLandscapeError(
-            f"{landscape.path}: the samples of '{problem.data}' are not those it was made of"
-        )
+    check_plane(landscape, subspace, problem.weights or problem.models)
+    check_objective(landscape, objective)
+    check_origin_loss(landscape, objective, subspace)
     return objective, subspace
 
 

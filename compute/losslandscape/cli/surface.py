@@ -14,6 +14,7 @@ from losslandscape.cli.problem import add_problem_arguments, build_problem, kept
 from losslandscape.errors import LossLandscapeError
 
 HELP = "evaluate the loss on a grid around a model and write a landscape file (.nc)"
+GOES_ON = True
 
 _EPILOG = """\
 examples:
@@ -96,6 +97,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     from losslandscape.adaptive import describe
     from losslandscape.atomic_files import make_folder
+    from losslandscape.determinism import stated
     from losslandscape.evaluation import evaluate
     from losslandscape.plan import plan
     from losslandscape.trajectory import Trajectory
@@ -127,6 +129,8 @@ def run(arguments: argparse.Namespace) -> int:
             quiet=arguments.quiet,
         )
     print(f"{arguments.output}: {landscape.grid.size} points, {_range(landscape.values('loss'))}")
+    for line in stated(landscape.provenance["determinism"]):
+        print(line)
     if "adaptive" in landscape.provenance:
         print(describe(landscape.provenance["adaptive"]))
     return 0
@@ -206,4 +210,13 @@ def _executor(workers: int):
 
     torch.set_num_threads(max(1, torch.get_num_threads() // workers))
     # a forked copy of a process that has run torch's threads can hang: start fresh ones
-    return ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
+    return ProcessPoolExecutor(
+        workers, mp_context=get_context("spawn"), initializer=_leave_interrupts_to_the_parent
+    )
+
+
+def _leave_interrupts_to_the_parent() -> None:
+    """A terminal sends Ctrl-C to the workers as well: they end when this process says so."""
+    import signal
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

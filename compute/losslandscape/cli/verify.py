@@ -11,6 +11,7 @@ from losslandscape.cli.results import add_result_arguments, result_folder
 from losslandscape.cli.topology import add_noise_arguments
 
 HELP = "check the critical points of a landscape with the network's own gradients"
+GOES_ON = True
 
 DESCRIPTION = """\
 At each critical point of the grid, Newton's method in the plane with the gradient and the Hessian
@@ -60,7 +61,6 @@ def run(arguments: argparse.Namespace) -> int:
     from losslandscape.formats.topology_data import critical_point_data
     from losslandscape.formats.vtk_xml import write_xml
     from losslandscape.landscape import Landscape
-    from losslandscape.progress import Progress
     from losslandscape.verification import verify
 
     landscape = Landscape.open(arguments.landscape)
@@ -74,18 +74,18 @@ def run(arguments: argparse.Namespace) -> int:
         confidence=arguments.confidence,
     )
     objective, subspace = problem_of(landscape, arguments)
-    count = int(found.arrays["significant"].sum()) if arguments.significant else len(found)
-    with Progress(count, "critical points", quiet=arguments.quiet) as progress:
-        result = verify(
-            landscape,
-            found,
-            objective,
-            subspace,
-            precision=arguments.precision,
-            batch_size=arguments.batch_size,
-            significant_only=arguments.significant,
-            progress=progress,
-        )
+    make_folder(folder.parent)
+    result = verify(
+        landscape,
+        found,
+        objective,
+        subspace,
+        precision=arguments.precision,
+        batch_size=arguments.batch_size,
+        significant_only=arguments.significant,
+        quiet=arguments.quiet,
+        journal=folder.with_name(f"{folder.name}.journal"),
+    )
     make_folder(folder)
     write_xml(vtkXMLPolyDataWriter(), critical_point_data(result.arrays), folder / POINTS_FILE)
     report = {"landscape": landscape.path, "command": arguments.command, **result.to_json()}

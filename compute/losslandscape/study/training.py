@@ -178,11 +178,16 @@ def train(
                     f"training {name}".rstrip(),
                     done=max(run.last_epoch, 0) * steps_per_epoch,
                     quiet=quiet,
+                    work=f"{epochs} epochs of {len(data[0]):,} samples, {steps_per_epoch:,} steps "
+                    f"of {min(batch_size, len(data[0]))} each; all losses after each epoch",
                 ) as progress,
                 torch.random.fork_rng(),
             ):
                 if run.last_epoch < 0:
+                    started = time.perf_counter()
                     metrics = evaluated()
+                    progress.extra_seconds = epochs * (time.perf_counter() - started)
+                    progress.begin()
                     if recorder is not None:
                         recorder.record(0, **metrics)
                     run.finish_epoch({"epoch": 0, **metrics, "seconds": 0.0})

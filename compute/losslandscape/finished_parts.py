@@ -1,0 +1,71 @@
+"""What is finished of a list of equal parts, kept beside an output until the whole is done."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from losslandscape.errors import FileFormatError
+from losslandscape.journal import Journal
+
+Keep = Callable[[int, bytes], None]
+
+
+@contextmanager
+def finished_parts(
+    path: Path | None, recipe: dict[str, Any], record_bytes: int
+) -> Iterator[tuple[dict[int, bytes], Keep]]:
+    """Records of the parts that an interrupted run finished, and how to keep further ones.
+
+    They count only where the run was of the same recipe: of another nothing is worth asking about.
+    The journal goes when the block ends without an exception.
+
+    Parameters
+    ----------
+    path : path or None
+        Of the journal; nothing is kept without one.
+    recipe : dict
+        All that a part's bits depend on, as JSON.
+    record_bytes : int
+        Size of a record.
+
+    Raises
+    ------
+    LossLandscapeError
+        If another process is at the same work.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "squares.journal"
+    >>> try:
+    ...     with finished_parts(path, {"of": "squares"}, 1) as (records, keep):
+    ...         keep(3, bytes([9]))
+    ...         raise KeyboardInterrupt
+    ... except KeyboardInterrupt:
+    ...     pass
+    >>> with finished_parts(path, {"of": "squares"}, 1) as (records, keep):
+    ...     records
+    {3: b'\\t'}
+    >>> path.exists()
+    False
+    """
+    if path is None:
+        yield {}, lambda number, record: None
+        return
+    header = {"recipe": json.loads(json.dumps(recipe)), "record_bytes": record_bytes}
+    records: dict[int, bytes] = {}
+    try:
+        same = path.exists() and Journal.header_of(path) == header
+    except FileFormatError:
+        same = False
+    if same:
+        journal, records = Journal.resume(path)
+    else:
+        journal = Journal.create(path, header)
+    with journal:
+        yield records, journal.append
+        journal.remove()
