@@ -341,7 +341,8 @@ class Landscape:
             if key in ("device", "precision", "reestimation_batch_size"):
                 continue
             if key == "sets" and key in measured:
-                measured = {**measured, key: without_sizes(measured[key])}
+                measured = {**measured, key: samples_alone(measured[key])}
+                value = samples_alone(value)
             if key in measured and measured[key] != value:
                 raise LossLandscapeError(
                     f"{self._where()}the given objective is not the landscape's: its {key} differs"
@@ -450,16 +451,18 @@ class Landscape:
         return f"{self.path}: " if self.path is not None else ""
 
 
-def without_sizes(sets: dict[str, dict]) -> dict[str, dict]:
-    """Sets of samples as described in a file, without the sizes of the data they were drawn from.
+def samples_alone(sets: dict[str, dict]) -> dict[str, dict]:
+    """Sets of samples as described in a file, by what tells samples from others: number and hash.
+
+    Not by the size of the data that they were drawn from, nor by what held them.
 
     Examples
     --------
-    >>> without_sizes({"train": {"samples": 200, "dataset_samples": 1438}})
+    >>> samples_alone({"train": {"samples": 200, "source": "tuple", "dataset_samples": 1438}})
     {'train': {'samples': 200}}
     """
     return {
-        name: {key: value for key, value in described.items() if key != "dataset_samples"}
+        name: {key: described[key] for key in ("samples", "sha256") if key in described}
         for name, described in sets.items()
     }
 

@@ -1,19 +1,23 @@
 """How far a long computation is: a bar on a terminal, a line now and then in a log file."""
 
+import os
 import sys
 import time
 from typing import Any, Optional
 
 _BAR_INTERVAL = 0.1  # seconds between two drawings of the bar
 _LINE_INTERVAL = 5.0  # seconds between two lines where there is no terminal
+# another interval, for a program that shows the lines to people
+INTERVAL_VARIABLE = "LOSSLANDSCAPE_PROGRESS_SECONDS"
 
 
 class Progress:
     """Shows steps done, rate and time left on standard error.
 
     On a terminal that is a bar; elsewhere (a batch job's log, a notebook) a plain line at most
-    every five seconds and one at the end; nothing at all when `quiet`. `advance` costs
-    less than a microsecond unless something is drawn, so it may stand in an inner loop.
+    every five seconds (``LOSSLANDSCAPE_PROGRESS_SECONDS``) and one at the end; nothing at all when
+    `quiet`. `advance` costs less than a microsecond unless something is drawn, so it may stand in
+    an inner loop.
 
     Parameters
     ----------
@@ -45,7 +49,10 @@ class Progress:
         self._bar: Any = None
         self._bar_task: Any = None
         self._start = self._next_drawing = time.monotonic()
-        self._interval = _LINE_INTERVAL
+        try:
+            self._interval = float(os.environ[INTERVAL_VARIABLE])
+        except (KeyError, ValueError):
+            self._interval = _LINE_INTERVAL
 
     def __enter__(self) -> "Progress":
         self._start = time.monotonic()

@@ -279,6 +279,45 @@ class Subspace:
             [self.origin, *self.directions, *(self.buffers[n] for n in sorted(self.buffers))]
         )
 
+    @cached_property
+    def hashes(self) -> dict[str, Any]:
+        """Hashes of the parts of :attr:`identity`, to say which of them differs."""
+        return {
+            "origin": sha256([self.origin]),
+            "directions": [sha256([direction]) for direction in self.directions],
+            "buffers": sha256([self.buffers[name] for name in sorted(self.buffers)]),
+        }
+
+    def difference(self, recorded: Mapping[str, Any]) -> str | None:
+        """What differs from a subspace as a landscape file describes it, in words; None if nothing.
+
+        Examples
+        --------
+        >>> plane = Subspace({"w": torch.zeros(2)}, [{"w": torch.ones(2)}])
+        >>> other = Subspace({"w": torch.zeros(2)}, [{"w": torch.zeros(2)}])
+        >>> other.difference({"sha256": plane.identity, "hashes": plane.hashes})
+        'direction alpha'
+        """
+        if recorded.get("sha256") == self.identity:
+            return None
+        found: list[str] = []
+        parts = recorded.get("hashes")
+        if isinstance(parts, Mapping):
+            if parts.get("origin") != self.hashes["origin"]:
+                found.append("the parameters")
+            directions = parts.get("directions")
+            if not isinstance(directions, list) or len(directions) != self.dimensions:
+                found.append("the number of directions")
+            else:
+                found += [
+                    f"direction {name}"
+                    for name, old, new in zip(AXIS_NAMES, directions, self.hashes["directions"])
+                    if old != new
+                ]
+            if parts.get("buffers") != self.hashes["buffers"]:
+                found.append("the buffers (batch-norm statistics)")
+        return ", ".join(found) or "the parameters or the directions"
+
     def default_grid(self, points: int = 51, half_width: float = 1.0) -> Grid:
         """The grid that suits the plane: around the trajectory or the models, else +-half_width."""
         if self._default_grid is not None:

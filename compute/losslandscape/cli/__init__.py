@@ -22,6 +22,7 @@ from losslandscape.errors import LossLandscapeError
 VERBS = (
     "train",
     "surface",
+    "refine",
     "trajectory",
     "topology",
     "verify",
