@@ -8,8 +8,9 @@ from paraview.util.vtkAlgorithm import smdomain, smhint, smproperty, smproxy  # 
 
 from .morse_smale import MorseSmaleFilter  # noqa: E402
 from .reader import LandscapeReader  # noqa: E402
+from .refine_here import LossLandscapeRefineHere  # noqa: E402
 
-__all__ = ["LossLandscapeReader", "LossMorseSmaleComplex"]
+__all__ = ["LossLandscapeReader", "LossLandscapeRefineHere", "LossMorseSmaleComplex"]
 
 
 # ParaView asks the readers of an extension in the order of their XML names, so this one comes
