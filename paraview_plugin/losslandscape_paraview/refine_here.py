@@ -107,6 +107,13 @@ class RefineFilter(VTKPythonAlgorithmBase):
         info.Set(vtkDataObject.SPACING(), spacing, 3)
         return 1
 
+    def RequestUpdateExtent(self, request, in_info, out_info):
+        # the input's own extent: the output's lies on another grid
+        key = vtkStreamingDemandDrivenPipeline
+        info = in_info[0].GetInformationObject(0)
+        info.Set(key.UPDATE_EXTENT(), info.Get(key.WHOLE_EXTENT()), 6)
+        return 1
+
     def RequestData(self, request, in_info, out_info):
         try:
             self._begin(vtkImageData.GetData(in_info[0]))

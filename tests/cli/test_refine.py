@@ -348,6 +348,16 @@ def test_it_ends_when_its_starter_does_and_goes_on_later(slow, project, tmp_path
     assert refined["points"] == refined["equal"] == 16
 
 
+def test_it_ends_by_itself_while_its_input_is_open(slow, project, tmp_path):
+    with subprocess.Popen(
+        command(*slow, "--end-with-input"), cwd=project, env=environment(),
+        stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        assert process.wait(120) == 0, process.stderr.read()
+        assert "Fatal" not in process.stderr.read()
+    assert Landscape.open(tmp_path / "y.nc").finished
+
+
 def running(pid):
     """Whether a process is there and no zombie."""
     try:

@@ -125,14 +125,14 @@ def _end_with_input() -> None:
     """
     import _thread
     import os
-    import sys
     import threading
     import time
 
     from losslandscape.cli import EXIT_INTERRUPTED
 
     def watch() -> None:
-        while sys.stdin.buffer.read(4096):
+        # not through sys.stdin, whose lock a thread must not hold when the interpreter ends
+        while os.read(0, 4096):
             pass
         _thread.interrupt_main()
         time.sleep(_PATIENCE_SECONDS)
