@@ -133,6 +133,7 @@ class RefineFilter(VTKPythonAlgorithmBase):
         if not path or not os.path.isfile(path):
             return False
         self._shown.SetFileName(path)
+        self._shown.Reload()  # it may have been written again
         return True
 
     def _begin(self, image):

@@ -99,10 +99,10 @@ def test_in_the_window(project, repository):
                 env=environment, stdout=log, stderr=log,
             )  # fmt: skip
             try:
-                window.wait(120)
+                window.wait(90)
             finally:
                 window.kill()
-                window.wait()
+                window.wait(90)
     report = project / "report.txt"
     assert report.exists(), (project / "window.log").read_text()
     said = report.read_text().splitlines()
