@@ -235,7 +235,6 @@ class RefineFilter(VTKPythonAlgorithmBase):
             self._label = simple.Text(registrationName="progress of Refine Here", Text=words)
             shown = simple.Show(self._label, self._view)
             shown.WindowLocation = "Lower Center"
-            shown.Color = [0.35, 0.35, 0.35]
         else:
             self._label.Text = words
         simple.SetActiveSource(active)

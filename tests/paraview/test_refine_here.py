@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from skimage.io import imread
 
 import losslandscape
 from losslandscape import Landscape, paraview_process
@@ -110,5 +111,19 @@ def test_in_the_window(project, repository):
     assert "cancelled with some points" in said
     landscape = Landscape.open(project / "window.nc")
     assert (landscape.status == 1).all()
-    assert (project / "running.png").exists()
-    assert (project / "result.png").exists()
+    # the surface is in the pictures; ParaView draws in yellow what is not evaluated yet
+    (surface, missing), (whole, none) = (
+        shares(project / f"{name}.png") for name in ("running", "result")
+    )
+    assert surface > 0.2
+    assert 0.1 < missing < surface
+    assert whole > 0.2
+    assert none == 0
+
+
+def shares(picture):
+    """Of the pixels of a picture, those that are not of its corner's colour, and the yellow ones."""
+    pixels = imread(picture)[..., :3].astype(int)
+    red, green, blue = np.moveaxis(pixels, -1, 0)
+    drawn = np.abs(pixels - pixels[0, 0]).max(axis=2) > 25
+    return drawn.mean(), ((red > 180) & (green > 180) & (blue < 30)).mean()

@@ -39,8 +39,8 @@ def show():
     shown = simple.Show(made, view)
     shown.Representation = "Surface"
     simple.ColorBy(shown, ("POINTS", "loss"))
-    simple.ResetCamera(view)
     view.ResetActiveCameraToNegativeZ()
+    simple.ResetCamera(view)
     simple.Render(view)
 
 
