@@ -10,7 +10,7 @@ import pytest
 from skimage.io import imread
 
 import losslandscape
-from losslandscape import Landscape, paraview_process
+from losslandscape import Landscape, paraview_process, paraview_programs
 
 HERE = Path(__file__).resolve().parent
 MINE = """
@@ -78,8 +78,8 @@ def test_in_a_script(project, in_paraview):
 def test_in_the_window(project, repository):
     """Apply, event loop alive, cancel, go on, the result shown."""
     with paraview_process.screen() as display:
-        environment = paraview_process.clean_environment()
-        plugin = paraview_process.plugin_path()
+        environment = paraview_programs.clean_environment()
+        plugin = paraview_programs.plugin_path()
         config = project / "plugins.xml"
         config.write_text(
             f'<Plugins><Plugin name="LossLandscape" filename="{plugin}" auto_load="1"/></Plugins>'
@@ -96,14 +96,14 @@ def test_in_the_window(project, repository):
         script = HERE / "in_paraview" / "refine_in_window.py"
         with (project / "window.log").open("wb") as log:
             window = subprocess.Popen(
-                [str(paraview_process.find_paraview()), f"--script={script}"],
+                [str(paraview_programs.find_paraview()), f"--script={script}"],
                 env=environment, stdout=log, stderr=log,
             )  # fmt: skip
             try:
-                window.wait(90)
+                window.wait(240)
             finally:
                 window.kill()
-                window.wait(90)
+                window.wait(240)
     report = project / "report.txt"
     assert report.exists(), (project / "window.log").read_text()
     said = report.read_text().splitlines()
@@ -118,11 +118,11 @@ def test_in_the_window(project, repository):
     assert surface > 0.2
     assert 0.1 < missing < surface
     assert whole > 0.2
-    assert none == 0
+    assert none < 1e-3  # the yellow axis in the corner
 
 
 def shares(picture):
-    """Of the pixels of a picture, those that are not of its corner's colour, and the yellow ones."""
+    """Of the pixels of a picture, those that are not of its corner's colour, and the yellow."""
     pixels = imread(picture)[..., :3].astype(int)
     red, green, blue = np.moveaxis(pixels, -1, 0)
     drawn = np.abs(pixels - pixels[0, 0]).max(axis=2) > 25
