@@ -26,6 +26,7 @@ _PUBLIC = {
     "compare": "comparison",
     "epsilon_sharpness": "sharpness",
     "find_critical_points": "critical_points",
+    "refine": "box_refinement",
     "flat_region": "flatness",
     "verify": "verification",
 }

@@ -58,7 +58,8 @@ if TYPE_CHECKING:
 
 KEEP_SAMPLES_BYTES = 64 << 20
 Source = Callable[[list[int]], Iterator[tuple[int, bytes]]]  # numbers -> (number, record)
-_REWRITE_SECONDS = 30.0
+_REWRITE_SECONDS = 1.0  # at least, between two writings of the unfinished file
+_REWRITE_SHARE = 0.02  # of the time that the writings may take
 
 
 def evaluate(
@@ -67,6 +68,7 @@ def evaluate(
     grid: Grid | None = None,
     *,
     tolerance: float | Adaptive | None = None,
+    batch_size: int | None = None,
     executor: Executor | None = None,
     path: str | os.PathLike | None = None,
     overwrite: bool = False,
@@ -79,7 +81,8 @@ def evaluate(
     """Measure the loss at every point of a grid.
 
     With ``path``, finished points go to a journal beside it as they come, the file itself is
-    rewritten every half minute, and the same call goes on where an interrupted one stopped, with
+    rewritten every second or less often, so that writing takes at most 2% of the time, and the same
+    call goes on where an interrupted one stopped, with
     the batch size and the number of threads of the first: the result is the same to the bit.
 
     Parameters
@@ -91,6 +94,9 @@ def evaluate(
         interpolated, to stay within this share of the loss's range; see ``docs/adaptive.md``. With
         an :class:`losslandscape.adaptive.Adaptive` also the scale, the seed and the size of a
         round. By default every point is evaluated.
+    batch_size : int, optional
+        Samples in a forward pass; by default the objective's, or the fastest by a short trial.
+        Batch-norm statistics are gathered in batches of the objective's own.
     executor : concurrent.futures.Executor, optional
         Where points are computed; in this process by default. The objective must be picklable.
     path : path, optional
@@ -143,8 +149,8 @@ def evaluate(
     if tolerance is not None and not isinstance(tolerance, Adaptive):
         tolerance = Adaptive(tolerance)
     run = _Run(
-        objective, subspace, grid, tolerance, path, overwrite, keep_samples, title, provenance,
-        quiet,
+        objective, subspace, grid, tolerance, batch_size, path, overwrite, keep_samples, title,
+        provenance, quiet,
     )  # fmt: skip
     return run.finish(executor, trajectory)
 
@@ -153,13 +159,14 @@ class _Run:
     """One evaluation from its recipe to the finished landscape."""
 
     def __init__(
-        self, objective, subspace, grid, adaptive, path, overwrite, keep_samples, title, provenance,
-        quiet,
+        self, objective, subspace, grid, adaptive, batch_size, path, overwrite, keep_samples, title,
+        provenance, quiet,
     ):  # fmt: skip
         self.objective: Objective = objective
         self.subspace: Subspace = subspace
         self.grid: Grid = grid
         self.adaptive: Adaptive | None = adaptive
+        self.batch_size: int | None = batch_size
         self.refinement: Refinement | None = None
         self.allotment: Allotment | None = None
         self.may_allot = adaptive is not None and keep_samples is not True
@@ -229,9 +236,9 @@ class _Run:
     def finish(self, executor: Executor | None, trajectory: Trajectory | None) -> Landscape:
         threads = self.settings.get("threads", torch.get_num_threads())
         with ExitStack() as stack:
-            stack.enter_context(_threads(threads))
+            stack.enter_context(using_threads(threads))
             if not self.settings:
-                with Evaluator(self.objective, self.subspace) as evaluator:
+                with Evaluator(self.objective, self.subspace, self.batch_size) as evaluator:
                     self.settings = self._new_settings(evaluator, threads)
                 self.settings["allotment"] = self._pilot(self.settings["batch_size"])
             self._prepare()
@@ -381,7 +388,8 @@ class _Run:
         return np.concatenate([values, *samples.values()])
 
     def _collect(self, source: Source) -> None:
-        written = time.monotonic()
+        started = written = time.monotonic()
+        writing = 0.0  # seconds that the unfinished file has taken
         done = len(self.records)
         with Progress(
             self.grid.size,
@@ -399,9 +407,12 @@ class _Run:
                         self.journal.append(number, payload)
                     self._store(number, payload)
                     progress.advance()
-                    if self.path is not None and time.monotonic() - written > _REWRITE_SECONDS:
+                    now = time.monotonic()
+                    cheap = writing <= _REWRITE_SHARE * (now - started)
+                    if self.path is not None and cheap and now - written > _REWRITE_SECONDS:
                         self._save_unfinished(self.path)
                         written = time.monotonic()
+                        writing += written - now
 
     def _work(self) -> str:
         """What will be evaluated, for people."""
@@ -483,6 +494,7 @@ class _Run:
         provenance = {
             **self.labels,
             **{key: value for key, value in self.recipe.items() if key != "computer"},
+            "subspace": self.recipe["subspace"],
             "objective": {
                 **self.recipe["objective"],
                 "sets": self._described_sets(),
@@ -543,7 +555,8 @@ class _Run:
 
 
 @contextmanager
-def _threads(count: int) -> Iterator[None]:
+def using_threads(count: int) -> Iterator[None]:
+    """PyTorch's number of CPU threads, for the while."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:

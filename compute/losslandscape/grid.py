@@ -22,6 +22,9 @@ class Grid:
         Points along alpha, beta, gamma; at least 2 each.
     bounds : tuple of (low, high)
         Ends of each axis, the same order.
+    lattice : tuple of (first, count, low, high), optional
+        Where the grid is a part of another, an axis each: it begins at point ``first`` of ``count``
+        points from ``low`` to ``high``. See :meth:`refined`.
 
     Raises
     ------
@@ -39,6 +42,7 @@ class Grid:
 
     counts: tuple[int, ...]
     bounds: tuple[tuple[float, float], ...]
+    lattice: tuple[tuple[int, int, float, float], ...] | None = None
 
     def __post_init__(self):
         counts = tuple(self.counts)
@@ -57,6 +61,10 @@ class Grid:
                 )
         object.__setattr__(self, "counts", tuple(int(count) for count in counts))
         object.__setattr__(self, "bounds", bounds)
+        if self.lattice is not None and len(self.lattice) != len(counts):
+            raise LossLandscapeError(
+                f"a grid of {len(counts)} axes is part of one with {len(self.lattice)}"
+            )
 
     @classmethod
     def line(cls, points: int, half_width: float = 1.0) -> Grid:
@@ -90,6 +98,49 @@ class Grid:
         border = margin * max(float((high - low).max()), np.finfo(np.float32).tiny)
         bounds = zip((low - border).tolist(), (high + border).tolist())
         return cls.rectangle((points,) * coordinates.shape[1], tuple(bounds))
+
+    def refined(self, bounds: Sequence[tuple[float, float]], factor: int) -> Grid:
+        """A ``factor`` times finer grid over a box.
+
+        The box grows outwards to points of this grid, and every point of this grid in it is a point
+        of the finer one, with the same coordinates to the bit. It may reach beyond this grid.
+
+        Parameters
+        ----------
+        bounds : sequence of (low, high)
+            The box, alpha first.
+        factor : int
+            How many new intervals there are for an old one.
+
+        Raises
+        ------
+        LossLandscapeError
+            If the box is of another dimension, or not finite and increasing, or the factor under 1.
+
+        Examples
+        --------
+        >>> finer = Grid.line(5).refined([(0.1, 0.9)], 2)
+        >>> finer.axes()[0]
+        array([0.  , 0.25, 0.5 , 0.75, 1.  ])
+        """
+        if int(factor) != factor or factor < 1:
+            raise LossLandscapeError(
+                f"the factor is {factor}; a whole number of 1 or more is needed"
+            )
+        box = Grid.rectangle((2,) * self.dimensions, bounds)  # checks it
+        lattice, counts = [], []
+        own = [(0, n, low, high) for n, (low, high) in zip(self.counts, self.bounds)]
+        for (_, count, low, high), (left, right) in zip(self.lattice or own, box.bounds):
+            step = (high - low) / (count - 1)
+            # an end that is a point of the grid but for rounding is that point
+            first = int(np.floor((left - low) / step + 1e-6))
+            last = int(np.ceil((right - low) / step - 1e-6))
+            last = max(last, first + 1)
+            counts.append((last - first) * factor + 1)
+            lattice.append((first * factor, (count - 1) * factor + 1, low, high))
+        axes = [_lattice_axis(n, *place) for n, place in zip(counts, lattice)]
+        ends = tuple((float(axis[0]), float(axis[-1])) for axis in axes)
+        return Grid(tuple(counts), ends, tuple(lattice))
 
     def resized(self, points: int) -> Grid:
         """The same bounds with ``points`` along every axis."""
@@ -125,10 +176,9 @@ class Grid:
 
     def axes(self) -> list[np.ndarray]:
         """Coordinates along each axis, alpha first; symmetric to the bit where the bounds are."""
-        return [
-            low * (np.arange(n - 1, -1, -1) / (n - 1)) + high * (np.arange(n) / (n - 1))
-            for n, (low, high) in zip(self.counts, self.bounds)
-        ]
+        whole = [(0, n, low, high) for n, (low, high) in zip(self.counts, self.bounds)]
+        places = self.lattice or whole
+        return [_lattice_axis(n, *place) for n, place in zip(self.counts, places)]
 
     def points(self) -> np.ndarray:
         """All points, alpha fastest, shape (size, dimensions)."""
@@ -136,8 +186,23 @@ class Grid:
         return np.stack([axis.ravel() for axis in mesh[::-1]], axis=1)
 
     def to_json(self) -> dict:
-        return {"shape": list(self.shape), "bounds": [list(pair) for pair in self.bounds]}
+        found = {"shape": list(self.shape), "bounds": [list(pair) for pair in self.bounds]}
+        return {**found, "lattice": [list(p) for p in self.lattice]} if self.lattice else found
 
     @classmethod
     def from_json(cls, value: dict) -> Grid:
-        return cls.rectangle(value["shape"][::-1], [tuple(pair) for pair in value["bounds"]])
+        lattice = value.get("lattice")
+        return cls(
+            tuple(value["shape"][::-1]),
+            tuple(tuple(pair) for pair in value["bounds"]),  # type: ignore[misc]
+            tuple((int(f), int(n), low, high) for f, n, low, high in lattice) if lattice else None,
+        )
+
+
+def _lattice_axis(points: int, first: int, count: int, low: float, high: float) -> np.ndarray:
+    """Coordinates of ``points`` points from number ``first`` on, of ``count`` from low to high.
+
+    The quotients are those of a coarser lattice where its numbers divide, and so are the bits.
+    """
+    number = np.arange(first, first + points)
+    return low * ((count - 1 - number) / (count - 1)) + high * (number / (count - 1))

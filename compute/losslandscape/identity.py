@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from losslandscape.errors import LossLandscapeError
+from losslandscape.grid import AXIS_NAMES
 
 if TYPE_CHECKING:
     from losslandscape.landscape import Landscape
@@ -17,7 +18,6 @@ _FREE = ("device", "precision", "reestimation_batch_size")
 _PARTS = {
     "parameters_sha256": "the model's parameters (other weights?)",
     "buffers_sha256": "the model's buffers, such as batch-norm statistics (other weights?)",
-    "directions_sha256": "the directions (another seed, another trajectory?)",
 }
 _MEANINGS = {
     "subspace.parameters_sha256": "the model's parameters: other weights",
@@ -64,6 +64,7 @@ def check_plane(landscape: Landscape, subspace: Subspace, weights: object = None
         return
     given = subspace.part_hashes
     parts = [words for key, words in _PARTS.items() if key in found and found[key] != given[key]]
+    parts += _directions(found.get("directions_sha256"), given["directions_sha256"])
     # files of before had the hash of the whole alone
     what = " and ".join(parts) or "its origin or its directions (other weights, another seed?)"
     source = f" (weights: {weights})" if weights is not None else ""
@@ -71,6 +72,15 @@ def check_plane(landscape: Landscape, subspace: Subspace, weights: object = None
         f"{_where(landscape)}the given subspace is not the landscape's; what differs: "
         f"{what}{source}"
     )
+
+
+def _directions(there: Any, given: list[str]) -> list[str]:
+    if there is None or there == given:
+        return []
+    if not isinstance(there, list) or len(there) != len(given):
+        return ["the directions (another seed, another trajectory?)"]
+    names = [name for name, one, other in zip(AXIS_NAMES, there, given) if one != other]
+    return [f"direction {' and '.join(names)} (another seed, another trajectory?)"]
 
 
 def check_objective(landscape: Landscape, objective: Objective) -> None:
@@ -82,7 +92,9 @@ def check_objective(landscape: Landscape, objective: Objective) -> None:
     for key, given in objective.to_json().items():
         if key in _FREE or key not in measured:
             continue
-        there = without_sizes(measured[key]) if key == "sets" else measured[key]
+        there = measured[key]
+        if key == "sets":
+            there, given = samples_alone(there), samples_alone(given)
         if there != given:
             raise LossLandscapeError(
                 f"{_where(landscape)}the given objective is not the landscape's: its {key} differs"
@@ -107,16 +119,18 @@ def _details(key: str, there: Any, given: Any) -> str:
     return ""
 
 
-def without_sizes(sets: Mapping[str, dict]) -> dict[str, dict]:
-    """Sets of samples as described in a file, without the sizes of the data they were drawn from.
+def samples_alone(sets: Mapping[str, dict]) -> dict[str, dict]:
+    """Sets of samples as described in a file, by what tells samples from others: number and hash.
+
+    Not by the size of the data that they were drawn from, nor by what held them.
 
     Examples
     --------
-    >>> without_sizes({"train": {"samples": 200, "dataset_samples": 1438}})
+    >>> samples_alone({"train": {"samples": 200, "source": "tuple", "dataset_samples": 1438}})
     {'train': {'samples': 200}}
     """
     return {
-        name: {key: value for key, value in described.items() if key != "dataset_samples"}
+        name: {key: described[key] for key in ("samples", "sha256") if key in described}
         for name, described in sets.items()
     }
 

@@ -76,8 +76,8 @@ def render(
         transparent: a PNG without a background.
 
     Returns:
-        dict: `picture`, `state`, the `triangles` and `bytes` of what is no PNG, the `scale`, and for each of `panels` its holes and the largest
-        difference between exact values and the drawn surface.
+        dict: `picture`, `state`, the `triangles` and `bytes` of what is no PNG, the `scale`, and
+            for each of `panels` its holes and the largest difference between exact values and the drawn surface.
 
     Raises:
         LossLandscapeError: there is no ParaView, an input is no landscape, an option does not fit.

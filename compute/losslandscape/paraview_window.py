@@ -98,6 +98,7 @@ def open_window(opening: Opening) -> int:
     package = plugin_path().parent / "losslandscape_paraview"
     script = package / "startup" / "open_files.py"
     environment = clean_environment()
+    environment["LOSSLANDSCAPE_PYTHON"] = sys.executable  # for what ParaView has computed
     environment["LOSSLANDSCAPE_OPEN"] = json.dumps(
         {"package": str(package), "files": opening.files, "figure": opening.figure}
     )

@@ -1,5 +1,7 @@
 """How far a long computation is: a bar on a terminal, a line now and then in a log file."""
 
+import contextlib
+import os
 import sys
 import time
 from typing import Any, Optional
@@ -9,6 +11,9 @@ _LINE_INTERVAL = 5.0  # seconds between two lines where there is no terminal, at
 _LINE_SHARE, _LONGEST_INTERVAL = 0.1, 600.0  # then a share of the time gone, up to ten minutes
 _ESTIMATE_SECONDS = 1.0  # an estimate rests on so much of the work; less needs none
 _ESTIMATE_ONE = 20.0  # or on one step that took so long
+
+# another interval between lines, for a program that shows them to people
+INTERVAL_VARIABLE = "LOSSLANDSCAPE_PROGRESS_SECONDS"
 
 
 class Progress:
@@ -76,6 +81,9 @@ class Progress:
         self._bar: Any = None
         self._bar_task: Any = None
         self._start = self._next_drawing = time.monotonic()
+        self._given_interval: Optional[float] = None
+        with contextlib.suppress(KeyError, ValueError):
+            self._given_interval = float(os.environ[INTERVAL_VARIABLE])
         self._first: Optional[tuple[float, int]] = None  # time and steps after the first advance
 
     def __enter__(self) -> "Progress":
@@ -141,6 +149,8 @@ class Progress:
     def _interval(self, now: float) -> float:
         if self._bar is not None:
             return _BAR_INTERVAL
+        if self._given_interval is not None:
+            return self._given_interval
         return min(max(_LINE_INTERVAL, _LINE_SHARE * (now - self._start)), _LONGEST_INTERVAL)
 
     def _say(self, line: str) -> None:

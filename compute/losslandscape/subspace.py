@@ -280,12 +280,12 @@ class Subspace:
         )
 
     @cached_property
-    def part_hashes(self) -> dict[str, str]:
-        """Hashes of the origin, of its buffers and of the directions, to tell which differs."""
+    def part_hashes(self) -> dict[str, Any]:
+        """Hashes of the origin, of its buffers and of each direction, to tell which differs."""
         return {
             "parameters_sha256": sha256([self.origin]),
             "buffers_sha256": sha256([self.buffers[n] for n in sorted(self.buffers)]),
-            "directions_sha256": sha256(self.directions),
+            "directions_sha256": [sha256([direction]) for direction in self.directions],
         }
 
     def default_grid(self, points: int = 51, half_width: float = 1.0) -> Grid:

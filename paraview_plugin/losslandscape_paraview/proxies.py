@@ -11,12 +11,14 @@ from .display_height import DisplayHeightFilter  # noqa: E402
 from .flat_region import FlatRegionFilter  # noqa: E402
 from .morse_smale import MorseSmaleFilter  # noqa: E402
 from .reader import LandscapeReader  # noqa: E402
+from .refine_here import LossLandscapeRefineHere  # noqa: E402
 
 __all__ = [
     "LossContours",
     "LossDisplayHeight",
     "LossFlatRegion",
     "LossLandscapeReader",
+    "LossLandscapeRefineHere",
     "LossMorseSmaleComplex",
 ]
 

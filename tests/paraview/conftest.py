@@ -10,6 +10,7 @@ from losslandscape import paraview_process
 from losslandscape.errors import LossLandscapeError
 
 HERE = Path(__file__).resolve().parent
+collect_ignore_glob = ["in_paraview/*"]  # scripts that ParaView's Python runs
 GRID_SIZES = {"alpha": 7, "beta": 5, "gamma": 4}
 
 

@@ -24,6 +24,7 @@ from losslandscape.errors import LossLandscapeError
 VERBS = (
     "train",
     "surface",
+    "refine",
     "trajectory",
     "topology",
     "verify",

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from losslandscape.cli.arguments import add_run_arguments, positive_float
-from losslandscape.cli.problem import add_same_problem_arguments, problem_of
+from losslandscape.cli.recorded_problem import add_same_problem_arguments, problem_of
 from losslandscape.cli.results import add_result_arguments, result_folder
 from losslandscape.errors import LossLandscapeError
 

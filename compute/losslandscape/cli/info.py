@@ -58,7 +58,7 @@ def _lines(landscape, dataset_samples=None):
     if "adaptive" in about:
         yield f"  adaptive    {_adaptive(about['adaptive'])}"
     yield "  directions  " + ", ".join(
-        f"{key} {value}" for key, value in plane.items() if key != "sha256"
+        f"{key} {value}" for key, value in plane.items() if not key.endswith("sha256")
     )
     if objective:
         sets = ", ".join(

@@ -1,12 +1,13 @@
-"""What is measured and on which plane, from the command line or from a landscape file.
+"""What is measured and on which plane, from the command line.
 
 The arguments that define the problem are kept in the file, so that later verbs need not be told
-the model again.
+the model again (``recorded_problem.py``).
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,12 +24,11 @@ from losslandscape.cli.arguments import (
 from losslandscape.errors import LossLandscapeError
 
 if TYPE_CHECKING:
-    from losslandscape.landscape import Landscape
     from losslandscape.objective import Objective
     from losslandscape.subspace import Subspace
 
 # what is kept in the file: everything below but the names of outputs
-_KEPT = (
+KEPT = (
     "model", "weights", "data", "data_root", "samples", "samples_seed", "test", "loss",
     "batch_norm", "batch_size", "reestimation_samples", "precision", "compile", "directions",
     "dimensions", "normalization", "move_vectors", "seed", "trajectory", "center", "models",
@@ -220,71 +220,25 @@ def _label(file: Path) -> str:
     return file.resolve().parent.name if file.stem == "weights" else file.stem
 
 
-def kept_arguments(arguments: argparse.Namespace) -> dict[str, Any]:
-    """The arguments that define the problem, as JSON."""
-    kept = {name: getattr(arguments, name) for name in _KEPT}
-    return {name: str(v) if isinstance(v, Path) else v for name, v in kept.items()}
+def kept_arguments(arguments: argparse.Namespace, output: Path) -> dict[str, Any]:
+    """The arguments that define the problem, as JSON.
 
-
-def problem_of(landscape: Landscape, arguments: argparse.Namespace) -> tuple[Objective, Subspace]:
-    """The objective and subspace of a landscape file that ``losslandscape surface`` wrote.
-
-    A model, data or loss that is code of the user's (``package.module:function``) is only run when
-    it is named again on the command line: a file must not choose what code runs.
-
-    Raises
-    ------
-    LossLandscapeError
-        If the file does not say, or they are not those of the landscape.
+    Paths are as they were typed; ``folder`` is the folder they start from, seen from the output's.
     """
-    kept = landscape.provenance.get("arguments")
-    if isinstance(kept, dict):  # older files do not say these
-        kept = {"compile": False, "modes": None, "nondeterminism": "refused", **kept}
-    if "imported" in landscape.provenance:
-        raise LossLandscapeError(
-            f"{landscape.path}: was imported from another tool's file, which holds neither "
-            "model nor directions; this needs a landscape that 'losslandscape surface' measured"
-        )
-    if not isinstance(kept, dict) or any(name not in kept for name in _KEPT):
-        raise LossLandscapeError(
-            f"{landscape.path}: does not say which model and data it was made of (it was made from "
-            "Python, not by 'losslandscape surface'); use the Python functions instead"
-        )
-    problem = argparse.Namespace(**{name: kept[name] for name in _KEPT})
-    untold = []
-    for name in ("model", "data", "loss"):
-        given = getattr(arguments, name, None)
-        if given is not None:
-            setattr(problem, name, given)
-        elif ":" in str(kept[name]):
-            untold.append(f"--{name} {kept[name]}")
-    if untold:
-        raise LossLandscapeError(
-            f"{landscape.path}: was made with code of your own; say that it may run: "
-            f"{' '.join(untold)}"
-        )
-    if getattr(arguments, "weights", None) is not None:
-        problem.weights = arguments.weights
-    problem.data_root = Path(problem.data_root)
-    problem.trajectory = Path(problem.trajectory) if problem.trajectory else None
-    problem.download = False
-    problem.device, problem.threads = arguments.device, arguments.threads
-    from losslandscape.determinism import check_origin_loss
-    from losslandscape.identity import check_objective, check_plane
-
-    objective, subspace = build_problem(problem)
-    check_plane(landscape, subspace, problem.weights or problem.models)
-    check_objective(landscape, objective)
-    check_origin_loss(landscape, objective, subspace)
-    return objective, subspace
+    kept = {name: getattr(arguments, name) for name in KEPT}
+    kept = {name: str(v) if isinstance(v, Path) else v for name, v in kept.items()}
+    return {**kept, "folder": seen_from(output.absolute().parent, Path.cwd())}
 
 
-def add_same_problem_arguments(parser: argparse.ArgumentParser) -> None:
-    """For verbs that measure again on an existing landscape."""
-    group = parser.add_argument_group(
-        "model (as the file says; code of your own, package.module:function, must be named again)"
-    )
-    group.add_argument("--model", metavar="NAME", help="the model, as it was given to 'surface'")
-    group.add_argument("--weights", metavar="FILE", help="where its weights are now")
-    group.add_argument("--data", metavar="NAME", help="the data, as they were given to 'surface'")
-    group.add_argument("--loss", metavar="NAME", help="the loss, as it was given to 'surface'")
+def seen_from(folder: Path, path: Path) -> str:
+    """The way from a folder to a path, with ``/``; absolute where there is none.
+
+    Examples
+    --------
+    >>> seen_from(Path("project/results"), Path("project"))
+    '..'
+    """
+    try:
+        return Path(os.path.relpath(path, folder)).as_posix()
+    except ValueError:  # Windows: another drive
+        return path.absolute().as_posix()

@@ -105,7 +105,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.output.suffix not in (".nc", ".llnc"):
         raise LossLandscapeError(f"--output {arguments.output}: the name must end in .nc or .llnc")
     if not arguments.plan:
-        _require_free(arguments)
+        require_free(arguments)
     trajectory = Trajectory.open(arguments.trajectory) if arguments.trajectory else None
     objective, subspace = build_problem(arguments)
     grid = _grid(arguments, subspace)
@@ -113,6 +113,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(plan(objective, subspace, grid, _tolerance(arguments)).describe())
         return 0
     make_folder(arguments.output.parent)
+    kept = kept_arguments(arguments, arguments.output)
     with _executor(arguments.workers) as executor:
         landscape = evaluate(
             objective,
@@ -125,7 +126,7 @@ def run(arguments: argparse.Namespace) -> int:
             keep_samples=arguments.keep_samples,
             trajectory=trajectory,
             title=arguments.title,
-            provenance={"command": arguments.command, "arguments": kept_arguments(arguments)},
+            provenance={"command": arguments.command, "arguments": kept},
             quiet=arguments.quiet,
         )
     print(f"{arguments.output}: {landscape.grid.size} points, {_range(landscape.values('loss'))}")
@@ -157,7 +158,7 @@ def _range(loss) -> str:
     return f"{words}, {missing} not finite" if missing and finite.size else words
 
 
-def _require_free(arguments: argparse.Namespace) -> None:
+def require_free(arguments: argparse.Namespace) -> None:
     """Find out before any work that the output is there already."""
     from losslandscape.errors import OutputExistsError
     from losslandscape.journal import journal_path

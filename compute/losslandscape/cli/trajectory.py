@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from losslandscape.cli.arguments import add_run_arguments
-from losslandscape.cli.problem import add_same_problem_arguments, problem_of
+from losslandscape.cli.recorded_problem import add_same_problem_arguments, problem_of
 
 HELP = "project a recorded training trajectory on a landscape and measure the loss along it"
 GOES_ON = True

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from losslandscape.cli.arguments import add_run_arguments, positive_int
-from losslandscape.cli.problem import add_same_problem_arguments, problem_of
+from losslandscape.cli.recorded_problem import add_same_problem_arguments, problem_of
 from losslandscape.cli.results import add_result_arguments, result_folder
 from losslandscape.cli.topology import add_noise_arguments
 

@@ -1,0 +1,144 @@
+"""``losslandscape refine``: a box of a landscape on a finer grid."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from losslandscape.cli.arguments import add_output_arguments, add_run_arguments, positive_int
+from losslandscape.cli.recorded_problem import (
+    add_same_problem_arguments,
+    build_recorded,
+    recorded_problem,
+)
+from losslandscape.errors import LossLandscapeError
+
+HELP = "evaluate a box of a landscape on a finer grid, with the same model, data and plane"
+
+DESCRIPTION = """\
+Model, weights, data, loss and directions are those of the file; their hashes are compared before
+anything is evaluated. A file does not choose what code runs: a model, data or loss of your own must
+be named again, or the file trusted.
+"""
+
+EPILOG = """\
+examples:
+  losslandscape refine vgg11.nc --bounds -0.2 0.2 -0.1 0.3 --output near.nc
+  losslandscape refine mine.nc --bounds -0.2 0.2 -0.1 0.3 --factor 8 --trust-file --output near.nc
+  losslandscape refine mine.nc --bounds 0 1 0 1 --grid 101 --model mypackage.nets:build \\
+      --data mypackage.nets:load --output near.nc
+
+An interrupted run goes on when the same command is given again.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("landscape", type=Path, metavar="FILE.nc", help="the landscape file")
+    parser.add_argument(
+        "--bounds",
+        nargs="+",
+        required=True,
+        metavar="END",
+        help="ends of the box along each axis, alpha first: A0 A1 B0 B1, or joined by commas as in "
+        "--bounds=-1e-3,0,0,1",
+    )
+    grid = parser.add_mutually_exclusive_group()
+    grid.add_argument(
+        "--factor",
+        type=positive_int,
+        metavar="F",
+        help="new intervals for an old one; the box grows to points of the old grid (default: 4)",
+    )
+    grid.add_argument(
+        "--grid", type=positive_int, metavar="N", help="N points along each axis of exactly the box"
+    )
+    add_same_problem_arguments(parser, trust=True)
+    add_output_arguments(parser, "the new landscape file, ending in .nc or .llnc")
+    add_run_arguments(parser)
+    parser.add_argument(
+        "--end-with-input",
+        action="store_true",
+        help="end, keeping what is finished, when standard input closes: for programs that start "
+        "this one",
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from losslandscape.landscape import Landscape
+
+    if arguments.end_with_input:
+        _end_with_input()
+    output = arguments.output
+    if output.suffix not in (".nc", ".llnc"):
+        raise LossLandscapeError(f"--output {output}: the name must end in .nc or .llnc")
+    if output.exists() and output.samefile(arguments.landscape):
+        raise LossLandscapeError(f"--output {output}: is the landscape itself; give another name")
+    landscape = Landscape.open(arguments.landscape)
+    bounds = _bounds(arguments.bounds, landscape.grid.dimensions)
+    problem = recorded_problem(landscape, arguments)
+
+    from losslandscape.atomic_files import make_folder
+    from losslandscape.box_refinement import describe, finer_grid, refine
+    from losslandscape.cli.surface import require_free
+
+    require_free(arguments)
+    grid = finer_grid(landscape.grid, bounds, arguments.factor, arguments.grid)
+    if not arguments.quiet:
+        print(f"{output}: {' x '.join(map(str, grid.counts))} points", flush=True)
+    objective, subspace = build_recorded(landscape, problem)
+    make_folder(output.parent)
+    finer = refine(
+        landscape,
+        objective,
+        subspace,
+        bounds,
+        factor=arguments.factor,
+        points=arguments.grid,
+        path=output,
+        overwrite=arguments.overwrite,
+        threads=arguments.threads,
+        provenance={"command": arguments.command, "arguments": problem.kept(output)},
+        quiet=arguments.quiet,
+    )
+    print(f"{output}: {finer.grid.size} points; {describe(finer.provenance['refined'])}")
+    return 0
+
+
+def _bounds(words: list[str], dimensions: int) -> list[tuple[float, float]]:
+    text = ",".join(words)
+    try:
+        ends = [float(end) for end in text.split(",")]
+    except ValueError:
+        raise LossLandscapeError(f"--bounds {' '.join(words)}: not numbers") from None
+    if len(ends) != 2 * dimensions:
+        raise LossLandscapeError(
+            f"--bounds {' '.join(words)}: {2 * dimensions} numbers needed, two for each of the "
+            f"landscape's {dimensions} directions"
+        )
+    return list(zip(ends[::2], ends[1::2]))
+
+
+def _end_with_input() -> None:
+    """Interrupt this process when standard input closes, as it does when the starter ends.
+
+    What is finished is in the journal, so that after some seconds of no answer it simply ends.
+    """
+    import _thread
+    import os
+    import threading
+    import time
+
+    from losslandscape.cli import EXIT_INTERRUPTED
+
+    def watch() -> None:
+        # not through sys.stdin, whose lock a thread must not hold when the interpreter ends
+        while os.read(0, 4096):
+            pass
+        _thread.interrupt_main()
+        time.sleep(_PATIENCE_SECONDS)
+        os._exit(EXIT_INTERRUPTED)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+_PATIENCE_SECONDS = 10.0

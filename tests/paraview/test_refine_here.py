@@ -1,0 +1,129 @@
+"""Refine Here, in a script and in ParaView's window, with a real child process."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from skimage.io import imread
+
+import losslandscape
+from losslandscape import Landscape, paraview_process, paraview_programs
+
+HERE = Path(__file__).resolve().parent
+MINE = """
+import os
+import time
+from pathlib import Path
+import torch
+
+Path(__file__).with_name("ran.txt").write_text("mine")
+
+def build():
+    torch.manual_seed(0)
+    return torch.nn.Linear(3, 2)
+
+def load():
+    generator = torch.Generator().manual_seed(1)
+    inputs = torch.randn(64, 3, generator=generator)
+    return inputs, (inputs.sum(1) > 0).long()
+
+def loss(model, batch):
+    time.sleep(float(os.environ.get("PAUSE", 0)))
+    return torch.nn.functional.cross_entropy(model(batch[0]), batch[1], reduction="none")
+"""
+
+
+@pytest.fixture
+def project(tmp_path):
+    folder = tmp_path / "a project"
+    folder.mkdir()
+    (folder / "mine.py").write_text(MINE, encoding="utf-8")
+    (folder / "evil.sh").write_text('#!/bin/sh\necho evil > "$(dirname "$0")/evil.txt"\n')
+    (folder / "evil.sh").chmod(0o755)
+    package = str(Path(losslandscape.__file__).resolve().parents[1])
+    names = [f"--{n}=mine:{f}" for n, f in (("model", "build"), ("data", "load"), ("loss", "loss"))]
+    subprocess.run(
+        [sys.executable, "-m", "losslandscape", "surface", *names, "--grid", "6", "--quiet",
+         "--output", "coarse.nc"],
+        cwd=folder, env={**os.environ, "PYTHONPATH": package}, check=True,
+    )  # fmt: skip
+    (folder / "ran.txt").unlink()
+    return folder
+
+
+def test_in_a_script(project, in_paraview):
+    found, done = in_paraview("refine_here.py", project, sys.executable)
+    said = done.stdout + done.stderr
+    assert "the Python that has the package losslandscape is not known" in said
+    assert found["no python"]["loss"] is None
+    assert found["untrusted"]["loss"] is None
+    assert "say that it may run: --model mine:build" in said
+    landscape = Landscape.open(project / "trusted.nc")
+    assert found["ran"]
+    assert found["trusted"]["dimensions"] == [*landscape.grid.counts, 1]
+    np.testing.assert_array_equal(found["trusted"]["loss"], landscape.values().ravel())
+    refined = landscape.provenance["refined"]
+    assert refined["points"] == refined["equal"] > 0
+    assert found["again"]
+    assert not found["state ran"]
+    assert not found["state ran later"]
+    assert found["kept"]
+    assert not (project / "untrusted.nc").exists()
+    assert not (project / "from_state.nc").exists()
+
+
+def test_in_the_window(project, repository):
+    """Apply, event loop alive, cancel, go on, the result shown."""
+    with paraview_process.screen() as display:
+        environment = paraview_programs.clean_environment()
+        plugin = paraview_programs.plugin_path()
+        config = project / "plugins.xml"
+        config.write_text(
+            f'<Plugins><Plugin name="LossLandscape" filename="{plugin}" auto_load="1"/></Plugins>'
+        )
+        environment.update(
+            DISPLAY=display or "",
+            HOME=str(project),
+            PYTHONPATH=str(plugin.parent / "losslandscape_paraview" / "startup"),
+            PV_PLUGIN_CONFIG_FILE=str(config),
+            LOSSLANDSCAPE_PYTHON=sys.executable,
+            LOSSLANDSCAPE_TEST_FOLDER=str(project),
+            PAUSE="0.15",
+        )
+        script = HERE / "in_paraview" / "refine_in_window.py"
+        with (project / "window.log").open("wb") as log:
+            window = subprocess.Popen(
+                [str(paraview_programs.find_paraview()), f"--script={script}"],
+                env=environment, stdout=log, stderr=log,
+            )  # fmt: skip
+            try:
+                window.wait(240)
+            finally:
+                window.kill()
+                window.wait(240)
+    report = project / "report.txt"
+    assert report.exists(), (project / "window.log").read_text()
+    said = report.read_text().splitlines()
+    assert said[-1] == "done", said
+    assert "cancelled with some points" in said
+    landscape = Landscape.open(project / "window.nc")
+    assert (landscape.status == 1).all()
+    # the surface is in the pictures; ParaView draws in yellow what is not evaluated yet
+    (surface, missing), (whole, none) = (
+        shares(project / f"{name}.png") for name in ("running", "result")
+    )
+    assert surface > 0.2
+    assert 0.1 < missing < surface
+    assert whole > 0.2
+    assert none < 1e-3  # the yellow axis in the corner
+
+
+def shares(picture):
+    """Of the pixels of a picture, those that are not of its corner's colour, and the yellow."""
+    pixels = imread(picture)[..., :3].astype(int)
+    red, green, blue = np.moveaxis(pixels, -1, 0)
+    drawn = np.abs(pixels - pixels[0, 0]).max(axis=2) > 25
+    return drawn.mean(), ((red > 180) & (green > 180) & (blue < 30)).mean()
