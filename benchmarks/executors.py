@@ -145,6 +145,7 @@ def alone(points: int) -> float:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--mpi", action="store_true", help="in a job of mpirun -n 3")
+    parser.add_argument("--only", help="threads, processes or dask alone")
     parser.add_argument("--points", type=int, default=2000)
     parser.add_argument("--output", type=Path)
     arguments = parser.parse_args()
@@ -168,6 +169,8 @@ def main() -> int:
             "dask": lambda: dask(2),
         }
         for name, make in pools.items():
+            if arguments.only not in (None, name):
+                continue
             results[name] = measure(name, make(), 2, arguments.points)
     if arguments.output is not None:
         known = json.loads(arguments.output.read_text()) if arguments.output.exists() else {}

@@ -5,7 +5,8 @@ workers may come and go. The job (model, data, directions) is too large to go wi
 a call names the job by its hash. A worker that does not have it says so, and the next calls, as
 many as there are such workers, carry the job. So it reaches a worker once (now and then a worker
 that has it already takes such a call), through what the executor itself uses to reach its workers:
-no file system in common is needed, and no port.
+no file system in common is needed, and no port. Dask keeps data at its workers by itself: there
+every call refers to the job.
 """
 
 from __future__ import annotations
@@ -130,10 +131,11 @@ class PointPool:
                 "define them at the top level of a module, or evaluate without an executor"
             ) from error
         self._key = hashlib.sha256(self._payload).hexdigest()
+        self._parcel, self._shared = _shared(self._executor, self._payload)
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._payload = b""
+        self._parcel = None
 
     def records(self, numbers: Sequence[int]) -> Iterator[tuple[int, bytes | PointFailure]]:
         """(number, record or failure) of each point, as they come.
@@ -155,10 +157,9 @@ class PointPool:
                 # a few points ahead keep workers busy; all at once would be held in memory
                 while waiting and len(running) < max(_AHEAD, 2 * len(self._workers)):
                     carries = carrying < len(self._lacking) + (not self._workers)
+                    parcel = self._parcel if carries or self._shared else None
                     number = waiting.popleft()
-                    future = self._executor.submit(
-                        _work, self._key, number, self._payload if carries else None
-                    )
+                    future = self._executor.submit(_work, self._key, number, parcel)
                     running[future] = number, carries
                     carrying += carries
                     self.use.sent += carries
@@ -252,6 +253,18 @@ def _pickled(job: PointJob) -> bytes:
         from pickle import dumps
     folders = [os.path.abspath(folder) for folder in sys.path]
     return pickle.dumps((folders, dumps(job)))
+
+
+def _shared(executor: Executor, payload: bytes) -> tuple[Any, bool]:
+    """What carries the job in a call, and whether the executor itself keeps it at its workers.
+
+    Dask does: it puts data that calls refer to on a worker once, also on one that comes later, from
+    worker to worker.
+    """
+    client = getattr(executor, "_client", None)
+    if client is not None and type(client).__module__.partition(".")[0] == "distributed":
+        return client.scatter(payload, broadcast=True, hash=False), True
+    return payload, False
 
 
 class _Opened:
