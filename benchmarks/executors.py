@@ -5,33 +5,33 @@ not count. One of the second kind is a linear model of five inputs and one sampl
 the way of a point to a worker and back. Times are of the points alone, with workers that have the
 job already.
 
-    python benchmarks/executors.py --output benchmarks/results/executors.json
-    mpirun -n 3 python benchmarks/executors.py --mpi
+    python -m benchmarks.executors
+    mpirun -n 3 python -m benchmarks.executors --mpi
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import time
-from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from benchmarks import results
 from losslandscape import Grid, Objective, Subspace, evaluate
 from losslandscape.computer import computer
-from losslandscape.executors import PointPool, process_pool
+from losslandscape.executors import PointPool, Use, process_pool
 from losslandscape.objective import Evaluator
 from losslandscape.point_records import PointJob, summarised
 
 SECONDS = 0.1
+WORKERS = 2
+ORDER = ["none, one process", "threads", "processes", "Dask", "MPI"]
 
 
 class Sleep(torch.nn.Module):
@@ -64,11 +64,10 @@ def job(seconds: float, points: int) -> PointJob:
 
 
 def timed(executor: Executor, seconds: float, points: int, workers: int) -> dict[str, Any]:
-    """Seconds for the points, once every worker has the job; and what the job's bytes are."""
+    """Seconds for the points, once every worker has the job."""
     with PointPool(executor, job(seconds, points)) as pool:
         while len(pool._workers) < workers:  # a worker may be late
             list(pool.records(range(4 * workers)))
-        warm = pool.use.sent
         started = time.monotonic()
         count = sum(1 for _ in pool.records(range(points)))
         elapsed = time.monotonic() - started
@@ -77,12 +76,10 @@ def timed(executor: Executor, seconds: float, points: int, workers: int) -> dict
             "seconds": elapsed,
             "points_per_second": count / elapsed,
             "efficiency": count * seconds / (elapsed * workers),
-            "job_bytes": len(pool._payload),
-            "calls_with_job": warm,
         }
 
 
-def adaptive(executor: Executor) -> str:
+def adaptive(executor: Executor) -> Use:
     """How busy workers are in the rounds of a refinement."""
     objective, plane = problem(SECONDS / 2)
     pools: list[PointPool] = []
@@ -98,7 +95,7 @@ def adaptive(executor: Executor) -> str:
         evaluate(objective, plane, Grid.square(51), tolerance=0.005, executor=executor, quiet=True)
     finally:
         evaluation.PointPool = PointPool  # type: ignore[misc]
-    return pools[0].use.describe()
+    return pools[0].use
 
 
 @contextmanager
@@ -115,21 +112,17 @@ def dask(workers: int):
         yield executor
 
 
-def measure(name: str, opened: AbstractContextManager, workers: int, points: int) -> dict:
+def measure(name: str, opened: AbstractContextManager, points: int) -> list[Any]:
+    """A row of the table."""
     with opened as executor:
-        found = {
-            "sleeping": timed(executor, SECONDS, 100, workers),
-            "nothing": timed(executor, 0.0, points, workers),
-            "rounds": adaptive(executor),
-        }
-    sleeping, nothing = found["sleeping"], found["nothing"]
-    print(
-        f"{name:>10}: {100 * sleeping['efficiency']:.1f}% efficient on {workers} workers with "
-        f"points of {1000 * SECONDS:g} ms; {nothing['points_per_second']:.0f} points/s that cost "
-        f"nothing\n{'':>12}{found['rounds']}",
-        flush=True,
-    )
-    return found
+        sleeping = timed(executor, SECONDS, 100, WORKERS)
+        nothing = timed(executor, 0.0, points, WORKERS)
+        use = adaptive(executor)
+    print(f"{name}: {use.describe()}", flush=True)
+    parts = [100 * part / use.total for part in (use.measuring, use.ends, use.between)]
+    efficiency = f"{100 * sleeping['efficiency']:.1f}%"
+    rate = f"{nothing['points_per_second']:.0f}"
+    return [name, efficiency, rate, *(f"{part:.1f}%" for part in parts)]
 
 
 def alone(points: int) -> float:
@@ -145,12 +138,9 @@ def alone(points: int) -> float:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--mpi", action="store_true", help="in a job of mpirun -n 3")
-    parser.add_argument("--only", help="threads, processes or dask alone")
     parser.add_argument("--points", type=int, default=2000)
-    parser.add_argument("--output", type=Path)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    results: dict[str, Any] = {"workers": 2, "cores": os.cpu_count()}
     if arguments.mpi:
         from mpi4py import MPI
         from mpi4py.futures import MPICommExecutor
@@ -159,22 +149,30 @@ def main() -> int:
         if MPI.COMM_WORLD.rank != 0:
             with opened:
                 return 0
-        results["mpi"] = measure("MPI", opened, 2, arguments.points)
+        rows = [measure("MPI", opened, arguments.points)]
     else:
-        results["alone"] = alone(arguments.points)
-        print(f"{'alone':>10}: {results['alone']:.0f} points/s that cost nothing", flush=True)
-        pools: dict[str, Callable[[], AbstractContextManager]] = {
-            "threads": lambda: ThreadPoolExecutor(2),
-            "processes": lambda: process_pool(2),
-            "dask": lambda: dask(2),
-        }
-        for name, make in pools.items():
-            if arguments.only not in (None, name):
-                continue
-            results[name] = measure(name, make(), 2, arguments.points)
-    if arguments.output is not None:
-        known = json.loads(arguments.output.read_text()) if arguments.output.exists() else {}
-        arguments.output.write_text(json.dumps({**known, **results}, indent=1) + "\n")
+        rows = [["none, one process", "", f"{alone(arguments.points):.0f}", "", "", ""]]
+        rows.append(measure("threads", ThreadPoolExecutor(WORKERS), arguments.points))
+        rows.append(measure("processes", process_pool(WORKERS), arguments.points))
+        rows.append(measure("Dask", dask(WORKERS), arguments.points))
+    file = results.FOLDER / "executors.json"
+    known = json.loads(file.read_text())["rows"] if file.exists() else []
+    measured = {row[0] for row in rows}
+    rows = [*rows, *(row for row in known if row[0] not in measured)]
+    results.write(
+        "executors",
+        "Executors on two workers",
+        [
+            "executor",
+            "efficiency, points of 100 ms",
+            "points/s that cost nothing",
+            "refinement: measuring",
+            "idle at the ends of rounds",
+            "idle between rounds",
+        ],
+        sorted(rows, key=lambda row: ORDER.index(row[0])),
+        ["Efficiency is points x 100 ms / (workers x time). The refinement is of points of 50 ms."],
+    )
     return 0
 
 

@@ -2,8 +2,8 @@
 
 Each run is ``losslandscape surface``, ended by SIGKILL after a random part of the time that an
 undisturbed run takes, and given again once. The output must then be, byte for byte, that of the
-undisturbed run. In half of the runs the output is rewritten after every point, so that kills fall
-into writes. While a run goes on, and after its end, the output must open at every instant.
+undisturbed run. In half of the runs the output is rewritten after every point, and the kill waits
+for a write to begin. While a run goes on, and after its end, the output must open at every instant.
 """
 
 from __future__ import annotations
@@ -152,6 +152,10 @@ class Kills:
                 Landscape.open(output)  # raises for a damaged file
                 opened += 1
             time.sleep(0.005)
+        deadline = time.monotonic() + 3
+        while rewrite == 0 and process.poll() is None and time.monotonic() < deadline:
+            if _temporary(place):  # a write has begun
+                break
         children = _children(process.pid)
         process.send_signal(signal.SIGKILL)
         process.wait()
@@ -160,7 +164,7 @@ class Kills:
         if output.exists():
             Landscape.open(output)
             opened += 1
-        temporary = sum(file.name.endswith(".partial") for file in place.iterdir())
+        temporary = _temporary(place)
         kept = 0
         if journal_path(output).exists():
             journal, records = Journal.resume(journal_path(output))
@@ -183,6 +187,10 @@ class Kills:
         left = [name for name in left if name not in expected_there]
         equal = output.read_bytes() == expected
         return Killed(case, after, kept, finished, temporary, opened, equal, left, survivors)
+
+
+def _temporary(place: Path) -> int:
+    return sum(name.endswith(".partial") for name in os.listdir(place))
 
 
 def _children(pid: int) -> list[int]:
