@@ -65,7 +65,7 @@ class Killed:
     Attributes
     ----------
     after : float
-        Seconds from the first sign of the journal to the kill, or from the start.
+        Seconds from the first point to the kill, or from the start.
     kept : int
         Points in the journal after the kill.
     finished : bool
@@ -119,14 +119,15 @@ class Kills:
             )
 
     def undisturbed(self, case: str) -> tuple[bytes, float, float]:
-        """The output's bytes, and the seconds until the journal is there and until the end."""
+        """The output's bytes, and the seconds until the first point and until the end."""
         if case not in self.whole:
             place = self.folder / f"whole {case}"
             started = time.monotonic()
             process = self.start(place, case, 30.0)
+            coming = _Coming(place / "x.nc")
             first = None
             while process.poll() is None:
-                if first is None and journal_path(place / "x.nc").exists():
+                if first is None and coming():
                     first = time.monotonic() - started
                 time.sleep(0.005)
             assert process.returncode == 0, (place / "errors.txt").read_text()
@@ -139,14 +140,15 @@ class Kills:
         expected, first, seconds = self.undisturbed(case)
         place = self.folder / f"killed {number}"
         output = place / "x.nc"
-        # one in ten before there is a journal, the others while points come
+        # one in ten before the first point, the others while points come
         early = self.random.random() < 0.1
         after = self.random.uniform(0, first if early else seconds - first)
         started = time.monotonic()
         process = self.start(place, case, rewrite)
+        coming = _Coming(output)
         opened = 0
         while time.monotonic() - started < after and process.poll() is None:
-            if not early and not journal_path(output).exists() and not output.exists():
+            if not early and not coming():
                 started = time.monotonic()
             if output.exists():
                 Landscape.open(output)  # raises for a damaged file
@@ -180,13 +182,29 @@ class Kills:
                 if output.exists():
                     Landscape.open(output)
                     opened += 1
-                time.sleep(0.02)
+                time.sleep(0.1)
             assert again.returncode == 0, (place / "errors.txt").read_text()
         left = sorted(file.name for file in place.iterdir())
         expected_there = {"x.nc", "errors.txt", *(["x.nc.lock"] if finished else [])}
         left = [name for name in left if name not in expected_there]
         equal = output.read_bytes() == expected
         return Killed(case, after, kept, finished, temporary, opened, equal, left, survivors)
+
+
+class _Coming:
+    """Whether points have come: the journal has grown, or gone because all are there."""
+
+    def __init__(self, output: Path):
+        self.journal, self.output = journal_path(output), output
+        self.size = 0
+
+    def __call__(self) -> bool:
+        try:
+            size = self.journal.stat().st_size
+        except FileNotFoundError:
+            return self.output.exists()
+        self.size = self.size or size  # with the header alone
+        return size > self.size
 
 
 def _temporary(place: Path) -> int:

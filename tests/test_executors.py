@@ -287,6 +287,38 @@ def test_lost_processes_are_told(problem, monkeypatch):
         evaluate(*problem, Grid.square(3), executor=Broken(), quiet=True)
 
 
+def test_a_worker_process_that_is_killed_costs_no_finished_point(own_model):
+    command = [sys.executable, "-m", "losslandscape"]
+    command += surface("killed.nc", "--grid", "9", "--workers", "2")
+    environment = {**os.environ, "PYTHONPATH": COMPUTE, "PAUSE": "0.02"}
+    run = subprocess.Popen(
+        command, cwd=own_model, env=environment, stderr=subprocess.PIPE, text=True
+    )
+    journal = journal_path("killed.nc")
+    header = 0
+    while run.poll() is None:
+        header = header or (journal.stat().st_size if journal.exists() else 0)
+        if header and journal.stat().st_size > header + 1000:
+            break
+        time.sleep(0.01)
+    children = Path(f"/proc/{run.pid}/task/{run.pid}/children")
+    if not children.exists():
+        run.kill()
+        pytest.skip("no /proc to find the workers in")
+    for child in map(int, children.read_text().split()):
+        if b"resource_tracker" not in Path(f"/proc/{child}/cmdline").read_bytes():
+            os.kill(child, 9)
+            break
+    errors = run.communicate(timeout=120)[1]
+    assert run.returncode == 1
+    assert "the workers are lost" in errors
+    assert "Traceback" not in errors
+    assert journal.stat().st_size > header
+    assert run_surface(own_model, "killed.nc", "--grid", "9", "--workers", "2").returncode == 0
+    assert run_surface(own_model, "one.nc", "--grid", "9").returncode == 0
+    same(Landscape.open("killed.nc"), Landscape.open("one.nc"))
+
+
 def test_what_an_executor_gives_up_is_a_failed_point(problem):
     class Losing(Executor):
         """Loses each call for point 4, as Dask does whose workers die of it."""
