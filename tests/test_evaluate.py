@@ -394,15 +394,6 @@ def test_overwriting_goes_on_with_the_same_run(cnn, images, tmp_path):
     assert len(records) > 8
 
 
-def test_two_writers_are_refused(tmp_path):
-    path = tmp_path / "x.nc.journal"
-    with (
-        Journal.create(path, {"record_bytes": 4}),
-        pytest.raises(LossLandscapeError, match="another process is writing"),
-    ):
-        Journal.resume(path)
-
-
 def test_fields_survive_the_file(cnn, images, tmp_path):
     for dimensions in (1, 2, 3):
         path = tmp_path / f"{dimensions}.nc"

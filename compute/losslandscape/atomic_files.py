@@ -6,6 +6,7 @@ final name in one step (POSIX ``rename``); a reader or a crash at any moment see
 
 import errno
 import os
+import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -52,7 +53,7 @@ def replace_file(path: Union[str, "os.PathLike[str]"]) -> Iterator[Path]:
         os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
         permissions = temporary.stat().st_mode
     except OSError as error:
-        raise _explained(error, target) from error
+        raise explained(error, target) from error
     try:
         yield temporary
         temporary.chmod(permissions)  # some writers (safetensors) put a file of their own there
@@ -61,11 +62,20 @@ def replace_file(path: Union[str, "os.PathLike[str]"]) -> Iterator[Path]:
         _flush_folder_to_disk(target.parent)
     except OSError as error:
         if error.errno in _NO_SPACE or error.filename in (os.fspath(temporary), temporary):
-            raise _explained(error, target) from error
+            raise explained(error, target) from error
         raise
     finally:
         with suppress(OSError):
             temporary.unlink()
+
+
+def remove_leftovers(path: Union[str, "os.PathLike[str]"]) -> None:
+    """Remove temporary files of `path` that killed writers left; nobody may be writing it now."""
+    target = Path(os.path.realpath(path))
+    name = re.compile(rf"\.{re.escape(target.name)}\.[0-9a-f]{{8}}{re.escape(TEMPORARY_SUFFIX)}")
+    for file in target.parent.iterdir():
+        if name.fullmatch(file.name):
+            file.unlink(missing_ok=True)
 
 
 def make_folder(path: Union[str, "os.PathLike[str]"]) -> Path:
@@ -84,11 +94,12 @@ def make_folder(path: Union[str, "os.PathLike[str]"]) -> Path:
             f"{folder}: a file is in the way of this folder; give another name"
         ) from error
     except OSError as error:
-        raise _explained(error, folder) from error
+        raise explained(error, folder) from error
     return folder
 
 
-def _explained(error: OSError, target: Path) -> LossLandscapeError:
+def explained(error: OSError, target: Path) -> LossLandscapeError:
+    """What the system says about writing `target`, for people."""
     if error.errno in _NO_SPACE:
         return LossLandscapeError(
             f"{target}: no space left on the disk; free some or write to another one "

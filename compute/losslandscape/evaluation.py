@@ -5,30 +5,23 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import platform
 import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import scipy
 import torch
 
-from losslandscape import __version__, determinism
-from losslandscape.adaptive import (
-    Adaptive,
-    Refinement,
-    coarse_points,
-    interpolate,
-    nearest,
-)
+from losslandscape import determinism
+from losslandscape.adaptive import Adaptive, Refinement, coarse_points, interpolate, nearest
 from losslandscape.allotment import LEAST, SHARE, Allotment, may_be_worthwhile, worthwhile
+from losslandscape.computer import computer
 from losslandscape.errors import FileFormatError, LossLandscapeError, OutputExistsError
 from losslandscape.executors import PointPool
 from losslandscape.grid import Grid
@@ -43,7 +36,8 @@ from losslandscape.landscape import (
     ModelPoint,
 )
 from losslandscape.objective import Evaluator, Measurement, Objective
-from losslandscape.point_records import PointJob, summarised
+from losslandscape.output_lock import OutputLock
+from losslandscape.point_records import PointFailure, PointJob, attempt, summarised
 from losslandscape.progress import Progress
 from losslandscape.projected_trajectory import (
     check_trajectory,
@@ -57,9 +51,11 @@ if TYPE_CHECKING:
     from losslandscape.trajectory import Trajectory
 
 KEEP_SAMPLES_BYTES = 64 << 20
-Source = Callable[[list[int]], Iterator[tuple[int, bytes]]]  # numbers -> (number, record)
+# numbers of points -> (number, record or failure) of each
+Source = Callable[[list[int]], Iterator[tuple[int, bytes | PointFailure]]]
 _REWRITE_SECONDS = 1.0  # at least, between two writings of the unfinished file
 _REWRITE_SHARE = 0.02  # of the time that the writings may take
+_FAILURES_AT_FIRST = 10
 
 
 def evaluate(
@@ -85,6 +81,10 @@ def evaluate(
     call goes on where an interrupted one stopped, with
     the batch size and the number of threads of the first: the result is the same to the bit.
 
+    A point whose measurement raises (three times, with an executor) is left out with a warning:
+    its values are NaN, or interpolated with a ``tolerance``, its error is in
+    ``provenance["failed_points"]``, and with ``path`` the same call tries it again.
+
     Parameters
     ----------
     grid : Grid, optional
@@ -98,7 +98,8 @@ def evaluate(
         Samples in a forward pass; by default the objective's, or the fastest by a short trial.
         Batch-norm statistics are gathered in batches of the objective's own.
     executor : concurrent.futures.Executor, optional
-        Where points are computed; in this process by default. The objective must be picklable.
+        Where points are computed; in this process by default. The objective must be picklable,
+        and reaches each worker once; see ``docs/scaling.md``.
     path : path, optional
         A netCDF file to write, ``.nc``.
     overwrite : bool
@@ -121,7 +122,8 @@ def evaluate(
         If ``path`` exists and ``overwrite`` is not set.
     LossLandscapeError
         If the subspace is not one of the model's, the grid has another dimension, the model cannot
-        take the data, or an unfinished run at ``path`` was of something else.
+        take the data, an unfinished run at ``path`` was of something else, another process is
+        writing ``path``, a worker cannot open the objective, or the first ten points all fail.
 
     Examples
     --------
@@ -148,11 +150,12 @@ def evaluate(
         check_trajectory(objective, subspace, trajectory)
     if tolerance is not None and not isinstance(tolerance, Adaptive):
         tolerance = Adaptive(tolerance)
-    run = _Run(
-        objective, subspace, grid, tolerance, batch_size, path, overwrite, keep_samples, title,
-        provenance, quiet,
-    )  # fmt: skip
-    return run.finish(executor, trajectory)
+    with OutputLock(path) if path is not None else nullcontext():
+        run = _Run(
+            objective, subspace, grid, tolerance, batch_size, path, overwrite, keep_samples, title,
+            provenance, quiet,
+        )  # fmt: skip
+        return run.finish(executor, trajectory)
 
 
 class _Run:
@@ -180,7 +183,7 @@ class _Run:
         }
         if adaptive is not None:
             self.recipe["adaptive"] = adaptive.to_json()
-        self.recipe["computer"] = _computer(objective)
+        self.recipe["computer"] = computer(objective.device)
         self.labels = {"title": title, **(provenance or {})}
         try:
             json.dumps(self.labels)
@@ -188,6 +191,7 @@ class _Run:
             raise LossLandscapeError(f"title and provenance must be JSON: {error}") from error
         self.journal: Journal | None = None
         self.records: dict[int, bytes] = {}
+        self.failures: dict[int, PointFailure] = {}
         self.origin: bytes | None = None  # the record of its first evaluation
         self.measured_origin: Measurement | None = None
         self.settings: dict[str, Any] = {}
@@ -248,13 +252,18 @@ class _Run:
                 batch_size = self.settings["batch_size"]
                 with Evaluator(self.job.objective, self.subspace, batch_size) as evaluator:
                     self._collect_and_check(
-                        lambda numbers: ((n, self.job.record(evaluator, n)) for n in numbers)
+                        lambda numbers: (
+                            (n, attempt(self.job, evaluator, n, "this process")) for n in numbers
+                        )
                     )
             else:
                 with PointPool(executor, self.job) as pool:
                     self._collect_and_check(pool.records)
+                if not self.quiet and pool.use.workers:
+                    print(pool.use.describe(), file=sys.stderr)
             if self.refinement is not None:
                 self._interpolate(self.refinement)
+            self._tell_failures()
             self._measure_models()
             if trajectory is not None:
                 self.result.trajectories = [
@@ -270,7 +279,7 @@ class _Run:
                 warn_outside(self.grid, self.result.trajectories[0])
             if self.path is not None:
                 self.result.save(self.path, overwrite=True)
-            if self.journal is not None:
+            if self.journal is not None and not self.failures:
                 self.journal.remove()
         return self.result
 
@@ -336,6 +345,7 @@ class _Run:
             [] if self.allotment else self.recipe["keep_samples"],  # else of different numbers
             self.settings["names"],
             self.allotment,
+            self.recipe["computer"],
         )
         self.result = self._empty()
         self.origin = self.records.pop(self.job.origin, None)
@@ -364,7 +374,13 @@ class _Run:
         """All points, and the origin before and after them: is it the same?"""
 
         def origin() -> bytes:
-            return next(iter(source([self.job.origin])))[1]
+            record = next(iter(source([self.job.origin])))[1]
+            if isinstance(record, PointFailure):
+                self.failures[self.job.origin] = record
+                raise LossLandscapeError(
+                    f"the origin cannot be measured: {self._failed_point(self.job.origin)}"
+                )
+            return record
 
         if self.origin is None:  # with an allotment it is not what was measured at first
             self.origin = origin()
@@ -403,6 +419,9 @@ class _Run:
             for numbers in self._rounds(progress):
                 missing = [int(n) for n in numbers if int(n) not in self.records]
                 for number, payload in source(missing):
+                    if isinstance(payload, PointFailure):
+                        self._fail(number, payload)
+                        continue
                     if self.journal is not None:
                         self.journal.append(number, payload)
                     self._store(number, payload)
@@ -426,6 +445,34 @@ class _Run:
         part = "at most " if self.allotment is not None else ""
         each = f"{sizes}, {self.settings.get('passes', 0):,} forward passes"
         return f"{words}; {part}{each} each"
+
+    def _fail(self, number: int, failure: PointFailure) -> None:
+        self.failures[number] = failure
+        measured = (self.result.status != NOT_EVALUATED).any()
+        if len(self.failures) >= _FAILURES_AT_FIRST and not measured:
+            raise LossLandscapeError(
+                f"the first {len(self.failures)} points all failed; {self._failed_point(number)}"
+            )
+
+    def _failed_point(self, number: int) -> str:
+        failure = self.failures[number]
+        place = ", ".join(f"{x:g}" for x in self.job.points[number])
+        return f"at ({place}), on {failure.worker}: {failure.error}"
+
+    def _tell_failures(self) -> None:
+        """What failed goes into the file and is said."""
+        if not self.failures:
+            return
+        self.result.provenance["failed_points"] = [
+            {"coordinates": [float(x) for x in self.job.points[number]], "error": failure.error}
+            for number, failure in sorted(self.failures.items())
+        ]
+        again = "; the same call tries them again" if self.path is not None else ""
+        warnings.warn(
+            f"{len(self.failures)} points could not be measured and are left out; the first "
+            f"{self._failed_point(min(self.failures))}{again}",
+            stacklevel=4,
+        )
 
     def _rounds(self, progress: Progress) -> Iterator[np.ndarray]:
         """Numbers of the points to evaluate, a round at a time.
@@ -563,22 +610,6 @@ def using_threads(count: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-def _computer(objective: Objective) -> dict[str, str]:
-    """What else the last bits of a value depend on."""
-    if objective.device.type == "cuda":
-        processor = torch.cuda.get_device_name(objective.device)
-    else:
-        processor = f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}"
-    return {
-        "losslandscape": __version__,
-        "torch": torch.__version__,
-        "numpy": np.__version__,
-        "scipy": scipy.__version__,
-        "python": sys.version.split()[0],
-        "processor": processor,
-    }
 
 
 def _difference(found: Any, wanted: Any, name: str = "") -> str | None:

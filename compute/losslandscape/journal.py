@@ -2,7 +2,8 @@
 
 The journal lies beside the output (``vgg11.nc.journal``). It begins with the recipe, and each
 finished point is one record with its own checksum, so that after a crash everything up to the last
-whole record counts. Records are flushed to the disk every two seconds.
+whole record counts. Records are flushed to the disk every two seconds. Who writes holds the
+output's lock, see `losslandscape.output_lock`.
 
 Layout: magic, header length (uint32) and CRC-32 (uint32), header (JSON), then records of fixed
 size: point number (uint32), CRC-32 of number and payload (uint32), payload.
@@ -16,16 +17,12 @@ import struct
 import time
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from losslandscape.atomic_files import replace_file
 from losslandscape.errors import FileFormatError, LossLandscapeError
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
 
 _MAGIC = b"losslandscape journal 1\n"
 _HEAD = struct.Struct("<II")
@@ -57,7 +54,7 @@ class Journal:
         text = json.dumps(header).encode()
         with replace_file(path) as temporary:
             temporary.write_bytes(_MAGIC + _HEAD.pack(len(text), zlib.crc32(text)) + text)
-        return cls(path, header, _locked(path))
+        return cls(path, header, path.open("a+b"))
 
     @classmethod
     def resume(cls, path: Path) -> tuple[Journal, dict[int, bytes]]:
@@ -70,7 +67,7 @@ class Journal:
         FileFormatError
             If the file is no journal or its header is damaged.
         """
-        file = _locked(path)
+        file = path.open("a+b")
         try:
             file.seek(0)
             header = _read_header(file, path)
@@ -88,54 +85,56 @@ class Journal:
             return _read_header(file, path)
 
     def append(self, number: int, payload: bytes) -> None:
-        """Add a finished point; on the disk within two seconds of further appending."""
+        """Add a finished point; on the disk within two seconds of further appending.
+
+        Raises
+        ------
+        LossLandscapeError
+            If it cannot be written (the disk is full); the records before it are.
+        """
         checksum = zlib.crc32(payload, zlib.crc32(struct.pack("<I", number)))
-        try:
+        with self._explained():
             self._file.write(_HEAD.pack(number, checksum) + payload)
             self._file.flush()  # out of this process, which may be killed
-        except OSError as error:
-            raise LossLandscapeError(
-                f"{self.path}: cannot be written ({error.strerror}); what is finished is kept, and "
-                "the same command goes on when there is room"
-            ) from error
         if time.monotonic() - self._synced >= _SYNC_SECONDS:
             self.sync()
 
     def sync(self) -> None:
         """Flush to the disk."""
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        with self._explained():
+            self._file.flush()
+            os.fsync(self._file.fileno())
         self._synced = time.monotonic()
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise LossLandscapeError(
+                f"{self.path}: cannot be written ({error.strerror}); what is finished is kept, and "
+                "the same command goes on when there is room"
+            ) from error
 
     def __enter__(self) -> Journal:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        if not self._file.closed:
+    def __exit__(self, kind: object = None, *_: object) -> None:
+        if self._file.closed:
+            return
+        try:
             self.sync()
-            self._file.close()
+        except LossLandscapeError:
+            if kind is None:  # else what went wrong before is told
+                raise
+        finally:
+            with suppress(OSError):  # of what a full disk left in the buffer
+                self._file.close()
 
     def remove(self) -> None:
         """The output is whole: the journal has done its work."""
         self._file.close()
         self.path.unlink()
-
-
-def _locked(path: Path) -> Any:
-    """Open for reading and appending, for this process alone."""
-    file = path.open("a+b")
-    if fcntl is not None:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.close()
-            raise LossLandscapeError(
-                f"{path}: another process is writing this landscape; wait for it, stop it, or give "
-                "another output"
-            ) from None
-        except OSError:
-            pass  # a file system without locks
-    return file
 
 
 def _read_header(file, path: Path) -> dict[str, Any]:

@@ -77,7 +77,8 @@ def render(
 
     Returns:
         dict: `picture`, `state`, the `triangles` and `bytes` of what is no PNG, the `scale`, and
-            for each of `panels` its holes and the largest difference between exact values and the drawn surface.
+            for each of `panels` its holes and the largest difference between exact values and the
+            drawn surface.
 
     Raises:
         LossLandscapeError: there is no ParaView, an input is no landscape, an option does not fit.

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from losslandscape.allotment import Allotment
+from losslandscape.errors import LossLandscapeError
 from losslandscape.objective import Evaluator, Measurement, Objective
 from losslandscape.subspace import Subspace
+
+
+class PointFailure(NamedTuple):
+    """Why a point has no record: what its measurement raised, and where."""
+
+    error: str
+    worker: str
 
 
 class PointJob:
@@ -16,7 +26,9 @@ class PointJob:
     The number after the last point's is the origin's.
     """
 
-    def __init__(self, objective, subspace, points, batch_size, threads, kept, names, allotment):
+    def __init__(
+        self, objective, subspace, points, batch_size, threads, kept, names, allotment, computer
+    ):
         self.objective: Objective = objective
         self.subspace: Subspace = subspace
         self.origin: int = len(points)
@@ -26,6 +38,7 @@ class PointJob:
         self.kept: list[str] = kept
         self.names: list[str] = names
         self.allotment: Allotment | None = allotment
+        self.computer: dict[str, str] = computer
 
     @property
     def record_bytes(self) -> int:
@@ -47,6 +60,16 @@ class PointJob:
         flat = np.frombuffer(payload[split:], dtype=np.float32)
         ends = np.cumsum([len(self.objective.sets[name]) for name in self.kept])[:-1]
         return np.frombuffer(payload[:split]), dict(zip(self.kept, np.split(flat, ends)))
+
+
+def attempt(job: PointJob, evaluator: Evaluator, number: int, worker: str) -> bytes | PointFailure:
+    """The record of a point, or why there is none: one point must not stop the others."""
+    try:
+        return job.record(evaluator, number)
+    except LossLandscapeError as error:
+        return PointFailure(str(error), worker)
+    except Exception as error:  # whatever the user's model, or the arithmetic, raises
+        return PointFailure(f"{type(error).__name__}: {error}", worker)
 
 
 def summarised(measurement: Measurement, prefixes: dict[str, str]) -> dict[str, float]:

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import argparse
+from concurrent.futures import Executor
 
 from losslandscape.cli.arguments import (
     add_output_arguments,
     add_run_arguments,
     positive_float,
     positive_int,
+)
+from losslandscape.cli.executors import (
+    add_executor_arguments,
+    is_served,
+    process_workers,
+    serving,
 )
 from losslandscape.cli.problem import add_problem_arguments, build_problem, kept_arguments
 from losslandscape.errors import LossLandscapeError
@@ -84,17 +91,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="keep every sample's loss, which tells noise from structure "
         "(default: while they take under 64 MB)",
     )
-    parser.add_argument(
-        "--workers",
-        type=positive_int,
-        default=1,
-        metavar="N",
-        help="processes that share the points; CPU threads are divided among them (default: 1)",
-    )
+    add_executor_arguments(parser)
     add_run_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
+    with serving(arguments) as executor:
+        return 0 if is_served(arguments, executor) else _measure(arguments, executor)
+
+
+def _measure(arguments: argparse.Namespace, executor: Executor | None) -> int:
     from losslandscape.adaptive import describe
     from losslandscape.atomic_files import make_folder
     from losslandscape.determinism import stated
@@ -114,7 +120,7 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     make_folder(arguments.output.parent)
     kept = kept_arguments(arguments, arguments.output)
-    with _executor(arguments.workers) as executor:
+    with process_workers(arguments, executor) as executor:
         landscape = evaluate(
             objective,
             subspace,
@@ -134,6 +140,13 @@ def run(arguments: argparse.Namespace) -> int:
         print(line)
     if "adaptive" in landscape.provenance:
         print(describe(landscape.provenance["adaptive"]))
+    failed = landscape.provenance.get("failed_points", [])
+    if failed:
+        raise LossLandscapeError(
+            f"{arguments.output}: {len(failed)} points could not be measured and are left out; the "
+            f"first, at {tuple(failed[0]['coordinates'])}: {failed[0]['error']}. The same command "
+            "tries them again"
+        )
     return 0
 
 
@@ -197,27 +210,3 @@ def _grid(arguments: argparse.Namespace, subspace):
         width = arguments.half_width
         return Grid.rectangle(counts, [(-width, width)] * len(counts))
     return Grid.rectangle(counts, subspace.default_grid().bounds)
-
-
-def _executor(workers: int):
-    """A pool of processes with the CPU's threads divided among them; none for one worker."""
-    from concurrent.futures import ProcessPoolExecutor
-    from contextlib import nullcontext
-    from multiprocessing import get_context
-
-    if workers == 1:
-        return nullcontext()
-    import torch
-
-    torch.set_num_threads(max(1, torch.get_num_threads() // workers))
-    # a forked copy of a process that has run torch's threads can hang: start fresh ones
-    return ProcessPoolExecutor(
-        workers, mp_context=get_context("spawn"), initializer=_leave_interrupts_to_the_parent
-    )
-
-
-def _leave_interrupts_to_the_parent() -> None:
-    """A terminal sends Ctrl-C to the workers as well: they end when this process says so."""
-    import signal
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
