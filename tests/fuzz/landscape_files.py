@@ -34,9 +34,7 @@ def small_landscape(dimensions=2):
         provenance={"title": "fuzzed", "objective": {"loss": "mse"}, "quantities": {"loss": "l"}},
         samples={"loss_samples": samples},
         models=[ModelPoint("m", (0.25,) * dimensions, 0.75)],
-        trajectories=[
-            ProjectedTrajectory("t", np.arange(3.0), rng.random((3, dimensions)), *rows)
-        ],
+        trajectories=[ProjectedTrajectory("t", np.arange(3.0), rng.random((3, dimensions)), *rows)],
     )
 
 

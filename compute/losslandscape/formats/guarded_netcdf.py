@@ -21,7 +21,7 @@ import numpy as np
 
 from losslandscape.errors import FileFormatError, LossLandscapeError
 from losslandscape.formats import file_seal
-from losslandscape.formats.netcdf_content import ContentError, Variable, allowed_bytes
+from losslandscape.formats.netcdf_content import MORE, ContentError, Variable, allowed_bytes
 from losslandscape.formats.netcdf_content import read_variables as _read_variables
 
 LIMIT = 8 * 2**30  # bytes of values
@@ -143,14 +143,15 @@ def receive(pipe: IO[bytes], path: Path, limit: int) -> dict[str, Variable]:
             most -= size
             if dtype.kind not in "fiuS" or most < 0 or min(shape, default=0) < 0:
                 raise FileFormatError(f"{path}: its variables are larger than declared")
+            if _exactly(pipe, 1).tobytes() != MORE:
+                raise FileFormatError(f"{path}: {json.loads(pipe.read(_MAX_HEADER))['error']}")
             values = _exactly(pipe, size).view(dtype.newbyteorder("=")).reshape(shape)
             if sys.byteorder == "big":
                 values = values.byteswap()
             variables[str(name)] = Variable(tuple(map(str, dimensions)), values)
-        end = pipe.read()
-        if not end:
-            raise EOFError
-        if "error" in (last := json.loads(end)):
+        _exactly(pipe, 1)
+        last = json.loads(pipe.read(_MAX_HEADER))
+        if "error" in last:
             raise FileFormatError(f"{path}: {last['error']}")
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise FileFormatError(f"{path}: could not be read ({error})") from error

@@ -5,8 +5,8 @@ limits of time, memory and open files, so that a file made to crash libhdf5 ends
 (:mod:`.guarded_netcdf` starts it). Of this package it needs nothing, and so it starts quickly.
 
 Output: length of the header (uint64, little-endian), header (JSON: ``variables``, a list of name,
-dimensions, type and shape, or ``error``), the variables' bytes one after the other, and at the end
-a JSON object, empty or with an ``error`` that was found on the way.
+dimensions, type and shape, or ``error``), then for each variable ``+`` and its bytes, and at the
+end ``.`` and a JSON object, empty or with an ``error`` that was found on the way.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from typing import Any, BinaryIO, NamedTuple
 CHECKSUM = "content_sha256"
 # Deflate makes at most 1032 bytes of one (its format, RFC 1951): more is not in the file.
 LARGEST_COMPRESSION = 1032
+MORE, END = b"+", b"."
 _SMALLEST_LIMIT = 2**20  # a file without data still has names and attributes
 _CPU_SECONDS, _BYTES_PER_SECOND = 4, 20_000_000
 _ROOM_TO_WORK = 2**28  # bytes that reading takes besides the values
@@ -147,7 +148,9 @@ def main(path: str, limit: int, output: BinaryIO) -> None:
 
     try:
         _limit_this_process(os.stat(path).st_size, limit)
-        read_variables(path, limit, started, lambda values: output.write(_little_endian(values)))
+        read_variables(
+            path, limit, started, lambda values: output.writelines((MORE, _little_endian(values)))
+        )
         end = {}
     except MemoryError:
         end = {"error": "it asks for more memory than a file of its size may"}
@@ -156,7 +159,7 @@ def main(path: str, limit: int, output: BinaryIO) -> None:
     except Exception as error:  # any that a hostile file brings about: a message, no traceback
         end = {"error": f"not a netCDF file, or a damaged one ({type(error).__name__}: {error})"}
     if headed:
-        output.write(json.dumps(end).encode("ascii"))
+        output.write(END + json.dumps(end).encode("ascii"))
     else:
         _write_header(output, end)
     output.flush()
