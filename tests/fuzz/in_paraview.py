@@ -18,8 +18,9 @@ def main(plugin, original, folder, first, last):
     from losslandscape_paraview.quick_import import import_simple
 
     import_simple()
-    from losslandscape_paraview.reader import LandscapeReader
     from vtkmodules.vtkCommonCore import vtkOutputWindow
+
+    from losslandscape_paraview.reader import LandscapeReader
 
     content, file = Path(original).read_bytes(), Path(folder, "damaged.nc")
     vtkOutputWindow.SetInstance(None)

@@ -14,9 +14,10 @@ import tempfile
 import time
 from pathlib import Path
 
-from losslandscape.paraview_programs import clean_environment, find_pvpython
 from tests.fuzz import landscape_files
 from tests.fuzz.mutations import mutated
+
+from losslandscape.paraview_programs import clean_environment, find_pvpython
 
 ROOT = Path(__file__).resolve().parents[2]
 BATCH = 200
