@@ -32,6 +32,8 @@ GRID_DIMENSIONS = ("gamma", "beta", "alpha")
 _SEAL = re.compile(rb"\nlosslandscape sha256 ([0-9a-f]{64}) of ([0-9]{20}) bytes\n\Z")
 _SEAL_LENGTH = len(b"\nlosslandscape sha256  of  bytes\n") + 64 + 20
 _SEALED_NAME = b"content_sha256"  # an attribute of every file that was sealed
+# Version of HDF5's superblock -> where the file's size stands (HDF5 file format, section II.A).
+_END_OF_FILE = {b"\0": 40, b"\1": 44, b"\2": 28, b"\3": 28}
 # Bytes of values that are read, in all and for each byte of the file (deflate's best is 1032).
 _MOST_BYTES, _MOST_BYTES_PER_BYTE, _ALWAYS_ALLOWED = 8 * 2**30, 1032, 2**20
 _SIGNATURES = (b"\x89HDF\r\n\x1a\n", b"CDF\x01", b"CDF\x02", b"CDF\x05")
@@ -215,13 +217,22 @@ def _check_seal(path):
 
 
 def _require_no_seal(file, path):
-    """A file with this name in it was sealed once: VTK would see what became of it unchecked."""
+    """Raise where a file without a seal is not of the size it states, or had a seal once."""
+    file.seek(0)
+    start = file.read(64)
+    stated = _END_OF_FILE.get(start[8:9]) if start.startswith(b"\x89HDF") else None
+    if stated is not None and start[stated : stated + 8] != _size(file).to_bytes(8, "little"):
+        raise LandscapeFileError(f"{path}: the file is damaged: its size is not what it states")
     with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         if content.find(_SEALED_NAME) >= 0:
             raise LandscapeFileError(
                 f"{path}: the checksum at its end is missing: it is damaged, or another program "
                 "wrote it anew; open and save it with losslandscape.Landscape, which checks it"
             )
+
+
+def _size(file):
+    return os.fstat(file.fileno()).st_size
 
 
 def _new_reader(path):
