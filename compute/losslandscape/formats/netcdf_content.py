@@ -77,7 +77,7 @@ def read_variables(
             )
         started([[v.name, list(v.dimensions), v.dtype.str, list(v.shape)] for v in readable])
         expected = getattr(dataset, CHECKSUM, None)
-        if expected is None:  # of another program, or of a version before 1.1 of the format
+        if expected is None:  # of another program, or of an older version
             for variable in readable:
                 take(variable[...])
         elif content_sha256(dataset, take) != expected:
