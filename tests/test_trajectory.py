@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -275,6 +276,38 @@ def test_overwritten_header_is_named(recorded):
         ll.Trajectory.open(recorded)
 
 
+@pytest.mark.parametrize("name", ["../weights.safetensors", "/etc/passwd", "C:\\x", "..\\x", 3, ""])
+def test_a_list_that_names_files_elsewhere_is_refused(recorded, name):
+    shutil.copy(recorded / "checkpoint_000000.safetensors", recorded.parent / "weights.safetensors")
+    manifest = json.loads((recorded / "trajectory.json").read_text())
+    del manifest["sha256"]
+    manifest["checkpoints"][0]["file"] = name
+    (recorded / "trajectory.json").write_text(json.dumps(manifest))
+    with pytest.raises(FileFormatError, match="outside of its folder"):
+        ll.Trajectory.open(recorded)
+
+
+def test_a_damaged_number_in_the_list_is_told(recorded):
+    text = (recorded / "trajectory.json").read_text()
+    changed = text.replace('"step": 0.5', '"step": 0.25')
+    assert changed != text
+    (recorded / "trajectory.json").write_text(changed)
+    with pytest.raises(FileFormatError, match="checksum differs"):
+        ll.Trajectory.open(recorded)
+
+
+def test_damaged_values_are_not_given_out(recorded):
+    file = recorded / "checkpoint_000001.safetensors"
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+    trajectory = ll.Trajectory.open(recorded)
+    trajectory.parameters(0)
+    for read in (lambda: trajectory.parameters(1), lambda: list(trajectory.blocks())):
+        with pytest.raises(FileFormatError, match=r"000001.*was changed"):
+            read()
+
+
 def test_changed_values_are_found_by_verify(recorded):
     file = recorded / "checkpoint_000001.safetensors"
     content = bytearray(file.read_bytes())
@@ -299,6 +332,7 @@ def test_foreign_checkpoint_is_named(tmp_path, tensors, message):
     save_weights(tensors, file)
     manifest = json.loads((tmp_path / "trajectory.json").read_text())
     manifest["checkpoints"][0]["bytes"] = file.stat().st_size
+    del manifest["sha256"]  # as older versions wrote it
     (tmp_path / "trajectory.json").write_text(json.dumps(manifest))
     with pytest.raises(FileFormatError, match=message):
         ll.Trajectory.open(tmp_path)

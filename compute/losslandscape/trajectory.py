@@ -21,6 +21,7 @@ from safetensors import SafetensorError, safe_open
 
 from losslandscape.atomic_files import make_folder, replace_file
 from losslandscape.errors import FileFormatError, LossLandscapeError, OutputExistsError
+from losslandscape.guarded_reading import file_inside, read_json_object
 from losslandscape.weights import buffer_tensors, parameter_tensors, save_weights
 
 if TYPE_CHECKING:
@@ -220,6 +221,7 @@ class TrajectoryRecorder:
             "buffers": self._buffers,
             "checkpoints": self._checkpoints,
         }
+        manifest["sha256"] = _manifest_sha256(manifest)
         with replace_file(self.path / MANIFEST) as temporary:
             temporary.write_text(json.dumps(manifest, indent=1), encoding="utf-8")
 
@@ -250,6 +252,10 @@ class Trajectory:
         self._parameters: list[dict[str, Any]] = manifest["parameters"]
         self._buffers: list[dict[str, Any]] = manifest["buffers"]
         self._checkpoints: list[dict[str, Any]] = manifest["checkpoints"]
+        self._files = [
+            file_inside(path, entry["file"], path / MANIFEST) for entry in self._checkpoints
+        ]
+        self._unchanged: dict[int, tuple[int, ...]] = {}  # checkpoint -> its file when checked
         self.steps = np.array([entry["step"] for entry in self._checkpoints], dtype=np.float64)
         self.parameter_names: list[str] = [entry["name"] for entry in self._parameters]
         self.shapes: dict[str, tuple[int, ...]] = {
@@ -261,13 +267,14 @@ class Trajectory:
         """Open a folder written by `TrajectoryRecorder`, also while it is still being written.
 
         Every checkpoint's size, and its tensors' names and shapes, are compared with the list;
-        the values are read when they are asked for (`verify` compares their checksums).
+        the values are read, and their file's checksum compared, when they are first asked for.
 
         Raises
         ------
         FileFormatError
-            The folder or its ``trajectory.json`` is missing or not of this format, or a checkpoint
-            is missing or damaged (the message names it).
+            The folder or its ``trajectory.json`` is missing, damaged or not of this format, names
+            a file outside of the folder, or a checkpoint is missing or damaged (the message names
+            it).
         """
         folder = Path(path)
         if not folder.is_dir():
@@ -393,13 +400,16 @@ class Trajectory:
         FileFormatError
             Names the first checkpoint that was changed since it was recorded.
         """
-        for entry in self._checkpoints:
-            file = self.path / entry["file"]
-            if _sha256(file) != entry["sha256"]:
-                raise FileFormatError(
-                    f"{file}: the checkpoint of step {entry['step']:g} was changed since it was "
-                    "recorded (its SHA-256 differs); restore it or record the trajectory again"
-                )
+        for index in range(len(self)):
+            self._compare_checksum(index)
+
+    def _compare_checksum(self, index: int) -> None:
+        entry, file = self._checkpoints[index], self._files[index]
+        if _sha256(file) != entry["sha256"]:
+            raise FileFormatError(
+                f"{file}: the checkpoint of step {entry['step']:g} was changed since it was "
+                "recorded (its SHA-256 differs); restore it or record the trajectory again"
+            )
 
     def _tensors(self, index: int, names: list[str]) -> "dict[str, Tensor]":
         with self._reading(index) as file:
@@ -408,11 +418,19 @@ class Trajectory:
     def _reading(self, index: int) -> Any:
         if not -len(self) <= index < len(self):
             raise IndexError(f"{self.path}: checkpoint {index} of {len(self)}")
-        return _open_safetensors(self.path / self._checkpoints[index]["file"])
+        index %= len(self)
+        file = self._files[index]
+        opened = _open_safetensors(file)
+        facts = file.stat()
+        stamp = facts.st_ino, facts.st_size, facts.st_mtime_ns
+        if self._unchanged.get(index) != stamp:  # once: a pass over the whole file
+            self._compare_checksum(index)
+            self._unchanged[index] = stamp
+        return opened
 
     def _check(self, index: int) -> None:
         entry = self._checkpoints[index]
-        file = self.path / entry["file"]
+        file = self._files[index]
         if not file.is_file():
             raise FileFormatError(
                 f"{file}: the checkpoint of step {entry['step']:g} is missing; "
@@ -444,18 +462,46 @@ def _read_manifest(file: Path) -> dict[str, Any]:
             f"{file.parent}: is not a recorded trajectory ({file.name} is missing); "
             "record one with losslandscape.TrajectoryRecorder"
         )
-    try:
-        manifest = json.loads(file.read_text(encoding="utf-8"))
-        found = manifest["format"], manifest["format_version"]
-    except (ValueError, TypeError, KeyError) as error:
-        raise FileFormatError(f"{file}: damaged, or not the list of a trajectory") from error
+    manifest = read_json_object(file, "the list of a trajectory")
+    found = manifest.get("format"), manifest.get("format_version")
     if found[0] != _FORMAT:
         raise FileFormatError(f"{file}: expected format {_FORMAT!r}, found {found[0]!r}")
     if found[1] != _VERSION:
         raise FileFormatError(
             f"{file}: format version {found[1]}, but this losslandscape reads {_VERSION}; update it"
         )
+    if "sha256" in manifest and manifest["sha256"] != _manifest_sha256(manifest):
+        raise FileFormatError(f"{file}: damaged since it was written (its checksum differs)")
+    if not _is_manifest(manifest):
+        raise FileFormatError(f"{file}: damaged, or not the list of a trajectory")
     return manifest
+
+
+def _manifest_sha256(manifest: dict[str, Any]) -> str:
+    """Of all but the checksum itself, so that a step or a loss that was damaged is told."""
+    rest = {key: value for key, value in manifest.items() if key != "sha256"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode("ascii")).hexdigest()
+
+
+def _is_manifest(manifest: dict[str, Any]) -> bool:
+    """Whether everything that is used later is there and of the right kind."""
+    try:
+        for entry in [*manifest["parameters"], *manifest["buffers"]]:
+            if not isinstance(entry["name"], str) or not isinstance(entry["dtype"], str):
+                return False
+            if not all(type(length) is int and length >= 0 for length in entry["shape"]):
+                return False
+        steps = [float(entry["step"]) for entry in manifest["checkpoints"]]
+        if not all(map(math.isfinite, steps)) or steps != sorted(set(steps)):
+            return False
+        for entry in manifest["checkpoints"]:
+            if type(entry["bytes"]) is not int or not isinstance(entry["sha256"], str):
+                return False
+            for value in entry["numbers"].values():
+                float(value)
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
+        return False
+    return True
 
 
 def _open_safetensors(file: Path) -> Any:

@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from losslandscape.atomic_files import replace_file
 from losslandscape.errors import FileFormatError, LossLandscapeError
+from losslandscape.guarded_reading import check_zip
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -195,6 +196,8 @@ def _without_shared_memory(tensors: "dict[str, Tensor]") -> "dict[str, Tensor]":
 
 
 def _load_torch(file: Path) -> object:
+    if zipfile.is_zipfile(file):
+        check_zip(file, "torch.save")
     try:
         return torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
@@ -203,8 +206,10 @@ def _load_torch(file: Path) -> object:
             "such a file could run any code, so it was not read. "
             "Save only the weights: torch.save(model.state_dict(), ...)"
         ) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise FileFormatError(f"{file}: not a whole PyTorch file ({error})") from error
+    except Exception as error:  # a hostile file may bring about any
+        raise FileFormatError(
+            f"{file}: not a whole PyTorch file ({type(error).__name__}: {error})"
+        ) from error
 
 
 def _named_tensors(content: object, file: Path) -> "dict[str, Tensor]":
@@ -222,4 +227,6 @@ def _named_tensors(content: object, file: Path) -> "dict[str, Tensor]":
                 f"{file}: entry {name!r} is {type(value).__name__}, not a tensor; expected a "
                 f"state dict, alone or under one of {', '.join(map(repr, _WRAPPING_KEYS))}"
             )
+        if value.layout != torch.strided or value.is_meta or value.is_quantized:
+            raise FileFormatError(f"{file}: tensor {name!r} is no dense tensor of numbers")
     return dict(content)

@@ -5,15 +5,22 @@
 - it gives only arrays whose dimensions are those last asked for, and one that is asked twice
   keeps the first extent: each group of dimensions is read by a fresh reader;
 - global attributes are out of its reach, so the provenance is a text variable;
-- it reports errors as events and goes on, so they are collected and raised.
+- it reports errors as events and goes on, so they are collected and raised;
+- it believes what a file says of its size, and a damaged one may end ParaView: the file's size,
+  signature and checksum are looked at before, and the extent before values are read.
 """
 
+import hashlib
 import json
+import mmap
+import os
+import re
 from pathlib import Path
 
 import numpy as np
 from vtkmodules.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 from vtkmodules.vtkCommonCore import VTK_SIGNED_CHAR, VTK_STRING, VTK_UNSIGNED_CHAR
+from vtkmodules.vtkCommonExecutionModel import vtkStreamingDemandDrivenPipeline
 from vtkmodules.vtkIONetCDF import vtkNetCDFReader
 
 from .errors import LandscapeFileError
@@ -21,6 +28,14 @@ from .errors import LandscapeFileError
 EXTENSIONS = (".nc", ".llnc")
 # slowest first, as in the file; a landscape of n dimensions has the last n
 GRID_DIMENSIONS = ("gamma", "beta", "alpha")
+# The last line of a file that losslandscape wrote: SHA-256 and size of all before it.
+_SEAL = re.compile(rb"\nlosslandscape sha256 ([0-9a-f]{64}) of ([0-9]{20}) bytes\n\Z")
+_SEAL_LENGTH = len(b"\nlosslandscape sha256  of  bytes\n") + 64 + 20
+_SEALED_NAME = b"content_sha256"  # an attribute of every file that was sealed
+# Version of HDF5's superblock -> where the file's size stands (HDF5 file format, section II.A).
+_END_OF_FILE = {b"\0": 40, b"\1": 44, b"\2": 28, b"\3": 28}
+# Bytes of values that are read, in all and for each byte of the file (deflate's best is 1032).
+_MOST_BYTES, _MOST_BYTES_PER_BYTE, _ALWAYS_ALLOWED = 8 * 2**30, 1032, 2**20
 _SIGNATURES = (b"\x89HDF\r\n\x1a\n", b"CDF\x01", b"CDF\x02", b"CDF\x05")
 
 
@@ -44,6 +59,7 @@ class LandscapeFile:
     def __init__(self, path):
         self.path = Path(path)
         _check_signature(self.path)
+        _check_seal(self.path)
         self.variables = self._read_variables()
         coordinates = [name for name in GRID_DIMENSIONS if self.variables.get(name) == (name,)]
         self.grid_dimensions = tuple(coordinates)
@@ -73,11 +89,16 @@ class LandscapeFile:
         characters = self._read(self.variables["provenance"], ["provenance"])["provenance"]
         text = vtk_to_numpy(characters).tobytes().rstrip(b"\0").decode("utf-8", "replace")
         try:
-            return text, json.loads(text)
-        except ValueError as error:
+            found = json.loads(text)
+        except (ValueError, RecursionError) as error:
             raise LandscapeFileError(
                 f"{self.path}: variable 'provenance' is not JSON ({error}); the file is damaged"
             ) from error
+        if not isinstance(found, dict) or not isinstance(found.get("models", []), list):
+            raise LandscapeFileError(
+                f"{self.path}: variable 'provenance' is not that of a landscape"
+            )
+        return text, found
 
     def grid_geometry(self):
         """Dimensions, origin and spacing of the grid, each three numbers, alpha first.
@@ -136,6 +157,7 @@ class LandscapeFile:
         for index in range(reader.GetNumberOfVariableArrays()):
             name = reader.GetVariableArrayName(index)
             reader.SetVariableArrayStatus(name, int(name in names))
+        self._check_extent(reader, len(names))
         reader.Update()
         output = reader.GetOutput()
         found = {name: output.GetPointData().GetAbstractArray(name) for name in names}
@@ -147,6 +169,20 @@ class LandscapeFile:
             )
         return {name: _as_stored(array) for name, array in found.items()}
 
+    def _check_extent(self, reader, arrays):
+        """Raise where the file says that it holds more than it can: VTK would allocate it."""
+        reader.UpdateInformation()
+        extent = reader.GetOutputInformation(0).Get(vtkStreamingDemandDrivenPipeline.WHOLE_EXTENT())
+        points = 1
+        for low, high in zip(extent[::2], extent[1::2]):
+            points *= max(high - low + 1, 0)
+        most = max(os.path.getsize(self.path) * _MOST_BYTES_PER_BYTE, _ALWAYS_ALLOWED)
+        if points * arrays * 8 > min(8 * most, _MOST_BYTES):
+            raise LandscapeFileError(
+                f"{self.path}: the file is damaged: it says that it holds {points:,} points, "
+                "more than a file of its size can"
+            )
+
 
 def _check_signature(path):
     """Raise where `path` cannot be opened or does not begin as a netCDF file does."""
@@ -157,6 +193,46 @@ def _check_signature(path):
         raise LandscapeFileError(f"{path}: {error.strerror or error}") from error
     if not start.startswith(_SIGNATURES):
         raise LandscapeFileError(f"{path}: not a netCDF file, or damaged from its first bytes on")
+
+
+def _check_seal(path):
+    """Raise where a file that ends in its checksum does not have it."""
+    with open(path, "rb") as file:
+        size = file.seek(0, os.SEEK_END) - _SEAL_LENGTH
+        file.seek(max(size, 0))
+        seal = _SEAL.match(file.read())
+        if seal is None:
+            _require_no_seal(file, path)
+            return
+        file.seek(0)
+        digest, left = hashlib.sha256(), size
+        while left > 0:
+            piece = file.read(min(left, 1 << 20))
+            if not piece:
+                break
+            digest.update(piece)
+            left -= len(piece)
+    if int(seal.group(2)) != size or digest.hexdigest().encode("ascii") != seal.group(1):
+        raise LandscapeFileError(f"{path}: damaged since it was written (its checksum differs)")
+
+
+def _require_no_seal(file, path):
+    """Raise where a file without a seal is not of the size it states, or had a seal once."""
+    file.seek(0)
+    start = file.read(64)
+    stated = _END_OF_FILE.get(start[8:9]) if start.startswith(b"\x89HDF") else None
+    if stated is not None and start[stated : stated + 8] != _size(file).to_bytes(8, "little"):
+        raise LandscapeFileError(f"{path}: the file is damaged: its size is not what it states")
+    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        if content.find(_SEALED_NAME) >= 0:
+            raise LandscapeFileError(
+                f"{path}: the checksum at its end is missing: it is damaged, or another program "
+                "wrote it anew; open and save it with losslandscape.Landscape, which checks it"
+            )
+
+
+def _size(file):
+    return os.fstat(file.fileno()).st_size
 
 
 def _new_reader(path):

@@ -45,7 +45,8 @@ def load_state(path):
     """Load a state file into an empty session and return its layout.
 
     Raises:
-        LandscapeFileError: the state or one of its data files is missing; all are named.
+        LandscapeFileError: the state or one of its data files is missing; all are named. Or the
+            state holds Python code, which ParaView would run.
         LandscapeError: a reader or filter of the state is unknown to this ParaView.
     """
     restore_getargspec()
@@ -53,6 +54,7 @@ def load_state(path):
 
     path = Path(path).resolve()
     root = _parse(path)
+    _refuse_programs(root, path)
     _require_files(root, path)
     simple._DisableFirstRenderCameraReset()
     _require_proxies(root, path)
@@ -75,7 +77,8 @@ def render_state(path, output=None, size=None):
         Path of the picture.
 
     Raises:
-        LandscapeFileError: the state or one of its data files is missing; all are named.
+        LandscapeFileError: the state or one of its data files is missing; all are named. Or the
+            state holds Python code, which ParaView would run.
         LandscapeError: a reader or filter of the state is unknown to this ParaView.
     """
     path = Path(path)
@@ -144,7 +147,11 @@ def data_files(path):
 
 def _parse(path):
     try:
-        return ElementTree.parse(path).getroot()
+        text = Path(path).read_bytes()
+        if b"<!" in text.replace(b"<!--", b"") or b"\0" in text:
+            # entities may unfold to any size, and ParaView writes none
+            raise LandscapeFileError(f"{path}: not a ParaView state file (it declares entities)")
+        return ElementTree.fromstring(text)
     except OSError as error:
         raise LandscapeFileError(f"{path}: {error.strerror or error}") from error
     except ElementTree.ParseError as error:
@@ -158,6 +165,20 @@ def _files(root):
         if prop.get("name") == "FileName" or prop.find("Domain[@name='files']") is not None:
             found += [e.get("value") for e in prop.findall("Element") if e.get("value")]
     return list(dict.fromkeys(found))
+
+
+def _refuse_programs(root, path):
+    """Programmable filters, Python calculators and views: loading a state would run their text."""
+    programs = sorted(
+        proxy.get("type")
+        for proxy in root.iter("Proxy")
+        if any(word in proxy.get("type", "") for word in ("Programmable", "Python"))
+    )
+    if programs:
+        raise LandscapeFileError(
+            f"{path}: holds Python code ({', '.join(programs)}), so it was not loaded; if you "
+            "trust it, open it in ParaView (File > Load State)"
+        )
 
 
 def _require_files(root, path):

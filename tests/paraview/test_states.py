@@ -181,9 +181,19 @@ def test_what_keeps_a_state_from_being_whole_is_named(tmp_path, in_paraview):
     broken = tmp_path / "broken.pvsm"
     broken.write_text("<ParaView>", encoding="utf-8")
     absent = tmp_path / "absent.pvsm"
-    files = [missing, plugin, broken, absent]
+    program = tmp_path / "program.pvsm"
+    program.write_text(
+        '<ParaView><ServerManagerState><Proxy group="filters" type="ProgrammableFilter" id="1"/>'
+        "</ServerManagerState></ParaView>",
+        encoding="utf-8",
+    )
+    entities = tmp_path / "entities.pvsm"
+    entities.write_text('<!DOCTYPE x [<!ENTITY a "b">]><ParaView>&a;</ParaView>', encoding="utf-8")
+    files = [missing, plugin, broken, absent, program, entities]
     messages, _done = in_paraview("refuse_states.py", *files)
     assert "missing.pvsm: its data are missing: data/gone.vti" in messages[str(missing)]
     assert "ParaView knows no TTKMorseSmaleComplex; a plugin is missing" in messages[str(plugin)]
     assert "broken.pvsm: not a ParaView state file" in messages[str(broken)]
     assert "absent.pvsm: No such file" in messages[str(absent)]
+    assert "holds Python code (ProgrammableFilter)" in messages[str(program)]
+    assert "it declares entities" in messages[str(entities)]

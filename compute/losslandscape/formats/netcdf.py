@@ -7,12 +7,13 @@ import os
 from pathlib import Path
 from typing import Any
 
-import netCDF4
 import numpy as np
 
 from losslandscape import __version__
 from losslandscape.atomic_files import replace_file
 from losslandscape.errors import FileFormatError, LossLandscapeError
+from losslandscape.formats import file_seal, guarded_netcdf
+from losslandscape.formats.netcdf_content import CHECKSUM, Variable, content_sha256
 from losslandscape.grid import AXIS_NAMES, Grid
 from losslandscape.landscape import (
     FORMAT_VERSION,
@@ -30,15 +31,20 @@ _TRAJECTORY_FIELDS = {
 
 
 def write(landscape: Landscape, path: str | os.PathLike) -> None:
-    """Write a landscape to a file, whole or not at all."""
+    """Write a landscape to a file, whole or not at all, with its checksums."""
+    import netCDF4  # by whom writes alone: a file of unknown origin is read by another process
+
     with replace_file(path) as temporary:
         try:
             with netCDF4.Dataset(temporary, "w") as dataset:
                 fill(dataset, landscape)
+                dataset.setncattr(CHECKSUM, content_sha256(dataset))
+            file_seal.seal(temporary)
         except RuntimeError as error:  # how libhdf5 reports a full disk
             raise LossLandscapeError(
                 f"{path}: cannot be written; is the disk full? ({error})"
             ) from error
+    guarded_netcdf.remember_own(Path(path))
 
 
 def fill(dataset, landscape: Landscape) -> None:
@@ -123,7 +129,9 @@ def _write_trajectories(dataset, landscape: Landscape) -> None:
 def _write_provenance(dataset, provenance: dict[str, Any]) -> None:
     text = json.dumps(provenance, ensure_ascii=True).encode("ascii")
     dataset.createDimension("provenance_length", len(text))
-    variable = dataset.createVariable("provenance", "S1", ("provenance_length",))
+    variable = dataset.createVariable(
+        "provenance", "S1", ("provenance_length",), fletcher32=True, fill_value=False
+    )
     variable[:] = np.frombuffer(text, dtype="S1")
     dataset.Conventions = "CF-1.10"
     dataset.title = provenance.get("title", "")
@@ -135,7 +143,7 @@ def _write_provenance(dataset, provenance: dict[str, Any]) -> None:
 
 
 def read(path: str | os.PathLike) -> Landscape:
-    """Read a landscape file.
+    """Read a landscape file, of any origin.
 
     Raises
     ------
@@ -143,71 +151,51 @@ def read(path: str | os.PathLike) -> Landscape:
         If the file is missing, damaged or no landscape; the message says which.
     """
     path = Path(path)
-    if not path.is_file():
-        raise FileFormatError(f"{path}: there is no such file")
+    variables = guarded_netcdf.read(path)
     try:
-        dataset = netCDF4.Dataset(path)
-    except OSError as error:
-        raise FileFormatError(f"{path}: not a netCDF file, or a damaged one ({error})") from error
-    with dataset:
-        dataset.set_auto_mask(False)
-        try:
-            return _landscape(dataset, path)
-        except (RuntimeError, OSError) as error:  # how libhdf5 reports a checksum that fails
-            raise FileFormatError(f"{path}: damaged ({error})") from error
-        except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
-            raise FileFormatError(
-                f"{path}: not a landscape file, or a damaged one ({type(error).__name__}: {error})"
-            ) from error
+        return _landscape(variables, path)
+    except FileFormatError:
+        raise
+    except (
+        LossLandscapeError, KeyError, TypeError, ValueError, IndexError, AttributeError,
+        OverflowError,
+    ) as error:  # fmt: skip
+        raise FileFormatError(
+            f"{path}: not a landscape file, or a damaged one ({type(error).__name__}: {error})"
+        ) from error
 
 
-def _landscape(dataset, path: Path) -> Landscape:
-    variables = dataset.variables
+def _landscape(variables: dict[str, Variable], path: Path) -> Landscape:
     for needed in ("loss", "status", "alpha", "provenance"):
         if needed not in variables:
             raise FileFormatError(
                 f"{path}: variable '{needed}' is missing; is it a losslandscape file? "
                 f"(found: {', '.join(variables) or 'nothing'})"
             )
-    try:
-        provenance = json.loads(variables["provenance"][:].tobytes().decode("ascii"))
-    except ValueError as error:
-        raise FileFormatError(f"{path}: its provenance is not JSON ({error})") from error
-    if not isinstance(provenance, dict):
-        raise FileFormatError(f"{path}: its provenance is not a JSON object")
-    if provenance.get("format_version", 0) > FORMAT_VERSION:
-        raise FileFormatError(
-            f"{path}: format version {provenance['format_version']} is newer than this program's "
-            f"({FORMAT_VERSION}); update losslandscape"
-        )
+    provenance = _provenance(variables["provenance"].values, path)
     dimensions = variables["loss"].dimensions
     axes = AXIS_NAMES[: len(dimensions)]
     if dimensions != axes[::-1]:
         raise FileFormatError(f"{path}: 'loss' runs along {dimensions}, not {axes[::-1]}")
-    coordinates = [np.asarray(variables[axis][:], dtype=np.float64) for axis in axes]
-    if "grid" in provenance:
-        grid = Grid.from_json(provenance["grid"])
-    else:
-        grid = Grid(tuple(len(c) for c in coordinates), tuple((c[0], c[-1]) for c in coordinates))
-    if grid.shape != variables["loss"].shape:
-        raise FileFormatError(
-            f"{path}: 'loss' has shape {variables['loss'].shape}, its grid {grid.shape}"
-        )
+    grid = _grid(variables, axes, provenance, path)
     fields, samples = {}, {}
     for name, variable in variables.items():
-        if name in (*axes, "status"):
+        if name in (*axes, "status") or variable.values.dtype.kind not in "fiu":
             continue
         if variable.dimensions == dimensions:
-            fields[name] = np.asarray(variable[:])
+            fields[name] = variable.values
         elif variable.dimensions[: len(dimensions)] == dimensions:
-            samples[name] = np.asarray(variable[:])
+            samples[name] = variable.values
+    if variables["status"].dimensions != dimensions:
+        raise FileFormatError(f"{path}: 'status' is not on the grid")
+    gram_matrix = np.full((grid.dimensions,) * 2, np.nan)
+    if "gram_matrix" in variables:
+        gram_matrix = variables["gram_matrix"].values.reshape(gram_matrix.shape)
     return Landscape(
         grid=grid,
         fields=fields,
-        status=np.asarray(variables["status"][:]),
-        gram_matrix=np.asarray(variables["gram_matrix"][:])
-        if "gram_matrix" in variables
-        else np.full((grid.dimensions,) * 2, np.nan),
+        status=variables["status"].values,
+        gram_matrix=gram_matrix,
         provenance=provenance,
         samples=samples,
         models=_read_models(variables, axes, provenance),
@@ -216,24 +204,81 @@ def _landscape(dataset, path: Path) -> Landscape:
     )
 
 
+# What commands and figures take from the provenance without asking what it is.
+_PROVENANCE_TYPES: dict[str, type | tuple[type, ...]] = {
+    "format_version": (int, float),
+    "title": str,
+    "command": str,
+    "direction_names": list,
+    "subspace": dict,
+    "grid": dict,
+    "objective": dict,
+    "quantities": dict,
+    "adaptive": (dict, type(None)),
+    "models": list,
+    "trajectories": list,
+    "arguments": dict,
+    "versions": dict,
+}
+
+
+def _provenance(characters: np.ndarray, path: Path) -> dict[str, Any]:
+    try:
+        provenance = json.loads(characters.tobytes().decode("ascii"))
+    except (ValueError, RecursionError) as error:
+        raise FileFormatError(f"{path}: its provenance is not JSON ({error})") from error
+    if not isinstance(provenance, dict):
+        raise FileFormatError(f"{path}: its provenance is not a JSON object")
+    for key, expected in _PROVENANCE_TYPES.items():
+        if key in provenance and not isinstance(provenance[key], expected):
+            found = type(provenance[key]).__name__
+            raise FileFormatError(f"{path}: '{key}' of its provenance is a {found}")
+    if provenance.get("format_version", 0) > FORMAT_VERSION:
+        raise FileFormatError(
+            f"{path}: format version {provenance['format_version']} is newer than this program's "
+            f"({FORMAT_VERSION}); update losslandscape"
+        )
+    return provenance
+
+
+def _grid(variables, axes, provenance, path: Path) -> Grid:
+    for axis in axes:
+        if variables[axis].dimensions != (axis,):
+            raise FileFormatError(f"{path}: coordinate '{axis}' runs along another dimension")
+    coordinates = [variables[axis].values.astype(np.float64) for axis in axes]
+    if "grid" in provenance:
+        grid = Grid.from_json(provenance["grid"])
+    else:
+        grid = Grid(tuple(len(c) for c in coordinates), tuple((c[0], c[-1]) for c in coordinates))
+    shape = variables["loss"].values.shape
+    if grid.shape != shape:
+        raise FileFormatError(f"{path}: 'loss' has shape {shape}, its grid {grid.shape}")
+    for axis, found, expected, step in zip(axes, coordinates, grid.axes(), grid.spacing):
+        if not np.allclose(found, expected, rtol=0, atol=1e-6 * step):
+            raise FileFormatError(f"{path}: coordinate '{axis}' is not that of its grid")
+    return grid
+
+
 def _read_models(variables, axes, provenance) -> list[ModelPoint]:
     if "model_loss" not in variables:
         return []
-    coordinates = np.stack([variables[f"model_{axis}"][:] for axis in axes], axis=1)
+    coordinates = np.stack([variables[f"model_{axis}"].values for axis in axes], axis=1)
     labels = _labels(provenance.get("models"), len(coordinates), "model")
-    losses = variables["model_loss"][:]
+    losses = variables["model_loss"].values
     return [
         ModelPoint(label, tuple(map(float, row)), float(loss))
-        for label, row, loss in zip(labels, coordinates, losses)
+        for label, row, loss in zip(labels, coordinates, losses, strict=True)
     ]
 
 
 def _read_trajectories(variables, axes, provenance) -> list[ProjectedTrajectory]:
     if "trajectory_index" not in variables:
         return []
-    index = np.asarray(variables["trajectory_index"][:])
-    coordinates = np.stack([variables[f"trajectory_{axis}"][:] for axis in axes], axis=1)
-    columns = {name: np.asarray(variables[f"trajectory_{name}"][:]) for name in _TRAJECTORY_FIELDS}
+    index = variables["trajectory_index"].values
+    if not len(index) or index.min() < 0 or index.max() >= len(index):
+        raise ValueError("'trajectory_index' is not 0, 1, ... with a row each")
+    coordinates = np.stack([variables[f"trajectory_{axis}"].values for axis in axes], axis=1)
+    columns = {name: variables[f"trajectory_{name}"].values for name in _TRAJECTORY_FIELDS}
     labels = _labels(provenance.get("trajectories"), index.max() + 1, "trajectory")
     return [
         ProjectedTrajectory(
