@@ -173,7 +173,7 @@ def test_a_file_cannot_smuggle_code_in_by_its_folder(project, tmp_path):
     file = altered(project / "results" / "coarse.nc", tmp_path / "x.nc", change)
     done = run("refine", file, *BOX, "--output", "y.nc", folder=tmp_path / "here")
     assert done.returncode == 1
-    assert "not what it was made of" in done.stderr
+    assert "the given subspace is not the landscape's" in done.stderr
     assert not (tmp_path / "ran.txt").exists()
     assert list((tmp_path / "here").iterdir()) == []
 
@@ -204,7 +204,7 @@ def test_other_weights_are_refused_before_anything_is_evaluated(project, tmp_pat
         folder=tmp_path,
     )  # fmt: skip
     assert done.returncode == 1
-    assert "not what it was made of: the parameters; were the weights changed?" in done.stderr
+    assert "what differs: the model's parameters (other weights?)" in done.stderr
     assert str(tmp_path / "other.pt") in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["other.pt"]
 
