@@ -16,7 +16,7 @@ def main(plugin):
 
     answers = {}
     for name in proxies.__all__:
-        proxy = getattr(simple, name)()
+        proxy = getattr(simple, function_of(name))()
         manager = proxy.SMProxy
         ports = range(manager.GetNumberOfOutputPorts())
         answers[name] = {
@@ -29,6 +29,16 @@ def main(plugin):
         }
     end_session()
     print(json.dumps(answers))
+
+
+def function_of(name):
+    """How Python calls a proxy: by its label, as a valid name."""
+    from paraview import servermanager
+
+    manager = servermanager.ProxyManager()
+    found = [manager.GetPrototypeProxy(group, name) for group in ("sources", "filters")]
+    label = next(proxy.GetXMLLabel() for proxy in found if proxy is not None)
+    return servermanager._make_name_valid(label)
 
 
 def described(found):
