@@ -50,7 +50,7 @@ test: $(INSTALLED) paraview
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy compute/losslandscape
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 
 figures: $(INSTALLED) paraview
 	$(BIN)/python -m losslandscape.paraview_process state_files/render_all.py

@@ -376,7 +376,9 @@ def test_what_differs_from_the_file_is_named(data, tmp_path):
     objective = Objective(model, "cross_entropy", data)
     from losslandscape.identity import check_plane
 
-    with pytest.raises(LossLandscapeError, match=r"what differs: the directions \(another seed"):
+    with pytest.raises(
+        LossLandscapeError, match=r"what differs: direction alpha and beta \(another seed"
+    ):
         check_plane(landscape, Subspace.random(model, seed=1))
     check_plane(landscape, Subspace.random(model))
     with pytest.raises(LossLandscapeError, match=r"its sets differs \(set 'train': samples: 24"):

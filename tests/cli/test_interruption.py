@@ -71,6 +71,8 @@ def _interrupt(folder, arguments, begun, pause=0.03):
         [sys.executable, "-m", "losslandscape", *arguments],
         cwd=folder, env=_environment(folder, pause), stderr=subprocess.PIPE, text=True,
         stdout=subprocess.DEVNULL, start_new_session=True,
+        # where the tests run in the background, a shell has it ignored
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     deadline = time.monotonic() + 180
     while running.poll() is None and time.monotonic() < deadline and not begun():

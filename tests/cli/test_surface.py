@@ -163,4 +163,4 @@ def test_render_needs_the_right_number_of_landscapes(run_folder, capsys):
     assert main(arguments) == 1
     assert "draws 2 landscapes; 1 were given" in capsys.readouterr().err
     assert main([*arguments[:2], "--size", "0x3", "--output", "a.png"]) == 1
-    assert "not a size" in capsys.readouterr().err
+    assert "0 x 3 pixels" in capsys.readouterr().err
