@@ -9,7 +9,7 @@ import pytest
 
 from losslandscape import paraview_settings as settings
 from losslandscape.errors import LossLandscapeError
-from losslandscape.paraview_programs import Installation
+from losslandscape.paraview_programs import Installation, plugin_path
 
 PROGRAM = Path("/opt/ParaView 5/bin/paraview")
 PLUGIN = Path("/home/me/a lándscape/LossLandscape.py")
@@ -175,3 +175,17 @@ def test_the_mend_touches_paraview_alone(tmp_path):
         [sys.executable, "-S", "-c", code], capture_output=True, text=True, check=True
     )
     assert (done.stdout.strip(), done.stderr) == ("False", "")
+
+
+def test_buttons_come_and_go_and_those_of_the_user_stay(tmp_path):
+    plugin = plugin_path()
+    written = settings.add_macros(tmp_path, plugin)
+    assert len(written) >= 6
+    own = tmp_path / "Macros" / "mine.py"
+    own.write_text("print(1)")
+    assert settings.take_macros_out(tmp_path, plugin) == written
+    assert list((tmp_path / "Macros").iterdir()) == [own]
+    own.unlink()
+    settings.add_macros(tmp_path, plugin)
+    settings.take_macros_out(tmp_path, plugin)
+    assert list(tmp_path.iterdir()) == []

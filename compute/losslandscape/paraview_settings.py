@@ -8,6 +8,7 @@ are edited as text or JSON at these places alone. What was there before lies in 
 """
 
 import hashlib
+import importlib.util
 import json
 import os
 import re
@@ -28,6 +29,7 @@ READER = ["*.nc", "Loss landscape", "LossLandscapeReader"]
 _READER_GROUPS = ("RepresentedArrayListSettings", "IOSettings")
 _JSON_NAME = "ParaView-UserSettings.json"
 _OWN_FOLDER = "losslandscape"
+_MACROS = "Macros"  # ParaView makes a button of each file there
 _RECORD = "installed.json"
 _SECTION = "[PluginsList]"
 _MEND_NAME = "losslandscape_paraview.pth"
@@ -165,6 +167,40 @@ def uninstall(folder: Path) -> list[str]:
         if os.path.isdir(name) and not os.listdir(name):
             os.rmdir(name)
     return changed
+
+
+def macros_of(plugin: Path) -> Any:
+    """The plugin's module that writes its buttons; it needs nothing of ParaView."""
+    file = plugin.parent / "losslandscape_paraview" / "macros.py"
+    spec = importlib.util.spec_from_file_location("losslandscape_macros", file)
+    if spec is None or spec.loader is None or not file.is_file():
+        raise LossLandscapeError(f"{file}: this part of the plugin is missing; install it again")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def add_macros(folder: Path, plugin: Path) -> list[str]:
+    """Write a button for each figure into the user's macros; returns the files written.
+
+    Raises:
+        LossLandscapeError: the folder cannot be written.
+    """
+    try:
+        return [str(path) for path in macros_of(plugin).install_macros(folder / _MACROS)]
+    except OSError as error:
+        raise LossLandscapeError(f"{folder / _MACROS}: {error.strerror}") from error
+
+
+def take_macros_out(folder: Path, plugin: Path) -> list[str]:
+    """Remove the buttons, and their folder where nothing else is in it."""
+    place = folder / _MACROS
+    if not place.is_dir():
+        return []
+    removed = [str(path) for path in macros_of(plugin).remove_macros(place)]
+    if removed and not os.listdir(place):
+        place.rmdir()
+    return removed
 
 
 def files_with_plugin(folder: Path) -> set[Path]:

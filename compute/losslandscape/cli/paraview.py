@@ -129,9 +129,13 @@ def _install(take_nc: bool) -> int:
     programs = settings.program_paths(find_paraview())
     folder = settings.settings_folder()
     written = settings.install(folder, programs, about, plugin_path(), take_nc)
-    for path in written:
+    buttons = settings.add_macros(folder, plugin_path())
+    for path in (*written, *buttons):
         print(path)
-    print(f"ParaView {about.version} loads the plugin at every start. Undo with --uninstall.")
+    print(
+        f"ParaView {about.version} loads the plugin at every start, with a button a figure. "
+        "Undo with --uninstall."
+    )
     if written and take_nc:
         print("File > Open takes every .nc file for a landscape; with --ask-reader it asks.")
     return 0
@@ -139,9 +143,10 @@ def _install(take_nc: bool) -> int:
 
 def _uninstall() -> int:
     from losslandscape import paraview_settings as settings
+    from losslandscape.paraview_programs import plugin_path
 
     folder = settings.settings_folder()
-    changed = settings.uninstall(folder)
+    changed = settings.uninstall(folder) + settings.take_macros_out(folder, plugin_path())
     for path in changed:
         print(path)
     print("The plugin is not loaded any more." if changed else f"{folder}: it was not installed.")
