@@ -74,8 +74,9 @@ def test_residuals_are_those_of_leaving_one_out():
 
 
 def test_the_deviation_is_the_mean_of_its_three_estimates():
+    # too few points to fit how errors grow with the deviation
     generator = np.random.default_rng(2)
-    points, target = generator.random((80, 2)), generator.random((1, 2))
+    points, target = generator.random((39, 2)), generator.random((1, 2))
     values = rough_field(points)
     value, deviation, least = LocalInterpolation(points, values).predict(target)
     plain, wide = krige(points, values, target), krige(points, values, target, WIDE_NEIGHBOURS[2])

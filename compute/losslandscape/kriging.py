@@ -24,6 +24,11 @@ _RESIDUALS = 8  # of the nearest points tell how far off predictions are here
 _BESIDE = 2  # nearest points whose own residuals bound the error from below
 _RESIDUAL_SHARE = 1 / 3  # of the residual beside a kink or cusp that may remain next to it
 _LEAST_DIFFERENCE = 0.3  # of the other two terms: two predictions may agree by chance
+# How errors grow with the deviation is fitted to so many residuals at least, and to this share of
+# them with the smallest deviations: residuals lie farther from other points than what is predicted.
+_LEAST_FITTED, _FITTED_SHARE = 40, 0.67
+_STEEPER = 0.1  # the fit is steeper by this than for what is predicted
+_LEAST_POWER = 0.4
 _BLOCK_BYTES = 64 << 20
 _SINGULAR = 1e-9  # share of the largest eigenvalue under which a drift is not determined
 
@@ -117,7 +122,9 @@ class LocalInterpolation:
         self.residuals = np.abs(others.value - values)
         with np.errstate(invalid="ignore"):
             self._standardised = np.where(others.spread > 0, self.residuals / others.spread, 0.0)
-        self.residual_deviations = self._deviation(points, others, distance, nearest)
+        deviations = self._deviation(points, others, distance, nearest)
+        self._power, self._typical = _growth(deviations, self.residuals)
+        self.residual_deviations = self._flattened(deviations)
 
     def predict(self, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Values at ``targets`` and the size of their errors, each of shape (m,).
@@ -136,13 +143,18 @@ class LocalInterpolation:
         The deviation is the geometric mean of three estimates of the error: the kriging standard
         deviation; the errors that leaving one out leaves at the nearest points, scaled by the
         kriging variances there and here; and, counted twice, the difference from what a wider
-        neighbourhood predicts.
+        neighbourhood predicts. Where errors grow less than in proportion to it, because the field
+        is rough at every scale, its power is taken that fits the residuals.
         """
         dimensions = self._points.shape[1]
         distance, nearest = _nearest(self._points, targets, WIDE_NEIGHBOURS[dimensions])
         found = _local(self._points, self._values, targets, nearest[:, : NEIGHBOURS[dimensions]])
         least = _RESIDUAL_SHARE * self.residuals[nearest[:, :_BESIDE]].max(axis=1)
-        return found.value, self._deviation(targets, found, distance, nearest), least
+        deviation = self._flattened(self._deviation(targets, found, distance, nearest))
+        return found.value, deviation, least
+
+    def _flattened(self, deviation: np.ndarray) -> np.ndarray:
+        return deviation**self._power * self._typical ** (1 - self._power)
 
     def _deviation(
         self, targets: np.ndarray, found: Prediction, distance: np.ndarray, nearest: np.ndarray
@@ -156,6 +168,27 @@ class LocalInterpolation:
         modelled = found.spread * np.sqrt(found.scale * measured)
         difference = np.abs(found.value - wide.value) + _LEAST_DIFFERENCE * modelled
         return np.sqrt(modelled * difference)
+
+
+def _growth(deviations: np.ndarray, residuals: np.ndarray) -> tuple[float, float]:
+    """The power of the deviation that residuals grow with, 1 at most, and a typical deviation.
+
+    Examples
+    --------
+    >>> deviations = np.geomspace(1e-6, 1, 100)
+    >>> power, typical = _growth(deviations, 3 * deviations**0.6)
+    >>> print(round(power, 6), round(typical, 6))
+    0.5 0.001
+    """
+    positive = (deviations > 0) & (residuals > 0)
+    if positive.sum() < _LEAST_FITTED:
+        return 1.0, 1.0
+    x, y = np.log(deviations[positive]), np.log(residuals[positive])
+    small = x <= np.quantile(x, _FITTED_SHARE)
+    x_small = x[small] - x[small].mean()
+    variance = float((x_small**2).sum())
+    slope = float((x_small * y[small]).sum()) / variance if variance > 0 else 1.0
+    return float(np.clip(slope - _STEEPER, _LEAST_POWER, 1.0)), float(np.exp(np.median(x)))
 
 
 def _nearest(
