@@ -39,10 +39,11 @@ MOST_EXTRA = 3.0  # s, asked of the launcher
 class Screen:
     """An Xvfb whose memory is read as it is, without asking the server."""
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, size: tuple[int, int] = SCREEN):
+        self._columns, self._rows = size
         reading, writing = os.pipe()
-        size = f"{SCREEN[0]}x{SCREEN[1]}x24"
-        command = ["Xvfb", "-displayfd", str(writing), "-screen", "0", size, "-fbdir", str(folder)]
+        depth = f"{self._columns}x{self._rows}x24"
+        command = ["Xvfb", "-displayfd", str(writing), "-screen", "0", depth, "-fbdir", str(folder)]
         self._server = subprocess.Popen(
             [*command, "-nolisten", "tcp", "-noreset"],
             pass_fds=(writing,),
@@ -59,10 +60,14 @@ class Screen:
         self._start = header[0] + 12 * header[19]
         self._row = header[12]
 
+    def pixels(self) -> np.ndarray:
+        """A copy of the screen, shape (rows, columns, 3), uint8 (blue, green, red)."""
+        pixels = np.frombuffer(self._memory, np.uint8, self._rows * self._row, self._start)
+        return pixels.reshape(self._rows, self._row // 4, 4)[:, : self._columns, :3].copy()
+
     def views(self) -> np.ndarray:
-        """A copy of what the views show, shape (rows, columns, 3), uint8 (blue, green, red)."""
-        pixels = np.frombuffer(self._memory, np.uint8, SCREEN[1] * self._row, self._start)
-        return pixels.reshape(SCREEN[1], self._row // 4, 4)[VIEWS][..., :3].copy()
+        """The part of `pixels` that views cover."""
+        return self.pixels()[VIEWS]
 
     def close(self) -> None:
         self._server.terminate()
