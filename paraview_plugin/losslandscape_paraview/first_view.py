@@ -54,6 +54,8 @@ def _draw(simple, files, figure):
     drawn = FIGURES[figure](*files)
     _drop(simple, empty)
     simple.SetActiveView(drawn.views[0])
+    # what was made last is the title's text: the panel of properties is for the landscape
+    simple.SetActiveSource(drawn.landscapes[0].surface)
 
 
 def _empty_layouts(simple):

@@ -20,7 +20,7 @@ def draw(figure):
     Returns:
         Figure, or None where it could not be drawn.
     """
-    from paraview import print_error
+    from paraview import print_error, simple
 
     from .pipelines import FIGURES
     from .plugin import load_plugin
@@ -28,7 +28,11 @@ def draw(figure):
     try:
         # an exported grid may be open without it
         load_plugin()
-        return FIGURES[figure](*selected_landscapes(2 if figure in PAIRS else 1))
+        selected = simple.GetActiveSource()
+        drawn = FIGURES[figure](*selected_landscapes(2 if figure in PAIRS else 1))
+        # what was made last, the title's text, would be selected
+        simple.SetActiveSource(selected)
+        return drawn
     except LandscapeError as error:
         print_error(f"Loss landscape, {figure}: {error}")
         return None
