@@ -23,6 +23,7 @@ PROGRAMS = {"Xvfb": "xvfb", "openbox": "openbox", "xdotool": "xdotool"}
 VIEWS = (slice(190, 690), slice(430, 1270))  # rows and columns that views cover in any layout
 ASIDE = (1278, 798)  # where the mouse hides nothing
 CALM = 2.0  # s without a change, after which a step is over
+BLINKING = 400  # pixels that change without meaning: a text cursor, the memory in use
 # Every main window fills the screen, as a person's does; a dialog stays as large as it wants.
 _WINDOW_MANAGER = """<?xml version="1.0"?>
 <openbox_config xmlns="http://openbox.org/3.4/rc">
@@ -157,7 +158,7 @@ class Desktop:
         while True:
             time.sleep(0.2)
             now, picture = time.perf_counter(), self._screen.pixels()
-            if not np.array_equal(picture, before):
+            if (picture != before).any(axis=-1).sum() > BLINKING:
                 before, last = picture, now
             if now - last > calm and coloured(picture[VIEWS]) >= least:
                 return

@@ -11,16 +11,18 @@ from __future__ import annotations
 
 import argparse
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 
-from docs.screenshots.desktop import Desktop, WindowError, missing_programs
+from docs.screenshots.desktop import ASIDE, Desktop, WindowError, missing_programs
 from losslandscape import Landscape
 from losslandscape.errors import LossLandscapeError
-from losslandscape.paraview_programs import clean_environment, find_paraview
+from losslandscape.paraview_programs import find_paraview
 
 ROOT = Path(__file__).resolve().parents[2]
 PICTURES = ROOT / "docs" / "images" / "window"
@@ -35,8 +37,12 @@ FIGURES = {
     "flatness": ("vgg11_random",),
     "compare": ("resnet50_random", "vgg11_random"),
 }
+# where things are in the window
+APPLY = (48, 437)
+MACROS, MACROS_PLACE = (1151, 82), (745, 122)  # the handle of the buttons' toolbar
+BUTTONS = {"Loss contours": (870, 122), "Loss topology": (1140, 122)}
 LARGEST = 150_000  # bytes of a picture
-COLOURED = 0.03  # share of the views' pixels that a figure colours at least
+COLOURED = 0.004  # share of the views' pixels that a figure colours at least
 
 
 class Session:
@@ -52,15 +58,37 @@ class Session:
             [*COMMAND, *arguments], cwd=self.folder, env=self.desktop.environment, check=True
         )
 
+    def surface(self, output: str, grid: int = 31) -> list[str]:
+        """The command's arguments that measure the landscape of the small network."""
+        return ["surface", "--model", "small_resnet", "--weights", "training", "--data", "digits",
+                "--samples", "300", "--grid", str(grid), "--batch-norm", "reestimated", "--quiet",
+                "--title", "Small residual network", "--output", output]  # fmt: skip
+
+    def train(self) -> None:
+        if not (self.folder / "training").exists():
+            self.run("train", "--model", "small_resnet", "--data", "digits", "--epochs", "4",
+                     "--learning-rate", "0.005", "--output", "training", "--quiet")  # fmt: skip
+
     def measure(self) -> None:
-        """A small network's landscape, for what the window does to a file."""
-        if self.landscape.exists():
-            return
-        self.run("train", "--model", "small_resnet", "--data", "digits", "--epochs", "4",
-                 "--learning-rate", "0.005", "--output", "training", "--quiet")  # fmt: skip
-        self.run("surface", "--model", "small_resnet", "--weights", "training", "--data", "digits",
-                 "--samples", "300", "--grid", "31", "--batch-norm", "reestimated", "--quiet",
-                 "--title", "Small residual network", "--output", self.landscape.name)  # fmt: skip
+        """The landscape of a small network, for what the window does to a file."""
+        self.train()
+        if not self.landscape.exists():
+            self.run(*self.surface(self.landscape.name))
+
+    def measure_until(self, path: Path, share: float) -> None:
+        """Interrupt the measurement, as Ctrl-C does, when a share of the points is there."""
+        self.train()
+        path.unlink(missing_ok=True)
+        run = subprocess.Popen(
+            [*COMMAND, *self.surface(path.name)], cwd=self.folder, env=self.desktop.environment
+        )
+        while run.poll() is None:
+            time.sleep(0.5)
+            if path.exists() and (Landscape.open(path).status == 1).mean() > share:
+                run.send_signal(signal.SIGINT)
+                run.wait()
+                return
+        raise WindowError(f"{path.name}: ended before it could be interrupted")
 
     def end(self) -> None:
         """Close the window; what it had to say must hold no error."""
@@ -81,8 +109,99 @@ def figures(session: Session) -> None:
         session.end()
 
 
+def opened(session: Session) -> None:
+    """Installed for every start; a landscape opened in the dialog; buttons; the menu; a slider."""
+    desktop, landscape = session.desktop, session.folder / "opened.nc"
+    session.measure()
+    shutil.copy(session.landscape, landscape)
+    session.run("paraview", "--install")
+    try:
+        open_file(session, "opened", landscape)
+        desktop.drag(APPLY = (48, 437)
+MACROS, MACROS_PLACE)
+        desktop.point(ASIDE)
+        desktop.wait()
+        desktop.picture("buttons")
+        desktop.keys("alt+l")
+        desktop.wait(calm=1)
+        desktop.picture("filters_menu_1")
+        desktop.keys("Escape", "Escape")
+        desktop.click(BUTTONS["Loss contours"])
+        desktop.point(ASIDE)
+        desktop.wait(COLOURED)
+        desktop.picture("button_contours")
+        desktop.click(BUTTONS["Loss topology"])
+        desktop.point(ASIDE)
+        desktop.wait(COLOURED)
+        desktop.picture("button_topology")
+        session.end()
+    finally:
+        session.run("paraview", "--uninstall")
+
+
+def reloaded(session: Session) -> None:
+    """A landscape that is still computed, before and after File > Reload Files."""
+    desktop, landscape = session.desktop, session.folder / "growing.nc"
+    session.measure_until(landscape, share=0.5)
+    command = [*COMMAND, "paraview", str(landscape), "--figure", "surface"]
+    desktop.start("reloaded", command, session.folder)
+    desktop.wait(COLOURED)
+    desktop.picture("reload_before")
+    session.run(*session.surface(landscape.name))  # goes on where it was
+    desktop.keys("F5")
+    desktop.wait(COLOURED)
+    desktop.picture("reload_after")
+    session.end()
+
+
+def refined(session: Session) -> None:
+    """Refine Here: settings, applied and running, result."""
+    desktop, landscape = session.desktop, session.folder / "coarse.nc"
+    session.measure()
+    session.run(*session.surface(landscape.name, grid=9))
+    desktop.start("refined", [*COMMAND, "paraview", str(landscape)], session.folder)
+    desktop.wait(COLOURED)
+    desktop.keys("ctrl+space")
+    desktop.type("Refine Here")
+    desktop.wait(calm=1)
+    desktop.picture("refine_search")
+    desktop.keys("Return")
+    desktop.wait()
+    desktop.picture("refine_settings")
+    desktop.click(APPLY)
+    desktop.point(ASIDE)
+    time.sleep(6)
+    desktop.picture("refine_running")
+    desktop.wait(COLOURED, calm=15)
+    desktop.picture("refine_result")
+    session.end()
+
+
+def open_file(session: Session, name: str, path: Path) -> None:
+    """ParaView as it starts by itself, then Ctrl+O, the path, Enter, Apply."""
+    desktop = session.desktop
+    desktop.start(name, [str(find_paraview())], session.folder)
+    desktop.wait(calm=6)
+    desktop.keys("Escape")  # a first start's welcome
+    desktop.wait()
+    desktop.keys("ctrl+o")
+    desktop.wait(calm=1)
+    desktop.type(str(path))
+    desktop.wait(calm=1)
+    desktop.picture("open_dialog")
+    desktop.keys("Return")
+    desktop.wait()
+    desktop.click(APPLY)
+    desktop.point(ASIDE)
+    desktop.wait(COLOURED)
+    desktop.picture("open_applied")
+
+
 STEPS: dict[str, Callable[[Session], None]] = {
     "figures": figures,
+    "opened": opened,
+    "reloaded": reloaded,
+    "refined": refined,
 }
 
 

@@ -95,9 +95,8 @@ class Panel:
 
     def colour_by(self, shown, array, table):
         """Colour a representation by a point array through one of the figure's tables."""
-        from paraview import simple
-
-        simple.ColorBy(shown, ("POINTS", array))
+        # simple.ColorBy would rescale the table, and warn of data that are empty for now
+        shown.ColorArrayName = ["POINTS", array]
         shown.LookupTable = table
         shown.SetScalarBarVisibility(self.view, False)
 

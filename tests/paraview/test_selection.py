@@ -35,6 +35,11 @@ def test_every_macros_figure_is_drawn_from_the_selection(ran):
     assert ran[0]["readers"] == 1
 
 
+def test_figures_warn_of_nothing(ran):
+    """The window would lay its messages over the figure."""
+    assert "WARN" not in ran[1].stdout + ran[1].stderr
+
+
 def test_a_selection_that_does_not_fit_is_told(ran):
     said = ran[1].stdout + ran[1].stderr
     assert "Loss landscape, curve" in said
