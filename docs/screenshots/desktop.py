@@ -14,9 +14,8 @@ from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
-
 from benchmarks.startup import Screen, coloured
+from PIL import Image
 
 SIZE = (1280, 800)
 PROGRAMS = {"Xvfb": "xvfb", "openbox": "openbox", "xdotool": "xdotool"}

@@ -20,6 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from docs.screenshots.desktop import ASIDE, Desktop, WindowError, missing_programs
+
 from losslandscape import Landscape
 from losslandscape.errors import LossLandscapeError
 from losslandscape.paraview_programs import find_paraview
@@ -117,15 +118,14 @@ def opened(session: Session) -> None:
     session.run("paraview", "--install")
     try:
         open_file(session, "opened", landscape)
-        desktop.drag(APPLY = (48, 437)
-MACROS, MACROS_PLACE)
+        desktop.drag(MACROS, MACROS_PLACE)
         desktop.point(ASIDE)
         desktop.wait()
         desktop.picture("buttons")
-        desktop.keys("alt+l")
+        desktop.keys("alt+l", "l")
         desktop.wait(calm=1)
-        desktop.picture("filters_menu_1")
-        desktop.keys("Escape", "Escape")
+        desktop.picture("filters_menu")
+        desktop.keys("Escape", "Escape", "Escape")
         desktop.click(BUTTONS["Loss contours"])
         desktop.point(ASIDE)
         desktop.wait(COLOURED)
