@@ -21,7 +21,9 @@ SIZE = (1280, 800)
 PROGRAMS = {"Xvfb": "xvfb", "openbox": "openbox", "xdotool": "xdotool"}
 VIEWS = (slice(190, 690), slice(430, 1270))  # rows and columns that views cover in any layout
 ASIDE = (1278, 798)  # where the mouse hides nothing
+MENU = (slice(2, 20), slice(1000, 1270))  # where the line of menus is empty
 CALM = 2.0  # s without a change, after which a step is over
+COLOUR_STEP = 6.0  # of 255; a PNG of a shaded surface has two thirds of the size then
 BLINKING = 400  # pixels that change without meaning: a text cursor, the memory in use
 # Every main window fills the screen, as a person's does; a dialog stays as large as it wants.
 _WINDOW_MANAGER = """<?xml version="1.0"?>
@@ -159,7 +161,8 @@ class Desktop:
             now, picture = time.perf_counter(), self._screen.pixels()
             if (picture != before).any(axis=-1).sum() > BLINKING:
                 before, last = picture, now
-            if now - last > calm and coloured(picture[VIEWS]) >= least:
+            there = picture[MENU].min() > 200  # the window fills the screen
+            if there and now - last > calm and coloured(picture[VIEWS]) >= least:
                 return
             if self._started is not None and self._started.poll() is not None:
                 self.end()
@@ -168,9 +171,10 @@ class Desktop:
                 raise WindowError(f"not ready after {limit:g} s; see failed.png")
 
     def picture(self, name: str) -> Path:
-        """Write the whole screen as a PNG."""
+        """Write the whole screen as a PNG, with colours rounded to what the eye tells apart."""
         path = self.pictures / f"{name}.png"
-        Image.fromarray(self._screen.pixels()[..., ::-1]).save(path, optimize=True)
+        steps = np.round(self._screen.pixels()[..., ::-1] / COLOUR_STEP) * COLOUR_STEP
+        Image.fromarray(np.clip(steps, 0, 255).astype(np.uint8)).save(path, optimize=True)
         return path
 
     def _xdotool(self, *arguments: str) -> None:

@@ -41,7 +41,11 @@ FIGURES = {
 # where things are in the window
 APPLY = (48, 437)
 MACROS, MACROS_PLACE = (1151, 82), (745, 122)  # the handle of the buttons' toolbar
-BUTTONS = {"Loss contours": (870, 122), "Loss topology": (1140, 122)}
+MORE = (1271, 118)  # at the toolbar's end: the buttons that have no room
+BUTTONS = {"Loss contours": (900, 122), "Loss flat region": (1098, 122)}
+HEIGHT_FILTER = (180, 240)  # in the pipeline browser
+FILTERS = (271, 311)  # Loss Landscape in the menu Filters
+POSITION, LENGTH = ((119, 615), (180, 615)), ((119, 642), (180, 642))  # of Refine Here's box
 LARGEST = 150_000  # bytes of a picture
 COLOURED = 0.004  # share of the views' pixels that a figure colours at least
 
@@ -117,12 +121,14 @@ def opened(session: Session) -> None:
     shutil.copy(session.landscape, landscape)
     session.run("paraview", "--install")
     try:
-        open_file(session, "opened", landscape)
+        open_file(desktop, "opened", [str(find_paraview())], landscape)
         desktop.drag(MACROS, MACROS_PLACE)
-        desktop.point(ASIDE)
-        desktop.wait()
+        desktop.click(MORE)
+        desktop.wait(calm=1)
         desktop.picture("buttons")
-        desktop.keys("alt+l", "l")
+        desktop.keys("Escape")
+        desktop.keys("alt+l")
+        desktop.click(FILTERS)
         desktop.wait(calm=1)
         desktop.picture("filters_menu")
         desktop.keys("Escape", "Escape", "Escape")
@@ -130,10 +136,14 @@ def opened(session: Session) -> None:
         desktop.point(ASIDE)
         desktop.wait(COLOURED)
         desktop.picture("button_contours")
-        desktop.click(BUTTONS["Loss topology"])
+        desktop.click(HEIGHT_FILTER)
         desktop.point(ASIDE)
         desktop.wait(COLOURED)
-        desktop.picture("button_topology")
+        desktop.picture("slider_before")
+        desktop.click(BUTTONS["Loss flat region"])
+        desktop.point(ASIDE)
+        desktop.wait(COLOURED)
+        desktop.picture("button_flat_region")
         session.end()
     finally:
         session.run("paraview", "--uninstall")
@@ -156,16 +166,22 @@ def reloaded(session: Session) -> None:
 
 def refined(session: Session) -> None:
     """Refine Here: settings, applied and running, result."""
-    desktop, landscape = session.desktop, session.folder / "coarse.nc"
+    desktop, landscape = session.desktop, session.folder / "coarse.llnc"
     session.measure()
-    session.run(*session.surface(landscape.name, grid=9))
-    desktop.start("refined", [*COMMAND, "paraview", str(landscape)], session.folder)
-    desktop.wait(COLOURED)
+    shutil.copy(session.landscape, landscape)
+    open_file(desktop, "refined", [*COMMAND, "paraview"], landscape)
     desktop.keys("ctrl+space")
     desktop.type("Refine Here")
     desktop.wait(calm=1)
-    desktop.picture("refine_search")
     desktop.keys("Return")
+    desktop.wait()
+    for fields, value in ((POSITION, "-0.3"), (LENGTH, "0.6")):
+        for field in fields:
+            desktop.click(field, times=2)
+            desktop.keys("ctrl+a")
+            desktop.type(value)
+            desktop.keys("Tab")
+    desktop.point(ASIDE)
     desktop.wait()
     desktop.picture("refine_settings")
     desktop.click(APPLY)
@@ -177,10 +193,9 @@ def refined(session: Session) -> None:
     session.end()
 
 
-def open_file(session: Session, name: str, path: Path) -> None:
-    """ParaView as it starts by itself, then Ctrl+O, the path, Enter, Apply."""
-    desktop = session.desktop
-    desktop.start(name, [str(find_paraview())], session.folder)
+def open_file(desktop: Desktop, name: str, command: list[str], path: Path) -> None:
+    """Start ParaView without a file, then Ctrl+O, the path, Enter, Apply."""
+    desktop.start(name, command, path.parent)
     desktop.wait(calm=6)
     desktop.keys("Escape")  # a first start's welcome
     desktop.wait()
@@ -188,13 +203,13 @@ def open_file(session: Session, name: str, path: Path) -> None:
     desktop.wait(calm=1)
     desktop.type(str(path))
     desktop.wait(calm=1)
-    desktop.picture("open_dialog")
+    desktop.picture(f"{name}_dialog")
     desktop.keys("Return")
     desktop.wait()
     desktop.click(APPLY)
     desktop.point(ASIDE)
     desktop.wait(COLOURED)
-    desktop.picture("open_applied")
+    desktop.picture(name)
 
 
 STEPS: dict[str, Callable[[Session], None]] = {
