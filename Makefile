@@ -2,6 +2,7 @@
 # make test      every check and test, ParaView rendering included
 # make figures   renders every figure from state_files/
 # make docs      builds this documentation as a site: docs/_build/html/index.html
+# make screenshots  records the pictures of docs/window_tour.md in ParaView's window
 # make bench     measures time and memory beside other programs, and fills in docs/performance.md
 # make paper     trains the study's networks and recomputes all data under state_files/
 
@@ -12,7 +13,7 @@ LOSSLANDSCAPE ?= $(BIN)/losslandscape
 INSTALLED ?= $(VENV)/.installed
 
 .DELETE_ON_ERROR:
-.PHONY: help install paraview demo test figures docs docs-links bench paper states clean
+.PHONY: help install paraview demo test figures docs docs-links screenshots bench paper states clean
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -54,6 +55,9 @@ test: $(INSTALLED) paraview
 
 figures: $(INSTALLED) paraview
 	$(BIN)/python -m losslandscape.paraview_process state_files/render_all.py
+
+screenshots: $(INSTALLED) paraview
+	$(BIN)/python -m docs.screenshots.record
 
 # landscaper's own requirements would replace numpy by one of 2023; its loop needs none of them.
 BENCH ?=

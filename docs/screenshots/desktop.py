@@ -119,7 +119,7 @@ class Desktop:
             time.sleep(0.3)
 
     def type(self, text: str) -> None:
-        self._xdotool("type", "--delay", "40", text)
+        self._xdotool("type", "--delay", "40", "--", text)
         time.sleep(0.3)
 
     def click(self, place: tuple[int, int], times: int = 1, button: int = 1) -> None:
