@@ -23,7 +23,7 @@ VIEWS = (slice(190, 690), slice(430, 1270))  # rows and columns that views cover
 ASIDE = (1278, 798)  # where the mouse hides nothing
 MENU = (slice(2, 20), slice(1000, 1270))  # where the line of menus is empty
 CALM = 2.0  # s without a change, after which a step is over
-COLOUR_STEP = 6.0  # of 255; a PNG of a shaded surface has two thirds of the size then
+COLOUR_STEP = 5.0  # divides 255; a PNG of a shaded surface has 70% of the size then
 BLINKING = 400  # pixels that change without meaning: a text cursor, the memory in use
 # Every main window fills the screen, as a person's does; a dialog stays as large as it wants.
 _WINDOW_MANAGER = """<?xml version="1.0"?>

@@ -44,6 +44,7 @@ MACROS, MACROS_PLACE = (1151, 82), (745, 122)  # the handle of the buttons' tool
 MORE = (1271, 118)  # at the toolbar's end: the buttons that have no room
 BUTTONS = {"Loss contours": (900, 122), "Loss flat region": (1098, 122)}
 HEIGHT_FILTER = (180, 240)  # in the pipeline browser
+CEILING = (138, 591), (115, 591)  # its slider, from 100% to about half
 FILTERS = (271, 311)  # Loss Landscape in the menu Filters
 POSITION, LENGTH = ((119, 615), (180, 615)), ((119, 642), (180, 642))  # of Refine Here's box
 LARGEST = 150_000  # bytes of a picture
@@ -140,6 +141,11 @@ def opened(session: Session) -> None:
         desktop.point(ASIDE)
         desktop.wait(COLOURED)
         desktop.picture("slider_before")
+        desktop.drag(*CEILING)
+        desktop.click(APPLY)
+        desktop.point(ASIDE)
+        desktop.wait(COLOURED)
+        desktop.picture("slider_after")
         desktop.click(BUTTONS["Loss flat region"])
         desktop.point(ASIDE)
         desktop.wait(COLOURED)
