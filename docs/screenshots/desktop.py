@@ -19,7 +19,7 @@ from PIL import Image
 
 SIZE = (1280, 800)
 PROGRAMS = {"Xvfb": "xvfb", "openbox": "openbox", "xdotool": "xdotool"}
-VIEWS = (slice(190, 690), slice(430, 1270))  # rows and columns that views cover in any layout
+VIEWS = (slice(205, 650), slice(430, 1270))  # rows and columns that views cover in any layout
 ASIDE = (1278, 798)  # where the mouse hides nothing
 MENU = (slice(2, 20), slice(1000, 1270))  # where the line of menus is empty
 CALM = 2.0  # s without a change, after which a step is over

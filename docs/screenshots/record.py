@@ -46,6 +46,7 @@ BUTTONS = {"Loss contours": (900, 122), "Loss flat region": (1098, 122)}
 HEIGHT_FILTER = (180, 240)  # in the pipeline browser
 CEILING = (138, 591), (115, 591)  # its slider, from 100% to about half
 FILTERS = (271, 311)  # Loss Landscape in the menu Filters
+RESET = (690, 82)  # the button Reset Camera
 POSITION, LENGTH = ((119, 615), (180, 615)), ((119, 642), (180, 642))  # of Refine Here's box
 LARGEST = 150_000  # bytes of a picture
 COLOURED = 0.004  # share of the views' pixels that a figure colours at least
@@ -175,6 +176,7 @@ def refined(session: Session) -> None:
     desktop, landscape = session.desktop, session.folder / "coarse.llnc"
     session.measure()
     shutil.copy(session.landscape, landscape)
+    landscape.with_name("coarse_refined.nc").unlink(missing_ok=True)
     open_file(desktop, "refined", [*COMMAND, "paraview"], landscape)
     desktop.keys("ctrl+space")
     desktop.type("Refine Here")
@@ -192,9 +194,18 @@ def refined(session: Session) -> None:
     desktop.picture("refine_settings")
     desktop.click(APPLY)
     desktop.point(ASIDE)
-    time.sleep(6)
+    begin = time.perf_counter()
+    desktop.wait(COLOURED, calm=0)  # the first points are there
+    desktop.click(RESET)
+    desktop.point(ASIDE)
+    time.sleep(3)
     desktop.picture("refine_running")
-    desktop.wait(COLOURED, calm=15)
+    output = landscape.with_name("coarse_refined.nc")
+    while not output.exists() or (Landscape.open(output).status != 1).any():
+        time.sleep(1)
+        if time.perf_counter() - begin > 200:
+            raise WindowError("the refined grid was not finished after 200 s")
+    desktop.wait(COLOURED)
     desktop.picture("refine_result")
     session.end()
 

@@ -248,7 +248,26 @@ class RefineFilter(VTKPythonAlgorithmBase):
         proxy.SMProxy.MarkModified(proxy.SMProxy)
         proxy.UpdatePipeline()
         if self._view is not None:
+            self._colour(proxy)
             simple.Render(self._view)
+
+    def _colour(self, proxy):
+        """Show the loss where ParaView, which saw an empty grid at Apply, chose an outline.
+
+        The colours' range follows the new grid, once when it appears and once when it is whole; a
+        person's own choice of another representation stays.
+        """
+        from paraview import simple
+
+        shown = simple.GetRepresentation(proxy, self._view)
+        if shown is None or not proxy.GetDataInformation().GetNumberOfPoints():
+            return
+        if shown.Representation == "Outline":
+            shown.Representation = "Surface"
+            simple.ColorBy(shown, ("POINTS", "loss"))
+            shown.RescaleTransferFunctionToDataRange(False, True)
+        elif self._process is None and shown.ColorArrayName[1] == "loss":
+            shown.RescaleTransferFunctionToDataRange(False, True)
 
     def _proxy(self):
         from paraview import simple
