@@ -56,6 +56,7 @@ def _draw(simple, files, figure):
     simple.SetActiveView(drawn.views[0])
     # what was made last is the title's text: the panel of properties is for the landscape
     simple.SetActiveSource(drawn.landscapes[0].surface)
+    simple.RenderAllViews()  # a view that is not the active one stays empty otherwise
 
 
 def _empty_layouts(simple):

@@ -6,6 +6,7 @@ whatever way, the child ends and keeps what is finished.
 """
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -92,8 +93,9 @@ class RefineProcess:
         for line in reversed(self._read_log().splitlines()):
             start, colon, rest = line.partition(": ")
             if start == "loss surface" and colon:
-                done, _slash, total = rest.split(",")[0].partition("/")
-                return rest, int(done) / max(1, int(total))
+                found = re.match(r"(\d+)/(\d+)(,|$)", rest)
+                if found:  # the log has other words of the surface, and lines half written
+                    return rest, int(found[1]) / max(1, int(found[2]))
         return "starting", 0.0
 
     def message(self):

@@ -32,6 +32,7 @@ def draw(figure):
         drawn = FIGURES[figure](*selected_landscapes(2 if figure in PAIRS else 1))
         # what was made last, the title's text, would be selected
         simple.SetActiveSource(selected)
+        simple.RenderAllViews()  # a view that is not the active one stays empty otherwise
         return drawn
     except LandscapeError as error:
         print_error(f"Loss landscape, {figure}: {error}")

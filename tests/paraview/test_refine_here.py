@@ -127,3 +127,21 @@ def shares(picture):
     red, green, blue = np.moveaxis(pixels, -1, 0)
     drawn = np.abs(pixels - pixels[0, 0]).max(axis=2) > 25
     return drawn.mean(), ((red > 180) & (green > 180) & (blue < 30)).mean()
+
+
+@pytest.mark.parametrize(
+    ("log", "progress"),
+    [
+        ("", ("starting", 0.0)),
+        ("loss surface: 41 x 41 = 1681 points", ("starting", 0.0)),
+        ("loss surface: 3/8, 2/s\nloss surface: 41 x 41 = 1", ("3/8, 2/s", 0.375)),
+        ("loss surface: 8/8, 2/s\nwritten", ("8/8, 2/s", 1.0)),
+    ],
+)
+def test_only_a_count_of_points_is_progress(repository, monkeypatch, log, progress):
+    monkeypatch.syspath_prepend(str(repository / "paraview_plugin"))
+    from losslandscape_paraview.refine_process import RefineProcess
+
+    process = RefineProcess.__new__(RefineProcess)
+    monkeypatch.setattr(process, "_read_log", lambda: log)
+    assert process.progress() == progress
