@@ -23,6 +23,7 @@ VIEWS = (slice(205, 650), slice(430, 1270))  # rows and columns that views cover
 ASIDE = (1278, 798)  # where the mouse hides nothing
 MENU = (slice(2, 20), slice(1000, 1270))  # where the line of menus is empty
 CALM = 2.0  # s without a change, after which a step is over
+LARGEST = 150_000  # bytes of a picture
 COLOUR_STEP = 5.0  # divides 255; a PNG of a shaded surface has 70% of the size then
 BLINKING = 400  # pixels that change without meaning: a text cursor, the memory in use
 # Every main window fills the screen, as a person's does; a dialog stays as large as it wants.
@@ -174,7 +175,10 @@ class Desktop:
         """Write the whole screen as a PNG, with colours rounded to what the eye tells apart."""
         path = self.pictures / f"{name}.png"
         steps = np.round(self._screen.pixels()[..., ::-1] / COLOUR_STEP) * COLOUR_STEP
-        Image.fromarray(np.clip(steps, 0, 255).astype(np.uint8)).save(path, optimize=True)
+        image = Image.fromarray(np.clip(steps, 0, 255).astype(np.uint8))
+        image.save(path, optimize=True)
+        if path.stat().st_size > LARGEST:
+            image.quantize(256).save(path, optimize=True)
         return path
 
     def _xdotool(self, *arguments: str) -> None:

@@ -48,7 +48,6 @@ CEILING = (138, 591), (115, 591)  # its slider, from 100% to about half
 FILTERS = (271, 311)  # Loss Landscape in the menu Filters
 RESET = (690, 82)  # the button Reset Camera
 POSITION, LENGTH = ((119, 615), (180, 615)), ((119, 642), (180, 642))  # of Refine Here's box
-LARGEST = 150_000  # bytes of a picture
 COLOURED = 0.004  # share of the views' pixels that a figure colours at least
 
 
@@ -264,9 +263,6 @@ def main() -> None:
             raise SystemExit(f"{name}: {error}\nits files are in {own}") from error
         finally:
             desktop.close()
-    large = [path for path in arguments.pictures.glob("*.png") if path.stat().st_size > LARGEST]
-    if large:
-        raise SystemExit(f"larger than {LARGEST} bytes: {', '.join(map(str, large))}")
     shutil.rmtree(folder)
 
 
