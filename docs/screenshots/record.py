@@ -193,17 +193,13 @@ def refined(session: Session) -> None:
     desktop.picture("refine_settings")
     desktop.click(APPLY)
     desktop.point(ASIDE)
-    begin = time.perf_counter()
-    desktop.wait(COLOURED, calm=0)  # the first points are there
+    output = landscape.with_name("coarse_refined.nc")
+    wait_for_points(output, share=0.3)
     desktop.click(RESET)
     desktop.point(ASIDE)
     time.sleep(3)
     desktop.picture("refine_running")
-    output = landscape.with_name("coarse_refined.nc")
-    while not output.exists() or (Landscape.open(output).status != 1).any():
-        time.sleep(1)
-        if time.perf_counter() - begin > 200:
-            raise WindowError("the refined grid was not finished after 200 s")
+    wait_for_points(output, share=1.0)
     desktop.wait(COLOURED)
     desktop.picture("refine_result")
     session.end()
@@ -226,6 +222,15 @@ def open_file(desktop: Desktop, name: str, command: list[str], path: Path) -> No
     desktop.point(ASIDE)
     desktop.wait(COLOURED)
     desktop.picture(name)
+
+
+def wait_for_points(path: Path, share: float, limit: float = 300.0) -> None:
+    """Until a share of a landscape's points is evaluated and in the file."""
+    begin = time.perf_counter()
+    while not path.exists() or (Landscape.open(path).status == 1).mean() < share:
+        time.sleep(1)
+        if time.perf_counter() - begin > limit:
+            raise WindowError(f"{path.name}: not so far after {limit:g} s")
 
 
 STEPS: dict[str, Callable[[Session], None]] = {
