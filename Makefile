@@ -30,7 +30,7 @@ $(VENV)/.installed: pyproject.toml
 FIND_PARAVIEW = $(BIN)/python -c "from losslandscape import paraview_process as p; p.check()"
 paraview: $(INSTALLED)
 	@$(FIND_PARAVIEW) >/dev/null 2>&1 \
-	    || $(MAKE) --no-print-directory apt PACKAGES="paraview python3-paraview xvfb"
+	    || $(MAKE) --no-print-directory apt PACKAGES="paraview python3-paraview libqt5svg5 xvfb"
 	@$(FIND_PARAVIEW)
 
 .PHONY: apt
