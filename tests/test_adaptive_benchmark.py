@@ -53,7 +53,9 @@ def test_errors_on_a_log_scale_are_decades():
     assert found["within"] == 1.0  # 20 (10^d - 1) with d = log10 2
 
 
-@pytest.mark.parametrize("name", ["mlp_random", "small_resnet_pca", "small_transformer_pca", "vgg11_random"])
+@pytest.mark.parametrize(
+    "name", ["mlp_random", "small_resnet_pca", "small_transformer_pca", "vgg11_random"]
+)
 def test_real_surfaces_meet_every_requirement(name):
     grid, truth = adaptive.stored()[name]
     refinement, evaluated = adaptive.refined(grid, truth)
