@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import os
 import sys
 import time
@@ -575,14 +576,16 @@ class _Run:
         return sets
 
     def _store(self, number: int, payload: bytes) -> None:
+        # views by number: a grid has up to millions of points, and each index by axes takes longer
         values, samples = self.job.unpack(payload)
-        index = np.unravel_index(number, self.grid.shape)
-        for name, value in zip(self.job.names, values):
-            self.result.fields[name][index] = value
+        by_name = dict(zip(self.job.names, values.tolist()))
+        for name, value in by_name.items():
+            self.result.fields[name].reshape(-1)[number] = value
         for name, losses in samples.items():
-            self.result.samples[f"{self.objective.prefixes[name]}loss_samples"][index] = losses
-        finite = np.isfinite(self.result.fields["loss"][index])
-        self.result.status[index] = EVALUATED if finite else NOT_FINITE
+            kept = self.result.samples[f"{self.objective.prefixes[name]}loss_samples"]
+            kept.reshape(self.grid.size, -1)[number] = losses
+        finite = math.isfinite(by_name["loss"])
+        self.result.status.reshape(-1)[number] = EVALUATED if finite else NOT_FINITE
 
     def _save_unfinished(self, path: Path) -> None:
         """Write what there is, for people to look at; the samples are in the journal."""

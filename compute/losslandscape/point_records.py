@@ -56,10 +56,13 @@ class PointJob:
         return numbers.tobytes() + b"".join(samples)
 
     def unpack(self, payload: bytes) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        split = 8 * len(self.names)
-        flat = np.frombuffer(payload[split:], dtype=np.float32)
-        ends = np.cumsum([len(self.objective.sets[name]) for name in self.kept])[:-1]
-        return np.frombuffer(payload[:split]), dict(zip(self.kept, np.split(flat, ends)))
+        values = np.frombuffer(payload, count=len(self.names))
+        samples, start = {}, values.nbytes
+        for name in self.kept:
+            count = len(self.objective.sets[name])
+            samples[name] = np.frombuffer(payload, np.float32, count, start)
+            start += 4 * count
+        return values, samples
 
 
 def attempt(job: PointJob, evaluator: Evaluator, number: int, worker: str) -> bytes | PointFailure:
