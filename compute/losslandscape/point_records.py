@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from losslandscape.allotment import Allotment
+from losslandscape.batch_size import BatchMemoryError
 from losslandscape.errors import LossLandscapeError
 from losslandscape.objective import Evaluator, Measurement, Objective
 from losslandscape.subspace import Subspace
@@ -17,6 +18,7 @@ class PointFailure(NamedTuple):
 
     error: str
     worker: str
+    too_large: bool = False  # the batch for the memory
 
 
 class PointJob:
@@ -69,6 +71,8 @@ def attempt(job: PointJob, evaluator: Evaluator, number: int, worker: str) -> by
     """The record of a point, or why there is none: one point must not stop the others."""
     try:
         return job.record(evaluator, number)
+    except BatchMemoryError as error:
+        return PointFailure(str(error), worker, too_large=True)
     except LossLandscapeError as error:
         return PointFailure(str(error), worker)
     except Exception as error:  # whatever the user's model, or the arithmetic, raises
