@@ -309,7 +309,8 @@ class _Run:
 
     def _begin_anew(self) -> None:
         """Drop what was measured and go on with half the batch size: a file has one size."""
-        size: int = self.settings.get("batch_size", self.halved)
+        size = self.settings.get("batch_size", self.halved)
+        assert size is not None
         self.halved = size // 2
         warnings.warn(
             f"memory does not hold batches of {size} samples any more: the run begins anew with "

@@ -23,6 +23,7 @@ from losslandscape.batch_size import (
     out_of_memory,
     release_memory,
 )
+from losslandscape.batches import Batch, batch_length, describe, place_batch
 from losslandscape.cuda_graphs import GraphedRun
 from losslandscape.determinism import check_data, check_policy
 from losslandscape.errors import LossLandscapeError
@@ -34,7 +35,7 @@ from losslandscape.moving import MovingParameters
 from losslandscape.parameters import sha256
 from losslandscape.pixel_convolutions import PixelConvolutions
 from losslandscape.precision import PRECISIONS as PRECISIONS
-from losslandscape.samples import Batch, SampleSet, batch_length, describe, place_batch
+from losslandscape.samples import HOLD_BYTES, SampleSet
 from losslandscape.subspace import Subspace
 
 _REESTIMATION_SAMPLES = 1024
@@ -85,6 +86,9 @@ class Objective:
         Evaluate every module in eval mode, or each in the mode it is in. By default a model in
         train mode as a whole is evaluated in eval mode, and one in eval mode that holds modules in
         train mode is refused. See :mod:`losslandscape.modes`.
+    hold_bytes : int
+        Samples of a set that would take more memory are read anew at each point, batch by batch,
+        and not held; see ``docs/scaling.md``. 4 GiB by default.
     nondeterminism : "refused" or "stated"
         What :func:`losslandscape.evaluate` does where a value is not the same every time; see
         :mod:`losslandscape.determinism`.
@@ -118,6 +122,7 @@ class Objective:
         dataset_samples: int | Mapping[str, int] | None = None,
         modes: str | None = None,
         nondeterminism: str = "refused",
+        hold_bytes: int = HOLD_BYTES,
     ):
         if batch_norm not in bn.MODES:
             raise LossLandscapeError(
@@ -141,7 +146,7 @@ class Objective:
         named = _named_sets(data)
         if nondeterminism == "refused":
             check_data(named)
-        self.sets = {name: SampleSet(part, name) for name, part in named.items()}
+        self.sets = {name: SampleSet(part, name, hold_bytes) for name, part in named.items()}
         if isinstance(dataset_samples, int):
             dataset_samples = {next(iter(self.sets)): dataset_samples}
         self.dataset_samples = dict(dataset_samples or {})
@@ -233,6 +238,8 @@ class Objective:
         }
         if self.compile:
             found["compile"] = True
+        if streamed := [name for name, samples in self.sets.items() if samples.streamed]:
+            found["streamed"] = streamed
         if self.batch_norm == "reestimated":
             found["reestimation_samples"] = len(self.reestimation)
             found["reestimation_batch_size"] = self.reestimation_batch_size
@@ -594,7 +601,7 @@ class Evaluator:
                 f"{type(error).__name__}: {error}"
             ) from error
 
-    def _batched(self, samples: SampleSet, size: int) -> list[Batch]:
+    def _batched(self, samples: SampleSet, size: int) -> Sequence[Batch]:
         return samples.batches(
             size, self.objective.device, self.objective.precision, self._channels_last
         )
@@ -653,7 +660,8 @@ class Evaluator:
             arithmetic = self.objective.arithmetic
             # a function of the user's may do more to the model than call it
             if self.objective.loss.name in NAMES and not (arithmetic and arithmetic.reduced):
-                self._keep_products()
+                if not any(samples.streamed for samples in self.objective.sets.values()):
+                    self._keep_products()  # else a batch's memory would be another one's later
                 if self._channels_last and self.objective.dtype == torch.float32:
                     self._fuse()
 
