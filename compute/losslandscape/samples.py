@@ -108,9 +108,8 @@ class SampleSet:
             ) from error
         if not batches:
             raise LossLandscapeError(f"{self.name}: there are no samples")
-        if (
-            len({sample_shapes(batch) for batch in batches}) > 1
-        ):  # padded to different lengths: the loader's own batches are kept
+        if len({sample_shapes(batch) for batch in batches}) > 1:
+            # padded to different lengths: the loader's own batches are kept
             self._ragged = batches
             return None
         return join(batches)
