@@ -34,7 +34,7 @@ def grid(counts: list[int]) -> dict[str, float]:
     from losslandscape.objective import Evaluator
 
     def stub(self: Evaluator, coordinates: np.ndarray, allotment: object = None) -> dict:
-        losses = np.array([1.0 + (coordinates**2).sum(), 1.0], np.float32)
+        losses = np.array([1.0 + np.square(coordinates).sum(), 1.0], np.float32)
         return {"train": {"loss": losses}}
 
     model = nn.Linear(2, 1)
