@@ -11,7 +11,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 import losslandscape as ll
@@ -19,7 +19,13 @@ from losslandscape.atomic_files import make_folder, replace_file
 from losslandscape.errors import FileFormatError, LossLandscapeError, OutputExistsError
 from losslandscape.progress import Progress
 from losslandscape.trajectory import _aligned_ranges
-from losslandscape.weights import load_into, load_weights, save_weights
+from losslandscape.weights import (
+    buffer_tensors,
+    load_into,
+    load_weights,
+    parameter_tensors,
+    save_weights,
+)
 
 
 class TiedNetwork(nn.Module):
@@ -414,6 +420,69 @@ def test_torch_files_are_read(model, tmp_path, key):
 def test_a_run_folder_stands_for_its_weights(model, tmp_path):
     save_weights(model, tmp_path / "weights.safetensors")
     assert torch.equal(load_weights(tmp_path)["conv.weight"], model.conv.weight)
+
+
+def in_shards(model, folder, **changes):
+    """Two shards and their list, laid out as Hugging Face's save_pretrained does."""
+    tensors = {**parameter_tensors(model), **buffer_tensors(model)}
+    tensors = {name: tensor.contiguous() for name, tensor in tensors.items()}
+    names = list(tensors)
+    places = {}
+    for number, part in enumerate((names[::2], names[1::2]), 1):
+        file = f"model-{number:05d}-of-00002.safetensors"
+        save_file({name: tensors[name] for name in part}, folder / file, {"format": "pt"})
+        places.update(dict.fromkeys(part, file))
+    size = sum(tensor.nbytes for tensor in tensors.values())
+    content = {"metadata": {"total_size": size}, "weight_map": {**places, **changes}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(content))
+    return tensors
+
+
+@pytest.mark.parametrize("name", [".", "model.safetensors.index.json"])
+def test_checkpoints_in_shards_are_read(model, tmp_path, name):
+    tensors = in_shards(model, tmp_path)
+    found = load_weights(tmp_path / name)
+    assert found.keys() == tensors.keys()
+    assert all(torch.equal(found[name], tensor) for name, tensor in tensors.items())
+    fresh = TiedNetwork()
+    load_into(fresh, found)
+    assert torch.equal(fresh.conv.weight, model.conv.weight)
+
+
+def test_what_the_hub_client_writes_is_read(model, tmp_path):
+    hub = pytest.importorskip("huggingface_hub")
+    hub.save_torch_state_dict(model.state_dict(), tmp_path, max_shard_size=200)
+    assert len(list(tmp_path.glob("*.safetensors"))) > 1
+    fresh = TiedNetwork()
+    model.shift(0.0)
+    load_into(fresh, load_weights(tmp_path))
+    assert all(torch.equal(a, b) for a, b in zip(fresh.parameters(), model.parameters()))
+
+
+def test_a_folder_of_one_whole_file_is_read(model, tmp_path):
+    save_weights(model, tmp_path / "model.safetensors")
+    assert torch.equal(load_weights(tmp_path)["conv.weight"], model.conv.weight)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"other": "model-00001-of-00002.safetensors"}, "00001-of-00002.*lacks tensor 'other'"),
+        ({"other": "model-00003-of-00002.safetensors"}, "00003-of-00002"),
+        ({"other": "../elsewhere.safetensors"}, "outside of its folder"),
+        ({"other": ["x"]}, "outside of its folder"),
+    ],
+)
+def test_shards_that_do_not_fit_their_list(model, tmp_path, changes, message):
+    in_shards(model, tmp_path, **changes)
+    with pytest.raises(FileFormatError, match=message):
+        load_weights(tmp_path)
+
+
+def test_a_list_without_shards(tmp_path):
+    (tmp_path / "model.safetensors.index.json").write_text('{"weight_map": []}')
+    with pytest.raises(FileFormatError, match="no weight_map"):
+        load_weights(tmp_path)
 
 
 class Payload:

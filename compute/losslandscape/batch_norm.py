@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from losslandscape.samples import Batch
+from losslandscape.batches import Batch
 
 MODES = ("fixed", "reestimated")
 

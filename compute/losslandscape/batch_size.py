@@ -6,10 +6,16 @@ from collections.abc import Callable
 
 import torch
 
+from losslandscape.errors import LossLandscapeError
+
 _SMALLEST, _LARGEST = 32, 8192
 # A larger batch costs memory: it must be worth it.
 _WORTH = 1.03
 _AS_FAST = 0.98
+
+
+class BatchMemoryError(LossLandscapeError):
+    """Memory does not hold a batch of this size."""
 
 
 def fastest_batch_size(rate: Callable[[int], float], count: int) -> int:
@@ -71,6 +77,12 @@ def _expected(rates: dict[int, float], small: int, large: int, following: int) -
     constant = small / rates[small] - slope * small
     seconds = constant + slope * following
     return following / seconds if seconds > 0 else float("inf")
+
+
+def release_memory(device: torch.device) -> None:
+    """Give back what a device's allocator keeps for later."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
 
 
 def out_of_memory(error: BaseException) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from losslandscape.samples import Batch, map_batch, tensors_of
+from losslandscape.batches import Batch, map_batch, tensors_of
 
 Values = dict[str, Tensor]
 Run = Callable[[Batch], Values]

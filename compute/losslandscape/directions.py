@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -13,7 +14,7 @@ from losslandscape.errors import LossLandscapeError
 from losslandscape.parameters import ParameterLayout, Segment
 
 if TYPE_CHECKING:
-    from losslandscape.trajectory import Trajectory
+    from losslandscape.trajectory import Block, Trajectory
 
 Normalization = Literal["filter", "layer", "none"]
 NORMALIZATIONS = ("filter", "layer", "none")
@@ -187,6 +188,7 @@ def principal_directions(
     plain = np.zeros((count, count))  # inner products of theta_i - theta_final
     for _, differences in _difference_blocks(trajectory, layout, block_bytes):
         plain += differences @ differences.T
+        del differences  # before the next block is read
     gram = plain
     if center == "mean":
         centering = np.eye(count) - 1.0 / count
@@ -210,18 +212,26 @@ def principal_directions(
     views = [layout.views(direction) for direction in directions]
     for (name, start, stop), differences in _difference_blocks(trajectory, layout, block_bytes):
         values = torch.from_numpy(coefficients.T @ differences)
+        del differences
         for view, row in zip(views, values):
             _assign(view[name], start, stop, row)
     return directions, explained
 
 
-def _difference_blocks(trajectory: Trajectory, layout: ParameterLayout, block_bytes: int):
+def _difference_blocks(
+    trajectory: Trajectory, layout: ParameterLayout, block_bytes: int
+) -> Iterator[tuple[tuple[str, int, int], np.ndarray]]:
     """Blocks (name, start, stop), theta_i - theta_final of shape (checkpoints, stop - start)."""
     names = {segment.name for segment in layout.segments}
-    for name, start, stop, values in trajectory.blocks(block_bytes):
-        if name in names:
-            values -= values[-1].copy()
-            yield (name, start, stop), values
+
+    def differences(block: Block) -> tuple[tuple[str, int, int], np.ndarray]:
+        name, start, stop, values = block
+        values -= values[-1].copy()
+        return (name, start, stop), values
+
+    # not a loop: its variable would hold a block while the next one is read
+    blocks = trajectory.blocks(block_bytes)
+    return map(differences, filter(lambda block: block.name in names, blocks))
 
 
 def _assign(view: Tensor, start: int, stop: int, values: Tensor) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import os
 import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ import torch
 from losslandscape import determinism
 from losslandscape.adaptive import Adaptive, Refinement, coarse_points, interpolate, nearest
 from losslandscape.allotment import LEAST, SHARE, Allotment, may_be_worthwhile, worthwhile
+from losslandscape.batch_size import BatchMemoryError, release_memory
 from losslandscape.computer import computer
 from losslandscape.errors import FileFormatError, LossLandscapeError, OutputExistsError
 from losslandscape.executors import PointPool
@@ -56,6 +58,7 @@ Source = Callable[[list[int]], Iterator[tuple[int, bytes | PointFailure]]]
 _REWRITE_SECONDS = 1.0  # at least, between two writings of the unfinished file
 _REWRITE_SHARE = 0.02  # of the time that the writings may take
 _FAILURES_AT_FIRST = 10
+_FIXED_AFTER = 10  # points whose batches fitted into memory: then they will fit again
 
 
 def evaluate(
@@ -80,6 +83,10 @@ def evaluate(
     rewritten every second or less often, so that writing takes at most 2% of the time, and the same
     call goes on where an interrupted one stopped, with
     the batch size and the number of threads of the first: the result is the same to the bit.
+
+    A batch size that was found by trial is halved while memory does not hold a batch. The points
+    measured before are dropped then, with a warning: all points of a file have the size that is
+    recorded in it. After ten points the size stays, and a point that does not fit is left out.
 
     A point whose measurement raises (three times, with an executor) is left out with a warning:
     its values are NaN, or interpolated with a ``tolerance``, its error is in
@@ -195,6 +202,8 @@ class _Run:
         self.origin: bytes | None = None  # the record of its first evaluation
         self.measured_origin: Measurement | None = None
         self.settings: dict[str, Any] = {}
+        self.halved: int | None = None  # the batch size, where the one found did not stay in memory
+        self.stored = 0  # points
         if self.path is not None:
             self._claim(self.path, overwrite)
 
@@ -239,28 +248,15 @@ class _Run:
 
     def finish(self, executor: Executor | None, trajectory: Trajectory | None) -> Landscape:
         threads = self.settings.get("threads", torch.get_num_threads())
-        with ExitStack() as stack:
-            stack.enter_context(using_threads(threads))
-            if not self.settings:
-                with Evaluator(self.objective, self.subspace, self.batch_size) as evaluator:
-                    self.settings = self._new_settings(evaluator, threads)
-                self.settings["allotment"] = self._pilot(self.settings["batch_size"])
-            self._prepare()
-            if self.journal is not None:
-                stack.enter_context(self.journal)
-            if executor is None:
-                batch_size = self.settings["batch_size"]
-                with Evaluator(self.job.objective, self.subspace, batch_size) as evaluator:
-                    self._collect_and_check(
-                        lambda numbers: (
-                            (n, attempt(self.job, evaluator, n, "this process")) for n in numbers
-                        )
-                    )
-            else:
-                with PointPool(executor, self.job) as pool:
-                    self._collect_and_check(pool.records)
-                if not self.quiet and pool.use.workers:
-                    print(pool.use.describe(), file=sys.stderr)
+        with using_threads(threads):
+            while True:
+                try:
+                    self._measure_points(executor, threads)
+                    break
+                except BatchMemoryError:
+                    if not self._may_halve():
+                        raise
+                self._begin_anew()
             if self.refinement is not None:
                 self._interpolate(self.refinement)
             self._tell_failures()
@@ -282,6 +278,50 @@ class _Run:
             if self.journal is not None and not self.failures:
                 self.journal.remove()
         return self.result
+
+    def _measure_points(self, executor: Executor | None, threads: int) -> None:
+        if not self.settings:
+            size = self.batch_size or self.halved
+            with Evaluator(self.objective, self.subspace, size) as evaluator:
+                self.settings = self._new_settings(evaluator, threads)
+            self.settings["allotment"] = self._pilot(self.settings["batch_size"])
+        self._prepare()
+        with self.journal or nullcontext():
+            if executor is None:
+                batch_size = self.settings["batch_size"]
+                with Evaluator(self.job.objective, self.subspace, batch_size) as evaluator:
+                    self._collect_and_check(
+                        lambda numbers: (
+                            (n, attempt(self.job, evaluator, n, "this process")) for n in numbers
+                        )
+                    )
+            else:
+                with PointPool(executor, self.job) as pool:
+                    self._collect_and_check(pool.records)
+                if not self.quiet and pool.use.workers:
+                    print(pool.use.describe(), file=sys.stderr)
+
+    def _may_halve(self) -> bool:
+        """Whether a smaller batch size may be taken: one that nobody gave, and few points have."""
+        given = self.batch_size or self.objective.batch_size
+        size = self.settings.get("batch_size", self.halved)
+        return given is None and size is not None and size > 1 and self.stored < _FIXED_AFTER
+
+    def _begin_anew(self) -> None:
+        """Drop what was measured and go on with half the batch size: a file has one size."""
+        size = self.settings.get("batch_size", self.halved)
+        assert size is not None
+        self.halved = size // 2
+        warnings.warn(
+            f"memory does not hold batches of {size} samples any more: the run begins anew with "
+            f"{self.halved}, since the last bits of the values depend on it (batch_size, "
+            "--batch-size)",
+            stacklevel=4,
+        )
+        # the journal stays until the new one takes its place
+        self.journal, self.records, self.failures = None, {}, {}
+        self.settings, self.origin, self.measured_origin, self.stored = {}, None, None, 0
+        release_memory(self.objective.device)
 
     def _new_settings(self, evaluator: Evaluator, threads: int) -> dict[str, Any]:
         """What is found out once and kept in the journal."""
@@ -377,9 +417,8 @@ class _Run:
             record = next(iter(source([self.job.origin])))[1]
             if isinstance(record, PointFailure):
                 self.failures[self.job.origin] = record
-                raise LossLandscapeError(
-                    f"the origin cannot be measured: {self._failed_point(self.job.origin)}"
-                )
+                kind = BatchMemoryError if record.too_large else LossLandscapeError
+                raise kind(f"the origin cannot be measured: {self._failed_point(self.job.origin)}")
             return record
 
         if self.origin is None:  # with an allotment it is not what was measured at first
@@ -448,8 +487,9 @@ class _Run:
 
     def _fail(self, number: int, failure: PointFailure) -> None:
         self.failures[number] = failure
-        measured = (self.result.status != NOT_EVALUATED).any()
-        if len(self.failures) >= _FAILURES_AT_FIRST and not measured:
+        if failure.too_large and self._may_halve():
+            raise BatchMemoryError(failure.error)
+        if len(self.failures) >= _FAILURES_AT_FIRST and not self.stored:
             raise LossLandscapeError(
                 f"the first {len(self.failures)} points all failed; {self._failed_point(number)}"
             )
@@ -575,14 +615,17 @@ class _Run:
         return sets
 
     def _store(self, number: int, payload: bytes) -> None:
+        # views by number: a grid has up to millions of points, and each index by axes takes longer
+        self.stored += 1
         values, samples = self.job.unpack(payload)
-        index = np.unravel_index(number, self.grid.shape)
-        for name, value in zip(self.job.names, values):
-            self.result.fields[name][index] = value
+        by_name = dict(zip(self.job.names, values.tolist()))
+        for name, value in by_name.items():
+            self.result.fields[name].reshape(-1)[number] = value
         for name, losses in samples.items():
-            self.result.samples[f"{self.objective.prefixes[name]}loss_samples"][index] = losses
-        finite = np.isfinite(self.result.fields["loss"][index])
-        self.result.status[index] = EVALUATED if finite else NOT_FINITE
+            kept = self.result.samples[f"{self.objective.prefixes[name]}loss_samples"]
+            kept.reshape(self.grid.size, -1)[number] = losses
+        finite = math.isfinite(by_name["loss"])
+        self.result.status.reshape(-1)[number] = EVALUATED if finite else NOT_FINITE
 
     def _save_unfinished(self, path: Path) -> None:
         """Write what there is, for people to look at; the samples are in the journal."""

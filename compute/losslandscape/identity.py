@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from losslandscape.subspace import Subspace
 
 # what may differ: where and how it is computed
-_FREE = ("device", "precision", "reestimation_batch_size")
+_FREE = ("device", "precision", "reestimation_batch_size", "streamed")
 _PARTS = {
     "parameters_sha256": "the model's parameters (other weights?)",
     "buffers_sha256": "the model's buffers, such as batch-norm statistics (other weights?)",

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from losslandscape.batches import Batch, tensors_of
 from losslandscape.parameters import sharing
-from losslandscape.samples import Batch, tensors_of
 from losslandscape.subspace import Subspace
 
 # The products take 1/8 of the data's memory at most.

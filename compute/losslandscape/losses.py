@@ -15,8 +15,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from losslandscape.batches import Batch, batch_length, describe
 from losslandscape.errors import LossLandscapeError
-from losslandscape.samples import Batch, SampleSet, batch_length, describe
+from losslandscape.samples import SampleSet
 
 Metric = Callable[[Tensor, Tensor], Tensor]  # (outputs, targets) -> a number a sample
 LossCallable = Callable[[nn.Module, Batch], Any]

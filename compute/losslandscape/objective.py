@@ -17,7 +17,13 @@ from torch import Tensor, nn
 from losslandscape import batch_norm as bn
 from losslandscape import precision as arithmetics
 from losslandscape.allotment import Allotment
-from losslandscape.batch_size import fastest_batch_size, out_of_memory
+from losslandscape.batch_size import (
+    BatchMemoryError,
+    fastest_batch_size,
+    out_of_memory,
+    release_memory,
+)
+from losslandscape.batches import Batch, batch_length, describe, place_batch
 from losslandscape.cuda_graphs import GraphedRun
 from losslandscape.determinism import check_data, check_policy
 from losslandscape.errors import LossLandscapeError
@@ -29,7 +35,7 @@ from losslandscape.moving import MovingParameters
 from losslandscape.parameters import sha256
 from losslandscape.pixel_convolutions import PixelConvolutions
 from losslandscape.precision import PRECISIONS as PRECISIONS
-from losslandscape.samples import Batch, SampleSet, batch_length, describe, place_batch
+from losslandscape.samples import HOLD_BYTES, SampleSet
 from losslandscape.subspace import Subspace
 
 _REESTIMATION_SAMPLES = 1024
@@ -80,6 +86,9 @@ class Objective:
         Evaluate every module in eval mode, or each in the mode it is in. By default a model in
         train mode as a whole is evaluated in eval mode, and one in eval mode that holds modules in
         train mode is refused. See :mod:`losslandscape.modes`.
+    hold_bytes : int
+        Samples of a set that would take more memory are read anew at each point, batch by batch,
+        and not held; see ``docs/scaling.md``. 4 GiB by default.
     nondeterminism : "refused" or "stated"
         What :func:`losslandscape.evaluate` does where a value is not the same every time; see
         :mod:`losslandscape.determinism`.
@@ -113,6 +122,7 @@ class Objective:
         dataset_samples: int | Mapping[str, int] | None = None,
         modes: str | None = None,
         nondeterminism: str = "refused",
+        hold_bytes: int = HOLD_BYTES,
     ):
         if batch_norm not in bn.MODES:
             raise LossLandscapeError(
@@ -136,7 +146,7 @@ class Objective:
         named = _named_sets(data)
         if nondeterminism == "refused":
             check_data(named)
-        self.sets = {name: SampleSet(part, name) for name, part in named.items()}
+        self.sets = {name: SampleSet(part, name, hold_bytes) for name, part in named.items()}
         if isinstance(dataset_samples, int):
             dataset_samples = {next(iter(self.sets)): dataset_samples}
         self.dataset_samples = dict(dataset_samples or {})
@@ -228,6 +238,8 @@ class Objective:
         }
         if self.compile:
             found["compile"] = True
+        if streamed := [name for name, samples in self.sets.items() if samples.streamed]:
+            found["streamed"] = streamed
         if self.batch_norm == "reestimated":
             found["reestimation_samples"] = len(self.reestimation)
             found["reestimation_batch_size"] = self.reestimation_batch_size
@@ -281,6 +293,9 @@ class Evaluator:
     torch's random generator are the same at the start of every point, so a point's value does not
     depend on those before it. On leaving, the model has its own tensors and modes again.
 
+    A batch size that was found by trial is halved, down to 1, while the first measurement does not
+    fit into memory. From then on it stays, because the last bits of the values depend on it.
+
     Attributes
     ----------
     seed : int
@@ -303,6 +318,7 @@ class Evaluator:
         self._batch_norms = bn.layers(model)
         self._reestimated = objective.batch_norm == "reestimated"
         self._batch_size = batch_size or objective.batch_size
+        self._halves = self._batch_size is None  # while memory runs out
         self._deviation: dict[str, Any] | None = None
 
     def __enter__(self) -> Evaluator:
@@ -352,6 +368,10 @@ class Evaluator:
         self._choose_shortcuts()
         if self._batch_size is None:
             self._batch_size = self._fastest_batch_size()
+        self._cut_batches()
+
+    def _cut_batches(self) -> None:
+        """Cut the samples into batches of the present size."""
         self._batches = {
             name: self._batched(samples, self.batch_size)
             for name, samples in self.objective.sets.items()
@@ -477,27 +497,49 @@ class Evaluator:
             self._point_buffers = origin
             self._reset_buffers(always=True)
 
+    def _measure(self, allotment: Allotment | None = None) -> Measurement:
+        again = True  # at the same size: what another program took may be free again
+        while True:
+            try:
+                measured = self._measure_once(allotment)
+            except Exception as error:
+                halve = self._halves and self.batch_size > 1
+                if not (out_of_memory(error) and (again or halve)):
+                    self._explain(error)
+                    raise
+            else:
+                self._halves = False
+                return measured
+            # outside of the handler: the traceback held the tensors of the failed pass
+            release_memory(self.objective.device)
+            if again:
+                again = False
+            else:
+                self._halve()
+
+    def _halve(self) -> None:
+        self._batch_size = self.batch_size // 2
+        if isinstance(self._run, GraphedRun):  # its graphs hold memory for the larger batches
+            self._run = GraphedRun(self._values)
+        self._cut_batches()
+
     # Not torch.inference_mode: what a model caches in forward would be unusable in training.
     @torch.no_grad()
-    def _measure(self, allotment: Allotment | None = None) -> Measurement:
+    def _measure_once(self, allotment: Allotment | None) -> Measurement:
         self._reset_buffers()
         self._seed()  # a model that draws numbers in evaluation draws the same everywhere
-        try:
-            if self._reestimated:
-                bn.reestimate(self._batch_norms, self._reestimation_batches, self._eager_values)
-            if self._fused is not None:
-                self._fused.forget()
-            return {
-                name: _joined(
-                    [self._run(batch) for batch in batches]
-                    if allotment is None
-                    else self._enough(batches, allotment, len(self.objective.sets[name]))
-                )
-                for name, batches in self._batches.items()
-            }
-        except Exception as error:
-            self._explain(error)
-            raise
+        if self._reestimated:
+            bn.reestimate(self._batch_norms, self._reestimation_batches, self._eager_values)
+        if self._fused is not None:
+            self._fused.forget()
+        return {
+            name: _joined(
+                [self._run(batch) for batch in batches]
+                if allotment is None
+                else self._enough(batches, allotment, len(self.objective.sets[name]))
+            )
+            for name, batches in self._batches.items()
+        }
 
     def _enough(
         self, batches: Sequence[Batch], allotment: Allotment, of: int
@@ -523,10 +565,10 @@ class Evaluator:
             torch.manual_seed(self.seed)
 
     def _explain(self, error: Exception) -> None:
-        """Raise a LossLandscapeError if memory is used up."""
+        """Raise a BatchMemoryError if memory is used up."""
         if out_of_memory(error):
             samples = f"{self._batch_size} samples" if self._batch_size else "one sample"
-            raise LossLandscapeError(
+            raise BatchMemoryError(
                 f"{type(self.model).__name__}: the memory of {self.objective.device} does not hold "
                 f"a batch of {samples}; give a smaller batch_size, fewer reestimation_samples, or "
                 "another device"
@@ -559,7 +601,7 @@ class Evaluator:
                 f"{type(error).__name__}: {error}"
             ) from error
 
-    def _batched(self, samples: SampleSet, size: int) -> list[Batch]:
+    def _batched(self, samples: SampleSet, size: int) -> Sequence[Batch]:
         return samples.batches(
             size, self.objective.device, self.objective.precision, self._channels_last
         )
@@ -618,7 +660,8 @@ class Evaluator:
             arithmetic = self.objective.arithmetic
             # a function of the user's may do more to the model than call it
             if self.objective.loss.name in NAMES and not (arithmetic and arithmetic.reduced):
-                self._keep_products()
+                if not any(samples.streamed for samples in self.objective.sets.values()):
+                    self._keep_products()  # else a batch's memory would be another one's later
                 if self._channels_last and self.objective.dtype == torch.float32:
                     self._fuse()
 

@@ -169,7 +169,10 @@ def run_script(
     command = [str(find_pvpython()), str(script), *arguments]
     environment = clean_environment()
     try:
-        with screen() as display:
+        # Debian's ParaView starts Open MPI, which leaves a folder of its session in every run
+        scratch = tempfile.TemporaryDirectory(prefix="losslandscape-", ignore_cleanup_errors=True)
+        with screen() as display, scratch as folder:
+            environment["TMPDIR"] = folder
             if display:
                 environment["DISPLAY"] = display
             return subprocess.run(

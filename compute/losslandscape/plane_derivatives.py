@@ -14,11 +14,12 @@ from torch.func import functional_call
 from torch.nn import functional
 
 from losslandscape import batch_norm as bn
+from losslandscape.batches import Batch
 from losslandscape.errors import LossLandscapeError
 from losslandscape.modes import refuse, set_modes, training_modules
 from losslandscape.objective import PRECISIONS, Objective, restore_modes
 from losslandscape.parameters import sharing
-from losslandscape.samples import Batch, SampleSet
+from losslandscape.samples import SampleSet
 from losslandscape.subspace import Subspace
 
 Parameters = dict[str, Tensor]
@@ -116,14 +117,14 @@ class PlaneDerivatives:
             for name, own in model.named_buffers()
         }
 
-        def batched(samples: SampleSet, size: int) -> list[Batch]:
+        def batched(samples: SampleSet, size: int) -> Sequence[Batch]:
             return samples.batches(size, self._device, wanted)
 
         samples = next(iter(objective.sets.values()))
         self._count = len(samples)
         self._batches = batched(samples, batch_size or objective.batch_size or len(samples))
         self._statistics: _Statistics | None = None
-        self._reestimation_batches: list[Batch] = []
+        self._reestimation_batches: Sequence[Batch] = []
         if objective.batch_norm == "reestimated":
             self._statistics = _Statistics(bn.layers(model))
             self._reestimation_batches = batched(

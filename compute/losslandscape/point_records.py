@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from losslandscape.allotment import Allotment
+from losslandscape.batch_size import BatchMemoryError
 from losslandscape.errors import LossLandscapeError
 from losslandscape.objective import Evaluator, Measurement, Objective
 from losslandscape.subspace import Subspace
@@ -17,6 +18,7 @@ class PointFailure(NamedTuple):
 
     error: str
     worker: str
+    too_large: bool = False  # the batch for the memory
 
 
 class PointJob:
@@ -56,16 +58,21 @@ class PointJob:
         return numbers.tobytes() + b"".join(samples)
 
     def unpack(self, payload: bytes) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        split = 8 * len(self.names)
-        flat = np.frombuffer(payload[split:], dtype=np.float32)
-        ends = np.cumsum([len(self.objective.sets[name]) for name in self.kept])[:-1]
-        return np.frombuffer(payload[:split]), dict(zip(self.kept, np.split(flat, ends)))
+        values = np.frombuffer(payload, count=len(self.names))
+        samples, start = {}, values.nbytes
+        for name in self.kept:
+            count = len(self.objective.sets[name])
+            samples[name] = np.frombuffer(payload, np.float32, count, start)
+            start += 4 * count
+        return values, samples
 
 
 def attempt(job: PointJob, evaluator: Evaluator, number: int, worker: str) -> bytes | PointFailure:
     """The record of a point, or why there is none: one point must not stop the others."""
     try:
         return job.record(evaluator, number)
+    except BatchMemoryError as error:
+        return PointFailure(str(error), worker, too_large=True)
     except LossLandscapeError as error:
         return PointFailure(str(error), worker)
     except Exception as error:  # whatever the user's model, or the arithmetic, raises

@@ -3,18 +3,33 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, RandomSampler
 
+from losslandscape.batches import (
+    Batch,
+    as_batch,
+    batch_bytes,
+    batch_length,
+    check_lengths,
+    join,
+    map_batch,
+    placed,
+    sample_shapes,
+    tensors_of,
+)
 from losslandscape.errors import LossLandscapeError
 from losslandscape.parameters import sha256
+from losslandscape.streamed_samples import StreamedBatches, StreamedSamples
 
-Batch = Any  # tuple of tensors, or dict of name -> tensor; dimension 0 is the sample
+# Above this samples are read anew at each point. While they are read to be held, they take twice
+# as much.
+HOLD_BYTES = 4 << 30
+_LOOKED_AT = 8  # samples, to see how large they are
 
 
 class SampleSet:
@@ -27,6 +42,9 @@ class SampleSet:
         augmentation is frozen as it was drawn, and a shuffling loader's order is fixed as it came.
     name : str
         For messages.
+    hold_bytes : int
+        Data that would take more memory are not held, but read batch by batch whenever they are
+        asked for, in the same order; see :mod:`losslandscape.streamed_samples`.
 
     Raises
     ------
@@ -40,31 +58,35 @@ class SampleSet:
     (10, [4, 3, 3])
     """
 
-    def __init__(self, data: Any, name: str = "data"):
+    def __init__(self, data: Any, name: str = "data", hold_bytes: int = HOLD_BYTES):
         self.name = name
         self.source = type(data).__name__
+        self._hold_bytes = hold_bytes
+        self._whole: Batch | None = None
         self._ragged: list[Batch] | None = None
         self._described: dict | None = None  # where the order is another than the one given
+        if isinstance(data, DataLoader) and isinstance(data.sampler, RandomSampler):
+            self.source = "DataLoader (shuffled; read once, order kept)"
         if isinstance(data, (tuple, list, Mapping)):
-            self._whole = map_batch(lambda value: _tensor(value, name), data)
+            data = as_batch(data, name)
+            check_lengths(data, name)
+        self._streamed = StreamedSamples.too_large(data, name, hold_bytes)
+        if self._streamed is not None:
+            self._streamed.scan()
+        elif isinstance(data, (tuple, Mapping)):
+            self._whole = data
         else:
             self._whole = self._read(data)
-        sizes = {len(tensor) for batch in self.stored() for tensor in tensors_of(batch)[:1]}
-        for batch in self.stored():
-            lengths = {len(tensor) for tensor in tensors_of(batch)}
-            if len(lengths) > 1:
-                raise LossLandscapeError(
-                    f"{name}: tensors of {', '.join(map(str, sorted(lengths)))} samples in one "
-                    "batch; dimension 0 of every tensor is the sample"
-                )
-        if not sizes or sizes == {0}:
+        if self._streamed is None:
+            for batch in self.stored():
+                check_lengths(batch, name)
+        if not len(self):
             raise LossLandscapeError(f"{name}: there are no samples")
 
     def _read(self, data: Any) -> Batch | None:
         loader: Iterable = data
         if isinstance(data, DataLoader):
-            if isinstance(data.sampler, RandomSampler):
-                self.source = "DataLoader (shuffled; read once, order kept)"
+            pass
         elif hasattr(data, "__getitem__") and hasattr(data, "__len__"):
             loader = DataLoader(data, batch_size=256)
         elif isinstance(data, Iterator) or not hasattr(data, "__iter__"):
@@ -76,7 +98,7 @@ class SampleSet:
             # iterating draws from torch's generator; so a shuffling loader's order repeats
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(0)
-                batches = [map_batch(lambda value: _tensor(value, self.name), b) for b in loader]
+                batches = [as_batch(batch, self.name) for batch in loader]
         except LossLandscapeError:
             raise
         except Exception as error:  # whatever the user's data set raises
@@ -86,23 +108,34 @@ class SampleSet:
             ) from error
         if not batches:
             raise LossLandscapeError(f"{self.name}: there are no samples")
-        shapes = {tuple(tuple(t.shape[1:]) for t in tensors_of(batch)) for batch in batches}
-        if len(shapes) > 1:  # padded to different lengths: the loader's own batches are kept
+        if len({sample_shapes(batch) for batch in batches}) > 1:
+            # padded to different lengths: the loader's own batches are kept
             self._ragged = batches
             return None
-        return _join(batches)
+        return join(batches)
 
-    def stored(self) -> list[Batch]:
-        """The samples as they are kept: one batch, or the loader's own."""
+    def stored(self) -> Iterable[Batch]:
+        """The samples as they are kept: one batch, or the loader's own; streamed ones are read."""
+        if self._streamed is not None:
+            return self._streamed.read(self._streamed.own_ranges())
         return [self._whole] if self._ragged is None else self._ragged
 
     def __len__(self) -> int:
-        return sum(len(tensors_of(batch)[0]) for batch in self.stored())
+        if self._streamed is not None:
+            return len(self._streamed)
+        return sum(batch_length(batch) for batch in self.stored() if tensors_of(batch))
+
+    @property
+    def streamed(self) -> bool:
+        """Whether the samples are not held, but read anew at each point."""
+        return self._streamed is not None
 
     @property
     def ragged(self) -> bool:
         """Whether the loader's own batches are kept because their tensors differ in shape."""
-        return self._ragged is not None
+        return self._ragged is not None or bool(
+            self._streamed is not None and self._streamed.ragged
+        )
 
     def batches(
         self,
@@ -110,12 +143,12 @@ class SampleSet:
         device: torch.device | str = "cpu",
         dtype: torch.dtype | None = None,
         channels_last: bool = False,
-    ) -> list[Batch]:
+    ) -> Sequence[Batch]:
         """Batches of nearly equal size, at most ``size``, in order, on a device.
 
         Floating-point tensors are converted to ``dtype``; images (4-D) laid out channels-last
         where asked for, else row-major. Batches are views of the samples kept here where these are
-        so already; see :meth:`lay_out`.
+        so already; see :meth:`lay_out`. Streamed samples are read as the batches are gone through.
         """
 
         def place(tensor: Tensor) -> Tensor:
@@ -124,6 +157,9 @@ class SampleSet:
         if self._ragged is not None:
             return [map_batch(place, batch) for batch in self._ragged]
         parts = math.ceil(len(self) / size)
+        if self._streamed is not None:
+            ranges = self._streamed.own_ranges() if self.ragged else _ranges(len(self), parts)
+            return StreamedBatches(self._streamed, ranges, place)
         split = map_batch(lambda tensor: torch.tensor_split(tensor, parts), self._whole)
 
         def part(i: int) -> Batch:
@@ -141,6 +177,8 @@ class SampleSet:
         def laid_out(tensor: Tensor) -> Tensor:
             return placed(tensor, tensor.device, None, channels_last)
 
+        if self._streamed is not None:
+            return  # each batch is, as it is read
         if self._ragged is None:
             self._whole = map_batch(laid_out, self._whole)
         else:
@@ -148,18 +186,20 @@ class SampleSet:
 
     def first(self, count: int) -> Batch:
         """The first samples, at most ``count``, as one batch."""
-        return map_batch(lambda tensor: tensor[:count], self.stored()[0])
+        if self._streamed is not None and not self.ragged:
+            return next(self._streamed.read([(0, min(count, len(self)))]))
+        return map_batch(lambda tensor: tensor[:count], next(iter(self.stored())))
 
     def subset(self, count: int) -> SampleSet:
         """``count`` samples evenly spaced in the order; itself where it has no more."""
         if count >= len(self):
             return self
-        if self._ragged is not None:
+        if self.ragged:
             raise LossLandscapeError(
                 f"{self.name}: batches of different shapes cannot be thinned to {count} samples"
             )
         index = torch.arange(count) * len(self) // count
-        return SampleSet(map_batch(lambda tensor: tensor[index], self._whole), self.name)
+        return self._picked(index)
 
     def shuffled(self, seed: int) -> SampleSet:
         """The same samples in a random order, which are described as these.
@@ -169,87 +209,46 @@ class SampleSet:
         LossLandscapeError
             If the loader's batches are of different shapes.
         """
-        if self._ragged is not None:
+        if self.ragged:
             raise LossLandscapeError(
                 f"{self.name}: batches of different shapes cannot be put into another order"
             )
         index = torch.randperm(len(self), generator=torch.Generator().manual_seed(seed))
-        other = SampleSet(map_batch(lambda tensor: tensor[index], self._whole), self.name)
+        other = self._picked(index)
         other._described = self.to_json()
+        return other
+
+    def _picked(self, index: Tensor) -> SampleSet:
+        """These of the samples, in this order."""
+        if self._streamed is None:
+            whole = map_batch(lambda tensor: tensor[index], self._whole)
+            return SampleSet(whole, self.name, self._hold_bytes)
+        picked = self._streamed.picked(index.numpy())
+        few = next(picked.read([(0, min(_LOOKED_AT, len(picked)))]))
+        if batch_bytes(few) * len(picked) <= self._hold_bytes * batch_length(few):
+            whole = next(picked.read([(0, len(picked))]))
+            return SampleSet(whole, self.name, self._hold_bytes)
+        other = object.__new__(SampleSet)
+        vars(other).update(vars(self))
+        other._streamed, other._described = picked, None
         return other
 
     def to_json(self) -> dict:
         """Number, source and hash of the samples."""
         if self._described is not None:
             return self._described
+        if self._streamed is not None:
+            digest = self._streamed.sha256()
+            self._described = {"samples": len(self), "source": self.source, "sha256": digest}
+            return self._described
         tensors = [tensor for batch in self.stored() for tensor in tensors_of(batch)]
         return {"samples": len(self), "source": self.source, "sha256": sha256(tensors)}
 
 
-def place_batch(
-    batch: Batch,
-    device: torch.device | str,
-    dtype: torch.dtype | None = None,
-    channels_last: bool = False,
-) -> Batch:
-    """A batch on a device; see :meth:`SampleSet.batches`."""
-    return map_batch(lambda tensor: placed(tensor, device, dtype, channels_last), batch)
-
-
-def placed(
-    tensor: Tensor, device: torch.device | str, dtype: torch.dtype | None, channels_last: bool
-) -> Tensor:
-    """A tensor on a device; floating-point ones of a type, images (4-D) in a memory order."""
-    if dtype is not None and tensor.is_floating_point():
-        tensor = tensor.to(dtype)
-    tensor = tensor.to(device)
-    if tensor.dim() == 4:
-        order = torch.channels_last if channels_last else torch.contiguous_format
-        tensor = tensor.contiguous(memory_format=order)
-    return tensor
-
-
-def batch_length(batch: Batch) -> int:
-    """Number of samples of a batch."""
-    return len(tensors_of(batch)[0])
-
-
-def describe(batch: Batch) -> str:
-    """Shapes of a batch, for messages."""
-    if isinstance(batch, Mapping):
-        return ", ".join(f"{key} {tuple(value.shape)}" for key, value in batch.items())
-    return ", ".join(str(tuple(value.shape)) for value in batch)
-
-
-def _tensor(value: Any, name: str) -> Tensor:
-    if isinstance(value, np.ndarray):
-        value = torch.from_numpy(value)
-    if not isinstance(value, Tensor):
-        raise LossLandscapeError(
-            f"{name}: a batch holds a {type(value).__name__} where a tensor is expected; "
-            "give tuples or dicts of tensors"
-        )
-    if value.dim() == 0:
-        raise LossLandscapeError(f"{name}: a batch holds a scalar; dimension 0 is the sample")
-    return value.detach()
-
-
-def map_batch(function: Callable[[Any], Any], batch: Batch) -> Batch:
-    """A batch of the same kind with the function of each of its tensors."""
-    if isinstance(batch, Mapping):
-        return {key: function(value) for key, value in batch.items()}
-    if isinstance(batch, (tuple, list)):
-        return tuple(function(value) for value in batch)
-    return (function(batch),)
-
-
-def tensors_of(batch: Batch) -> list[Tensor]:
-    """The tensors of a batch."""
-    return list(batch.values()) if isinstance(batch, Mapping) else list(batch)
-
-
-def _join(batches: list[Batch]) -> Batch:
-    first = batches[0]
-    if isinstance(first, Mapping):
-        return {key: torch.cat([batch[key] for batch in batches]) for key in first}
-    return tuple(torch.cat(parts) for parts in zip(*batches))
+def _ranges(count: int, parts: int) -> list[tuple[int, int]]:
+    """The places at which torch.tensor_split cuts."""
+    least, more = divmod(count, parts)
+    ends = [0]
+    for i in range(parts):
+        ends.append(ends[-1] + least + (i < more))
+    return list(zip(ends, ends[1:]))

@@ -384,13 +384,9 @@ class Trajectory:
                         stack.close()
                         files = [stack.enter_context(self._reading(i)) for i in range(len(self))]
                         mapped = 0
-                    # NumPy's memory: torch's is aligned, and glibc does not use freed aligned
-                    # blocks again, so that as many as there are pieces would pile up
-                    values = torch.from_numpy(np.empty((len(files), stop - start)))
-                    for row, file in zip(values, files):
-                        row.copy_(_flat_range(file, name, shape, start, stop))
-                    mapped += values.nbytes
-                    yield Block(name, start, stop, values.numpy())
+                    mapped += 8 * len(files) * (stop - start)
+                    # no name for it here, which would hold it while the next is made
+                    yield _read_block(files, name, shape, start, stop)
 
     def verify(self) -> None:
         """Read every checkpoint and compare it with its recorded SHA-256.
@@ -527,6 +523,17 @@ def _flat_range(file: Any, name: str, shape: tuple[int, ...], start: int, stop: 
         if first != last:
             break
     return file.get_slice(name)[tuple(index)].reshape(-1)[start:stop]
+
+
+def _read_block(
+    files: list[Any], name: str, shape: tuple[int, ...], start: int, stop: int
+) -> Block:
+    # NumPy's memory: torch's is aligned, and glibc does not use freed aligned blocks again, so that
+    # as many as there are pieces would pile up
+    values = torch.from_numpy(np.empty((len(files), stop - start)))
+    for row, file in zip(values, files):
+        row.copy_(_flat_range(file, name, shape, start, stop))
+    return Block(name, start, stop, values.numpy())
 
 
 def _aligned_ranges(shape: tuple[int, ...], most: int) -> Iterator[tuple[int, int]]:

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from losslandscape.atomic_files import replace_file
 from losslandscape.errors import FileFormatError, LossLandscapeError
-from losslandscape.guarded_reading import check_zip
+from losslandscape.guarded_reading import check_zip, file_inside, read_json_object
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -26,6 +26,10 @@ _WRAPPING_KEYS = ("state_dict", "model_state_dict", "model")
 _WRAPPER_PREFIXES = ("module.", "_orig_mod.")
 # Counts batches; no output depends on it, and files older than PyTorch 0.4.1 lack it.
 _OPTIONAL_BUFFER = "num_batches_tracked"
+# What a folder of weights holds, the first that is there: of `losslandscape train`, and of Hugging
+# Face's save_pretrained, whole and in shards.
+_INDEX = ".safetensors.index.json"
+_IN_A_FOLDER = ("weights.safetensors", "model.safetensors", f"model{_INDEX}")
 
 
 def parameter_tensors(model: "nn.Module") -> "dict[str, Tensor]":
@@ -80,26 +84,57 @@ def load_weights(path: PathLike) -> "dict[str, Tensor]":
     ``.safetensors`` is read as such; every other name (``.pt``, ``.pth``, ``.ckpt``) as
     ``torch.save`` wrote it, with ``weights_only=True``, so no code in the file is run. Weights
     under ``state_dict``, ``model_state_dict`` or ``model`` inside a larger checkpoint are found.
-    A folder that ``losslandscape train`` wrote stands for its ``weights.safetensors``.
+    ``.safetensors.index.json`` is the list of a checkpoint in shards, as Hugging Face's
+    ``save_pretrained`` writes it; its shards lie beside it. A folder stands for the
+    ``weights.safetensors`` that ``losslandscape train`` wrote into it, or else for its
+    ``model.safetensors`` or ``model.safetensors.index.json``.
+
+    Tensors of safetensors files are mapped: their values are read when they are asked for.
 
     Raises
     ------
     FileFormatError
-        The file is missing, damaged, or holds something else than named tensors.
+        The file is missing, damaged, or holds something else than named tensors; a shard is
+        missing, lies elsewhere, or lacks a tensor that the list says it has.
     """
     file = Path(path)
     if file.is_dir():
-        file = file / "weights.safetensors"
+        inside = [file / name for name in _IN_A_FOLDER]
+        file = next((one for one in inside if one.is_file()), inside[0])
     if not file.is_file():
         raise FileFormatError(f"{file}: no such file; expected weights (.safetensors, .pt, .pth)")
+    if file.name.endswith(_INDEX):
+        return _load_shards(file)
     if file.suffix == ".safetensors":
-        try:
-            return load_file(file)
-        except (SafetensorError, OSError) as error:
-            raise FileFormatError(
-                f"{file}: not a whole safetensors file ({error}); write it again"
-            ) from error
+        return _load_safetensors(file)
     return _named_tensors(_load_torch(file), file)
+
+
+def _load_safetensors(file: Path) -> "dict[str, Tensor]":
+    try:
+        return load_file(file)
+    except (SafetensorError, OSError) as error:
+        raise FileFormatError(
+            f"{file}: not a whole safetensors file ({error}); write it again"
+        ) from error
+
+
+def _load_shards(index: Path) -> "dict[str, Tensor]":
+    """The tensors of all shards, in the order of the list."""
+    places = read_json_object(index, "the list of a checkpoint in shards").get("weight_map")
+    if not isinstance(places, dict) or not places:
+        raise FileFormatError(
+            f"{index}: not the list of a checkpoint in shards (it has no weight_map)"
+        )
+    files = {name: file_inside(index.parent, name, index) for name in places.values()}
+    shards = {name: _load_safetensors(file) for name, file in files.items()}
+    for tensor, name in places.items():
+        if tensor not in shards[name]:
+            raise FileFormatError(
+                f"{files[name]}: lacks tensor {tensor!r}, which {index.name} says it holds; "
+                "are list and shards of one checkpoint?"
+            )
+    return {tensor: shards[name][tensor] for tensor, name in places.items()}
 
 
 def load_into(model: "nn.Module", weights: "Mapping[str, Tensor]", source: str = "weights") -> None:

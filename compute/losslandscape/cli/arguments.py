@@ -28,8 +28,9 @@ def add_model_arguments(parser: argparse.ArgumentParser, *, weights: bool = True
         group.add_argument(
             "--weights",
             metavar="FILE",
-            help="trained weights: .safetensors, .pt or .pth, or a folder that "
-            "'losslandscape train' wrote (default: the model as it is built)",
+            help="trained weights: .safetensors, .pt or .pth, the .safetensors.index.json of "
+            "shards, or a folder with either, or that 'losslandscape train' wrote (default: the "
+            "model as it is built)",
         )
 
 

@@ -1,0 +1,165 @@
+"""Peak memory and time of what grows with the grid and with the model, forward passes apart.
+
+``python -m benchmarks.scale``; ``--only grid`` or ``--only model``, ``--quick`` for less. The grid
+part measures nothing: a stub gives the losses of a point in microseconds, so that what is left is
+the journal, the file and the bookkeeping. The model part evaluates points of large networks of
+random weights on a tiny input. Every figure is of a fresh process.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from benchmarks import results
+from benchmarks.memory import MIB, reset_peak, status
+
+GRIDS = ((51, 51), (401, 401), (101, 101, 101))
+WIDTHS = (1024, 2048, 3584)  # of five blocks of 8 width^2 parameters: 42, 168 and 514 million
+LAYERS = 5
+
+
+def grid(counts: list[int]) -> dict[str, float]:
+    """An evaluation whose points cost nothing, with an output."""
+    import numpy as np
+    import torch
+    from torch import nn
+
+    import losslandscape as ll
+    from losslandscape.objective import Evaluator
+
+    def stub(self: Evaluator, coordinates: np.ndarray, allotment: object = None) -> dict:
+        losses = np.array([1.0 + np.square(coordinates).sum(), 1.0], np.float32)
+        return {"train": {"loss": losses}}
+
+    model = nn.Linear(2, 1)
+    data = torch.zeros(2, 2), torch.zeros(2, 1)
+    objective = ll.Objective(model, "mse", data, batch_size=2)
+    plane = ll.Subspace.random(model, len(counts))
+    Evaluator.measure = stub  # type: ignore[method-assign,assignment]
+    bounds = ((-1.0, 1.0),) * len(counts)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "landscape.nc"
+        # what is loaded and allocated once
+        ll.evaluate(objective, plane, ll.Grid((3,) * len(counts), bounds), path=path, quiet=True)
+        whole = ll.Grid(tuple(counts), bounds)
+        start = status("VmRSS")
+        reset_peak()
+        began = time.perf_counter()
+        ll.evaluate(objective, plane, whole, path=path, overwrite=True, quiet=True)
+        seconds = time.perf_counter() - began
+        peak = status("VmHWM") - start
+        size = path.stat().st_size
+    return {"points": whole.size, "seconds": seconds, "peak": peak, "file": size}
+
+
+def network(width: int) -> dict[str, float]:
+    """One direction through a network of random weights, and points of it."""
+    import torch
+    from torch import nn
+
+    import losslandscape as ll
+    from losslandscape.objective import Evaluator
+
+    start = status("VmRSS")
+    torch.manual_seed(0)
+    blocks = [
+        nn.Sequential(nn.Linear(width, 4 * width), nn.ReLU(), nn.Linear(4 * width, width))
+        for _ in range(LAYERS)
+    ]
+    model = nn.Sequential(*blocks, nn.Linear(width, 2))
+    count = sum(p.numel() for p in model.parameters())
+    data = torch.randn(2, width), torch.tensor([0, 1])
+    objective = ll.Objective(model, "cross_entropy", data, batch_size=2)
+    reset_peak()
+    began = time.perf_counter()
+    line = ll.Subspace.random(model, 1)
+    drawn = time.perf_counter() - began
+    with Evaluator(objective, line) as evaluator:
+        opened = time.perf_counter() - began - drawn
+        evaluator.measure((0.5,))
+        began = time.perf_counter()
+        evaluator.measure((0.25,))
+        point = time.perf_counter() - began
+        began = time.perf_counter()
+        with torch.no_grad():
+            model(data[0])
+        forward = time.perf_counter() - began
+    return {
+        "parameters": count, "held": 3 * 4 * count, "peak": status("VmHWM") - start,
+        "drawn": drawn, "opened": opened, "point": point, "forward": forward,
+    }  # fmt: skip
+
+
+def measured(task: str, *numbers: int) -> dict[str, float]:
+    """Run a task in a fresh process."""
+    command = [sys.executable, "-m", "benchmarks.scale", "--task", task, *map(str, numbers)]
+    output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    return json.loads(output.splitlines()[-1])
+
+
+def grids(quick: bool) -> None:
+    rows = []
+    for counts in GRIDS[:2] if quick else GRIDS:
+        found = measured("grid", *counts)
+        rows.append([
+            " x ".join(map(str, counts)), f"{found['points']:,}", f"{found['peak'] / MIB:.1f}",
+            f"{found['peak'] / found['points']:.0f}", f"{found['seconds']:.1f}",
+            f"{1e6 * found['seconds'] / found['points']:.0f}", f"{found['file'] / MIB:.1f}",
+        ])  # fmt: skip
+        print(*rows[-1], sep=" | ", flush=True)
+    columns = ["grid", "points", "peak, MiB", "bytes a point", "s", "us a point", "file, MiB"]
+    results.write(
+        "scale",
+        "The coordinating process, with points that cost nothing",
+        columns,
+        rows,
+        ["Resident memory above that after a grid of 3 points a side; time of everything but "
+         "forward passes: records, journal, the unfinished file, and the finished one."],
+    )  # fmt: skip
+
+
+def networks(quick: bool) -> None:
+    rows = []
+    for width in WIDTHS[:1] if quick else WIDTHS:
+        found = measured("network", width)
+        rows.append([
+            f"{found['parameters'] / 1e6:.0f}", f"{found['held'] / MIB:.0f}",
+            f"{found['peak'] / MIB:.0f}", f"{found['peak'] / found['held']:.2f}",
+            *(f"{found[name]:.2f}" for name in ("drawn", "opened", "point", "forward")),
+        ])  # fmt: skip
+        print(*rows[-1], sep=" | ", flush=True)
+    results.write(
+        "scale_models",
+        "Large models: one direction, two samples",
+        ["million parameters", "model, origin and direction, MiB", "peak, MiB", "ratio",
+         "direction drawn, s", "opened, s", "a point, s", "its forward pass, s"],
+        rows,
+        ["Networks of random float32 weights."],
+    )  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", choices=("grid", "model"))
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--task", nargs="+", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.task:
+        task, *numbers = arguments.task
+        values = [int(number) for number in numbers]
+        print(json.dumps(grid(values) if task == "grid" else network(*values)))
+        return
+    if arguments.only != "model":
+        grids(arguments.quick)
+    if arguments.only != "grid":
+        networks(arguments.quick)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,109 @@
+"""A batch of samples: a tuple of tensors, or a dict of name -> tensor, and what is done with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from losslandscape.errors import LossLandscapeError
+
+Batch = Any  # tuple of tensors, or dict of name -> tensor; dimension 0 is the sample
+
+
+def place_batch(
+    batch: Batch,
+    device: torch.device | str,
+    dtype: torch.dtype | None = None,
+    channels_last: bool = False,
+) -> Batch:
+    """A batch on a device; see :meth:`losslandscape.samples.SampleSet.batches`."""
+    return map_batch(lambda tensor: placed(tensor, device, dtype, channels_last), batch)
+
+
+def placed(
+    tensor: Tensor, device: torch.device | str, dtype: torch.dtype | None, channels_last: bool
+) -> Tensor:
+    """A tensor on a device; floating-point ones of a type, images (4-D) in a memory order."""
+    if dtype is not None and tensor.is_floating_point():
+        tensor = tensor.to(dtype)
+    tensor = tensor.to(device)
+    if tensor.dim() == 4:
+        order = torch.channels_last if channels_last else torch.contiguous_format
+        tensor = tensor.contiguous(memory_format=order)
+    return tensor
+
+
+def batch_length(batch: Batch) -> int:
+    """Number of samples of a batch."""
+    return len(tensors_of(batch)[0])
+
+
+def batch_bytes(batch: Batch) -> int:
+    """Memory that the values of a batch take."""
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors_of(batch))
+
+
+def describe(batch: Batch) -> str:
+    """Shapes of a batch, for messages."""
+    if isinstance(batch, Mapping):
+        return ", ".join(f"{key} {tuple(value.shape)}" for key, value in batch.items())
+    return ", ".join(str(tuple(value.shape)) for value in batch)
+
+
+def as_batch(value: Any, name: str) -> Batch:
+    """What a data set gives as a batch of tensors; a LossLandscapeError that names the set."""
+    return map_batch(lambda one: _tensor(one, name), value)
+
+
+def check_lengths(batch: Batch, name: str) -> None:
+    """Raise a LossLandscapeError where the tensors are of different numbers of samples."""
+    lengths = {len(tensor) for tensor in tensors_of(batch)}
+    if len(lengths) > 1:
+        raise LossLandscapeError(
+            f"{name}: tensors of {', '.join(map(str, sorted(lengths)))} samples in one "
+            "batch; dimension 0 of every tensor is the sample"
+        )
+
+
+def _tensor(value: Any, name: str) -> Tensor:
+    if isinstance(value, np.ndarray):
+        value = torch.from_numpy(value)
+    if not isinstance(value, Tensor):
+        raise LossLandscapeError(
+            f"{name}: a batch holds a {type(value).__name__} where a tensor is expected; "
+            "give tuples or dicts of tensors"
+        )
+    if value.dim() == 0:
+        raise LossLandscapeError(f"{name}: a batch holds a scalar; dimension 0 is the sample")
+    return value.detach()
+
+
+def map_batch(function: Callable[[Any], Any], batch: Batch) -> Batch:
+    """A batch of the same kind with the function of each of its tensors."""
+    if isinstance(batch, Mapping):
+        return {key: function(value) for key, value in batch.items()}
+    if isinstance(batch, (tuple, list)):
+        return tuple(function(value) for value in batch)
+    return (function(batch),)
+
+
+def tensors_of(batch: Batch) -> list[Tensor]:
+    """The tensors of a batch."""
+    return list(batch.values()) if isinstance(batch, Mapping) else list(batch)
+
+
+def sample_shapes(batch: Batch) -> tuple[tuple[int, ...], ...]:
+    """The shape of one sample in each tensor of a batch."""
+    return tuple(tuple(tensor.shape[1:]) for tensor in tensors_of(batch))
+
+
+def join(batches: list[Batch]) -> Batch:
+    """Batches one after the other as one."""
+    first = batches[0]
+    if isinstance(first, Mapping):
+        return {key: torch.cat([batch[key] for batch in batches]) for key in first}
+    return tuple(torch.cat(parts) for parts in zip(*batches))
