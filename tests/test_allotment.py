@@ -1,5 +1,6 @@
 """Points that take as many samples as their sampling error asks for."""
 
+import copy
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 
@@ -8,13 +9,16 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import kurtosis
 
 from losslandscape import Grid, Objective, Subspace, evaluate
-from losslandscape.allotment import LEAST, Allotment, worthwhile
+from losslandscape.adaptive import Adaptive
+from losslandscape.allotment import Allotment, least, tried, worthwhile
 from losslandscape.errors import LossLandscapeError
 from losslandscape.journal import Journal, journal_path
 from losslandscape.objective import Evaluator
 from losslandscape.samples import SampleSet
+from losslandscape.sampling_errors import summary
 
 COUNT = 20_000
 GRID = Grid.square(21, 1.0)
@@ -38,27 +42,89 @@ def allotted():
 
 
 @given(
-    st.floats(0.01, 10), st.floats(0.01, 10), st.floats(0.001, 1), st.integers(LEAST, 100_000),
-    st.sampled_from(["log", "linear"]),
+    st.integers(0, 2**32), st.floats(0.001, 1), st.sampled_from([2048, 3000, 6250, 9000]),
+    st.sampled_from(["log", "linear"]), st.sampled_from([1.0, 2.0]), st.booleans(),
 )  # fmt: skip
 @settings(max_examples=100, deadline=None)
-def test_what_suffices_is_the_formula(mean, deviation, error, count, scale):
+def test_what_suffices_is_the_formula(seed, error, count, scale, factor, heavy):
     of = 100_000
-    standard_error = deviation / np.sqrt(count) * np.sqrt(1 - count / of)
-    wanted = 2 * standard_error / (mean * np.log(10) if scale == "log" else 1.0)
+    random = np.random.default_rng(seed)
+    losses = random.lognormal(0, 2 if heavy else 0.2, count)
+    variance = losses.var(ddof=1) * (1 + np.sqrt((kurtosis(losses, fisher=False) - 1) / count))
+    standard_error = factor * np.sqrt(variance / count * (1 - count / of))
+    wanted = 2 * standard_error / (losses.mean() * np.log(10) if scale == "log" else 1.0)
     if abs(wanted - error) < 1e-9 * error:
         return
-    assert Allotment(scale, error).suffices(count, mean, deviation, of) == (
-        wanted <= error or count == of
+    assert Allotment(scale, error, factor=factor).suffices(losses, of) == (
+        wanted <= error and count >= 6250
     )
 
 
 def test_few_samples_never_suffice_and_all_always_do():
     allotment = Allotment("linear", 1e9)
-    assert not allotment.suffices(LEAST - 1, 1.0, 0.0, 10_000)
-    assert Allotment("linear", 1e-9).suffices(10_000, 1.0, 1.0, 10_000)
-    assert allotment.suffices(10, np.nan, np.nan, 10_000)
-    assert allotment.suffices(10, np.inf, np.nan, 10_000)
+    assert not allotment.suffices(np.ones(2047), 10_000)
+    assert allotment.suffices(np.ones(2048), 10_000)
+    assert not allotment.suffices(np.ones(9_999), 160_000)
+    assert Allotment("linear", 1e-9).suffices(np.arange(10_000.0), 10_000)
+    assert allotment.suffices(np.array([1.0, np.nan]), 10_000)
+    assert allotment.suffices(np.array([1.0, np.inf]), 10_000)
+
+
+def misclassified(count, share, random):
+    """Losses at a minimum: most are small, a few samples are on the wrong side."""
+    wrong = np.where(random.random(count) < share, random.exponential(6, count), 0)
+    return random.exponential(0.01, count) + wrong
+
+
+def stops_at(allotment, losses, batch_size):
+    ends = np.cumsum([len(x) for x in np.array_split(losses, -(-len(losses) // batch_size))])
+    return next(end for end in ends if allotment.suffices(losses[:end], len(losses)))
+
+
+@pytest.mark.parametrize(("share", "error"), [(0.01, 0.02), (0.002, 0.01)])
+def test_a_few_large_losses_do_not_end_it_early(share, error):
+    """By the deviation of what was drawn so far alone, 20 and 41% would be off (5% are meant)."""
+    random = np.random.default_rng(1)
+    losses = misclassified(50_000, share, random)
+    allotment = Allotment("linear", error)
+    off = []
+    for _ in range(100):
+        order = random.permutation(losses)
+        off.append(abs(order[: stops_at(allotment, order, 512)].mean() - losses.mean()))
+    assert (np.array(off) > error).mean() <= 0.08
+
+
+@pytest.mark.parametrize("scale", ["log", "linear"])
+def test_the_trial_is_the_rule_itself_in_random_orders(scale):
+    losses = misclassified(9_000, 0.01, np.random.default_rng(2))
+    allotment = Allotment(scale, 0.05 if scale == "log" else 0.006, seed=5)
+    found = tried(allotment, losses, 400)
+    assert found is not None
+    random = np.random.default_rng(5)
+    within = 0
+    for _ in range(100):
+        order = losses[random.permutation(len(losses))]
+        mean = order[: stops_at(found, order, 400)].mean()
+        off = np.log10(mean / losses.mean()) if scale == "log" else mean - losses.mean()
+        within += abs(off) <= found.error
+    assert found.within == within >= 95
+
+
+def test_where_the_rule_fails_it_is_made_stricter_or_given_up():
+    random = np.random.default_rng(0)
+    losses = np.zeros(100_000)
+    # two samples hold a third of the mean: no part of the data tells it
+    losses[:2] = 5_000.0
+    losses[2:] = random.exponential(0.2, 99_998)
+    assert tried(Allotment("log", 0.02), losses, 512) is None
+    losses = np.full(60_000, 1e-4)
+    # seldom, and very unlike each other
+    losses[:300] = np.random.default_rng(0).exponential(1.0, 300) ** 4
+    stricter = tried(Allotment("log", 0.2), losses, 512)
+    assert stricter is not None
+    assert stricter.factor > 1
+    assert tried(Allotment("log", 0.1), np.full(20_000, np.nan), 512) is None
+    assert tried(Allotment("log", 0.1), np.zeros(20_000), 512) is None
 
 
 def test_it_is_worth_it_for_large_data_sets_of_like_samples():
@@ -86,7 +152,7 @@ def test_each_point_states_its_own_sampling_error(allotted):
     dense = evaluate(*large_problem(), GRID, quiet=True).values("loss")
     evaluated = allotted.status == 1
     counts = allotted.values("loss_sample_count")
-    assert counts.min() >= LEAST
+    assert counts.min() >= least(COUNT)
     assert np.unique(counts).size > 1
     against = allotted.standard_error(against="dataset")[evaluated]
     population = allotted.standard_error()[evaluated]
@@ -94,6 +160,47 @@ def test_each_point_states_its_own_sampling_error(allotted):
     error = np.abs(allotted.values("loss") - dense)[evaluated]
     assert (error <= 3 * against).mean() > 0.95
     assert "loss_samples" not in allotted.samples
+
+
+def test_where_all_points_take_as_many_samples_their_error_is_known_too(allotted):
+    alike = copy.deepcopy(allotted)
+    alike.fields["loss_sample_count"][:] = 3000.0
+    expected = alike.standard_error() * np.sqrt(1 - 3000 / COUNT)
+    np.testing.assert_allclose(alike.standard_error(against="dataset"), expected)
+    found = summary(alike)
+    assert found.samples == 3000
+    assert found.dataset_samples == COUNT
+    median = np.median(expected[alike.status == 1])
+    assert found.rows[1]["median"] == pytest.approx(median)
+    various = summary(allotted)
+    assert various.rows[1]["median"] > 0
+    assert any("n is their median" in note for note in various.notes)
+
+
+def test_the_total_error_holds_where_few_samples_make_the_loss():
+    count = 50_000
+    losses = misclassified(count, 0.002, np.random.default_rng(1)).astype(np.float32)
+
+    class Bowl(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.w = torch.nn.Parameter(torch.zeros(2))
+
+        def forward(self, x):
+            r = self.w.square().sum()
+            return x[:, 0] * (1 + 10 * r) + r * x[:, 1]
+
+    model = Bowl()
+    data = torch.stack([torch.from_numpy(losses), torch.ones(count)], 1), torch.zeros(count)
+    objective = Objective(model, lambda model, batch: model(batch[0]), data, batch_size=512)
+    axes = [{"w": torch.tensor([1.0, 0.0])}, {"w": torch.tensor([0.0, 1.0])}]
+    plane = Subspace(dict(model.named_parameters()), axes)
+    grid = Grid.square(17)
+    true = evaluate(objective, plane, grid, quiet=True, keep_samples=False).values()
+    plan = Adaptive(0.01, seed=5, scale="linear")
+    found = evaluate(objective, plane, grid, tolerance=plan, quiet=True)
+    assert found.provenance["adaptive"]["allotment"]["within"] >= 95
+    assert np.abs(found.values() - true).max() <= 0.01 * np.ptp(true)
 
 
 def test_the_order_of_the_samples_is_random_and_the_problem_the_same():
@@ -126,12 +233,12 @@ def test_only_as_many_batches_run_as_it_takes():
     with Evaluator(objective, plane, 500) as evaluator:
         whole = evaluator.measure((0.3, 0.2))["train"]["loss"]
         part = evaluator.measure((0.3, 0.2), Allotment("linear", 0.05))["train"]["loss"]
-        assert LEAST <= part.size < whole.size
+        assert least(COUNT) <= part.size < whole.size
         assert part.size % 500 == 0
         np.testing.assert_array_equal(part, whole[: part.size])
         shorter = part[: part.size - 500]
-        error = 2 * shorter.std(ddof=1) / np.sqrt(shorter.size) * np.sqrt(1 - shorter.size / COUNT)
-        assert shorter.size < LEAST or error > 0.05  # one batch fewer would not have done
+        # one batch fewer would not have done
+        assert not Allotment("linear", 0.05).suffices(shorter.astype(np.float64), COUNT)
 
 
 def test_a_small_data_set_is_taken_whole():

@@ -10,19 +10,24 @@ share their samples and most of their sampling error.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from losslandscape.landscape import scale_of
 
-LEAST = 512  # samples of a point: fewer do not tell their own deviation
-_WORTHWHILE_SIZE = 16 * LEAST  # samples of a data set that a pilot is spent on
+PILOT = 512  # samples, to see whether an allotment is worthwhile
+_LEAST = 2048  # samples of a point, and at least this share of the data set: a kind of sample that
+_LEAST_SHARE = 1 / 16  # is rarer than one in 700 may be missed, and with it all that it contributes
+_WORTHWHILE_SIZE = 4 * _LEAST  # samples of a data set that a pilot is spent on
 _WORTHWHILE_SHARE = (
     0.45  # of the samples, expected: points at most half as dear are worth the noise
 )
 SHARE = 0.5  # of the tolerance that two standard errors may take; errors add up as squares
+_ORDERS = 100  # of the origin's losses, in which the rule is tried
+_WITHIN = 95  # of these orders in which the mean must be as near as is allotted
+_FACTORS = (1.0, 1.5, 2.0, 3.0)
 
 
 @dataclass(frozen=True)
@@ -36,31 +41,52 @@ class Allotment:
         Of the mean loss, or of its log10: two standard errors against the data set stay within it.
     seed : int
         Of the order of the samples.
+    factor : float
+        That standard errors are multiplied by, see :func:`tried`.
+    within : int or None
+        Of 100 random orders of the origin's losses, in how many the mean was within the error.
 
     Examples
     --------
-    >>> allotment = Allotment("linear", error=0.1)
-    >>> allotment.suffices(count=1000, mean=1.0, deviation=2.0, of=50_000)
+    >>> losses = np.array([1.0, 5.0] * 2000)
+    >>> Allotment("linear", error=0.1).suffices(losses, of=50_000)
     False
-    >>> allotment.suffices(count=2000, mean=1.0, deviation=2.0, of=50_000)
+    >>> Allotment("linear", error=0.2).suffices(losses, of=50_000)
     True
     """
 
     scale: str
     error: float
     seed: int = 0
+    factor: float = 1.0
+    within: int | None = None
 
-    def suffices(self, count: int, mean: float, deviation: float, of: int) -> bool:
-        """Whether the mean of ``count`` samples, of ``of``, is known well enough.
+    def suffices(self, losses: np.ndarray, of: int) -> bool:
+        """Whether the mean of these losses, of ``of`` in all, is known well enough.
 
-        A mean that is not finite stays so whatever else is drawn. Deviation is the samples'
-        standard deviation; on the log scale the error is that of log10 to first order.
+        Their variance is itself estimated: one standard error of it, sqrt((kurtosis - 1) / n), is
+        added, so that a few large losses among many small ones do not end the drawing early. A mean
+        that is not finite stays so whatever else is drawn. On the log scale the error is that of
+        log10 to first order.
         """
-        if count >= of or not np.isfinite(mean):
+        count = len(losses)
+        if count >= of:
             return True
-        if count < LEAST:
-            return False
-        return float(_needed(np.array([mean]), np.array([deviation]), self, of)[0]) <= count
+        with np.errstate(all="ignore"):
+            mean = float(losses.mean())
+            central = losses - mean
+            moments = [float((central**k).sum()) for k in (2, 4)]
+        if not np.isfinite(mean):
+            return True
+        return bool(self._suffice(count, mean, *moments, of))
+
+    def _suffice(self, count, mean, second, fourth, of):
+        """The same of sums of powers of the losses less their mean; arrays of one shape."""
+        with np.errstate(all="ignore"):
+            excess = count * fourth / np.square(second) - 1
+            rise = 1 + np.sqrt(np.where(second > 0, np.maximum(excess, 0), 0) / count)
+            deviation = self.factor * np.sqrt(second / np.maximum(count - 1, 1) * rise)
+        return (count >= least(of)) & (_needed(mean, deviation, self, of) <= count)
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -102,6 +128,60 @@ def worthwhile(
     return allotment if expected < _WORTHWHILE_SHARE else None
 
 
+def tried(allotment: Allotment, losses: np.ndarray, batch_size: int) -> Allotment | None:
+    """The allotment with the factor that makes it true of these losses; None where none does.
+
+    The rule stops in 100 random orders of the losses, at the ends of batches, and the mean up to
+    there is compared with that of all: it must be within the error in 95 orders. This rests on no
+    distribution, but on these losses: those of the origin, which are known anyway and, at a
+    minimum, spread more than any others.
+
+    Parameters
+    ----------
+    losses : ndarray, shape (N,)
+        Of the whole data set, at one point.
+    """
+    losses = np.asarray(losses, np.float64)
+    of, whole = len(losses), float(losses.mean())
+    if not np.isfinite(whole) or (allotment.scale == "log" and whole <= 0):
+        return None
+    parts = -(-of // batch_size)
+    starts = np.cumsum([0, *(len(part) for part in np.array_split(np.empty(of), parts))])
+    powers = np.stack([(losses - whole) ** k for k in (1, 2, 3, 4)])
+    random = np.random.default_rng(allotment.seed)
+    sums = np.stack(
+        [
+            np.add.reduceat(powers[:, random.permutation(of)], starts[:-1], axis=1).cumsum(axis=1)
+            for _ in range(_ORDERS)
+        ]
+    )  # (orders, powers, batches)
+    count = starts[1:]
+    shift = sums[:, 0] / count  # of the mean of the first ones from that of all
+    second = sums[:, 1] - count * shift**2
+    fourth = sums[:, 3] - 4 * shift * sums[:, 2] + 6 * shift**2 * sums[:, 1] - 3 * count * shift**4
+    mean = whole + shift
+    with np.errstate(all="ignore"):
+        off = np.abs(np.log10(mean / whole) if allotment.scale == "log" else shift)
+    for factor in _FACTORS:
+        candidate = replace(allotment, factor=factor)
+        enough = candidate._suffice(count, mean, np.maximum(second, 0), fourth, of) | (count == of)
+        stop = enough.argmax(axis=1)
+        # after the last batch the mean is that of all, but for rounding
+        right = (off[np.arange(_ORDERS), stop] <= allotment.error) | (stop == parts - 1)
+        if right.sum() >= _WITHIN:
+            return replace(candidate, within=int(right.sum()))
+    return None
+
+
+def least(of: int) -> int:
+    """The fewest samples that a point takes of a data set.
+
+    >>> least(1000), least(10_000), least(160_000)
+    (1000, 2048, 10000)
+    """
+    return min(of, max(_LEAST, round(of * _LEAST_SHARE)))
+
+
 def may_be_worthwhile(of: int) -> bool:
     """Whether a data set is so large that a pilot is spent on finding out."""
     return of >= _WORTHWHILE_SIZE
@@ -113,4 +193,4 @@ def _needed(mean: np.ndarray, deviation: np.ndarray, allotment: Allotment, of: i
     with np.errstate(divide="ignore", invalid="ignore"):
         endless = (2 * deviation / (unit * allotment.error)) ** 2
     endless = np.where(unit > 0, endless, np.inf)
-    return np.clip(of / (1 + of / np.maximum(endless, 1e-300)), LEAST, of)
+    return np.clip(of / (1 + of / np.maximum(endless, 1e-300)), least(of), of)

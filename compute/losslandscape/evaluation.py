@@ -21,7 +21,14 @@ import torch
 
 from losslandscape import determinism
 from losslandscape.adaptive import Adaptive, Refinement, coarse_points, interpolate, nearest
-from losslandscape.allotment import LEAST, SHARE, Allotment, may_be_worthwhile, worthwhile
+from losslandscape.allotment import (
+    PILOT,
+    SHARE,
+    Allotment,
+    may_be_worthwhile,
+    tried,
+    worthwhile,
+)
 from losslandscape.batch_size import BatchMemoryError, release_memory
 from losslandscape.computer import computer
 from losslandscape.errors import FileFormatError, LossLandscapeError, OutputExistsError
@@ -346,16 +353,16 @@ class _Run:
         if coarse_points(self.grid).size == self.grid.size:
             return None
         assert self.adaptive is not None
-        few = self.objective.shuffled(self.adaptive.seed).limited(LEAST)
+        few = self.objective.shuffled(self.adaptive.seed).limited(PILOT)
         points = self.grid.points()[coarse_points(self.grid)]
         means, deviations = [], []
         with (
-            Evaluator(few, self.subspace, min(batch_size, LEAST)) as evaluator,
+            Evaluator(few, self.subspace, min(batch_size, PILOT)) as evaluator,
             Progress(
                 len(points),
                 "pilot",
                 quiet=self.quiet,
-                work=f"{len(points):,} points of {LEAST} samples, to see whether a part will do",
+                work=f"{len(points):,} points of {PILOT} samples, to see whether a part will do",
                 unit="points",
             ) as progress,
         ):
@@ -368,7 +375,12 @@ class _Run:
         found = worthwhile(
             means, deviations, len(main), self.adaptive.tolerance, self.adaptive.scale
         )
-        return replace(found, seed=self.adaptive.seed).to_json() if found else None
+        if found is None:
+            return None
+        assert self.measured_origin is not None
+        losses = next(iter(self.measured_origin.values()))["loss"]
+        checked = tried(replace(found, seed=self.adaptive.seed), losses, batch_size)
+        return checked.to_json() if checked else None
 
     def _prepare(self) -> None:
         """The job, the landscape with what is there already, and the journal."""

@@ -122,7 +122,7 @@ def paired_standard_error(losses: np.ndarray, first: np.ndarray, second: np.ndar
 
 
 def sample_count(landscape: Landscape, name: str = "loss") -> int:
-    """n: the samples that a loss is the mean of.
+    """n: the samples that a loss is the mean of; the median where points took different numbers.
 
     Raises
     ------
@@ -133,10 +133,10 @@ def sample_count(landscape: Landscape, name: str = "loss") -> int:
     kept = landscape.samples.get(f"{name}_samples")
     if kept is not None:
         return kept.shape[-1]
-    count = _set(landscape, name).get("samples")
-    if count is None:
-        counts = landscape.fields.get(f"{name}_sample_count", np.empty(0))
-        count = next(iter(counts[np.isfinite(counts)]), None)
+    # first what points took: with an allotment that is a part of the set
+    counts = landscape.fields.get(f"{name}_sample_count", np.empty(0))
+    counts = counts[np.isfinite(counts)]
+    count = np.median(counts) if counts.size else _set(landscape, name).get("samples")
     if count is None:
         raise LossLandscapeError(
             f"{landscape._where()}the landscape does not say how many samples '{name}' is the mean "
@@ -325,11 +325,13 @@ def summary(
             + (" (--dataset-samples)" if name == "loss" else "")
         )
     if size is not None:
-        rows.append(
-            _row(
-                "of the loss, against the data set",
-                population[evaluated] * finite_population_correction(count, size),
-            )
+        correction = np.broadcast_to(_correction(landscape, name, "dataset", size), evaluated.shape)
+        rows.append(_row("of the loss, against the data set", (population * correction)[evaluated]))
+    counts = landscape.fields.get(f"{name}_sample_count", np.empty(0))
+    if np.unique(counts[np.isfinite(counts)]).size > 1:
+        notes.append(
+            f"points took {np.nanmin(counts):,.0f} to {np.nanmax(counts):,.0f} samples; n is their "
+            "median"
         )
     if f"{name}_samples" not in landscape.samples:
         notes.append("of differences: not known, for losses by sample are not kept")
@@ -424,9 +426,11 @@ def _correction(
         return 1.0
     size = dataset_size(landscape, name, dataset_samples)
     counts = landscape.fields.get(f"{name}_sample_count")
-    if counts is None or np.unique(counts[np.isfinite(counts)]).size <= 1:
+    numbers = np.empty(0) if counts is None else np.unique(counts[np.isfinite(counts)])
+    if numbers.size <= 1:
         return finite_population_correction(sample_count(landscape, name), size)
-    return np.sqrt(1 - np.minimum(counts / size, 1.0))  # points took what they needed of the data
+    finite_population_correction(int(numbers[-1]), size)  # its message
+    return np.sqrt(1 - counts / size)  # points took what they needed of the data
 
 
 def _losses(landscape: Landscape, name: str) -> np.ndarray:
