@@ -11,6 +11,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 LOSSLANDSCAPE ?= $(BIN)/losslandscape
 INSTALLED ?= $(VENV)/.installed
+# what the checks, the documentation and the pictures of the window need beside the package itself
+INSTALLED_TEST ?= $(VENV)/.installed_test
 
 .DELETE_ON_ERROR:
 .PHONY: help install paraview demo test figures docs docs-links screenshots bench paper states clean
@@ -23,7 +25,13 @@ install: $(INSTALLED)
 $(VENV)/.installed: pyproject.toml
 	@$(PYTHON) -c "import venv, ensurepip" 2>/dev/null || $(MAKE) --no-print-directory apt PACKAGES=python3-venv
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --editable ".[test]"
+	@echo "Installing the package and what it needs into $(VENV): some minutes, for PyTorch is large."
+	@$(BIN)/python -m pip install --quiet --editable .
+	@touch $@
+
+$(VENV)/.installed_test: pyproject.toml | $(INSTALLED)
+	@echo "Installing what the tests and the documentation need."
+	@$(BIN)/python -m pip install --quiet --editable ".[test]"
 	@touch $@
 
 # ParaView from PVPYTHON=, the path or the usual folders; else from the distribution, where it can be.
@@ -47,7 +55,7 @@ apt:
 	    exit 1; \
 	fi
 
-test: $(INSTALLED) paraview
+test: $(INSTALLED_TEST) paraview
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy compute/losslandscape
@@ -56,13 +64,13 @@ test: $(INSTALLED) paraview
 figures: $(INSTALLED) paraview
 	$(BIN)/python -m losslandscape.paraview_process state_files/render_all.py
 
-screenshots: $(INSTALLED) paraview
+screenshots: $(INSTALLED_TEST) paraview
 	$(BIN)/python -m docs.screenshots.record
 
 # landscaper's own requirements would replace numpy by one of 2023; its loop needs none of them.
 BENCH ?=
 BENCHMARKS := $(wildcard $(foreach name,evaluation profile memory adaptive,benchmarks/$(name).py))
-bench: $(INSTALLED)
+bench: $(INSTALLED_TEST)
 	$(BIN)/python -m pip install --quiet --editable ".[bench]"
 	$(BIN)/python -m pip install --quiet --no-deps landscaper==1.3.1
 	for file in $(BENCHMARKS); do \
@@ -72,12 +80,12 @@ bench: $(INSTALLED)
 
 # -W: a page that is missing, a dead link or a name that is not there fails. No network is needed.
 SPHINX = $(BIN)/python -m sphinx -W --keep-going -q
-docs: $(INSTALLED)
+docs: $(INSTALLED_TEST)
 	$(SPHINX) -b html docs docs/_build/html
 	@echo docs/_build/html/index.html
 
 # Asks every address outside that the pages name (docs/_build/html/external_links.txt).
-docs-links: $(INSTALLED)
+docs-links: $(INSTALLED_TEST)
 	$(SPHINX) -b linkcheck docs docs/_build/links
 
 clean:
