@@ -1,5 +1,7 @@
 """Samples that are not held give what held ones give."""
 
+import pickle
+import random
 import subprocess
 import sys
 import textwrap
@@ -8,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
+from torch.utils.data import DataLoader, Dataset, IterableDataset, RandomSampler, TensorDataset
 
 from losslandscape import Grid, Objective, Subspace, evaluate
 from losslandscape.errors import LossLandscapeError
@@ -179,6 +181,23 @@ def test_random_augmentation_is_the_same_each_time_and_leaves_the_generator():
     assert torch.equal(torch.get_rng_state(), state)
 
 
+class Drawn(Dataset):
+    """Items that hold numbers of all three generators that a data set may draw from."""
+
+    opened = 0.0
+
+    def __len__(self):
+        return COUNT
+
+    def __getitem__(self, index):
+        numbers = [float(torch.rand(())), np.random.rand(), random.random(), self.opened]  # noqa: NPY002
+        return torch.tensor(numbers), index
+
+
+def opens(_):
+    torch.utils.data.get_worker_info().dataset.opened = 7.0
+
+
 def test_worker_processes_read_the_same():
     loader = DataLoader(TensorDataset(IMAGES, LABELS), batch_size=16, num_workers=1)
     batches = SampleSet(loader, "train", hold_bytes=100).batches(30)
@@ -189,6 +208,61 @@ def test_worker_processes_read_the_same():
     assert next(iter(batches))[0].shape[0] == 25  # left before its end, as an allotment does
     assert all(map(same, held, list(batches)))
     assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_what_data_draw_at_random_is_the_same_each_time_and_in_each_process():
+    found = []
+    for workers in (0, 2):  # two take turns, and go on from pass to pass
+        random.seed(workers), np.random.seed(workers), torch.manual_seed(workers)  # noqa: NPY002
+        states = random.getstate(), str(np.random.get_state()), torch.get_rng_state().tolist()  # noqa: NPY002
+        loader = DataLoader(Drawn(), batch_size=16, num_workers=workers)
+        samples = SampleSet(loader, "train", hold_bytes=100)
+        batches = samples.batches(30)
+        passes = [list(batches) for _ in range(3)]
+        assert all(all(map(same, passes[0], again)) for again in passes[1:])
+        assert same(batches[2], passes[0][2])
+        after = random.getstate(), str(np.random.get_state()), torch.get_rng_state().tolist()  # noqa: NPY002
+        assert after == states
+        found.append((samples.to_json()["sha256"], passes[0]))
+    (digest, alone), (other, shared) = found
+    assert digest == other
+    assert all(map(same, alone, shared))
+    numbers = torch.cat([batch[0] for batch in alone])
+    assert all(len(column.unique()) == COUNT for column in numbers.T[:3])
+
+
+def test_a_worker_finds_the_data_set_that_was_given():
+    loader = DataLoader(Drawn(), batch_size=16, num_workers=1, worker_init_fn=opens)
+    samples = SampleSet(loader, "train", hold_bytes=100)
+    assert all((batch[0][:, 3] == 7).all() for batch in samples.batches(30))
+    reading = samples._streamed.loader([(0, 5)]).dataset
+    again = pickle.loads(pickle.dumps(reading))  # as for workers that are not forked
+    assert len(again) == COUNT
+    assert again.opened == 0
+    assert torch.equal(again.__getitems__([3, [1]])[0][0], reading.__getitems__([3, [1]])[0][0])
+
+
+@pytest.mark.parametrize("hold", [100, 1 << 30])
+@pytest.mark.parametrize("place", ["loader", "sampler"])
+def test_the_order_of_a_loader_with_a_generator_is_fixed(hold, place):
+    """Whatever was drawn from it before; it stays as it was."""
+    generator = torch.Generator().manual_seed(3)
+    data = TensorDataset(IMAGES, LABELS)
+    if place == "loader":
+        loader = DataLoader(data, batch_size=16, shuffle=True, generator=generator)
+    else:
+        sampler = RandomSampler(data, generator=generator)
+        loader = DataLoader(data, batch_size=16, sampler=sampler)
+    hashes = set()
+    for drawn in range(3):
+        torch.rand(drawn, generator=generator)
+        state = generator.get_state()
+        samples = SampleSet(loader, "train", hold_bytes=hold)
+        hashes.add(samples.to_json()["sha256"])
+        assert torch.equal(generator.get_state(), state)
+        order = torch.cat([batch[1] for batch in samples.batches(30)])
+        assert not torch.equal(order, LABELS)
+    assert len(hashes) == 1
 
 
 class Broken(TensorDataset):

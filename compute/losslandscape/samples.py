@@ -24,6 +24,7 @@ from losslandscape.batches import (
 )
 from losslandscape.errors import LossLandscapeError
 from losslandscape.parameters import sha256
+from losslandscape.random_draws import fixed_draws, own_generators
 from losslandscape.streamed_samples import StreamedBatches, StreamedSamples
 
 # Above this samples are read anew at each point. While they are read to be held, they take twice
@@ -39,7 +40,8 @@ class SampleSet:
     ----------
     data : tuple of tensors, map-style Dataset, or re-iterable DataLoader of tuples or dicts
         Dimension 0 of every tensor is the sample. A Dataset or DataLoader is read once, so random
-        augmentation is frozen as it was drawn, and a shuffling loader's order is fixed as it came.
+        augmentation is frozen as it was drawn, and so is a shuffling loader's order. It is drawn
+        with a fixed seed, also where the loader has a generator of its own, which stays as it was.
     name : str
         For messages.
     hold_bytes : int
@@ -95,9 +97,8 @@ class SampleSet:
                 "Dataset nor a DataLoader"
             )
         try:
-            # iterating draws from torch's generator; so a shuffling loader's order repeats
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(0)
+            # a shuffling loader's order repeats
+            with fixed_draws(0, own_generators(data) if isinstance(data, DataLoader) else ()):
                 batches = [as_batch(batch, self.name) for batch in loader]
         except LossLandscapeError:
             raise

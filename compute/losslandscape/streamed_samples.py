@@ -24,6 +24,7 @@ from losslandscape.batches import (
     tensors_of,
 )
 from losslandscape.errors import LossLandscapeError
+from losslandscape.random_draws import fixed_draws, own_generators, seed_draws
 
 _PART = 256  # samples read at once where nobody says how many
 _LOOKED_AT = 8
@@ -33,13 +34,14 @@ Range = tuple[int, int]
 class StreamedSamples:
     """A map-style data set's samples in a fixed order, none of them held.
 
-    Each reading of the same range gives the same values: torch's generator is seeded for it and
-    left as it was, so what a data set draws at random from it is drawn alike each time.
+    Each reading of the same range gives the same values, in whatever process: the generators of
+    torch (of the CPU), NumPy and Python are seeded for it, so what a data set draws at random from
+    them is drawn alike each time; this process's are left as they were.
 
     Parameters
     ----------
     loader : DataLoader
-        With a batch sampler; a shuffling one's order is fixed as it comes the first time.
+        With a batch sampler; a shuffling one's order is drawn once, with a fixed seed.
     name : str
         For messages.
 
@@ -60,8 +62,7 @@ class StreamedSamples:
             collate_fn=list,
             generator=loader.generator,
         )
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
+        with fixed_draws(0, own_generators(loader)):
             parts = [np.asarray(part, np.int64) for part in order]
         if not parts:
             raise LossLandscapeError(f"{name}: there are no samples")
@@ -91,7 +92,7 @@ class StreamedSamples:
             return None
         count = len(dataset)
         try:
-            with torch.random.fork_rng(devices=[]):
+            with fixed_draws(0):
                 items = [dataset[i] for i in range(min(_LOOKED_AT, count))]
             few = as_batch(loader.collate_fn(items), name)
             large = batch_bytes(few) * count > hold_bytes * len(items)
@@ -110,7 +111,7 @@ class StreamedSamples:
         """Of the batches in these ranges of the order."""
         given = self._loader
         return DataLoader(
-            given.dataset,
+            _Seeded(given.dataset),
             batch_sampler=_Ranges(self._order, ranges),
             collate_fn=given.collate_fn,
             num_workers=given.num_workers,
@@ -133,8 +134,7 @@ class StreamedSamples:
             loader.generator.manual_seed(0)
             batches = iter(loader)
             for start, stop in ranges:
-                with torch.random.fork_rng(devices=[]):
-                    torch.default_generator.manual_seed(start)
+                with fixed_draws(start):
                     batch = as_batch(next(batches), self.name)
                 check_lengths(batch, self.name)
                 if batch_length(batch) != stop - start:
@@ -245,8 +245,38 @@ class _Numbers(Dataset):
         return index
 
 
+class _Seeded(Dataset):
+    """A data set that seeds the generators before it reads a batch, in the process that reads.
+
+    Its attributes are those of the data set given, which a ``worker_init_fn`` may get and set.
+    """
+
+    _given: Dataset
+
+    def __init__(self, given: Dataset):
+        object.__setattr__(self, "_given", given)
+
+    def __getitems__(self, part: list[Any]) -> Any:
+        start, index = part
+        seed_draws(start)
+        several = getattr(self._given, "__getitems__", None)
+        return several(index) if several else [self._given[i] for i in index]
+
+    def __len__(self) -> int:
+        return len(self._given)  # type: ignore[arg-type]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._given, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        setattr(self._given, name, value)
+
+    def __reduce__(self) -> tuple:
+        return type(self), (self._given,)
+
+
 class _Ranges:
-    """A batch sampler of parts of an order."""
+    """A batch sampler of parts of an order, each with the place of its start."""
 
     def __init__(self, order: np.ndarray, ranges: Sequence[Range]):
         self._order, self._ranges = order, ranges
@@ -254,9 +284,9 @@ class _Ranges:
     def __len__(self) -> int:
         return len(self._ranges)
 
-    def __iter__(self) -> Iterator[list[int]]:
+    def __iter__(self) -> Iterator[list[Any]]:
         for start, stop in self._ranges:
-            yield self._order[start:stop].tolist()
+            yield [start, self._order[start:stop].tolist()]
 
 
 class _Rows(Dataset):
