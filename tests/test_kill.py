@@ -20,6 +20,7 @@ import losslandscape
 from losslandscape import Grid, Landscape, Objective, Subspace, evaluate, output_lock
 from losslandscape.atomic_files import remove_leftovers
 from losslandscape.errors import LossLandscapeError
+from losslandscape.finished_parts import finished_parts
 from losslandscape.journal import journal_path
 from losslandscape.output_lock import OutputLock
 
@@ -184,6 +185,96 @@ def test_without_locks_of_the_file_system_the_file_decides(tmp_path, monkeypatch
     lock.path.write_text(json.dumps(elsewhere))  # not known to have ended
     with pytest.raises(LossLandscapeError, match="on elsewhere has been writing"):
         OutputLock(tmp_path / "x.nc").__enter__()
+
+
+def test_without_locks_or_reads_at_a_place_as_on_windows(problem, tmp_path, monkeypatch):
+    """There no open file can be removed either."""
+    removed = Path.unlink
+    opened = []
+
+    def unlink(path, *arguments, **options):
+        assert str(path) not in {os.path.realpath(f"/proc/self/fd/{file}") for file in opened}
+        removed(path, *arguments, **options)
+
+    monkeypatch.setattr(output_lock, "fcntl", None)
+    monkeypatch.delattr(os, "pread")
+    monkeypatch.delattr(os, "pwrite")
+    monkeypatch.setattr(Path, "unlink", unlink)
+    with OutputLock(tmp_path / "x.nc") as lock:
+        opened.append(lock._file)
+        assert json.loads(lock.path.read_text())["pid"] == os.getpid()
+        with pytest.raises(LossLandscapeError, match=rf"process {os.getpid()} .*x\.nc\.lock"):
+            evaluate(*problem, Grid.square(2), path=tmp_path / "x.nc")
+    evaluate(*problem, Grid.square(2), path=tmp_path / "x.nc")
+    assert [file.name for file in tmp_path.iterdir()] == ["x.nc"]
+
+
+@pytest.fixture
+def on_a_file(problem, tmp_path, record_trajectory):
+    """A landscape's file, and what is added to it."""
+    objective, plane = problem
+    path = tmp_path / "x.nc"
+    evaluate(objective, plane, Grid.square(2), path=path, quiet=True)
+    origin = plane.parameters_at((0.0, 0.0))
+    trajectory = record_trajectory(objective.model, [origin, origin])
+
+    def add(label, landscape=None, **options):
+        landscape = landscape or Landscape.open(path)
+        return landscape.add_trajectory(trajectory, label, objective, plane, True, **options)
+
+    return path, add
+
+
+def labels(path):
+    return [trajectory.label for trajectory in Landscape.open(path).trajectories]
+
+
+def test_two_that_opened_a_file_both_add_to_it(on_a_file):
+    path, add = on_a_file
+    one, other = Landscape.open(path), Landscape.open(path)
+    add("one", one)
+    add("other", other)
+    assert labels(path) == ["one", "other"]
+    assert [trajectory.label for trajectory in other.trajectories] == ["one", "other"]
+    with pytest.raises(LossLandscapeError, match="there is a trajectory 'other' already"):
+        add("other", one)  # which does not know of it
+    add("other", one, overwrite=True)
+    assert labels(path) == ["one", "other"]
+    assert sorted(file.name for file in path.parent.iterdir()) == ["trajectory", "x.nc"]
+
+
+def test_nobody_adds_to_a_file_that_another_process_writes(on_a_file, holder):
+    path, add = on_a_file
+    before = path.read_bytes()
+    with pytest.raises(LossLandscapeError, match=rf"x\.nc: process {holder.pid} .*wait for it or"):
+        add("one")
+    assert path.read_bytes() == before
+
+
+def test_nothing_is_added_to_another_landscape_of_the_same_name(on_a_file, problem):
+    path, add = on_a_file
+    landscape = Landscape.open(path)
+    evaluate(*problem, Grid.square(3), path=path, overwrite=True, quiet=True)
+    with pytest.raises(LossLandscapeError, match=r"x\.nc: holds another landscape by now"):
+        add("one", landscape)
+    assert labels(path) == []
+    path.unlink()
+    add("one", landscape)  # the file is written anew
+    assert labels(path) == ["one"]
+
+
+def test_two_at_the_same_work(tmp_path):
+    path = tmp_path / "work.journal"
+    with finished_parts(path, {"of": 1}, 1) as (_, keep):
+        keep(0, b"a")
+        who = f"work.journal: process {os.getpid()} on"
+        with (
+            pytest.raises(LossLandscapeError, match=rf"{who} .*; wait for it or stop it$"),
+            finished_parts(path, {"of": 1}, 1),
+        ):
+            pass
+        keep(1, b"b")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_killed_writers_left_is_removed_and_nothing_else(tmp_path):

@@ -10,6 +10,7 @@ from typing import Any
 
 from losslandscape.errors import FileFormatError
 from losslandscape.journal import Journal
+from losslandscape.output_lock import OutputLock
 
 Keep = Callable[[int, bytes], None]
 
@@ -35,7 +36,8 @@ def finished_parts(
     Raises
     ------
     LossLandscapeError
-        If another process is at the same work.
+        If another process is at the same work (the message names its process id and host), or
+        the folder cannot be written to.
 
     Examples
     --------
@@ -57,15 +59,17 @@ def finished_parts(
         yield {}, lambda number, record: None
         return
     header = {"recipe": json.loads(json.dumps(recipe)), "record_bytes": record_bytes}
-    records: dict[int, bytes] = {}
+    with OutputLock(path, elsewhere=False):
+        journal, records = _journal(path, header)
+        with journal:
+            yield records, journal.append
+            journal.remove()
+
+
+def _journal(path: Path, header: dict[str, Any]) -> tuple[Journal, dict[int, bytes]]:
+    """The journal that lies there and its records, if it is of the same work; else a new one."""
     try:
         same = path.exists() and Journal.header_of(path) == header
     except FileFormatError:
         same = False
-    if same:
-        journal, records = Journal.resume(path)
-    else:
-        journal = Journal.create(path, header)
-    with journal:
-        yield records, journal.append
-        journal.remove()
+    return Journal.resume(path) if same else (Journal.create(path, header), {})

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -319,15 +321,20 @@ class Landscape:
         The landscape that :func:`losslandscape.evaluate` returned knows its objective and subspace;
         one read from a file needs both.
 
+        Where the landscape lies in a file, the trajectory is added to what the file holds then, and
+        nobody else writes it for the while; trajectories that others added are taken over.
+
         Raises
         ------
         LossLandscapeError
             If the trajectory is of another model, the objective or subspace are not known or are
-            not those of this landscape, or there is a trajectory of that label and ``overwrite`` is
-            not set.
+            not those of this landscape, there is a trajectory of that label and ``overwrite`` is
+            not set, another process is writing the file, or it holds another landscape by now.
         """
+        from losslandscape.determinism import check_origin_loss
         from losslandscape.identity import check_plane
         from losslandscape.journal import trajectory_journal_path
+        from losslandscape.output_lock import OutputLock
         from losslandscape.projected_trajectory import (
             measure_trajectory,
             trajectory_label,
@@ -335,12 +342,7 @@ class Landscape:
         )
 
         label = label or trajectory_label(trajectory)
-        if any(t.label == label for t in self.trajectories) and not overwrite:
-            raise OutputExistsError(
-                f"{self._where()}there is a trajectory '{label}' already; "
-                "give another label (--label) or overwrite it (--overwrite)"
-            )
-
+        self._check_label(label, overwrite)
         if objective is None or subspace is None:
             if self._measured is None:
                 raise LossLandscapeError(
@@ -350,22 +352,51 @@ class Landscape:
             objective, subspace = self._measured
         check_plane(self, subspace)
         self.check_objective(objective)
-        measured = self.provenance.get("objective", {})
-        projected = measure_trajectory(
-            objective,
-            subspace,
-            trajectory,
-            label,
-            quiet,
-            measured.get("batch_size"),
-            trajectory_journal_path(self.path) if self.path is not None else None,
-        )
-        warn_outside(self.grid, projected)
-        self.trajectories = [t for t in self.trajectories if t.label != projected.label]
-        self.trajectories.append(projected)
-        if self.path is not None:
-            self.save(self.path, overwrite=True)
+        with OutputLock(self.path, elsewhere=False) if self.path is not None else nullcontext():
+            target = self._as_it_lies()
+            target._check_label(label, overwrite)
+            check_origin_loss(self, objective, subspace)
+            measured = self.provenance.get("objective", {})
+            projected = measure_trajectory(
+                objective,
+                subspace,
+                trajectory,
+                label,
+                quiet,
+                measured.get("batch_size"),
+                trajectory_journal_path(self.path) if self.path is not None else None,
+            )
+            warn_outside(self.grid, projected)
+            others = [t for t in target.trajectories if t.label != projected.label]
+            target.trajectories = [*others, projected]
+            if self.path is not None:
+                target.save(self.path, overwrite=True)
+            self.trajectories = list(target.trajectories)
         return projected
+
+    def _check_label(self, label: str, overwrite: bool) -> None:
+        if any(t.label == label for t in self.trajectories) and not overwrite:
+            raise OutputExistsError(
+                f"{self._where()}there is a trajectory '{label}' already; "
+                "give another label (--label) or overwrite it (--overwrite)"
+            )
+
+    def _as_it_lies(self) -> Landscape:
+        """This landscape as its file holds it now; itself where there is no file."""
+        if self.path is None or not self.path.exists():
+            return self
+        there = Landscape.open(self.path)
+        if there._identity() != self._identity():
+            raise LossLandscapeError(
+                f"{self.path}: holds another landscape by now than when it was read or written "
+                "here; open it again"
+            )
+        return there
+
+    def _identity(self) -> str:
+        """What was measured and where."""
+        parts = [self.provenance.get(name) for name in ("subspace", "objective")]
+        return json.dumps([self.grid.to_json(), *parts], sort_keys=True)
 
     def check_objective(self, objective: Objective) -> None:
         """Raise a LossLandscapeError if an objective is not the one that was measured.

@@ -1,10 +1,11 @@
 """One writer an output.
 
 A running evaluation holds a lock on ``vgg11.nc.lock`` beside its output from before its first
-look at the journal to its end, and that file says who holds it. The kernel takes the lock from a
-process that ends in whatever way, so a file that a killed run left behind stops nobody. Where the
-file system has no locks (``flock``), what the file says decides: a process of this machine that is
-gone is taken for what it is, one of another machine cannot be asked.
+look at the journal to its end, and that file says who holds it; so does whoever adds to a file, or
+keeps a list of finished parts. The kernel takes the lock from a process that ends in whatever way,
+so a file that a killed run left behind stops nobody. Where the file system, or Windows, has no
+locks (``flock``), what the file says decides: a process of this machine that is gone is taken for
+what it is (not on Windows), one of another machine cannot be asked.
 """
 
 from __future__ import annotations
@@ -34,7 +35,9 @@ class OutputLock:
     Parameters
     ----------
     output : path
-        The landscape file; the lock is the file of this name with ``.lock`` behind it.
+        What will be written; the lock is the file of this name with ``.lock`` behind it.
+    elsewhere : bool
+        Whether another output could be given, for the message.
 
     Raises
     ------
@@ -53,8 +56,9 @@ class OutputLock:
     False
     """
 
-    def __init__(self, output: str | os.PathLike):
+    def __init__(self, output: str | os.PathLike, elsewhere: bool = True):
         self.output = Path(output)
+        self.elsewhere = elsewhere
         self.path = Path(f"{os.fspath(output)}.lock")
         self._file = -1
 
@@ -73,6 +77,8 @@ class OutputLock:
 
     def __exit__(self, *_: object) -> None:
         if self._file >= 0:
+            if fcntl is None:  # Windows removes no open file
+                self._release()
             with suppress(OSError):
                 self.path.unlink()  # while it is locked: nobody has taken it up
         self._release()
@@ -104,7 +110,8 @@ class OutputLock:
             }
         )
         os.ftruncate(self._file, 0)
-        os.pwrite(self._file, text.encode(), 0)
+        os.lseek(self._file, 0, os.SEEK_SET)
+        os.write(self._file, text.encode())
 
     def _refusal(self, owner: dict[str, Any], locks: bool) -> LossLandscapeError:
         who = (
@@ -112,16 +119,14 @@ class OutputLock:
             if owner
             else "another process is writing it"
         )
-        if not locks:
-            advice = (
-                f"wait for it, stop it, or give another output; if there is no such process any "
-                f"more, delete {self.path}"
-            )
-        elif owner and _gone(owner):
+        advice = "wait for it or stop it"
+        if locks and owner and _gone(owner):
             who = f"process {owner['pid']}, which was writing it, has ended, but not its workers"
-            advice = "end them, or give another output"
-        else:
-            advice = "wait for it, stop it, or give another output"
+            advice = "end them"
+        if self.elsewhere:
+            advice += ", or give another output"
+        if not locks:
+            advice += f"; if there is no such process any more, delete {self.path}"
         return LossLandscapeError(f"{self.output}: {who}; {advice}")
 
 
@@ -141,7 +146,8 @@ def _lock(file: int) -> bool:
 def _owner(file: int) -> dict[str, Any]:
     """Who the file says holds the lock; empty where it says nothing (yet)."""
     try:
-        owner = json.loads(os.pread(file, 4096, 0))
+        os.lseek(file, 0, os.SEEK_SET)
+        owner = json.loads(os.read(file, 4096))
         return {key: owner[key] for key in ("pid", "host", "since")}
     except (ValueError, KeyError, TypeError):
         return {}
