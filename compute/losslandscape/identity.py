@@ -25,7 +25,8 @@ _MEANINGS = {
     "subspace.directions_sha256": "the directions of the plane",
     "objective.model_structure": "the model's layers",
     "objective.frozen_parameters": "parameters that do not move (requires_grad=False)",
-    "objective.loss_code": "the code of the loss",
+    "objective.loss_code": "the code of the loss or a constant that it uses; "
+    "older versions hash it otherwise",
     "objective.training_modules": "modules in train mode",
     "grid.shape": "the number of points",
     "grid.bounds": "the ends of the axes",
@@ -86,7 +87,8 @@ def _directions(there: Any, given: list[str]) -> list[str]:
 def check_objective(landscape: Landscape, objective: Objective) -> None:
     """Raise a LossLandscapeError that names what differs if an objective is not the one measured.
 
-    Where it is computed, and in which precision, may differ.
+    Where it is computed, and in which precision, may differ. The code of a loss that was hashed by
+    another version of Python cannot be compared: only its value can.
     """
     measured = landscape.provenance.get("objective", {})
     for key, given in objective.to_json().items():
@@ -95,7 +97,8 @@ def check_objective(landscape: Landscape, objective: Objective) -> None:
         there = measured[key]
         if key == "sets":
             there, given = samples_alone(there), samples_alone(given)
-        if there != given:
+        same = objective.loss.may_have_code(there) if key == "loss_code" else there == given
+        if not same:
             raise LossLandscapeError(
                 f"{_where(landscape)}the given objective is not the landscape's: its {key} differs"
                 f"{_details(key, there, given)}"
@@ -103,6 +106,8 @@ def check_objective(landscape: Landscape, objective: Objective) -> None:
 
 
 def _details(key: str, there: Any, given: Any) -> str:
+    if key == "loss_code":
+        return " (the code of the loss or a constant that it uses)"
     if key != "sets":
         words = meaning(f"objective.{key}")
         if words or not isinstance(there, (str, int, float)):

@@ -6,7 +6,6 @@ or a dict of such tensors: ``"loss"`` and any metrics, so that one forward pass 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from losslandscape import code_hash
 from losslandscape.batches import Batch, batch_length, describe
 from losslandscape.errors import LossLandscapeError
 from losslandscape.samples import SampleSet
@@ -68,16 +68,16 @@ class Loss:
                 _check_targets(samples.name, batch)
 
     def code_hash(self) -> str | None:
-        """Hash of the function's code, to tell two functions of one name apart."""
-        code = getattr(self.function, "__code__", None)
-        if code is None:
+        """Hash of a function's code, to tell two of one name apart; None of a named loss."""
+        if isinstance(self.function, _NamedLoss):
             return None
-        return hashlib.sha256(code.co_code + repr(_constants(code)).encode()).hexdigest()
+        return code_hash.code_hash(self.function)
 
-
-def _constants(code: Any) -> list:
-    """Constants of a code object; inner functions by their code, not their address."""
-    return [(c.co_code, _constants(c)) if hasattr(c, "co_code") else c for c in code.co_consts]
+    def may_have_code(self, stated: str | None) -> bool:
+        """Whether a hash in a file, also one of an older version, may be of this loss."""
+        if isinstance(self.function, _NamedLoss):
+            return stated is None
+        return code_hash.is_code_of(stated, self.function)
 
 
 def _check_targets(name: str, batch: Batch) -> None:
