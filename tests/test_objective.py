@@ -145,6 +145,34 @@ def test_a_loss_function_may_give_metrics_too(cnn, images):
     assert set(measured) == {"loss", "confidence"}
 
 
+TAKEN = [
+    "alpha", "status", "gram_matrix", "loss_standard_error", "loss_sample_count", "sample",
+    "loss_samples", "accuracy_interpolation_error", "trajectory_loss", "model_alpha", "a/b", 3,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TAKEN)
+def test_a_metric_cannot_have_the_name_of_something_else_in_the_file(cnn, images, tmp_path, name):
+    def loss(model, batch):
+        losses = nn.functional.cross_entropy(model(batch[0]), batch[1], reduction="none")
+        return {"loss": losses, name: losses}
+
+    path = tmp_path / "x.nc"
+    with pytest.raises(LossLandscapeError, match=rf"loss .*: '?{name}'? beside the loss: "):
+        evaluate(Objective(cnn, loss, images), Subspace.random(cnn), Grid.square(2), path=path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_names_of_metrics_and_sets_that_would_hide_each_other(cnn, images):
+    with pytest.raises(LossLandscapeError, match="metric 'loss': the file has a variable of this"):
+        Objective(cnn, "mse", images, metrics={"loss": lambda outputs, targets: targets})
+    sets = {"train": images, "test": images}
+    metrics = {"test_loss": lambda outputs, targets: targets.double()}
+    objective = Objective(cnn, "cross_entropy", sets, metrics=metrics)
+    with pytest.raises(LossLandscapeError, match="'test_loss' is a quantity of two sets"):
+        evaluate(objective, Subspace.random(cnn), Grid.square(2))
+
+
 def test_a_metric_beside_a_named_loss(cnn, images):
     margin = {"margin": lambda outputs, targets: outputs.topk(2).values.diff(dim=1).abs()[:, 0]}
     measured = losses_at(

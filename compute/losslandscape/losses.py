@@ -6,6 +6,8 @@ or a dict of such tensors: ``"loss"`` and any metrics, so that one forward pass 
 
 from __future__ import annotations
 
+import functools
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,11 +19,20 @@ from torch.nn import functional
 from losslandscape import code_hash
 from losslandscape.batches import Batch, batch_length, describe
 from losslandscape.errors import LossLandscapeError
+from losslandscape.grid import AXIS_NAMES
 from losslandscape.samples import SampleSet
 
 Metric = Callable[[Tensor, Tensor], Tensor]  # (outputs, targets) -> a number a sample
 LossCallable = Callable[[nn.Module, Batch], Any]
 
+# names of variables and dimensions in the file, docs/file_format.md
+_TAKEN = {
+    "loss", *AXIS_NAMES, "status", "gram_matrix", "provenance", "provenance_length", "direction",
+    "other_direction", "sample", "step", "model",
+}  # fmt: skip
+_TAKEN_BEGINNINGS = ("trajectory_", "model_")
+_TAKEN_ENDS = ("loss_standard_error", "loss_sample_count", "loss_samples", "_interpolation_error")
+_POSSIBLE = re.compile(r"\w([^/\x00-\x1f\x7f]*[^/\x00- \x7f])?")  # what netCDF takes
 _TARGET_KEYS = ("labels", "label", "targets", "target", "y")
 
 
@@ -39,13 +50,16 @@ class Loss:
         Raises
         ------
         LossLandscapeError
-            If the function returns anything but one number a sample.
+            If the function returns anything but one number a sample, or calls one by a name that
+            the file has for something else.
         """
         values = self.function(model, batch)
         if not isinstance(values, Mapping):
             values = {"loss": values}
         count = batch_length(batch)
         for name, value in values.items():
+            if name != "loss" and (reason := name_taken(name)):
+                raise LossLandscapeError(f"loss {self.name}: {name!r} beside the loss: {reason}")
             if not isinstance(value, Tensor) or value.shape != (count,):
                 shape = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
                 hint = (
@@ -80,6 +94,26 @@ class Loss:
         return code_hash.is_code_of(stated, self.function)
 
 
+@functools.lru_cache(maxsize=1024)
+def name_taken(name: Any) -> str:
+    """Why a metric cannot be a variable of this name in the file; nothing if it can.
+
+    Examples
+    --------
+    >>> name_taken("top5"), name_taken("top 5")
+    ('', '')
+    >>> name_taken("status")
+    'the file has a variable of this name for something else; call it otherwise'
+    """
+    if not isinstance(name, str) or not re.fullmatch(
+        r"\w([^/\x00-\x1f\x7f]*[^/\x00- \x7f])?", name
+    ):
+        return "no name of a variable: give a text that begins with a letter and has no /"
+    if name in _TAKEN or name.startswith(_TAKEN_BEGINNINGS) or name.endswith(_TAKEN_ENDS):
+        return "the file has a variable of this name for something else; call it otherwise"
+    return ""
+
+
 def _check_targets(name: str, batch: Batch) -> None:
     """Samples that cross-entropy ignores altogether (-100) have no loss."""
     if isinstance(batch, Mapping):
@@ -106,8 +140,11 @@ def resolve(loss: str | LossCallable, metrics: Mapping[str, Metric] | None = Non
     Raises
     ------
     LossLandscapeError
-        If the name is unknown, or metrics are given with a callable.
+        If the name is unknown, metrics are given with a callable, or one's name is taken.
     """
+    for name in metrics or ():
+        if reason := name_taken(name):
+            raise LossLandscapeError(f"metric {name!r}: {reason}")
     if callable(loss):
         if metrics:
             raise LossLandscapeError(

@@ -82,6 +82,11 @@ def attempt(job: PointJob, evaluator: Evaluator, number: int, worker: str) -> by
 def summarised(measurement: Measurement, prefixes: dict[str, str]) -> dict[str, float]:
     """Means over the samples, and the standard error s / sqrt(n) of the mean loss, by variable.
 
+    Raises
+    ------
+    LossLandscapeError
+        If a metric of one set would be the variable of another's.
+
     Examples
     --------
     >>> summarised({"train": {"loss": np.array([1.0, 3.0])}}, {"train": ""})
@@ -93,6 +98,11 @@ def summarised(measurement: Measurement, prefixes: dict[str, str]) -> dict[str, 
             prefix = prefixes[name]
             for quantity, by_sample in quantities.items():
                 wide = by_sample.astype(np.float64)
+                if f"{prefix}{quantity}" in values:
+                    raise LossLandscapeError(
+                        f"'{prefix}{quantity}' is a quantity of two sets of samples; call the "
+                        "metric or the set otherwise"
+                    )
                 values[f"{prefix}{quantity}"] = float(wide.mean())
                 if quantity == "loss":
                     count = len(wide)
