@@ -262,6 +262,36 @@ def test_settings_of_another_type(wrong):
         Adaptive(**{"tolerance": 0.01, **wrong})
 
 
+@pytest.mark.parametrize("kink", [0.2, 4.0])
+def test_the_estimate_is_calibrated_on_residuals_and_on_predictions(kink):
+    """docs/adaptive.md, 4: 96% of both kinds of known errors, and the geometric mean of the two."""
+    field = np.sin(3 * X) * Y + np.abs(X - 0.3) * kink
+    refinement = Refinement(SQUARE, Adaptive(0.01, scale="linear"))
+    evaluated, seen = np.zeros(SQUARE.size, bool), np.full(SQUARE.size, np.nan)
+    predicted: list[float] = []  # |error| / deviation, of points predicted and then evaluated
+    rounds_with_both = 0
+
+    def bound(ratios):
+        return max(1.0, np.sort(ratios)[int(np.ceil(0.96 * (len(ratios) - 1)))])
+
+    while (numbers := refinement.next_round(seen, evaluated)).size:
+        if refinement.model is not None:
+            model = refinement.model
+            wanted = bound(model.ratios)
+            if len(predicted) >= 15:
+                latest = bound(predicted[-120:])
+                rounds_with_both += abs(latest / wanted - 1) > 0.05
+                wanted = np.sqrt(wanted * latest)
+            assert refinement.factor == pytest.approx(wanted, rel=1e-12)
+            place = np.searchsorted(model.targets, numbers)
+            errors = np.abs(field[numbers] - model.predicted[place])
+            predicted += list(errors / model.deviation[place])
+        evaluated[numbers] = True
+        seen[numbers] = field[numbers]
+    assert len(predicted) > 120  # more than are looked at
+    assert rounds_with_both >= 5  # the two factors differ, so either alone would show
+
+
 def test_points_that_no_round_asked_for_keep_their_values():
     field = np.sin(2 * X) * np.cos(1.5 * Y)
     refinement, evaluated, *_ = refined(SQUARE, field)

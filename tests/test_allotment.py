@@ -217,13 +217,10 @@ def test_the_order_of_the_samples_is_random_and_the_problem_the_same():
 
 
 def test_batches_of_different_shapes_keep_their_order():
-    ragged = SampleSet(
-        [(torch.zeros(2, 3), torch.zeros(2)), (torch.zeros(2, 4), torch.zeros(2))][0]
-    )
-    assert not ragged.ragged
-    loader = torch.utils.data.DataLoader(
-        [torch.zeros(n) for n in (3, 3, 4)], batch_size=None, collate_fn=lambda t: (t[None],)
-    )
+    batches = [(torch.zeros(2, 3), torch.zeros(2)), (torch.zeros(2, 4), torch.zeros(2))]
+    loader = torch.utils.data.DataLoader(batches, batch_size=None)
+    assert not SampleSet(batches[0]).ragged
+    assert SampleSet(loader).ragged
     with pytest.raises(LossLandscapeError, match="order"):
         SampleSet(loader).shuffled(0)
 
