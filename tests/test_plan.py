@@ -14,6 +14,7 @@ from losslandscape import Grid, Objective, Subspace
 from losslandscape import plan as planning
 from losslandscape.adaptive import Adaptive
 from losslandscape.cli import main
+from losslandscape.errors import LossLandscapeError
 from losslandscape.plan import plan
 
 
@@ -76,6 +77,8 @@ def test_a_limit_of_points_is_kept(problem):
     _, objective, plane = problem
     found = plan(objective, plane, Grid.square(31), Adaptive(0.001, max_points=90))
     assert found.expected[1] <= 90
+    with pytest.raises(LossLandscapeError, match=r"max_points is 80; the coarse grid .* 81 points"):
+        plan(objective, plane, Grid.square(31), Adaptive(0.001, max_points=80))
 
 
 def expected(name, tolerance=0.01):

@@ -85,6 +85,15 @@ class Adaptive:
         if self.round_size < 1:
             raise LossLandscapeError(f"round_size is {self.round_size}; at least 1 is needed")
 
+    def check(self, grid: Grid) -> None:
+        """Raise a LossLandscapeError if this grid cannot be refined with fewer points."""
+        least = coarse_points(grid).size
+        if self.max_points is not None and self.max_points < least:
+            raise LossLandscapeError(
+                f"max_points is {self.max_points}; the coarse grid that refinement begins with "
+                f"has {least} points"
+            )
+
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
@@ -268,12 +277,7 @@ class Refinement:
         self.rounds = 0
         self.finished = False
         self.model: FieldModel | None = None
-        least = coarse_points(grid).size
-        if settings.max_points is not None and settings.max_points < least:
-            raise LossLandscapeError(
-                f"max_points is {settings.max_points}; the coarse grid that refinement begins with "
-                f"has {least} points"
-            )
+        settings.check(grid)
         self.factor = np.nan
         self.checks: list[Check] = []
         self._pending: _Pending | None = None

@@ -121,6 +121,8 @@ def plan(
         tolerance = Adaptive(tolerance)
     if subspace.recipe["kind"] == "between" and objective.batch_norm == "fixed":
         objective = objective.with_batch_norm("reestimated")  # as evaluate does
+    if tolerance is not None:
+        tolerance.check(grid)
     lines = _cross(grid)
     points = grid.points()
     losses = np.full(grid.size, np.nan)

@@ -114,6 +114,14 @@ def test_users_own_code(run_folder, tmp_path, monkeypatch, capsys):
         (("--directions", "pca"), "--trajectory FOLDER"),
         (("--directions", "pca", "--trajectory", "nowhere"), "nowhere: no such folder"),
         (("--directions", "between"), "0 were given"),
+        (("--models", "a", "b"), "--models goes with --directions between, and --directions is ra"),
+        (("--labels", "a", "b"), "--labels goes with --directions between, and --directions is ra"),
+        (
+            ("--directions", "pca", "--trajectory", "x", "--labels", "a"),
+            "--labels goes with --directions between, and --directions is pca",
+        ),
+        (("--plan", "--tolerance", "0.01", "--max-points", "2"), "max_points is 2; the coarse"),
+        (("--tolerance", "0.01", "--max-points", "2"), "max_points is 2; the coarse grid"),
         (("--loss", "hinge"), "'hinge' is not one of"),
         (("--weights", "missing.safetensors"), "missing.safetensors"),
         (("--device", "cuda:99"), "--device cuda:99"),
@@ -125,6 +133,19 @@ def test_mistakes_have_a_message_and_leave_nothing(run_folder, capsys, options, 
     assert message in error
     assert "Traceback" not in error
     assert not list(run_folder.glob("x.nc*"))
+
+
+def test_a_model_without_a_colon_is_told_about_first(tmp_path, monkeypatch, capsys):
+    """Before anything is said of data that only the study's networks need so."""
+    (tmp_path / "mine_flat.py").write_text(
+        "import torch\ndef load():\n    return torch.zeros(4, 3), torch.zeros(4, 1)\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    command = ["surface", "--model", "own", "--data", "mine_flat:load", "--quiet"]
+    assert main([*command, "--output", str(tmp_path / "x.nc")]) == 1
+    error = capsys.readouterr().err
+    assert "no network is called 'own'" in error
+    assert "your own as package.module:function" in error
 
 
 def test_weights_of_another_model_name_the_first_tensor(run_folder, capsys):

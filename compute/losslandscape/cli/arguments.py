@@ -113,10 +113,10 @@ def model_from(
     LossLandscapeError
         The model or the weights cannot be had, or do not fit each other.
     """
-    from losslandscape.study.networks import build_network
+    from losslandscape.study.networks import NETWORKS, build_network
     from losslandscape.weights import load_into, load_weights
 
-    if samples is None or ":" in arguments.model:
+    if samples is None or arguments.model not in NETWORKS:  # which builds one's own, or refuses
         model = build_network(arguments.model)
     else:
         shape, classes = _image_shape_and_classes(*samples)

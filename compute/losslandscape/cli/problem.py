@@ -141,6 +141,17 @@ def add_problem_arguments(parser: argparse.ArgumentParser) -> None:
     plane.add_argument("--labels", nargs="+", metavar="TEXT", help="names of the --models")
 
 
+def check_plane_arguments(arguments: argparse.Namespace) -> None:
+    """Raise a LossLandscapeError if what was given belongs to other directions."""
+    if arguments.directions != "between":
+        for name in ("models", "labels"):
+            if getattr(arguments, name) is not None:
+                raise LossLandscapeError(
+                    f"--{name} goes with --directions between, and --directions is "
+                    f"{arguments.directions}"
+                )
+
+
 def build_problem(arguments: argparse.Namespace) -> tuple[Objective, Subspace]:
     """The objective and the subspace that the arguments describe.
 

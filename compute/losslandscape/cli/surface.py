@@ -17,7 +17,12 @@ from losslandscape.cli.executors import (
     process_workers,
     serving,
 )
-from losslandscape.cli.problem import add_problem_arguments, build_problem, kept_arguments
+from losslandscape.cli.problem import (
+    add_problem_arguments,
+    build_problem,
+    check_plane_arguments,
+    kept_arguments,
+)
 from losslandscape.errors import LossLandscapeError
 
 HELP = "evaluate the loss on a grid around a model and write a landscape file (.nc)"
@@ -110,6 +115,7 @@ def _measure(arguments: argparse.Namespace, executor: Executor | None) -> int:
 
     if arguments.output.suffix not in (".nc", ".llnc"):
         raise LossLandscapeError(f"--output {arguments.output}: the name must end in .nc or .llnc")
+    check_plane_arguments(arguments)
     if not arguments.plan:
         require_free(arguments)
     trajectory = Trajectory.open(arguments.trajectory) if arguments.trajectory else None
