@@ -6,7 +6,7 @@ import copy
 import hashlib
 import itertools
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
 
@@ -42,6 +42,7 @@ _REESTIMATION_SAMPLES = 1024
 _REESTIMATION_BATCH = 256
 _TRIAL_SECONDS = 0.02
 _FUSION_SAMPLES = 8
+_TRIAL_SHARES = (0.5, 0.125, 0.03125)  # of the way to a corner of the grid
 _RESERVED = {"status", "gram_matrix", "provenance", "alpha", "beta", "gamma"}
 
 # values by sample of one set: "loss" and the metrics, each a float array of shape (samples,)
@@ -678,16 +679,53 @@ class Evaluator:
             return
         trial = self._trial(_FUSION_SAMPLES)
 
-        def losses(model: Any) -> Tensor:
-            self._reset_buffers(always=True)
-            self._seed()
-            return self._loss(model, trial)["loss"]
+        def losses(point: Sequence[float], called: Any) -> Tensor:
+            self._start_trial(point)
+            fused.forget()
+            return self._loss(called, trial)["loss"]
 
-        for point in zip(*((low / 2, high / 2) for low, high in self._given.default_grid().bounds)):
-            self.move(point)
-            if not fused.agree(lambda: losses(self.model), lambda: losses(fused.called)):
-                return
-        self._fused, self._called = fused, fused.called
+        with fused.everywhere():
+            agree = self._agree(
+                lambda point: losses(point, self.model),
+                lambda point: losses(point, fused.called),
+                rtol=1e-4,
+            )
+        if agree:
+            self._fused, self._called = fused, fused.called
+
+    def _start_trial(self, point: Sequence[float]) -> None:
+        self.move(point)
+        self._reset_buffers(always=True)
+        self._seed()
+
+    def _agree(
+        self,
+        plain: Callable[[Sequence[float]], Tensor],
+        fast: Callable[[Sequence[float]], Tensor],
+        rtol: float,
+    ) -> bool:
+        """Whether two ways to the losses by sample at a point agree, the second a shortcut.
+
+        At the origin and half way to two opposite corners of the plane's default grid; nearer to
+        the origin where losses there are not finite, since NaN would agree with anything. Where no
+        finite losses are found, nothing is known, and that is not agreement.
+        """
+        corners = zip(*self._given.default_grid().bounds)
+        for corner in [(0.0,) * self._given.dimensions, *corners]:
+            for share in _TRIAL_SHARES:
+                point = [share * end for end in corner]
+                expected = plain(point)
+                if expected.isfinite().all():
+                    break
+            else:
+                return False
+            try:
+                found = fast(point)
+            except LossLandscapeError:  # the plain way can take the data
+                return False
+            if not torch.allclose(found, expected, rtol=rtol, atol=1e-5):
+                return False
+        return True
 
     @torch.no_grad()
     def _products_agree(self) -> bool:
@@ -697,19 +735,21 @@ class Evaluator:
         if not self._products.layers:
             return False
         trial = self._trial(2)
-        self._products.of([trial])
-        point = [high / 2 for _, high in self._given.default_grid().bounds]
-        losses = []
-        for coordinates in (point, None):
-            self.move(point)
-            self._reset_buffers(always=True)
-            self._seed()
-            self._products.coordinates = coordinates
-            if coordinates is not None:  # whoever reads the weight besides the layer shows it
-                for name in self._products.weights:
-                    self._parameters.views[name].fill_(torch.nan)
-            losses.append(self._values(trial)["loss"])
-        return torch.allclose(losses[0], losses[1], rtol=1e-3, atol=1e-5, equal_nan=True)
+        products, parameters = self._products, self._parameters
+        products.of([trial])
+
+        def plain(point: Sequence[float]) -> Tensor:
+            self._start_trial(point)
+            products.coordinates = None
+            return self._values(trial)["loss"]
+
+        def kept(point: Sequence[float]) -> Tensor:
+            self._start_trial(point)
+            for name in products.weights:  # whoever reads the weight besides the layer shows it
+                parameters.views[name].fill_(torch.nan)
+            return self._values(trial)["loss"]
+
+        return self._agree(plain, kept, rtol=1e-3)
 
     def _set_origin_buffers(self) -> None:
         self._point_buffers = self._with_values(self._given.buffers)
