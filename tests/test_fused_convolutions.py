@@ -192,7 +192,7 @@ def test_models_that_cannot_be_fused():
 
 
 class AddsInPlace(nn.Module):
-    """A sum that is written over what it adds to, which the head reads later; NaN where gate^2 > 0.2.
+    """A sum that is written over its first part, which the head reads; NaN where gate^2 > 0.2.
 
     Following the model, the sum is fused with the convolution and nothing is written.
     """

@@ -7,7 +7,7 @@ import hashlib
 import itertools
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from typing import Any
 
 import numpy as np
@@ -31,6 +31,7 @@ from losslandscape.fused_convolutions import FusedConvolutions
 from losslandscape.input_products import InputProducts
 from losslandscape.losses import NAMES, LossCallable, Metric, resolve
 from losslandscape.modes import check_modes, refuse_batch_norm, set_modes, training_modules
+from losslandscape.module_state import copied, kept_state
 from losslandscape.moving import MovingParameters
 from losslandscape.parameters import sha256
 from losslandscape.pixel_convolutions import PixelConvolutions
@@ -269,21 +270,16 @@ def _check_names(what: str, names: Mapping[str, Any]) -> None:
             )
 
 
+def _generators_kept(device: torch.device) -> AbstractContextManager[None]:
+    """Put the random generators of the processor and of the device back in the end."""
+    return torch.random.fork_rng([device.index] if device.type == "cuda" else [])
+
+
 def _indexed(device: torch.device) -> torch.device:
     """``cuda`` as the ``cuda:0`` that tensors say they are on."""
     if device.type == "cuda" and device.index is None:
         return torch.device("cuda", torch.cuda.current_device())
     return device
-
-
-def restore_modes(saved: list[tuple[nn.Module, bool]]) -> None:
-    """Put modules back into train or eval mode, and their derived weights to their parameters."""
-    for module, training in saved:
-        module.training = training
-        hooks: list[Any] = list(module._forward_pre_hooks.values())
-        for hook in hooks:
-            if hasattr(hook, "compute_weight"):  # torch.nn.utils.weight_norm's plain attribute
-                setattr(module, hook.name, hook.compute_weight(module))
 
 
 class Evaluator:
@@ -309,9 +305,9 @@ class Evaluator:
         model = objective.model
         subspace.check_model(model)
         self.objective = objective
-        own = next(p for p in model.parameters() if p.requires_grad)
+        own = model.get_parameter(subspace.layout.segments[0].name)
         if own.device != objective.device or objective.precision not in (None, own.dtype):
-            model = copy.deepcopy(model).to(device=objective.device, dtype=objective.precision)
+            model = copied(model, objective.device, objective.precision)
         self.model = model
         self._given = subspace
         self._point_buffers: list[tuple[Any, str, Tensor, Tensor]] = []
@@ -338,7 +334,7 @@ class Evaluator:
     def _open(self, stack: ExitStack) -> None:
         """Make everything ready; what undoes it goes on the stack first."""
         modules = list(self.model.modules())
-        stack.callback(restore_modes, [(module, module.training) for module in modules])
+        stack.callback(kept_state(self.model))
         self._saved_buffers = [
             (module, name, buffer, buffer.detach().clone())
             for module in modules
@@ -352,7 +348,7 @@ class Evaluator:
         self._pixels: PixelConvolutions | None = None
         self._fused: FusedConvolutions | None = None
         stack.callback(self._forget)
-        stack.callback(torch.set_rng_state, torch.get_rng_state())
+        stack.enter_context(_generators_kept(self.objective.device))
         arithmetic = self.objective.arithmetic
         stack.enter_context(
             arithmetics.arithmetic(
@@ -556,10 +552,12 @@ class Evaluator:
         return parts
 
     def _seed(self) -> None:
-        if self.objective.device.type == "cpu":
-            # torch.manual_seed takes 0.2 ms more: it seeds every kind of device there could be
-            torch.default_generator.manual_seed(self.seed)
-        else:
+        device = self.objective.device
+        # torch.manual_seed takes 0.2 ms more: it seeds every kind of device there could be
+        torch.default_generator.manual_seed(self.seed)
+        if device.type == "cuda":
+            torch.cuda.default_generators[device.index].manual_seed(self.seed)
+        elif device.type != "cpu":
             torch.manual_seed(self.seed)
 
     def _explain(self, error: Exception) -> None:
@@ -756,13 +754,20 @@ class Evaluator:
         self._reset_buffers(always=True)
 
     def _with_values(self, values: Mapping[str, Tensor]) -> list[tuple[Any, str, Tensor, Tensor]]:
-        """All buffers as they are at the start of a point: these values, else the model's own."""
-        prefixes = {id(module): name for name, module in self.model.named_modules()}
-        placed = []
+        """All buffers as they are at the start of a point: these values, else the model's own.
+
+        A buffer that is registered under several names has its values under one of them.
+        """
+        names = {id(module): name for name, module in self.model.named_modules()}
+        given: dict[int, Tensor] = {}
         for module, name, buffer, own in self._saved_buffers:
-            full = f"{prefixes[id(module)]}.{name}".lstrip(".")
-            placed.append((module, name, buffer, values[full].to(own) if full in values else own))
-        return placed
+            full = f"{names[id(module)]}.{name}".lstrip(".")
+            if full in values:
+                given[id(buffer)] = values[full].to(own)
+        return [
+            (module, name, buffer, given.get(id(buffer), own))
+            for module, name, buffer, own in self._saved_buffers
+        ]
 
     @torch.no_grad()
     def _reset_buffers(self, always: bool = False) -> None:
