@@ -1,7 +1,7 @@
 """What a model's modules hold beside their parameters and buffers, kept and copied.
 
 That is their mode, and tensors in plain attributes: the weight that ``weight_norm``,
-``spectral_norm`` and pruning compute in front of each pass, or an activation that ``forward`` keeps.
+``spectral_norm`` and pruning compute in front of each pass, an activation that ``forward`` keeps.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from losslandscape.parameters import sharing
+from losslandscape.parameters import sharing, span
 from losslandscape.subspace import Subspace
 
 # Below this mean size of a parameter a vector operation for each costs more than moving it.
@@ -156,7 +156,7 @@ def _own_their_memory(model: nn.Module, groups: Mapping[str, Sequence[nn.Paramet
     others = (p for p in model.parameters() if id(p) not in moving and not is_lazy(p))
     tensors += [p.data for p in others]
     tensors += list(model.buffers())
-    spans = sorted(_span(t) for t in tensors if t.layout is torch.strided and t.numel())
+    spans = sorted(span(t) for t in tensors if t.layout is torch.strided and t.numel())
     return all(end <= start for (_, end), (start, _) in zip(spans, spans[1:]))
 
 
@@ -170,13 +170,6 @@ def _dense(tensor: Tensor) -> bool:
             return False
         expected *= size
     return True
-
-
-def _span(tensor: Tensor) -> tuple[int, int]:
-    """The addresses from which to which a tensor's elements lie."""
-    last = sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride()))
-    start = tensor.data_ptr()
-    return start, start + (last + 1) * tensor.element_size()
 
 
 def _vector(tensor: Tensor) -> Tensor:

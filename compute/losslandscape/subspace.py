@@ -17,6 +17,7 @@ from losslandscape.grid import AXIS_NAMES, Grid
 from losslandscape.parameters import (
     ParameterLayout,
     blocks,
+    check_tensors,
     inner_products,
     sha256,
     trainable_parameters,
@@ -399,7 +400,18 @@ class Subspace:
     def check_model(self, model: nn.Module) -> None:
         """Raise a LossLandscapeError if the subspace is not one of the model's parameters."""
         what = f"model {type(model).__name__}"
-        self.layout.check(dict(model.named_parameters()), what)
+        parameters = dict(model.named_parameters())
+        self.layout.check(parameters, what)
+        check_tensors(model)
+        for segment in self.layout.segments:
+            part = slice(segment.start, segment.stop)
+            frozen = not parameters[segment.name].requires_grad
+            if frozen and any(direction[part].any() for direction in self.directions):
+                raise LossLandscapeError(
+                    f"{what}: '{segment.name}' is frozen (requires_grad=False), and the subspace "
+                    "moves it. Freeze parameters before the subspace is made; or, to move it, call "
+                    "model.requires_grad_(True)"
+                )
         known = {segment.name for segment in self.layout.segments}
         for name in trainable_parameters(model):
             if name not in known:
