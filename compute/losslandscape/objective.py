@@ -23,9 +23,16 @@ from losslandscape.batch_size import (
     out_of_memory,
     release_memory,
 )
-from losslandscape.batches import Batch, batch_length, describe, place_batch
+from losslandscape.batches import (
+    Batch,
+    batch_length,
+    describe,
+    map_batch,
+    place_batch,
+    tensors_of,
+)
 from losslandscape.cuda_graphs import GraphedRun
-from losslandscape.determinism import check_data, check_policy
+from losslandscape.determinism import check_data, check_policy, same_values
 from losslandscape.errors import LossLandscapeError
 from losslandscape.fused_convolutions import FusedConvolutions
 from losslandscape.input_products import InputProducts
@@ -357,6 +364,8 @@ class Evaluator:
                 arithmetic.tf32 if arithmetic else False,
             )
         )
+        self._copies = False  # give the model copies of the batches, since it writes to them
+        self._unseen_writes = False  # reset buffers at each point, whatever their versions say
         self._called: Any = self.model
         self._run: Any = self._values
         set_modes(self.model, self.objective.modes)
@@ -585,6 +594,8 @@ class Evaluator:
         return self._loss(self.model, batch)
 
     def _loss(self, model: Any, batch: Batch) -> dict[str, Tensor]:
+        if self._copies:
+            batch = map_batch(torch.clone, batch)
         try:
             return self.objective.loss(model, batch)
         except LossLandscapeError:
@@ -634,7 +645,18 @@ class Evaluator:
 
     @torch.no_grad()
     def _try(self, count: int) -> None:
-        self._values(self._trial(count))
+        """Pass a few samples through the model, and see what else it writes to."""
+        trial = self._trial(count)
+        batch = map_batch(torch.clone, trial)
+        versions = [tensor._version for tensor in tensors_of(batch)]
+        self._reset_buffers(always=True)
+        self._values(batch)
+        self._copies |= versions != [tensor._version for tensor in tensors_of(batch)] or not all(
+            map(same_values, tensors_of(batch), tensors_of(trial))
+        )
+        for (module, name, buffer, value), version in zip(self._point_buffers, self._versions):
+            unseen = module._buffers[name] is buffer and buffer._version == version
+            self._unseen_writes |= unseen and not same_values(buffer, value)
 
     def _lay_out(self, channels_last: bool) -> None:
         """Put the parameters at the origin into memory of this order."""
@@ -771,8 +793,11 @@ class Evaluator:
 
     @torch.no_grad()
     def _reset_buffers(self, always: bool = False) -> None:
-        """Undo what a forward pass did to the buffers."""
-        if not always:
+        """Undo what a forward pass did to the buffers.
+
+        PyTorch counts what is written to a tensor, but not through ``buffer.data``.
+        """
+        if not (always or self._unseen_writes):
             versions = [buffer._version for _, _, buffer, _ in self._point_buffers]
             same = all(
                 module._buffers[name] is buffer for module, name, buffer, _ in self._point_buffers

@@ -13,7 +13,7 @@ from torch.func import functional_call
 from torch.nn import functional
 
 from losslandscape import batch_norm as bn
-from losslandscape.batches import Batch
+from losslandscape.batches import Batch, map_batch
 from losslandscape.errors import LossLandscapeError
 from losslandscape.modes import refuse, set_modes, training_modules
 from losslandscape.module_state import copied, kept_state
@@ -312,7 +312,8 @@ class _LossModule(nn.Module):
         self._objective = objective
 
     def forward(self, batch: Batch) -> Tensor:
-        losses = self._objective.loss(self.model, batch)["loss"]
+        # copies, because a forward pass may write to its inputs
+        losses = self._objective.loss(self.model, map_batch(torch.clone, batch))["loss"]
         if torch.is_grad_enabled() and not losses.requires_grad:
             raise LossLandscapeError(
                 f"loss {self._objective.loss.name}: its values cannot be differentiated by the "
