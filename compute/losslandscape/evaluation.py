@@ -29,6 +29,7 @@ from losslandscape.allotment import (
     tried,
     worthwhile,
 )
+from losslandscape.argument_checks import check_kind, whole_number
 from losslandscape.batch_size import BatchMemoryError, release_memory
 from losslandscape.computer import computer
 from losslandscape.errors import FileFormatError, LossLandscapeError, OutputExistsError
@@ -65,6 +66,7 @@ Source = Callable[[list[int]], Iterator[tuple[int, bytes | PointFailure]]]
 _REWRITE_SECONDS = 1.0  # at least, between two writings of the unfinished file
 _REWRITE_SHARE = 0.02  # of the time that the writings may take
 _FAILURES_AT_FIRST = 10
+_ORDER = "evaluate(objective, subspace, grid)"
 _FIXED_AFTER = 10  # points whose batches fitted into memory: then they will fit again
 
 
@@ -148,7 +150,12 @@ def evaluate(
     >>> evaluate(objective, line, Grid.line(3)).values("loss")
     array([1., 4., 9.])
     """
-    grid = grid or subspace.default_grid()
+    check_kind("objective", objective, Objective, _ORDER)
+    check_kind("subspace", subspace, Subspace, _ORDER)
+    grid = subspace.default_grid() if grid is None else grid
+    check_kind("grid", grid, Grid, "Grid.square(51), or Grid.rectangle((61, 41), bounds)")
+    if batch_size is not None:
+        batch_size = whole_number("batch_size", batch_size)
     if grid.dimensions != subspace.dimensions:
         raise LossLandscapeError(
             f"the grid has {grid.dimensions} dimensions and the subspace {subspace.dimensions}"

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from losslandscape import batch_norm as bn
 from losslandscape import precision as arithmetics
 from losslandscape.allotment import Allotment
+from losslandscape.argument_checks import check_kind, whole_number
 from losslandscape.batch_size import (
     BatchMemoryError,
     fastest_batch_size,
@@ -137,12 +138,16 @@ class Objective:
             raise LossLandscapeError(
                 f"batch_norm {batch_norm!r} is not one of {', '.join(bn.MODES)}"
             )
-        if batch_size is not None and batch_size < 1:
-            raise LossLandscapeError(f"batch_size is {batch_size}; at least 1 is needed")
-        if reestimation_samples is not None and reestimation_samples < 1:
-            raise LossLandscapeError(
-                f"reestimation_samples is {reestimation_samples}; at least 1 is needed"
-            )
+        if batch_size is not None:
+            batch_size = whole_number("batch_size", batch_size)
+        if reestimation_samples is not None:
+            reestimation_samples = whole_number("reestimation_samples", reestimation_samples)
+        check_kind(
+            "model",
+            model,
+            nn.Module,
+            "its parameters are what moves",
+        )
         check_modes(model, modes)
         check_policy(nondeterminism)
         self.model = model
@@ -156,9 +161,13 @@ class Objective:
         if nondeterminism == "refused":
             check_data(named)
         self.sets = {name: SampleSet(part, name, hold_bytes) for name, part in named.items()}
-        if isinstance(dataset_samples, int):
-            dataset_samples = {next(iter(self.sets)): dataset_samples}
-        self.dataset_samples = dict(dataset_samples or {})
+        if not isinstance(dataset_samples, Mapping):
+            first = next(iter(self.sets))
+            dataset_samples = {} if dataset_samples is None else {first: dataset_samples}
+        self.dataset_samples = {
+            name: whole_number(f"dataset_samples of '{name}'", size)
+            for name, size in dataset_samples.items()
+        }
         for name, size in self.dataset_samples.items():
             if name not in self.sets or size < len(self.sets[name]):
                 raise LossLandscapeError(
@@ -181,7 +190,7 @@ class Objective:
             if moving is None
             else (moving.dtype, moving.device)
         )
-        self.device = _indexed(torch.device(device)) if device is not None else own[1]
+        self.device = _usable(device) if device is not None else own[1]
         self.arithmetic = arithmetics.resolve(precision, self.device) if precision else None
         self.precision = self.arithmetic.parameters if self.arithmetic else None
         self.dtype = self.precision or own[0]
@@ -282,11 +291,22 @@ def _generators_kept(device: torch.device) -> AbstractContextManager[None]:
     return torch.random.fork_rng([device.index] if device.type == "cuda" else [])
 
 
-def _indexed(device: torch.device) -> torch.device:
-    """``cuda`` as the ``cuda:0`` that tensors say they are on."""
-    if device.type == "cuda" and device.index is None:
-        return torch.device("cuda", torch.cuda.current_device())
-    return device
+def _usable(device: torch.device | str) -> torch.device:
+    """A device of this machine, ``cuda`` as the ``cuda:0`` that tensors say they are on."""
+    try:
+        found = torch.device(device)
+        if found.type == "cuda" and found.index is None:
+            found = torch.device("cuda", torch.cuda.current_device())
+        if found.type == "meta":
+            raise ValueError("tensors there have no values")
+        torch.empty(0, device=found)
+    except Exception as error:  # of many types, by device
+        reason = str(error).partition("\n")[0]
+        raise LossLandscapeError(
+            f"device {str(device)!r} cannot be used here ({reason}); give 'cpu', 'cuda' where "
+            "torch.cuda.is_available(), 'cuda:1', 'mps' or another of PyTorch's devices"
+        ) from error
+    return found
 
 
 class Evaluator:
@@ -309,6 +329,8 @@ class Evaluator:
     seed = 0
 
     def __init__(self, objective: Objective, subspace: Subspace, batch_size: int | None = None):
+        check_kind("objective", objective, Objective, "objective first, then the subspace")
+        check_kind("subspace", subspace, Subspace, "objective first, then the subspace")
         model = objective.model
         subspace.check_model(model)
         self.objective = objective

@@ -267,9 +267,9 @@ def _share(one: Tensor, other: Tensor) -> bool:
     """Whether two tensors have an element's memory in common."""
     if one.device != other.device:
         return False
-    arrays = [np.asarray(_Addresses(tensor)) for tensor in (one, other)]
+    left, right = np.asarray(_Addresses(one)), np.asarray(_Addresses(other))
     try:
-        return np.shares_memory(*arrays, max_work=_OVERLAP_WORK)
+        return np.shares_memory(left, right, max_work=_OVERLAP_WORK)  # type: ignore[arg-type]
     except RuntimeError:  # numpy.exceptions.TooHardError, which NumPy 1.24 has elsewhere
         return True
 
