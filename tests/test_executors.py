@@ -276,6 +276,73 @@ def test_a_worker_of_another_kind_is_told(problem, monkeypatch):
         evaluate(objective, plane, Grid.square(3), executor=pool, quiet=True)
 
 
+def test_an_executor_that_is_shut_down_or_broken_is_told(problem):
+    executor = ThreadPoolExecutor(1)
+    executor.shutdown()
+    with pytest.raises(LossLandscapeError, match=r"takes no calls .*Make a new one"):
+        evaluate(*problem, Grid.square(3), executor=executor, quiet=True)
+
+    class Broken(Executor):
+        def submit(self, *_):
+            raise BrokenExecutor("a process ended")
+
+    with pytest.raises(LossLandscapeError, match="the workers are lost"):
+        evaluate(*problem, Grid.square(3), executor=Broken(), quiet=True)
+
+
+def settings():
+    """What is one for the whole process, and what is this thread's own."""
+    backends = torch.backends
+    found = [backends.cudnn.deterministic, backends.cudnn.benchmark, torch.get_num_threads()]
+    if hasattr(backends.cudnn, "conv"):
+        found += [backends.mkldnn.matmul.fp32_precision, backends.cuda.matmul.fp32_precision]
+    return [*found, torch.is_autocast_enabled("cpu"), torch.is_grad_enabled()]
+
+
+@pytest.mark.parametrize("precision", [None, "bfloat16"])
+@pytest.mark.parametrize("fails", [False, True])
+def test_threads_leave_the_process_as_it_was(problem, precision, fails, monkeypatch):
+    objective, plane = problem
+    objective = Objective(
+        objective.model, "cross_entropy", objective.sets["train"].stored()[0], precision=precision
+    )
+    if fails:
+        monkeypatch.setattr(Linear, "trouble", staticmethod(lambda model: fails_in_a_thread()))
+    with ThreadPoolExecutor(3) as executor:
+        inside = [executor.submit(settings).result() for _ in range(3)]
+        before = settings(), torch.get_rng_state()
+        for _ in range(2):  # the second run opens the same job again
+            if fails:
+                with pytest.raises(LossLandscapeError, match="fails in a thread"):
+                    evaluate(objective, plane, Grid.square(6), executor=executor, quiet=True)
+            else:
+                evaluate(objective, plane, Grid.square(6), executor=executor, quiet=True)
+            assert settings() == before[0]
+            assert torch.equal(torch.get_rng_state(), before[1])
+            assert [executor.submit(settings).result() for _ in range(3)] == inside
+    assert executors._open_here == []
+
+
+def fails_in_a_thread():
+    if threading.current_thread() is not threading.main_thread():
+        raise ValueError("fails in a thread")
+
+
+def test_threads_do_not_take_each_others_random_numbers():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(8, 64), nn.ReLU(), nn.Dropout(), nn.Linear(64, 4)).eval()
+    model[2].train()
+    data = torch.randn(2000, 8), torch.randint(0, 4, (2000,))
+    objective = Objective(model, "cross_entropy", data, modes="own", batch_size=100)
+    plane = Subspace.random(model)
+    expected = evaluate(objective, plane, Grid.square(7), quiet=True)
+    with ThreadPoolExecutor(3) as executor:
+        found = evaluate(objective, plane, Grid.square(7), executor=executor, quiet=True)
+    same(found, expected)
+    assert found.provenance["determinism"]["random_numbers"] == ["torch"]
+    assert found.provenance["determinism"]["bit_equal"]
+
+
 def test_lost_processes_are_told(problem, monkeypatch):
     class Broken(Executor):
         def submit(self, *_):

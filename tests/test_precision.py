@@ -28,7 +28,7 @@ def test_float32_is_float32_whatever_was_set_outside_and_that_is_restored(outsid
     try:
         torch.set_float32_matmul_precision(outside)
         saved = settings()
-        with arithmetic(torch.device("cpu")):
+        with arithmetic():
             if hasattr(torch.backends.cudnn, "conv"):
                 assert torch.backends.cuda.matmul.fp32_precision == "ieee"
                 assert torch.backends.cudnn.conv.fp32_precision == "ieee"
@@ -36,11 +36,19 @@ def test_float32_is_float32_whatever_was_set_outside_and_that_is_restored(outsid
             else:
                 assert not torch.backends.cudnn.allow_tf32
         assert settings() == saved
-        with pytest.raises(ValueError, match="inside"), arithmetic(torch.device("cpu")):
+        with pytest.raises(ValueError, match="inside"), arithmetic():
             raise ValueError("inside")
         assert settings() == saved
     finally:
         torch.set_float32_matmul_precision(before)
+
+
+def test_an_autocast_outside_changes_nothing(cnn, images):
+    objective, plane = Objective(cnn, "cross_entropy", images), Subspace.random(cnn)
+    expected = evaluate(objective, plane, Grid.square(2), quiet=True).values()
+    with torch.autocast("cpu", torch.bfloat16):
+        found = evaluate(objective, plane, Grid.square(2), quiet=True).values()
+    np.testing.assert_array_equal(found, expected)
 
 
 def test_plain_arithmetic_has_no_deviation(cnn, images):

@@ -405,6 +405,7 @@ class _Run:
             self.settings["names"],
             self.allotment,
             self.recipe["computer"],
+            bool(self.settings.get("observed", {}).get("random_numbers")),
         )
         self.result = self._empty()
         self.origin = self.records.pop(self.job.origin, None)

@@ -379,13 +379,8 @@ class Evaluator:
         stack.callback(self._forget)
         stack.enter_context(_generators_kept(self.objective.device))
         arithmetic = self.objective.arithmetic
-        stack.enter_context(
-            arithmetics.arithmetic(
-                self.objective.device,
-                arithmetic.autocast if arithmetic else None,
-                arithmetic.tf32 if arithmetic else False,
-            )
-        )
+        stack.enter_context(arithmetics.arithmetic(arithmetic.tf32 if arithmetic else False))
+        self._autocast = arithmetic.autocast if arithmetic else None
         self._copies = False  # give the model copies of the batches, since it writes to them
         self._unseen_writes = False  # reset buffers at each point, whatever their versions say
         self._called: Any = self.model
@@ -463,13 +458,13 @@ class Evaluator:
         for i, point in enumerate(points):
             self.move(point)
             losses[0, i] = _mean_loss(self._measure())
-            called, run = self._called, self._run
-            self._called, self._run = self.model, self._values
+            faster = self._called, self._run, self._autocast
+            self._called, self._run, self._autocast = self.model, self._values, None
             try:
-                with arithmetics.arithmetic(self.objective.device):
+                with arithmetics.arithmetic():
                     losses[1, i] = _mean_loss(self._measure())
             finally:
-                self._called, self._run = called, run
+                self._called, self._run, self._autocast = faster
         finite = np.isfinite(losses).all(axis=0)
         difference = np.abs(losses[0] - losses[1])[finite]
         size = np.abs(losses[1])[finite]
@@ -619,7 +614,9 @@ class Evaluator:
         if self._copies:
             batch = map_batch(torch.clone, batch)
         try:
-            return self.objective.loss(model, batch)
+            # for each batch: a thread's own, and points may be measured in another one
+            with arithmetics.autocast(self.objective.device, self._autocast):
+                return self.objective.loss(model, batch)
         except LossLandscapeError:
             raise
         except Exception as error:  # whatever the user's model raises
