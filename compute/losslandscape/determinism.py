@@ -393,7 +393,7 @@ def check_origin_loss(landscape: Landscape, objective: Objective, subspace: Subs
     Another machine, or another precision, gives other last digits: 0.1% is passed over, in reduced
     precision 10%.
     """
-    from losslandscape.objective import Evaluator
+    from losslandscape.objective import Evaluator, mean_loss
 
     stated = landscape.provenance.get("determinism", {})
     if "origin_loss" not in stated or stated.get("random_numbers") or not stated["bit_equal"]:
@@ -403,7 +403,7 @@ def check_origin_loss(landscape: Landscape, objective: Objective, subspace: Subs
     batch_size = landscape.provenance.get("objective", {}).get("batch_size")
     with Evaluator(objective, subspace, batch_size) as evaluator:
         measured = evaluator.measure((0.0,) * subspace.dimensions)
-    loss = float(np.mean(next(iter(measured.values()))["loss"], dtype=np.float64))
+    loss = mean_loss(measured)
     reduced = objective.arithmetic is not None and objective.arithmetic.reduced
     tolerance = _TOLERANCE[reduced]
     if not np.isclose(loss, stated["origin_loss"], rtol=tolerance, atol=1e-6, equal_nan=True):

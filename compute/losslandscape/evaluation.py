@@ -45,13 +45,12 @@ from losslandscape.landscape import (
     Landscape,
     ModelPoint,
 )
-from losslandscape.objective import Evaluator, Measurement, Objective
+from losslandscape.objective import Evaluator, Measurement, Objective, mean_loss
 from losslandscape.output_lock import OutputLock
 from losslandscape.point_records import PointFailure, PointJob, attempt, summarised
 from losslandscape.progress import Progress
 from losslandscape.projected_trajectory import (
     check_trajectory,
-    mean_loss,
     measure_trajectory,
     warn_outside,
 )
@@ -346,7 +345,7 @@ class _Run:
             "batch_size": evaluator.batch_size,
             "threads": threads,
             "names": list(summarised(origin, self.objective.prefixes)),
-            "deviation": evaluator.deviation,
+            "deviation": evaluator.deviation_on(self.grid),
             "observed": observed,
             "passes": evaluator.passes,
         }

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from losslandscape.parameters import sharing, span
-from losslandscape.subspace import Subspace
+from losslandscape.subspace import Subspace, combine
 
 # Below this mean size of a parameter a vector operation for each costs more than moving it.
 _BYTES_WORTH_A_CALL = 1 << 16
@@ -110,12 +110,10 @@ class MovingParameters:
             self._move(coordinates, names)
 
     def _move(self, coordinates: Sequence[float], names: Iterable[str]) -> None:
-        first, *others = self.subspace.checked(coordinates)
+        checked = self.subspace.checked(coordinates)
         for name in names:
             target, origin, directions = self._runs[name]
-            torch.add(origin, directions[0], alpha=first, out=target)
-            for coordinate, direction in zip(others, directions[1:]):
-                target.add_(direction, alpha=coordinate)
+            combine(checked, origin, directions, target)
 
     @torch.no_grad()
     def assign(self, parameters: Mapping[str, Tensor]) -> None:

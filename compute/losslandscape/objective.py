@@ -6,6 +6,7 @@ import copy
 import hashlib
 import itertools
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from typing import Any
@@ -36,6 +37,7 @@ from losslandscape.cuda_graphs import GraphedRun
 from losslandscape.determinism import check_data, check_policy, same_values
 from losslandscape.errors import LossLandscapeError
 from losslandscape.fused_convolutions import FusedConvolutions
+from losslandscape.grid import Grid
 from losslandscape.input_products import InputProducts
 from losslandscape.losses import NAMES, LossCallable, Metric, resolve
 from losslandscape.modes import check_modes, refuse_batch_norm, set_modes, training_modules
@@ -209,6 +211,14 @@ class Objective:
         other = copy.copy(self)
         if bn.layers(self.model):
             other.batch_norm = mode
+        return other
+
+    def in_float32(self) -> Objective:
+        """The same objective computed in float32, plainly."""
+        other = copy.copy(self)
+        other.arithmetic = arithmetics.resolve("float32", self.device)
+        other.precision = other.dtype = torch.float32
+        other.compile = False
         return other
 
     def limited(self, count: int) -> Objective:
@@ -440,37 +450,76 @@ class Evaluator:
     def deviation(self) -> dict[str, Any] | None:
         """How far the first set's loss is from that of plain arithmetic; None where it is that.
 
-        Measured inside the context when first asked for, at the origin and half way to the corners
-        of the subspace's default grid: ``points`` and, in their order, ``loss`` and
-        ``reference_loss``; ``largest_absolute`` and ``largest_relative`` of their differences where
-        both are finite; ``reference``, the type that the reference is computed in.
+        As :meth:`deviation_on` the subspace's default grid, when first asked for.
         """
-        arithmetic = self.objective.arithmetic
-        plain = not (self.objective.compile or (arithmetic and arithmetic.reduced))
-        if self._deviation is None and not plain:
-            self._deviation = self._measured_deviation()
+        if self._deviation is None:
+            self._deviation = self.deviation_on(self._given.default_grid())
         return self._deviation
 
-    def _measured_deviation(self) -> dict[str, Any]:
-        ends = [(low / 2, high / 2) for low, high in self._given.default_grid().bounds]
+    def deviation_on(self, grid: Grid) -> dict[str, Any] | None:
+        """How far the first set's loss is from that of plain arithmetic; None where it is that.
+
+        Measured inside the context, at the origin and half way to the corners of the grid:
+        ``points`` and, in their order, ``loss`` and ``reference_loss``; ``largest_absolute`` and
+        ``largest_relative`` of their differences where both are finite; ``reference``, the type
+        that the reference is computed in. A model whose own parameters are of 16 bits is compared
+        with itself in float32, with a warning: its parameters move in steps.
+        """
+        arithmetic = self.objective.arithmetic
+        coarse = self.objective.dtype in arithmetics.COARSE
+        if not (coarse or self.objective.compile or (arithmetic and arithmetic.reduced)):
+            return None
+        ends = [(low / 2, high / 2) for low, high in grid.bounds]
         points = [(0.0,) * len(ends), *itertools.product(*ends)]
+        if not coarse:
+            return self._deviations(points, self._losses_in_both(points), self.objective.dtype)
+        name = _name(self.objective.dtype)
+        advice = (
+            f"{type(self.model).__name__} has parameters of {name}, which move in steps: a fine "
+            "surface is a staircase. precision='float32' (--precision float32) gives the surface "
+            "itself, on a copy of the model"
+        )
+        own = [mean_loss(self.measure(point)) for point in points]
+        try:
+            with Evaluator(self.objective.in_float32(), self._given, self._batch_size) as exact:
+                reference = [mean_loss(exact.measure(point)) for point in points]
+        except LossLandscapeError as error:
+            warnings.warn(f"{advice}, if the model could: {error}", stacklevel=2)
+            return None
+        found = self._deviations(points, np.array([own, reference]), torch.float32)
+        spread = np.ptp(np.array(reference)[np.isfinite(reference)]) if reference else 0.0
+        warnings.warn(
+            f"{advice}. The loss is off by up to {found['largest_absolute']:.3g} here, where it "
+            f"spans {spread:.3g}",
+            stacklevel=2,
+        )
+        return found
+
+    def _losses_in_both(self, points: Sequence[Sequence[float]]) -> np.ndarray:
+        """Losses in the faster arithmetic and in the plain one, shape (2, points)."""
         losses = np.empty((2, len(points)))
         for i, point in enumerate(points):
             self.move(point)
-            losses[0, i] = _mean_loss(self._measure())
+            losses[0, i] = mean_loss(self._measure())
             faster = self._called, self._run, self._autocast
             self._called, self._run, self._autocast = self.model, self._values, None
             try:
                 with arithmetics.arithmetic():
-                    losses[1, i] = _mean_loss(self._measure())
+                    losses[1, i] = mean_loss(self._measure())
             finally:
                 self._called, self._run, self._autocast = faster
+        return losses
+
+    @staticmethod
+    def _deviations(
+        points: Sequence[Sequence[float]], losses: np.ndarray, reference: torch.dtype
+    ) -> dict[str, Any]:
         finite = np.isfinite(losses).all(axis=0)
         difference = np.abs(losses[0] - losses[1])[finite]
         size = np.abs(losses[1])[finite]
         relative = np.divide(difference, size, out=np.zeros_like(size), where=difference > 0)
         return {
-            "reference": _name(self.objective.dtype),
+            "reference": _name(reference),
             "points": [[float(c) for c in point] for point in points],
             "loss": losses[0].tolist(),
             "reference_loss": losses[1].tolist(),
@@ -864,6 +913,6 @@ def _joined(parts: list[dict[str, Tensor]]) -> dict[str, np.ndarray]:
     return joined
 
 
-def _mean_loss(measurement: Measurement) -> float:
+def mean_loss(measurement: Measurement) -> float:
     """Mean loss of the first set."""
     return float(np.mean(next(iter(measurement.values()))["loss"], dtype=np.float64))

@@ -12,7 +12,7 @@ from losslandscape.argument_checks import check_kind
 from losslandscape.grid import Grid
 from losslandscape.kriging import LocalInterpolation
 from losslandscape.landscape import scale_of
-from losslandscape.objective import Evaluator, Objective
+from losslandscape.objective import Evaluator, Objective, mean_loss
 from losslandscape.progress import duration
 from losslandscape.subspace import Subspace
 
@@ -138,9 +138,9 @@ def plan(
             if over and len(measured) >= 2:
                 break
             begun = time.perf_counter()
-            first = next(iter(evaluator.measure(points[number]).values()))["loss"]
+            found = evaluator.measure(points[number])
             timed.append(time.perf_counter() - begun)
-            losses[number] = np.mean(first, dtype=np.float64)
+            losses[number] = mean_loss(found)
             measured.append(number)
         passes = evaluator.passes
     expected, spacing = None, 0.0

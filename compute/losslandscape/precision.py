@@ -12,6 +12,8 @@ import torch
 from losslandscape.errors import LossLandscapeError
 
 _TELLS_AUTOCAST = hasattr(torch, "get_autocast_dtype")  # of any device: PyTorch 2.4 and later
+# parameters of these lose a step of a direction below 1/256 or 1/2,048 of themselves
+COARSE = (torch.bfloat16, torch.float16)
 # types of parameters and data; derivatives are computed in one of these
 PRECISIONS = {"float32": torch.float32, "float64": torch.float64}
 

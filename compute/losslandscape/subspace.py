@@ -305,11 +305,7 @@ class Subspace:
         ``flat``, the origin and the directions are on one device and of one type here; a point's
         value does not depend on the points visited before.
         """
-        first, *others = self.checked(coordinates)
-        torch.add(self.origin, self.directions[0], alpha=first, out=flat)
-        for coordinate, direction in zip(others, self.directions[1:]):
-            flat.add_(direction, alpha=coordinate)
-        return flat
+        return combine(self.checked(coordinates), self.origin, self.directions, flat)
 
     def checked(self, coordinates: Sequence[float]) -> list[float]:
         """Coordinates as numbers, one a direction; a LossLandscapeError if they are not."""
@@ -416,6 +412,16 @@ class Subspace:
         for name in trainable_parameters(model):
             if name not in known:
                 raise LossLandscapeError(f"{what}: trainable '{name}' is not in the subspace")
+
+
+def combine(
+    coordinates: Sequence[float], origin: Tensor, directions: Sequence[Tensor], out: Tensor
+) -> Tensor:
+    """Write origin + a * d1 + b * d2 into ``out``; all are of one shape, type and device."""
+    torch.add(origin, directions[0], alpha=coordinates[0], out=out)
+    for coordinate, direction in zip(coordinates[1:], directions[1:]):
+        out.add_(direction, alpha=coordinate)
+    return out
 
 
 def _check_fixed_parts(
