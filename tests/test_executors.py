@@ -1,6 +1,7 @@
 """Points through executors: the same bits, the job once a worker, failures that stop nobody."""
 
 import os
+import pickle
 import shutil
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from losslandscape.cli import main
 from losslandscape.errors import LossLandscapeError
 from losslandscape.executors import PointPool, process_pool
 from losslandscape.journal import journal_path
+from losslandscape.objective import Evaluator
 
 COMPUTE = str(Path(losslandscape.__file__).parents[1])
 MODEL = """
@@ -274,6 +276,39 @@ def test_a_worker_of_another_kind_is_told(problem, monkeypatch):
     monkeypatch.setattr(executors, "computer", lambda device: other)
     with ThreadPoolExecutor(1) as pool, pytest.warns(UserWarning, match="torch 1.0 and not"):
         evaluate(objective, plane, Grid.square(3), executor=pool, quiet=True)
+
+
+def off_a_boundary(tensor):
+    """The values in memory that begins 4 bytes behind a boundary of 64, as a file's may."""
+    memory = torch.empty(tensor.numel() + 32)
+    memory = memory[(-memory.data_ptr() // 4) % 16 + 1 :][: tensor.numel()]
+    own = torch.from_numpy(memory.numpy()).view(tensor.shape)
+    assert own.untyped_storage().data_ptr() % 64 == 4
+    return own.copy_(tensor)
+
+
+@pytest.mark.parametrize("inputs", [64, 2048])  # of the second the weights move in place
+def test_a_worker_has_the_bits_of_memory_that_begins_anywhere(inputs):
+    torch.manual_seed(0)
+    model = nn.Linear(inputs, 40)
+    model.weight = nn.Parameter(off_a_boundary(model.weight.detach()))
+    data = off_a_boundary(torch.randn(512, inputs)), torch.randint(0, 40, (512,))
+    before = data[0].clone(), model.weight.detach().clone(), model.weight.data_ptr()
+    objective = Objective(model, "cross_entropy", data, batch_size=500)
+    plane = Subspace.random(model)
+    sent = pickle.loads(pickle.dumps(objective))
+    found = []
+    for one in (objective, sent):
+        with Evaluator(one, plane) as evaluator:
+            assert evaluator._parameters._in_place is (inputs == 2048)
+            places = [one.model.weight, *(batch[0] for batch in evaluator._batches["train"])]
+            offsets = [place.data_ptr() % 64 for place in places]
+            found.append((offsets, evaluator.measure((0.5, 0.5))["train"]["loss"]))
+    assert found[0][0] == found[1][0]
+    np.testing.assert_array_equal(found[0][1], found[1][1])
+    assert torch.equal(data[0], before[0])
+    assert torch.equal(model.weight, before[1])
+    assert model.weight.data_ptr() == before[2]
 
 
 def test_an_executor_that_is_shut_down_or_broken_is_told(problem):

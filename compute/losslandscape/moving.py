@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
+from losslandscape.batches import aligned
 from losslandscape.parameters import sharing, span
 from losslandscape.subspace import Subspace, combine
 
@@ -62,7 +63,8 @@ class MovingParameters:
                 name: origin[name] if _same_bits(data, origin[name]) else data.clone()
                 for name, data in first.items()
             }
-            parts = [_vector(first[segment.name]) for segment in segments]
+            copies: dict[int, torch.UntypedStorage] = {}
+            parts = [_vector(aligned(first[segment.name], copies)) for segment in segments]
         else:
             flat = torch.empty_like(subspace.origin)
             parts = [flat[segment.start : segment.stop] for segment in segments]
