@@ -89,7 +89,7 @@ def compare(name: str, rounds: int, device: str) -> dict[str, list]:
     plain = copy.deepcopy(model)
     plane = Subspace.random(model, seed=0)
     objective = Objective(model, "cross_entropy", (images.clone(), targets))
-    with Evaluator(objective, plane) as evaluator, arithmetic(torch.device(device)):
+    with Evaluator(objective, plane) as evaluator, arithmetic():
         ours = Ours(evaluator)
         size = evaluator.batch_size
         contenders: dict[str, Any] = {

@@ -149,6 +149,77 @@ def test_a_buffer_that_the_next_batches_read_is_refused(data):
     ).provenance["determinism"]  # fmt: skip
 
 
+def count_through_data(model, outputs):
+    model.seen.data.add_(1)  # which PyTorch does not count as a write
+    return outputs * (1 + model.seen)
+
+
+def count_by_replacing(model, outputs):
+    model.seen = model.seen + 1
+    return outputs * (1 + model.seen)
+
+
+@pytest.mark.parametrize("write", [count_through_data, count_by_replacing])
+def test_a_buffer_is_put_back_however_it_was_written(data, write):
+    model = Net(write)
+    objective = Objective(model, "cross_entropy", data, batch_size=24)
+    with Evaluator(objective, Subspace.random(model)) as evaluator:
+        first, second, third = (
+            evaluator.measure((0.0, 0.0))["train"]["loss"].copy() for _ in range(3)
+        )
+    with torch.no_grad():
+        outputs = 2 * model.linear(data[0])  # counted once
+    expected = nn.functional.cross_entropy(outputs, data[1], reduction="none")
+    np.testing.assert_allclose(first, expected, rtol=1e-5)
+    np.testing.assert_array_equal(second, first)
+    np.testing.assert_array_equal(third, first)
+    stated = measured(model, data, batch_size=24).provenance["determinism"]
+    assert stated["altered_buffers"] == ["seen"]
+    assert stated["bit_equal"]
+    assert model.seen == 0
+
+
+class WritesItsInputs(nn.Module):
+    def __init__(self, write):
+        super().__init__()
+        torch.manual_seed(1)
+        self.linear, self.write = nn.Linear(4, 3), write
+
+    def forward(self, inputs):
+        self.write(inputs)
+        return self.linear(inputs)
+
+
+@pytest.mark.parametrize(
+    "write",
+    [lambda inputs: inputs.relu_(), lambda inputs: inputs.mul_(2), lambda x: x.data.mul_(2)],
+)
+def test_a_model_that_writes_to_its_inputs_gets_copies(data, write):
+    model = WritesItsInputs(write)
+    inputs, targets = data[0].clone(), data[1]
+    grid, plane = Grid.square(3), Subspace.random(model)
+    objective = Objective(model, "cross_entropy", (inputs, targets), batch_size=8)
+    found = evaluate(objective, plane, grid, quiet=True)
+    with PlaneDerivatives(objective, plane) as derivatives:
+        derivatives.gradient((0.1, 0.1))
+    assert torch.equal(inputs, data[0])
+    assert found.provenance["determinism"]["bit_equal"]
+    write(inputs)
+    written = evaluate(
+        Objective(model.linear, "cross_entropy", (inputs, targets), batch_size=8),
+        Subspace.random(model.linear), grid, quiet=True,
+    )  # fmt: skip
+    assert found.values()[1, 1] == pytest.approx(written.values()[1, 1], rel=1e-6)
+    with torch.no_grad():
+        outputs = torch.func.functional_call(
+            model.linear,
+            {n.removeprefix("linear."): p for n, p in plane.parameters_at((1.0, 1.0)).items()},
+            (inputs,),
+        )
+    expected = nn.functional.cross_entropy(outputs, targets).item()
+    assert found.values()[2, 2] == pytest.approx(expected, rel=1e-5)
+
+
 def test_statistics_that_are_reestimated_are_meant_to_change(data):
     model = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3))
     stated = measured(model, data, batch_norm="reestimated").provenance["determinism"]

@@ -15,6 +15,8 @@ from torch import nn
 from losslandscape import Grid, Landscape, Objective, Subspace, evaluate
 from losslandscape.errors import FileFormatError, LossLandscapeError, OutputExistsError
 from losslandscape.journal import Journal, journal_path
+from losslandscape.objective import Evaluator
+from losslandscape.plan import plan
 
 
 class Quadratic(nn.Module):
@@ -419,3 +421,39 @@ def test_another_objective_on_an_existing_landscape_is_refused(cnn, images, reco
         landscape.add_trajectory(trajectory)
     landscape.add_trajectory(trajectory, label="again")
     assert len(landscape.trajectories) == 2
+
+
+def test_arguments_of_another_kind_are_said_first():
+    model = nn.Linear(2, 1)
+    data = torch.ones(8, 2), torch.zeros(8, 1)
+    objective, plane = Objective(model, "mse", data), Subspace.random(model)
+    for grid in (5, (3, 3)):
+        with pytest.raises(LossLandscapeError, match=r"grid is .*where a Grid .*Grid\.square"):
+            evaluate(objective, plane, grid, quiet=True)
+        with pytest.raises(LossLandscapeError, match=r"where a Grid is expected"):
+            plan(objective, plane, grid)
+    for function in (evaluate, plan, lambda *arguments: Evaluator(*arguments[:2])):
+        with pytest.raises(LossLandscapeError, match="objective is Subspace, where an Objective"):
+            function(plane, objective, Grid.square(3))
+        with pytest.raises(LossLandscapeError, match="subspace is Objective"):
+            function(objective, objective, Grid.square(3))
+    with pytest.raises(LossLandscapeError, match=r"model is .* where a Module is expected"):
+        Objective(lambda inputs: inputs, "mse", data)
+    for name in ("batch_size", "reestimation_samples", "dataset_samples"):
+        for wrong in ("8", 8.5, 0):
+            with pytest.raises(LossLandscapeError, match=f"{name}.* is {wrong!r}; a whole number"):
+                Objective(model, "mse", data, **{name: wrong})
+    assert Objective(model, "mse", data, dataset_samples=np.int64(9)).dataset_samples == {
+        "train": 9
+    }
+    with pytest.raises(LossLandscapeError, match="batch_size is 2"):
+        evaluate(objective, plane, Grid.square(3), batch_size=2.0)
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda", "cuda:99", "meta"])
+def test_devices_that_are_not_there(device):
+    if device == "cuda" and torch.cuda.is_available():
+        pytest.skip("it is there")
+    data = torch.ones(8, 2), torch.zeros(8, 1)
+    with pytest.raises(LossLandscapeError, match=f"device '{device}' cannot be used here"):
+        Objective(nn.Linear(2, 1), "mse", data, device=device)

@@ -1,6 +1,7 @@
 """Points through executors: the same bits, the job once a worker, failures that stop nobody."""
 
 import os
+import pickle
 import shutil
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from losslandscape.cli import main
 from losslandscape.errors import LossLandscapeError
 from losslandscape.executors import PointPool, process_pool
 from losslandscape.journal import journal_path
+from losslandscape.objective import Evaluator
 
 COMPUTE = str(Path(losslandscape.__file__).parents[1])
 MODEL = """
@@ -274,6 +276,106 @@ def test_a_worker_of_another_kind_is_told(problem, monkeypatch):
     monkeypatch.setattr(executors, "computer", lambda device: other)
     with ThreadPoolExecutor(1) as pool, pytest.warns(UserWarning, match="torch 1.0 and not"):
         evaluate(objective, plane, Grid.square(3), executor=pool, quiet=True)
+
+
+def off_a_boundary(tensor):
+    """The values in memory that begins 4 bytes behind a boundary of 64, as a file's may."""
+    memory = torch.empty(tensor.numel() + 32)
+    memory = memory[(-memory.data_ptr() // 4) % 16 + 1 :][: tensor.numel()]
+    own = torch.from_numpy(memory.numpy()).view(tensor.shape)
+    assert own.untyped_storage().data_ptr() % 64 == 4
+    return own.copy_(tensor)
+
+
+@pytest.mark.parametrize("inputs", [64, 2048])  # of the second the weights move in place
+def test_a_worker_has_the_bits_of_memory_that_begins_anywhere(inputs):
+    torch.manual_seed(0)
+    model = nn.Linear(inputs, 40)
+    model.weight = nn.Parameter(off_a_boundary(model.weight.detach()))
+    data = off_a_boundary(torch.randn(512, inputs)), torch.randint(0, 40, (512,))
+    before = data[0].clone(), model.weight.detach().clone(), model.weight.data_ptr()
+    objective = Objective(model, "cross_entropy", data, batch_size=500)
+    plane = Subspace.random(model)
+    sent = pickle.loads(pickle.dumps(objective))
+    found = []
+    for one in (objective, sent):
+        with Evaluator(one, plane) as evaluator:
+            assert evaluator._parameters._in_place is (inputs == 2048)
+            places = [one.model.weight, *(batch[0] for batch in evaluator._batches["train"])]
+            offsets = [place.data_ptr() % 64 for place in places]
+            found.append((offsets, evaluator.measure((0.5, 0.5))["train"]["loss"]))
+    assert found[0][0] == found[1][0]
+    np.testing.assert_array_equal(found[0][1], found[1][1])
+    assert torch.equal(data[0], before[0])
+    assert torch.equal(model.weight, before[1])
+    assert model.weight.data_ptr() == before[2]
+
+
+def test_an_executor_that_is_shut_down_or_broken_is_told(problem):
+    executor = ThreadPoolExecutor(1)
+    executor.shutdown()
+    with pytest.raises(LossLandscapeError, match=r"takes no calls .*Make a new one"):
+        evaluate(*problem, Grid.square(3), executor=executor, quiet=True)
+
+    class Broken(Executor):
+        def submit(self, *_):
+            raise BrokenExecutor("a process ended")
+
+    with pytest.raises(LossLandscapeError, match="the workers are lost"):
+        evaluate(*problem, Grid.square(3), executor=Broken(), quiet=True)
+
+
+def settings():
+    """What is one for the whole process, and what is this thread's own."""
+    backends = torch.backends
+    found = [backends.cudnn.deterministic, backends.cudnn.benchmark, torch.get_num_threads()]
+    if hasattr(backends.cudnn, "conv"):
+        found += [backends.mkldnn.matmul.fp32_precision, backends.cuda.matmul.fp32_precision]
+    return [*found, torch.is_autocast_enabled("cpu"), torch.is_grad_enabled()]
+
+
+@pytest.mark.parametrize("precision", [None, "bfloat16"])
+@pytest.mark.parametrize("fails", [False, True])
+def test_threads_leave_the_process_as_it_was(problem, precision, fails, monkeypatch):
+    objective, plane = problem
+    objective = Objective(
+        objective.model, "cross_entropy", objective.sets["train"].stored()[0], precision=precision
+    )
+    if fails:
+        monkeypatch.setattr(Linear, "trouble", staticmethod(lambda model: fails_in_a_thread()))
+    with ThreadPoolExecutor(3) as executor:
+        inside = [executor.submit(settings).result() for _ in range(3)]
+        before = settings(), torch.get_rng_state()
+        for _ in range(2):  # the second run opens the same job again
+            if fails:
+                with pytest.raises(LossLandscapeError, match="fails in a thread"):
+                    evaluate(objective, plane, Grid.square(6), executor=executor, quiet=True)
+            else:
+                evaluate(objective, plane, Grid.square(6), executor=executor, quiet=True)
+            assert settings() == before[0]
+            assert torch.equal(torch.get_rng_state(), before[1])
+            assert [executor.submit(settings).result() for _ in range(3)] == inside
+    assert executors._open_here == []
+
+
+def fails_in_a_thread():
+    if threading.current_thread() is not threading.main_thread():
+        raise ValueError("fails in a thread")
+
+
+def test_threads_do_not_take_each_others_random_numbers():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(8, 64), nn.ReLU(), nn.Dropout(), nn.Linear(64, 4)).eval()
+    model[2].train()
+    data = torch.randn(2000, 8), torch.randint(0, 4, (2000,))
+    objective = Objective(model, "cross_entropy", data, modes="own", batch_size=100)
+    plane = Subspace.random(model)
+    expected = evaluate(objective, plane, Grid.square(7), quiet=True)
+    with ThreadPoolExecutor(3) as executor:
+        found = evaluate(objective, plane, Grid.square(7), executor=executor, quiet=True)
+    same(found, expected)
+    assert found.provenance["determinism"]["random_numbers"] == ["torch"]
+    assert found.provenance["determinism"]["bit_equal"]
 
 
 def test_lost_processes_are_told(problem, monkeypatch):

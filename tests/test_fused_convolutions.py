@@ -4,6 +4,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from losslandscape import Objective, Subspace
 from losslandscape.fused_convolutions import FusedConvolutions, _keeps_nan
@@ -177,16 +178,6 @@ class Branches(nn.Sequential):
         return result if result.sum() > 0 else -result
 
 
-class WritesItsInput(nn.Sequential):
-    """The convolution reads the images before they are changed; a later call would not."""
-
-    def forward(self, images: Tensor) -> Tensor:
-        images = images.clone()
-        result = self[0](images)
-        images.mul_(0)
-        return self[1](result)
-
-
 def test_models_that_cannot_be_fused():
     def layers() -> tuple[nn.Module, nn.Module]:
         return nn.Conv2d(4, 8, 3), nn.ReLU()
@@ -198,10 +189,89 @@ def test_models_that_cannot_be_fused():
     assert FusedConvolutions(nn.Sequential(nn.Linear(2, 2), nn.ReLU())).called is None
     read_twice = FusedConvolutions(Keeps(nn.Conv2d(4, 8, 3), nn.Sigmoid()))
     assert read_twice.called is None
-    model = WritesItsInput(*layers()).eval().to(memory_format=torch.channels_last)
-    fused = FusedConvolutions(model)
+
+
+class AddsInPlace(nn.Module):
+    """A sum that is written over its first part, which the head reads; NaN where gate^2 > 0.2.
+
+    Following the model, the sum is fused with the convolution and nothing is written.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Conv2d(3, 8, 3, padding=1)
+        self.convolution = nn.Conv2d(8, 8, 3, padding=1)
+        self.head = nn.Linear(8, 4)
+        self.gate = nn.Parameter(torch.zeros(1))
+
+    def forward(self, images: Tensor) -> Tensor:
+        features = torch.relu(self.stem(images))
+        features.add_(self.convolution(features))
+        return self.head(features.mean((2, 3))) * torch.sqrt(0.2 - self.gate.square())
+
+
+@pytest.mark.parametrize("gate", [0.0, 1.0])  # 1: no finite loss half way to a corner
+@pytest.mark.parametrize("still", [False, True])  # True: the fault does not show at the origin
+def test_a_fusion_that_is_wrong_is_not_used(gate, still):
+    torch.manual_seed(1)
+    model = AddsInPlace().eval()
+    if still:
+        nn.init.zeros_(model.convolution.weight)
+        nn.init.zeros_(model.convolution.bias)
+    assert FusedConvolutions(model).called is not None
+    data = torch.randn(_COUNT, 3, 8, 8), torch.randint(0, 4, (_COUNT,))
+    direction = {name: torch.randn_like(p) for name, p in model.named_parameters()}
+    direction["gate"] = torch.full((1,), gate)
+    line = Subspace(dict(model.named_parameters()), [direction])
+    with Evaluator(Objective(model, "cross_entropy", data, batch_size=8), line) as evaluator:
+        assert evaluator._fused is None
+        found = evaluator.measure((0.1,))["train"]["loss"]
     with torch.no_grad():
-        assert not fused.agree(lambda: model(images()), lambda: fused.called(images()))
+        outputs = functional_call(model, line.parameters_at((0.1,)), (data[0],))
+    expected = nn.functional.cross_entropy(outputs, data[1], reduction="none")
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize(("edge", "fused"), [(0.3, True), (0.0, False)])
+def test_a_fusion_is_compared_where_losses_are_finite_or_not_used(edge, fused):
+    class Diverges(nn.Sequential):
+        def forward(self, images: Tensor) -> Tensor:
+            return super().forward(images).mean((2, 3)) * torch.log(edge - self.gate.abs())
+
+    torch.manual_seed(0)
+    model = Diverges(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 4, 3)).eval()
+    model.gate = nn.Parameter(torch.zeros(1))
+    data = torch.randn(_COUNT, 3, 8, 8), torch.randint(0, 4, (_COUNT,))
+    plane = Subspace.random(model, zero_vectors=False)
+    for direction in plane.directions:
+        plane.layout.views(direction)["gate"].fill_(1.0)
+    with Evaluator(Objective(model, "cross_entropy", data), plane) as evaluator:
+        assert (evaluator._fused is not None) is fused
+
+
+def test_a_rectified_infinity_is_taken_from_the_model():
+    """A rectifier makes 0 of a bias of minus infinity; the fused, leaky one leaves infinity."""
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 3), nn.ReLU(), nn.Flatten(), nn.LazyLinear(3)
+    )
+    data = (torch.randn(_COUNT, 3, 8, 8), torch.randint(0, 3, (_COUNT,)))
+    model(data[0])
+    parameters = {name: p.detach().clone() for name, p in model.named_parameters()}
+    parameters["0.bias"][1] = -torch.inf
+    objective = Objective(model, "cross_entropy", data, batch_size=8)
+    with Evaluator(objective, Subspace.random(model, seed=0)) as evaluator:
+        assert evaluator._fused is not None
+        with torch.no_grad():
+            outputs = functional_call(model, parameters, (data[0],))
+            evaluator._parameters.assign(parameters)
+            evaluator._fused.forget()
+            fused = evaluator._fused.called(evaluator._batches["train"][0][0])
+        assert not fused.isfinite().all()
+        found = evaluator.measure_parameters(parameters, {})["train"]["loss"]
+    expected = nn.functional.cross_entropy(outputs, data[1], reduction="none")
+    assert expected.isfinite().all()
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
 
 
 def test_a_function_of_the_users_gets_the_model_itself():

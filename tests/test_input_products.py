@@ -197,3 +197,56 @@ def test_a_model_that_reads_the_weight_itself_is_measured_plainly(inputs):
         found = evaluator.measure(point)["train"]["loss"]
         assert torch.equal(model[0].weight, plane.parameters_at(point)["0.weight"])
     np.testing.assert_allclose(found, plain(model, plane, point, data), rtol=1e-5, atol=1e-6)
+
+
+class TiedAutoencoder(nn.Module):
+    """Its decoder reads the encoder's weight, which kept products leave where it was."""
+
+    def __init__(self):
+        super().__init__()
+        self.encoder = nn.Linear(2048, 16, bias=False)
+        self.gate = nn.Parameter(torch.zeros(1))
+
+    def forward(self, inputs):
+        decoded = nn.functional.linear(self.encoder(inputs), self.encoder.weight.t())
+        return decoded * torch.sqrt(0.3 - self.gate)
+
+
+@pytest.mark.parametrize("gate", [0.0, 1.0])  # 1: no finite loss half way to a corner
+def test_a_tied_weight_is_read_where_it_is(gate):
+    torch.manual_seed(0)
+    model = TiedAutoencoder()
+    inputs = torch.randn(32, 2048)
+    direction = {
+        "encoder.weight": 0.01 * torch.randn(16, 2048),
+        "gate": torch.full((1,), gate),
+    }
+    line = Subspace(dict(model.named_parameters()), [direction])
+    with Evaluator(Objective(model, "mse", (inputs, inputs), batch_size=32), line) as evaluator:
+        assert evaluator._products is None
+        evaluator.measure((-1.0,))
+        found = evaluator.measure((0.2,))["train"]["loss"]
+    with torch.no_grad():
+        outputs = functional_call(model, line.parameters_at((0.2,)), (inputs,))
+    np.testing.assert_allclose(found, (outputs - inputs).square().mean(1), rtol=1e-4)
+
+
+def test_products_are_kept_where_finite_losses_agree(data):
+    class Diverges(Network):
+        def forward(self, inputs):
+            return super().forward(inputs) * torch.sqrt(self.edge - self[3].bias[0])
+
+    torch.manual_seed(0)
+    model = Diverges()
+    plane = Subspace.random(model, zero_vectors=False)
+    with torch.no_grad():
+        model[3].bias[0] = 0.0
+    plane = Subspace(
+        dict(model.named_parameters()), [plane.layout.views(d) for d in plane.directions]
+    )
+    for direction in plane.directions:
+        plane.layout.views(direction)["3.bias"].fill_(1.0)
+    for edge, kept in ((0.3, True), (-1.0, False)):
+        model.edge = edge
+        with Evaluator(Objective(model, "cross_entropy", data), plane) as evaluator:
+            assert (evaluator._products is not None) is kept

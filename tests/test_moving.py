@@ -31,7 +31,6 @@ def tied_model():
 
 
 def transposed_tie():
-    """Overlapping memory of two parameters that are not tied by the layout."""
     model = nn.Sequential(nn.Linear(200, 100, bias=False), nn.Linear(100, 200, bias=False))
     model[1].weight = nn.Parameter(model[0].weight.data.T)
     return model
@@ -62,8 +61,24 @@ def inside_one_storage():
     return model
 
 
+def buffer_over_a_weight():
+    model = nn.Linear(300, 200, bias=False)
+    model.register_buffer("view", model.weight.data)
+    return model
+
+
+def interleaved():
+    """Every other column of one matrix each: nothing in common, and neither span is its own."""
+    matrix = torch.randn(200, 600)
+    model = nn.Sequential(nn.Linear(300, 200, bias=False), nn.Linear(300, 200, bias=False))
+    model[0].weight = nn.Parameter(matrix[:, ::2])
+    model[1].weight = nn.Parameter(matrix[:, 1::2])
+    return model
+
+
 IN_PLACE = [Large, tied_model, inside_one_storage]
-ELSEWHERE = [transposed_tie, expanded, shared_with_processes, overlapping_frozen]
+ELSEWHERE = [expanded, shared_with_processes, interleaved]
+REFUSED = [transposed_tie, overlapping_frozen, buffer_over_a_weight]
 
 
 def state(model):
@@ -90,7 +105,7 @@ def test_parameters_are_those_of_the_point_and_then_as_before(build):
     parameters = MovingParameters(model, plane)
     inside = any(p.data_ptr() == before[n][1] for n, p in model.named_parameters())
     assert parameters._in_place is (build in IN_PLACE)
-    assert inside is (build in IN_PLACE) or build is overlapping_frozen  # its frozen part stays
+    assert inside is (build in IN_PLACE)
     for point in ((0.5, -2.0), (3.0, 0.25), (0.0, 0.0)):
         parameters.move(point)
         for name, expected in plane.parameters_at(point).items():
@@ -98,6 +113,17 @@ def test_parameters_are_those_of_the_point_and_then_as_before(build):
     parameters.move((1.0, 1.0))
     parameters.restore()
     assert_as_before(model, before)
+
+
+@pytest.mark.parametrize("build", REFUSED)
+def test_memory_that_is_shared_in_another_form_is_refused(build):
+    """Its two readers would come apart: moved as two parameters, or one of them not at all."""
+    model = build()
+    with pytest.raises(LossLandscapeError, match=r"'.*weight' .* share memory"):
+        Subspace.random(model)
+    parameters = {name: p.detach().clone() for name, p in model.named_parameters()}
+    with pytest.raises(LossLandscapeError, match="share memory"):
+        Subspace(parameters, [parameters]).check_model(model)
 
 
 @settings(max_examples=25, deadline=None)

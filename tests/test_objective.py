@@ -8,6 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
+from torch.nn.utils import prune
 from torch.optim.swa_utils import update_bn
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -459,3 +460,68 @@ def test_the_hash_is_of_the_values_in_row_major_order(shape, dtype, at_once):
     elsewhere = elsewhere.permute(tuple(reversed(range(len(shape)))))
     with mock.patch("losslandscape.parameters._HASHED_AT_ONCE", at_once):
         assert sha256([tensor]) == sha256([elsewhere]) == digest.hexdigest()
+
+
+def derived(kind):
+    """A network whose first weight is computed in front of each pass and kept as an attribute."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(12, 8), nn.ReLU(), nn.Dropout(), nn.Linear(8, 3))
+    if kind == "spectral norm":
+        nn.utils.spectral_norm(model[0])
+    elif kind == "weight norm":
+        nn.utils.weight_norm(model[0])
+    elif kind == "pruned":
+        prune.l1_unstructured(model[0], "weight", 0.5)
+    elif kind == "keeps its activations":
+        model[0].register_forward_hook(lambda layer, _, outputs: setattr(layer, "last", outputs))
+    model(torch.randn(5, 12))
+    return model
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm.*", "ignore:.*spectral_norm.*")
+@pytest.mark.parametrize("precision", [None, "float64"])
+@pytest.mark.parametrize(
+    "kind", ["spectral norm", "weight norm", "pruned", "keeps its activations"]
+)
+def test_weights_that_are_computed_are_left_as_they_were(kind, precision):
+    model = derived(kind)
+    model[2].eval()
+    kept = "last" if kind == "keeps its activations" else "weight"
+    tensor = getattr(model[0], kept)
+    value = tensor.detach().clone()
+    state = {name: values.clone() for name, values in model.state_dict().items()}
+    data = torch.randn(6, 12), torch.randint(0, 3, (6,))
+    plane = Subspace.random(model)
+    found = losses_at(
+        Objective(model, "cross_entropy", data, precision=precision), plane, (0.5, -0.5)
+    )
+    assert [module.training for module in model.modules()] == [True, True, True, False, True]
+    assert getattr(model[0], kept) is tensor
+    assert torch.equal(tensor, value)
+    assert all(torch.equal(values, state[name]) for name, values in model.state_dict().items())
+    moved = derived(kind)
+    with torch.no_grad():
+        for name, values in plane.parameters_at((0.5, -0.5)).items():
+            moved.get_parameter(name).copy_(values)
+        outputs = moved.eval()(data[0])
+    expected = nn.functional.cross_entropy(outputs, data[1], reduction="none")
+    np.testing.assert_allclose(found["loss"], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_model_that_cannot_be_copied_is_said():
+    model = nn.Linear(3, 2)
+    model.kept = [model(torch.ones(1, 3))]
+    objective = Objective(model, "mse", (torch.ones(4, 3), torch.ones(4, 2)), precision="float64")
+    with pytest.raises(LossLandscapeError, match=r"Linear cannot be copied to cpu as float64"):
+        Evaluator(objective, Subspace.random(model))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_the_devices_generator_is_left_as_it_was():
+    torch.cuda.manual_seed(5)
+    states = torch.get_rng_state(), torch.cuda.get_rng_state_all()
+    model = nn.Sequential(nn.Linear(3, 2), nn.Dropout()).cuda()
+    objective = Objective(model, "mse", (torch.ones(4, 3), torch.ones(4, 2)), modes="own")
+    losses_at(objective, Subspace.random(model))
+    assert torch.equal(torch.get_rng_state(), states[0])
+    assert all(map(torch.equal, torch.cuda.get_rng_state_all(), states[1]))

@@ -28,7 +28,7 @@ def test_float32_is_float32_whatever_was_set_outside_and_that_is_restored(outsid
     try:
         torch.set_float32_matmul_precision(outside)
         saved = settings()
-        with arithmetic(torch.device("cpu")):
+        with arithmetic():
             if hasattr(torch.backends.cudnn, "conv"):
                 assert torch.backends.cuda.matmul.fp32_precision == "ieee"
                 assert torch.backends.cudnn.conv.fp32_precision == "ieee"
@@ -36,11 +36,19 @@ def test_float32_is_float32_whatever_was_set_outside_and_that_is_restored(outsid
             else:
                 assert not torch.backends.cudnn.allow_tf32
         assert settings() == saved
-        with pytest.raises(ValueError, match="inside"), arithmetic(torch.device("cpu")):
+        with pytest.raises(ValueError, match="inside"), arithmetic():
             raise ValueError("inside")
         assert settings() == saved
     finally:
         torch.set_float32_matmul_precision(before)
+
+
+def test_an_autocast_outside_changes_nothing(cnn, images):
+    objective, plane = Objective(cnn, "cross_entropy", images), Subspace.random(cnn)
+    expected = evaluate(objective, plane, Grid.square(2), quiet=True).values()
+    with torch.autocast("cpu", torch.bfloat16):
+        found = evaluate(objective, plane, Grid.square(2), quiet=True).values()
+    np.testing.assert_array_equal(found, expected)
 
 
 def test_plain_arithmetic_has_no_deviation(cnn, images):
@@ -140,3 +148,59 @@ def test_the_deviation_is_kept_with_the_landscape(tmp_path):
     assert 0 < kept["deviation"]["largest_relative"] < 0.1
     exact = evaluate(Objective(model, "cross_entropy", data), plane, Grid.square(3), quiet=True)
     assert "deviation" not in exact.provenance["objective"]
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_a_model_of_16_bits_is_compared_with_itself_in_float32(dtype):
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Linear(16, 32), torch.nn.Tanh(), torch.nn.Linear(32, 3))
+    model, inputs = model.to(dtype), torch.randn(50, 16).to(dtype)
+    before = {name: p.clone() for name, p in model.named_parameters()}
+    data = inputs, torch.arange(50) % 3
+    plane = Subspace.random(model, 1)
+    grid = Grid.line(5, 0.1)
+    objective = Objective(model, "cross_entropy", data, batch_size=50)
+    with pytest.warns(UserWarning, match=r"in steps: .*staircase. precision='float32'"):
+        found = evaluate(objective, plane, grid, quiet=True)
+    deviation = found.provenance["objective"]["deviation"]
+    assert deviation["points"] == [[0.0], [-0.05], [0.05]]
+    assert deviation["reference"] == "float32"
+    expected = []
+    for point in deviation["points"]:  # by the formula, in float64
+        parameters = {
+            segment.name: (
+                segment.view(plane.origin).double()
+                + point[0] * segment.view(plane.directions[0]).double()
+            )
+            for segment in plane.layout.segments
+        }
+        wide = torch.nn.Sequential(*model).double()
+        outputs = torch.func.functional_call(wide, parameters, (inputs.double(),))
+        expected.append(torch.nn.functional.cross_entropy(outputs, data[1]).item())
+        model.to(dtype)
+    np.testing.assert_allclose(deviation["reference_loss"], expected, rtol=1e-5)
+    np.testing.assert_allclose(deviation["loss"][0], found.values()[2])
+    assert deviation["largest_absolute"] > 0
+    assert all(torch.equal(p, before[name]) for name, p in model.named_parameters())
+
+
+@pytest.mark.filterwarnings("error:.*staircase")
+def test_a_model_of_16_bits_in_float32_is_plain():
+    torch.manual_seed(0)
+    model = torch.nn.Linear(4, 3).bfloat16()
+    data = torch.randn(20, 4), torch.arange(20) % 3
+    objective = Objective(model, "cross_entropy", data, precision="float32")
+    found = evaluate(objective, Subspace.random(model), Grid.square(2), quiet=True)
+    assert "deviation" not in found.provenance["objective"]
+
+
+def test_a_model_that_cannot_be_of_32_bits():
+    class Half(torch.nn.Linear):
+        def forward(self, inputs):
+            return super().forward(inputs.bfloat16())
+
+    model = Half(4, 3).bfloat16()
+    data = torch.randn(20, 4), torch.arange(20) % 3
+    objective = Objective(model, "cross_entropy", data)
+    with pytest.warns(UserWarning, match=r"staircase.*if the model could: Half cannot take"):
+        evaluate(objective, Subspace.random(model), Grid.square(2), quiet=True)

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from losslandscape import Grid, Subspace
+from losslandscape import Grid, Objective, Subspace, evaluate
 from losslandscape.errors import LossLandscapeError
 
 
@@ -169,3 +169,33 @@ def test_models_that_differ_where_the_plane_does_not_move_are_refused(cnn):
 def test_a_direction_with_an_unknown_name_is_refused():
     with pytest.raises(LossLandscapeError, match="'v' is not a parameter of the origin"):
         Subspace({"w": torch.zeros(3)}, [{"w": torch.ones(3), "v": torch.ones(3)}])
+
+
+@pytest.mark.parametrize("frozen", [["0.weight"], ["0.weight", "0.bias", "1.weight", "1.bias"]])
+def test_a_parameter_that_was_frozen_since_is_refused(frozen):
+    model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 1))
+    plane = Subspace.random(model)
+    for name in frozen:
+        model.get_parameter(name).requires_grad_(False)
+    objective = Objective(model, "mse", (torch.ones(4, 2), torch.ones(4, 1)))
+    with pytest.raises(LossLandscapeError, match=r"'0.weight' is frozen .* subspace moves"):
+        evaluate(objective, plane, Grid.square(2), quiet=True)
+
+
+def test_a_frozen_parameter_that_the_subspace_leaves_where_it_is():
+    model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 1))
+    plane = Subspace.random(model)
+    for direction in plane.directions:
+        plane.layout.views(direction)["0.weight"].zero_()
+    model[0].weight.requires_grad_(False)
+    plane.check_model(model)
+
+
+def test_models_without_values_or_of_complex_numbers_are_told_what_to_do():
+    with pytest.raises(LossLandscapeError, match=r"'weight' is on the meta device .*to_empty"):
+        Subspace.random(nn.Linear(2, 1, device="meta"))
+    line = Subspace.random(nn.Linear(2, 1))
+    with pytest.raises(LossLandscapeError, match="on the meta device"):
+        line.check_model(nn.Linear(2, 1, device="meta"))
+    with pytest.raises(LossLandscapeError, match=r"complex64; .*two real ones"):
+        Subspace.random(nn.Linear(2, 1, dtype=torch.complex64))

@@ -12,6 +12,8 @@ from torch import Tensor
 from losslandscape.errors import LossLandscapeError
 
 Batch = Any  # tuple of tensors, or dict of name -> tensor; dimension 0 is the sample
+_BOUNDARY = 64  # bytes
+_COPIED_AT_MOST = 4 << 30  # bytes; larger data may be a file in the address space
 
 
 def place_batch(
@@ -79,7 +81,28 @@ def _tensor(value: Any, name: str) -> Tensor:
         )
     if value.dim() == 0:
         raise LossLandscapeError(f"{name}: a batch holds a scalar; dimension 0 is the sample")
-    return value.detach()
+    return aligned(value.detach())
+
+
+def aligned(tensor: Tensor, copies: dict[int, torch.UntypedStorage] | None = None) -> Tensor:
+    """The tensor, in memory that begins where PyTorch's own does, on a boundary of 64 bytes.
+
+    Sums depend on that in their last bits. Memory that was NumPy's or a file's may begin elsewhere,
+    and in a worker, where it is PyTorch's, they would be others. What is copied is the storage, as
+    on the way to a worker: a part of it is as far from the beginning as before. ``copies`` has
+    those of earlier calls, by address.
+    """
+    if tensor.device.type != "cpu" or tensor.layout is not torch.strided or not tensor.numel():
+        return tensor
+    storage = tensor.untyped_storage()
+    address = storage.data_ptr()
+    if address % _BOUNDARY == 0 or storage.nbytes() > _COPIED_AT_MOST:
+        return tensor
+    copies = {} if copies is None else copies
+    if address not in copies:
+        copies[address] = storage.clone()
+    empty = torch.empty(0, dtype=tensor.dtype)
+    return empty.set_(copies[address], tensor.storage_offset(), tensor.shape, tensor.stride())
 
 
 def map_batch(function: Callable[[Any], Any], batch: Batch) -> Batch:

@@ -31,6 +31,7 @@ from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.data import DataLoader, IterableDataset
 
+from losslandscape.batches import batch_length
 from losslandscape.errors import LossLandscapeError
 
 if TYPE_CHECKING:
@@ -175,12 +176,13 @@ def altered_buffers(evaluator: Evaluator) -> list[str]:
             continue
         now = module._buffers[name]
         same = now is buffer or (now is not None and now.shape == value.shape)
-        if not same or not _same_tensor(now, value):
+        if not same or not same_values(now, value):
             altered.append(f"{names[id(module)]}.{name}".lstrip("."))
     return altered
 
 
-def _same_tensor(a: Tensor, b: Tensor) -> bool:
+def same_values(a: Tensor, b: Tensor) -> bool:
+    """Whether two tensors of one shape have the same values; NaN is the same as NaN."""
     same = a == b
     if a.is_floating_point():
         same |= a.isnan() & b.isnan()
@@ -209,7 +211,7 @@ def _order_difference(
     evaluator._batches = {name: batches[::-1] for name, batches in given.items()}
     try:
         for name, batches in evaluator._batches.items():
-            lengths = [len(_first_tensor(batch)) for batch in batches]
+            lengths = [batch_length(batch) for batch in batches]
             ends[name] = np.cumsum(lengths)[:-1]
         other = evaluator.measure(origin)
     finally:
@@ -219,10 +221,6 @@ def _order_difference(
         for name, values in other.items()
     }
     return largest_difference(measured, turned)
-
-
-def _first_tensor(batch: Any) -> Tensor:
-    return next(iter(batch.values() if isinstance(batch, Mapping) else batch))
 
 
 def largest_difference(a: Measurement, b: Measurement) -> float:
@@ -395,7 +393,7 @@ def check_origin_loss(landscape: Landscape, objective: Objective, subspace: Subs
     Another machine, or another precision, gives other last digits: 0.1% is passed over, in reduced
     precision 10%.
     """
-    from losslandscape.objective import Evaluator
+    from losslandscape.objective import Evaluator, mean_loss
 
     stated = landscape.provenance.get("determinism", {})
     if "origin_loss" not in stated or stated.get("random_numbers") or not stated["bit_equal"]:
@@ -405,7 +403,7 @@ def check_origin_loss(landscape: Landscape, objective: Objective, subspace: Subs
     batch_size = landscape.provenance.get("objective", {}).get("batch_size")
     with Evaluator(objective, subspace, batch_size) as evaluator:
         measured = evaluator.measure((0.0,) * subspace.dimensions)
-    loss = float(np.mean(next(iter(measured.values()))["loss"], dtype=np.float64))
+    loss = mean_loss(measured)
     reduced = objective.arithmetic is not None and objective.arithmetic.reduced
     tolerance = _TOLERANCE[reduced]
     if not np.isclose(loss, stated["origin_loss"], rtol=tolerance, atol=1e-6, equal_nan=True):

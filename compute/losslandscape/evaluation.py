@@ -29,6 +29,7 @@ from losslandscape.allotment import (
     tried,
     worthwhile,
 )
+from losslandscape.argument_checks import check_kind, whole_number
 from losslandscape.batch_size import BatchMemoryError, release_memory
 from losslandscape.computer import computer
 from losslandscape.errors import FileFormatError, LossLandscapeError, OutputExistsError
@@ -44,13 +45,12 @@ from losslandscape.landscape import (
     Landscape,
     ModelPoint,
 )
-from losslandscape.objective import Evaluator, Measurement, Objective
+from losslandscape.objective import Evaluator, Measurement, Objective, mean_loss
 from losslandscape.output_lock import OutputLock
 from losslandscape.point_records import PointFailure, PointJob, attempt, summarised
 from losslandscape.progress import Progress
 from losslandscape.projected_trajectory import (
     check_trajectory,
-    mean_loss,
     measure_trajectory,
     warn_outside,
 )
@@ -65,6 +65,7 @@ Source = Callable[[list[int]], Iterator[tuple[int, bytes | PointFailure]]]
 _REWRITE_SECONDS = 1.0  # at least, between two writings of the unfinished file
 _REWRITE_SHARE = 0.02  # of the time that the writings may take
 _FAILURES_AT_FIRST = 10
+_ORDER = "evaluate(objective, subspace, grid)"
 _FIXED_AFTER = 10  # points whose batches fitted into memory: then they will fit again
 
 
@@ -148,7 +149,12 @@ def evaluate(
     >>> evaluate(objective, line, Grid.line(3)).values("loss")
     array([1., 4., 9.])
     """
-    grid = grid or subspace.default_grid()
+    check_kind("objective", objective, Objective, _ORDER)
+    check_kind("subspace", subspace, Subspace, _ORDER)
+    grid = subspace.default_grid() if grid is None else grid
+    check_kind("grid", grid, Grid, "Grid.square(51), or Grid.rectangle((61, 41), bounds)")
+    if batch_size is not None:
+        batch_size = whole_number("batch_size", batch_size)
     if grid.dimensions != subspace.dimensions:
         raise LossLandscapeError(
             f"the grid has {grid.dimensions} dimensions and the subspace {subspace.dimensions}"
@@ -339,7 +345,7 @@ class _Run:
             "batch_size": evaluator.batch_size,
             "threads": threads,
             "names": list(summarised(origin, self.objective.prefixes)),
-            "deviation": evaluator.deviation,
+            "deviation": evaluator.deviation_on(self.grid),
             "observed": observed,
             "passes": evaluator.passes,
         }
@@ -398,6 +404,7 @@ class _Run:
             self.settings["names"],
             self.allotment,
             self.recipe["computer"],
+            bool(self.settings.get("observed", {}).get("random_numbers")),
         )
         self.result = self._empty()
         self.origin = self.records.pop(self.job.origin, None)

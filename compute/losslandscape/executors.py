@@ -131,11 +131,13 @@ class PointPool:
                 "define them at the top level of a module, or evaluate without an executor"
             ) from error
         self._key = hashlib.sha256(self._payload).hexdigest()
+        _over.discard(self._key)
         self._parcel, self._shared = _shared(self._executor, self._payload)
         return self
 
     def __exit__(self, *_: object) -> None:
         self._parcel = None
+        _close(self._key)
 
     def records(self, numbers: Sequence[int]) -> Iterator[tuple[int, bytes | PointFailure]]:
         """(number, record or failure) of each point, as they come.
@@ -159,7 +161,7 @@ class PointPool:
                     carries = carrying < len(self._lacking) + (not self._workers)
                     parcel = self._parcel if carries or self._shared else None
                     number = waiting.popleft()
-                    future = self._executor.submit(_work, self._key, number, parcel)
+                    future = self._submitted(number, parcel)
                     running[future] = number, carries
                     carrying += carries
                     self.use.sent += carries
@@ -192,16 +194,23 @@ class PointPool:
                 future.cancel()
             self._account(start, last)
 
+    def _submitted(self, number: int, parcel: Any) -> Future:
+        try:
+            return self._executor.submit(_work, self._key, number, parcel)
+        except BrokenExecutor as error:
+            raise _lost(error) from error
+        except RuntimeError as error:  # what executors say after their shutdown
+            raise LossLandscapeError(
+                f"the executor takes no calls ({error}): was it shut down, or is its 'with' block "
+                "over? Make a new one"
+            ) from error
+
     def _reply(self, future: Future, number: int) -> _Reply:
         """What came of a call; raises where there is no going on."""
         try:
             reply: _Reply = future.result()
         except (BrokenExecutor, CancelledError) as error:
-            raise LossLandscapeError(
-                f"the workers are lost ({error or type(error).__name__}): one ended by itself (out "
-                "of memory?), or the connection broke. What was finished is kept: the same call, "
-                "perhaps with fewer workers, goes on from there"
-            ) from error
+            raise _lost(error) from error
         except Exception as error:  # the executor gave this point up, as Dask does in the end
             failure = PointFailure(f"{type(error).__name__}: {error}", "lost with its worker")
             return _Reply(number, "", _DONE, failure)
@@ -218,6 +227,14 @@ class PointPool:
         self.use.workers = len(self._workers)
         self.use.total += (self._ended - start) * len(self._workers)
         self.use.ends += sum(self._ended - last.get(worker, start) for worker in self._workers)
+
+
+def _lost(error: BaseException) -> LossLandscapeError:
+    return LossLandscapeError(
+        f"the workers are lost ({error or type(error).__name__}): one ended by itself (out "
+        "of memory?), or the connection broke. What was finished is kept: the same call with a new "
+        "executor, perhaps of fewer workers, goes on from there"
+    )
 
 
 def process_pool(workers: int) -> ProcessPoolExecutor:
@@ -267,6 +284,21 @@ def _shared(executor: Executor, payload: bytes) -> tuple[Any, bool]:
     return payload, False
 
 
+# Workers may be threads of one process, of this one even. An evaluator changes settings of the
+# whole process (generators, arithmetic) and puts them back in the end.
+_alone = threading.RLock()  # while a job is opened or closed, or a point draws random numbers
+_open_here: list[_Opened] = []  # in the order in which they were opened
+_over: set[str] = set()  # jobs of this process's finished runs
+
+
+def _close(key: str) -> None:
+    """End what workers in this process have open of a job, the last one first."""
+    with _alone:
+        _over.add(key)  # a call that is still on its way opens nothing any more
+        for opened in [one for one in reversed(_open_here) if one.key == key]:
+            opened.close()
+
+
 class _Opened:
     """A job in a worker, with its evaluator."""
 
@@ -280,6 +312,23 @@ class _Opened:
         torch.set_num_threads(self.job.threads)
         self.evaluator = Evaluator(self.job.objective, self.job.subspace, self.job.batch_size)
         self.evaluator.__enter__()
+        # a generator is one for all threads: a point's numbers must not go to another one's
+        self._measuring: Any = _alone if self.job.draws else threading.Lock()
+        self.closed = False
+        _open_here.append(self)
+
+    def measure(self, number: int, worker: str) -> bytes | PointFailure | None:
+        """A point's record; None where the job was closed meanwhile."""
+        with self._measuring:
+            return None if self.closed else attempt(self.job, self.evaluator, number, worker)
+
+    def close(self) -> None:
+        """Put back what the evaluator changed, when the point is done that is being measured."""
+        with self._measuring:
+            self.closed = True
+            _open_here.remove(self)
+            self.evaluator.__exit__()
+            del self.job, self.evaluator  # their memory
 
     def differences(self, worker: str) -> str:
         """Where this machine differs from that of the run in what the last bits depend on."""
@@ -300,17 +349,23 @@ def _work(key: str, number: int, payload: bytes | None) -> _Reply:
     worker = f"{socket.gethostname()}:{os.getpid()}:{threading.get_native_id()}"
     opened: _Opened | None = getattr(_local, "opened", None)
     text = ""
-    if opened is None or opened.key != key:
+    if opened is None or opened.key != key or opened.closed:
         if payload is None:
             return _Reply(number, worker, _WITHOUT_JOB)
-        if opened is not None:  # of an earlier run: its memory is needed
-            del _local.opened
-            opened.evaluator.__exit__()
-        try:
-            opened = _local.opened = _Opened(key, payload)
-        except Exception as error:
-            return _Reply(number, worker, _UNOPENED, text=f"{type(error).__name__}: {error}")
-        text = opened.differences(worker)
+        with _alone:
+            if opened is not None:  # of an earlier run: its memory is needed
+                del _local.opened
+                if not opened.closed:
+                    opened.close()
+            if key in _over:
+                return _Reply(number, worker, _WITHOUT_JOB)
+            try:
+                opened = _local.opened = _Opened(key, payload)
+            except Exception as error:
+                return _Reply(number, worker, _UNOPENED, text=f"{type(error).__name__}: {error}")
+            text = opened.differences(worker)
     started = time.monotonic()
-    outcome = attempt(opened.job, opened.evaluator, number, worker)
+    outcome = opened.measure(number, worker)
+    if outcome is None:
+        return _Reply(number, worker, _WITHOUT_JOB)
     return _Reply(number, worker, _DONE, outcome, time.monotonic() - started, text)

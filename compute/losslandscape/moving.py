@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from losslandscape.parameters import sharing
-from losslandscape.subspace import Subspace
+from losslandscape.batches import aligned
+from losslandscape.parameters import sharing, span
+from losslandscape.subspace import Subspace, combine
 
 # Below this mean size of a parameter a vector operation for each costs more than moving it.
 _BYTES_WORTH_A_CALL = 1 << 16
@@ -62,7 +63,8 @@ class MovingParameters:
                 name: origin[name] if _same_bits(data, origin[name]) else data.clone()
                 for name, data in first.items()
             }
-            parts = [_vector(first[segment.name]) for segment in segments]
+            copies: dict[int, torch.UntypedStorage] = {}
+            parts = [_vector(aligned(first[segment.name], copies)) for segment in segments]
         else:
             flat = torch.empty_like(subspace.origin)
             parts = [flat[segment.start : segment.stop] for segment in segments]
@@ -110,12 +112,10 @@ class MovingParameters:
             self._move(coordinates, names)
 
     def _move(self, coordinates: Sequence[float], names: Iterable[str]) -> None:
-        first, *others = self.subspace.checked(coordinates)
+        checked = self.subspace.checked(coordinates)
         for name in names:
             target, origin, directions = self._runs[name]
-            torch.add(origin, directions[0], alpha=first, out=target)
-            for coordinate, direction in zip(others, directions[1:]):
-                target.add_(direction, alpha=coordinate)
+            combine(checked, origin, directions, target)
 
     @torch.no_grad()
     def assign(self, parameters: Mapping[str, Tensor]) -> None:
@@ -156,7 +156,7 @@ def _own_their_memory(model: nn.Module, groups: Mapping[str, Sequence[nn.Paramet
     others = (p for p in model.parameters() if id(p) not in moving and not is_lazy(p))
     tensors += [p.data for p in others]
     tensors += list(model.buffers())
-    spans = sorted(_span(t) for t in tensors if t.layout is torch.strided and t.numel())
+    spans = sorted(span(t) for t in tensors if t.layout is torch.strided and t.numel())
     return all(end <= start for (_, end), (start, _) in zip(spans, spans[1:]))
 
 
@@ -170,13 +170,6 @@ def _dense(tensor: Tensor) -> bool:
             return False
         expected *= size
     return True
-
-
-def _span(tensor: Tensor) -> tuple[int, int]:
-    """The addresses from which to which a tensor's elements lie."""
-    last = sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride()))
-    start = tensor.data_ptr()
-    return start, start + (last + 1) * tensor.element_size()
 
 
 def _vector(tensor: Tensor) -> Tensor:

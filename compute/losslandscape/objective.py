@@ -6,8 +6,9 @@ import copy
 import hashlib
 import itertools
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from typing import Any
 
 import numpy as np
@@ -17,20 +18,30 @@ from torch import Tensor, nn
 from losslandscape import batch_norm as bn
 from losslandscape import precision as arithmetics
 from losslandscape.allotment import Allotment
+from losslandscape.argument_checks import check_kind, whole_number
 from losslandscape.batch_size import (
     BatchMemoryError,
     fastest_batch_size,
     out_of_memory,
     release_memory,
 )
-from losslandscape.batches import Batch, batch_length, describe, place_batch
+from losslandscape.batches import (
+    Batch,
+    batch_length,
+    describe,
+    map_batch,
+    place_batch,
+    tensors_of,
+)
 from losslandscape.cuda_graphs import GraphedRun
-from losslandscape.determinism import check_data, check_policy
+from losslandscape.determinism import check_data, check_policy, same_values
 from losslandscape.errors import LossLandscapeError
 from losslandscape.fused_convolutions import FusedConvolutions
+from losslandscape.grid import Grid
 from losslandscape.input_products import InputProducts
 from losslandscape.losses import NAMES, LossCallable, Metric, resolve
 from losslandscape.modes import check_modes, refuse_batch_norm, set_modes, training_modules
+from losslandscape.module_state import copied, kept_state
 from losslandscape.moving import MovingParameters
 from losslandscape.parameters import sha256
 from losslandscape.pixel_convolutions import PixelConvolutions
@@ -42,6 +53,7 @@ _REESTIMATION_SAMPLES = 1024
 _REESTIMATION_BATCH = 256
 _TRIAL_SECONDS = 0.02
 _FUSION_SAMPLES = 8
+_TRIAL_SHARES = (0.5, 0.125, 0.03125)  # of the way to a corner of the grid
 _RESERVED = {"status", "gram_matrix", "provenance", "alpha", "beta", "gamma"}
 
 # values by sample of one set: "loss" and the metrics, each a float array of shape (samples,)
@@ -128,12 +140,16 @@ class Objective:
             raise LossLandscapeError(
                 f"batch_norm {batch_norm!r} is not one of {', '.join(bn.MODES)}"
             )
-        if batch_size is not None and batch_size < 1:
-            raise LossLandscapeError(f"batch_size is {batch_size}; at least 1 is needed")
-        if reestimation_samples is not None and reestimation_samples < 1:
-            raise LossLandscapeError(
-                f"reestimation_samples is {reestimation_samples}; at least 1 is needed"
-            )
+        if batch_size is not None:
+            batch_size = whole_number("batch_size", batch_size)
+        if reestimation_samples is not None:
+            reestimation_samples = whole_number("reestimation_samples", reestimation_samples)
+        check_kind(
+            "model",
+            model,
+            nn.Module,
+            "its parameters are what moves",
+        )
         check_modes(model, modes)
         check_policy(nondeterminism)
         self.model = model
@@ -147,9 +163,13 @@ class Objective:
         if nondeterminism == "refused":
             check_data(named)
         self.sets = {name: SampleSet(part, name, hold_bytes) for name, part in named.items()}
-        if isinstance(dataset_samples, int):
-            dataset_samples = {next(iter(self.sets)): dataset_samples}
-        self.dataset_samples = dict(dataset_samples or {})
+        if not isinstance(dataset_samples, Mapping):
+            first = next(iter(self.sets))
+            dataset_samples = {} if dataset_samples is None else {first: dataset_samples}
+        self.dataset_samples = {
+            name: whole_number(f"dataset_samples of '{name}'", size)
+            for name, size in dataset_samples.items()
+        }
         for name, size in self.dataset_samples.items():
             if name not in self.sets or size < len(self.sets[name]):
                 raise LossLandscapeError(
@@ -172,7 +192,7 @@ class Objective:
             if moving is None
             else (moving.dtype, moving.device)
         )
-        self.device = _indexed(torch.device(device)) if device is not None else own[1]
+        self.device = _usable(device) if device is not None else own[1]
         self.arithmetic = arithmetics.resolve(precision, self.device) if precision else None
         self.precision = self.arithmetic.parameters if self.arithmetic else None
         self.dtype = self.precision or own[0]
@@ -191,6 +211,14 @@ class Objective:
         other = copy.copy(self)
         if bn.layers(self.model):
             other.batch_norm = mode
+        return other
+
+    def in_float32(self) -> Objective:
+        """The same objective computed in float32, plainly."""
+        other = copy.copy(self)
+        other.arithmetic = arithmetics.resolve("float32", self.device)
+        other.precision = other.dtype = torch.float32
+        other.compile = False
         return other
 
     def limited(self, count: int) -> Objective:
@@ -268,21 +296,27 @@ def _check_names(what: str, names: Mapping[str, Any]) -> None:
             )
 
 
-def _indexed(device: torch.device) -> torch.device:
-    """``cuda`` as the ``cuda:0`` that tensors say they are on."""
-    if device.type == "cuda" and device.index is None:
-        return torch.device("cuda", torch.cuda.current_device())
-    return device
+def _generators_kept(device: torch.device) -> AbstractContextManager[None]:
+    """Put the random generators of the processor and of the device back in the end."""
+    return torch.random.fork_rng([device.index] if device.type == "cuda" else [])
 
 
-def restore_modes(saved: list[tuple[nn.Module, bool]]) -> None:
-    """Put modules back into train or eval mode, and their derived weights to their parameters."""
-    for module, training in saved:
-        module.training = training
-        hooks: list[Any] = list(module._forward_pre_hooks.values())
-        for hook in hooks:
-            if hasattr(hook, "compute_weight"):  # torch.nn.utils.weight_norm's plain attribute
-                setattr(module, hook.name, hook.compute_weight(module))
+def _usable(device: torch.device | str) -> torch.device:
+    """A device of this machine, ``cuda`` as the ``cuda:0`` that tensors say they are on."""
+    try:
+        found = torch.device(device)
+        if found.type == "cuda" and found.index is None:
+            found = torch.device("cuda", torch.cuda.current_device())
+        if found.type == "meta":
+            raise ValueError("tensors there have no values")
+        torch.empty(0, device=found)
+    except Exception as error:  # of many types, by device
+        reason = str(error).partition("\n")[0]
+        raise LossLandscapeError(
+            f"device {str(device)!r} cannot be used here ({reason}); give 'cpu', 'cuda' where "
+            "torch.cuda.is_available(), 'cuda:1', 'mps' or another of PyTorch's devices"
+        ) from error
+    return found
 
 
 class Evaluator:
@@ -305,12 +339,14 @@ class Evaluator:
     seed = 0
 
     def __init__(self, objective: Objective, subspace: Subspace, batch_size: int | None = None):
+        check_kind("objective", objective, Objective, "objective first, then the subspace")
+        check_kind("subspace", subspace, Subspace, "objective first, then the subspace")
         model = objective.model
         subspace.check_model(model)
         self.objective = objective
-        own = next(p for p in model.parameters() if p.requires_grad)
+        own = model.get_parameter(subspace.layout.segments[0].name)
         if own.device != objective.device or objective.precision not in (None, own.dtype):
-            model = copy.deepcopy(model).to(device=objective.device, dtype=objective.precision)
+            model = copied(model, objective.device, objective.precision)
         self.model = model
         self._given = subspace
         self._point_buffers: list[tuple[Any, str, Tensor, Tensor]] = []
@@ -337,7 +373,7 @@ class Evaluator:
     def _open(self, stack: ExitStack) -> None:
         """Make everything ready; what undoes it goes on the stack first."""
         modules = list(self.model.modules())
-        stack.callback(restore_modes, [(module, module.training) for module in modules])
+        stack.callback(kept_state(self.model))
         self._saved_buffers = [
             (module, name, buffer, buffer.detach().clone())
             for module in modules
@@ -351,15 +387,12 @@ class Evaluator:
         self._pixels: PixelConvolutions | None = None
         self._fused: FusedConvolutions | None = None
         stack.callback(self._forget)
-        stack.callback(torch.set_rng_state, torch.get_rng_state())
+        stack.enter_context(_generators_kept(self.objective.device))
         arithmetic = self.objective.arithmetic
-        stack.enter_context(
-            arithmetics.arithmetic(
-                self.objective.device,
-                arithmetic.autocast if arithmetic else None,
-                arithmetic.tf32 if arithmetic else False,
-            )
-        )
+        stack.enter_context(arithmetics.arithmetic(arithmetic.tf32 if arithmetic else False))
+        self._autocast = arithmetic.autocast if arithmetic else None
+        self._copies = False  # give the model copies of the batches, since it writes to them
+        self._unseen_writes = False  # reset buffers at each point, whatever their versions say
         self._called: Any = self.model
         self._run: Any = self._values
         set_modes(self.model, self.objective.modes)
@@ -417,37 +450,76 @@ class Evaluator:
     def deviation(self) -> dict[str, Any] | None:
         """How far the first set's loss is from that of plain arithmetic; None where it is that.
 
-        Measured inside the context when first asked for, at the origin and half way to the corners
-        of the subspace's default grid: ``points`` and, in their order, ``loss`` and
-        ``reference_loss``; ``largest_absolute`` and ``largest_relative`` of their differences where
-        both are finite; ``reference``, the type that the reference is computed in.
+        As :meth:`deviation_on` the subspace's default grid, when first asked for.
         """
-        arithmetic = self.objective.arithmetic
-        plain = not (self.objective.compile or (arithmetic and arithmetic.reduced))
-        if self._deviation is None and not plain:
-            self._deviation = self._measured_deviation()
+        if self._deviation is None:
+            self._deviation = self.deviation_on(self._given.default_grid())
         return self._deviation
 
-    def _measured_deviation(self) -> dict[str, Any]:
-        ends = [(low / 2, high / 2) for low, high in self._given.default_grid().bounds]
+    def deviation_on(self, grid: Grid) -> dict[str, Any] | None:
+        """How far the first set's loss is from that of plain arithmetic; None where it is that.
+
+        Measured inside the context, at the origin and half way to the corners of the grid:
+        ``points`` and, in their order, ``loss`` and ``reference_loss``; ``largest_absolute`` and
+        ``largest_relative`` of their differences where both are finite; ``reference``, the type
+        that the reference is computed in. A model whose own parameters are of 16 bits is compared
+        with itself in float32, with a warning: its parameters move in steps.
+        """
+        arithmetic = self.objective.arithmetic
+        coarse = self.objective.dtype in arithmetics.COARSE
+        if not (coarse or self.objective.compile or (arithmetic and arithmetic.reduced)):
+            return None
+        ends = [(low / 2, high / 2) for low, high in grid.bounds]
         points = [(0.0,) * len(ends), *itertools.product(*ends)]
+        if not coarse:
+            return self._deviations(points, self._losses_in_both(points), self.objective.dtype)
+        name = _name(self.objective.dtype)
+        advice = (
+            f"{type(self.model).__name__} has parameters of {name}, which move in steps: a fine "
+            "surface is a staircase. precision='float32' (--precision float32) gives the surface "
+            "itself, on a copy of the model"
+        )
+        own = [mean_loss(self.measure(point)) for point in points]
+        try:
+            with Evaluator(self.objective.in_float32(), self._given, self._batch_size) as exact:
+                reference = [mean_loss(exact.measure(point)) for point in points]
+        except LossLandscapeError as error:
+            warnings.warn(f"{advice}, if the model could: {error}", stacklevel=2)
+            return None
+        found = self._deviations(points, np.array([own, reference]), torch.float32)
+        spread = np.ptp(np.array(reference)[np.isfinite(reference)]) if reference else 0.0
+        warnings.warn(
+            f"{advice}. The loss is off by up to {found['largest_absolute']:.3g} here, where it "
+            f"spans {spread:.3g}",
+            stacklevel=2,
+        )
+        return found
+
+    def _losses_in_both(self, points: Sequence[Sequence[float]]) -> np.ndarray:
+        """Losses in the faster arithmetic and in the plain one, shape (2, points)."""
         losses = np.empty((2, len(points)))
         for i, point in enumerate(points):
             self.move(point)
-            losses[0, i] = _mean_loss(self._measure())
-            called, run = self._called, self._run
-            self._called, self._run = self.model, self._values
+            losses[0, i] = mean_loss(self._measure())
+            faster = self._called, self._run, self._autocast
+            self._called, self._run, self._autocast = self.model, self._values, None
             try:
-                with arithmetics.arithmetic(self.objective.device):
-                    losses[1, i] = _mean_loss(self._measure())
+                with arithmetics.arithmetic():
+                    losses[1, i] = mean_loss(self._measure())
             finally:
-                self._called, self._run = called, run
+                self._called, self._run, self._autocast = faster
+        return losses
+
+    @staticmethod
+    def _deviations(
+        points: Sequence[Sequence[float]], losses: np.ndarray, reference: torch.dtype
+    ) -> dict[str, Any]:
         finite = np.isfinite(losses).all(axis=0)
         difference = np.abs(losses[0] - losses[1])[finite]
         size = np.abs(losses[1])[finite]
         relative = np.divide(difference, size, out=np.zeros_like(size), where=difference > 0)
         return {
-            "reference": _name(self.objective.dtype),
+            "reference": _name(reference),
             "points": [[float(c) for c in point] for point in points],
             "loss": losses[0].tolist(),
             "reference_loss": losses[1].tolist(),
@@ -555,10 +627,12 @@ class Evaluator:
         return parts
 
     def _seed(self) -> None:
-        if self.objective.device.type == "cpu":
-            # torch.manual_seed takes 0.2 ms more: it seeds every kind of device there could be
-            torch.default_generator.manual_seed(self.seed)
-        else:
+        device = self.objective.device
+        # torch.manual_seed takes 0.2 ms more: it seeds every kind of device there could be
+        torch.default_generator.manual_seed(self.seed)
+        if device.type == "cuda":
+            torch.cuda.default_generators[device.index].manual_seed(self.seed)
+        elif device.type != "cpu":
             torch.manual_seed(self.seed)
 
     def _explain(self, error: Exception) -> None:
@@ -586,8 +660,12 @@ class Evaluator:
         return self._loss(self.model, batch)
 
     def _loss(self, model: Any, batch: Batch) -> dict[str, Tensor]:
+        if self._copies:
+            batch = map_batch(torch.clone, batch)
         try:
-            return self.objective.loss(model, batch)
+            # for each batch: a thread's own, and points may be measured in another one
+            with arithmetics.autocast(self.objective.device, self._autocast):
+                return self.objective.loss(model, batch)
         except LossLandscapeError:
             raise
         except Exception as error:  # whatever the user's model raises
@@ -635,7 +713,18 @@ class Evaluator:
 
     @torch.no_grad()
     def _try(self, count: int) -> None:
-        self._values(self._trial(count))
+        """Pass a few samples through the model, and see what else it writes to."""
+        trial = self._trial(count)
+        batch = map_batch(torch.clone, trial)
+        versions = [tensor._version for tensor in tensors_of(batch)]
+        self._reset_buffers(always=True)
+        self._values(batch)
+        self._copies |= versions != [tensor._version for tensor in tensors_of(batch)] or not all(
+            map(same_values, tensors_of(batch), tensors_of(trial))
+        )
+        for (module, name, buffer, value), version in zip(self._point_buffers, self._versions):
+            unseen = module._buffers[name] is buffer and buffer._version == version
+            self._unseen_writes |= unseen and not same_values(buffer, value)
 
     def _lay_out(self, channels_last: bool) -> None:
         """Put the parameters at the origin into memory of this order."""
@@ -678,16 +767,53 @@ class Evaluator:
             return
         trial = self._trial(_FUSION_SAMPLES)
 
-        def losses(model: Any) -> Tensor:
-            self._reset_buffers(always=True)
-            self._seed()
-            return self._loss(model, trial)["loss"]
+        def losses(point: Sequence[float], called: Any) -> Tensor:
+            self._start_trial(point)
+            fused.forget()
+            return self._loss(called, trial)["loss"]
 
-        for point in zip(*((low / 2, high / 2) for low, high in self._given.default_grid().bounds)):
-            self.move(point)
-            if not fused.agree(lambda: losses(self.model), lambda: losses(fused.called)):
-                return
-        self._fused, self._called = fused, fused.called
+        with fused.everywhere():
+            agree = self._agree(
+                lambda point: losses(point, self.model),
+                lambda point: losses(point, fused.called),
+                rtol=1e-4,
+            )
+        if agree:
+            self._fused, self._called = fused, fused.called
+
+    def _start_trial(self, point: Sequence[float]) -> None:
+        self.move(point)
+        self._reset_buffers(always=True)
+        self._seed()
+
+    def _agree(
+        self,
+        plain: Callable[[Sequence[float]], Tensor],
+        fast: Callable[[Sequence[float]], Tensor],
+        rtol: float,
+    ) -> bool:
+        """Whether two ways to the losses by sample at a point agree, the second a shortcut.
+
+        At the origin and half way to two opposite corners of the plane's default grid; nearer to
+        the origin where losses there are not finite, since NaN would agree with anything. Where no
+        finite losses are found, nothing is known, and that is not agreement.
+        """
+        corners = zip(*self._given.default_grid().bounds)
+        for corner in [(0.0,) * self._given.dimensions, *corners]:
+            for share in _TRIAL_SHARES:
+                point = [share * end for end in corner]
+                expected = plain(point)
+                if expected.isfinite().all():
+                    break
+            else:
+                return False
+            try:
+                found = fast(point)
+            except LossLandscapeError:  # the plain way can take the data
+                return False
+            if not torch.allclose(found, expected, rtol=rtol, atol=1e-5):
+                return False
+        return True
 
     @torch.no_grad()
     def _products_agree(self) -> bool:
@@ -697,37 +823,49 @@ class Evaluator:
         if not self._products.layers:
             return False
         trial = self._trial(2)
-        self._products.of([trial])
-        point = [high / 2 for _, high in self._given.default_grid().bounds]
-        losses = []
-        for coordinates in (point, None):
-            self.move(point)
-            self._reset_buffers(always=True)
-            self._seed()
-            self._products.coordinates = coordinates
-            if coordinates is not None:  # whoever reads the weight besides the layer shows it
-                for name in self._products.weights:
-                    self._parameters.views[name].fill_(torch.nan)
-            losses.append(self._values(trial)["loss"])
-        return torch.allclose(losses[0], losses[1], rtol=1e-3, atol=1e-5, equal_nan=True)
+        products, parameters = self._products, self._parameters
+        products.of([trial])
+
+        def plain(point: Sequence[float]) -> Tensor:
+            self._start_trial(point)
+            products.coordinates = None
+            return self._values(trial)["loss"]
+
+        def kept(point: Sequence[float]) -> Tensor:
+            self._start_trial(point)
+            for name in products.weights:  # whoever reads the weight besides the layer shows it
+                parameters.views[name].fill_(torch.nan)
+            return self._values(trial)["loss"]
+
+        return self._agree(plain, kept, rtol=1e-3)
 
     def _set_origin_buffers(self) -> None:
         self._point_buffers = self._with_values(self._given.buffers)
         self._reset_buffers(always=True)
 
     def _with_values(self, values: Mapping[str, Tensor]) -> list[tuple[Any, str, Tensor, Tensor]]:
-        """All buffers as they are at the start of a point: these values, else the model's own."""
-        prefixes = {id(module): name for name, module in self.model.named_modules()}
-        placed = []
+        """All buffers as they are at the start of a point: these values, else the model's own.
+
+        A buffer that is registered under several names has its values under one of them.
+        """
+        names = {id(module): name for name, module in self.model.named_modules()}
+        given: dict[int, Tensor] = {}
         for module, name, buffer, own in self._saved_buffers:
-            full = f"{prefixes[id(module)]}.{name}".lstrip(".")
-            placed.append((module, name, buffer, values[full].to(own) if full in values else own))
-        return placed
+            full = f"{names[id(module)]}.{name}".lstrip(".")
+            if full in values:
+                given[id(buffer)] = values[full].to(own)
+        return [
+            (module, name, buffer, given.get(id(buffer), own))
+            for module, name, buffer, own in self._saved_buffers
+        ]
 
     @torch.no_grad()
     def _reset_buffers(self, always: bool = False) -> None:
-        """Undo what a forward pass did to the buffers."""
-        if not always:
+        """Undo what a forward pass did to the buffers.
+
+        PyTorch counts what is written to a tensor, but not through ``buffer.data``.
+        """
+        if not (always or self._unseen_writes):
             versions = [buffer._version for _, _, buffer, _ in self._point_buffers]
             same = all(
                 module._buffers[name] is buffer for module, name, buffer, _ in self._point_buffers
@@ -775,6 +913,6 @@ def _joined(parts: list[dict[str, Tensor]]) -> dict[str, np.ndarray]:
     return joined
 
 
-def _mean_loss(measurement: Measurement) -> float:
+def mean_loss(measurement: Measurement) -> float:
     """Mean loss of the first set."""
     return float(np.mean(next(iter(measurement.values()))["loss"], dtype=np.float64))

@@ -7,6 +7,7 @@ two vector operations, whatever the number of layers, and the model reads the re
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -18,6 +19,7 @@ from losslandscape.errors import LossLandscapeError
 
 _BLOCK = 1 << 22  # elements converted to float64 at a time in inner products: 32 MiB
 _HASHED_AT_ONCE = 1 << 18
+_OVERLAP_WORK = 1_000_000  # of NumPy's search for an element in common
 
 
 @dataclass(frozen=True)
@@ -84,8 +86,10 @@ class ParameterLayout:
         Raises
         ------
         LossLandscapeError
-            If no parameter is trainable, or they are of several types.
+            If no parameter is trainable, they are of several types, have no values, or share
+            memory in part.
         """
+        check_tensors(model)
         moving = trainable_parameters(model)
         if not moving:
             raise LossLandscapeError(
@@ -102,9 +106,15 @@ class ParameterLayout:
         dtypes = {parameter.dtype for parameter in moving.values()}
         if len(dtypes) > 1 or not next(iter(dtypes)).is_floating_point:
             names = ", ".join(sorted(str(dtype) for dtype in dtypes))
+            how = (
+                "write complex parameters as two real ones, and put them together with "
+                "torch.complex in forward; or freeze them (requires_grad=False)"
+                if any(dtype.is_complex for dtype in dtypes)
+                else "convert with model.float()"
+            )
             raise LossLandscapeError(
                 f"the trainable parameters of {type(model).__name__} are of types {names}; "
-                "a plane needs one floating-point type: convert with model.float()"
+                f"a plane needs one real floating-point type: {how}"
             )
         return cls({name: p.shape for name, p in moving.items()}, dtypes.pop())
 
@@ -186,6 +196,82 @@ def sharing(model: nn.Module, names: Iterable[str]) -> dict[str, list[nn.Paramet
     for parameter in named.values():
         by_memory.setdefault(_memory(parameter), []).append(parameter)
     return {name: by_memory[_memory(named[name])] for name in names}
+
+
+def check_tensors(model: nn.Module) -> None:
+    """Raise a LossLandscapeError if the model's trainable parameters cannot be moved.
+
+    That is where they have no values, or share memory with another parameter or a buffer that is
+    not the whole of it in the same shape: the two would come apart.
+    """
+    name = type(model).__name__
+    spans = []
+    for full, tensor, moves in _tensors(model):
+        if tensor.is_meta:
+            raise LossLandscapeError(
+                f"{name}: '{full}' is on the meta device and has no values: build the model on a "
+                "real device, or model.to_empty(device=...) and load its weights"
+            )
+        if type(tensor) is Tensor and tensor.layout is torch.strided and tensor.numel():
+            spans.append((*span(tensor), full, tensor, moves))
+    spans.sort(key=lambda entry: entry[:2])
+    for i, (_, end, full, tensor, moves) in enumerate(spans):
+        for start, _, other_full, other, other_moves in itertools.islice(spans, i + 1, None):
+            if start >= end:
+                break
+            if (moves or other_moves) and _share(tensor, other):
+                raise LossLandscapeError(
+                    f"{name}: '{full}' {tuple(tensor.shape)} and '{other_full}' "
+                    f"{tuple(other.shape)} share memory, as a transposed or partial view does, and "
+                    "would come apart when one moves. Register one of them, and compute the other "
+                    "from it in forward (torch.nn.functional.linear(x, self.encoder.weight.T))"
+                )
+
+
+def _tensors(model: nn.Module) -> Iterator[tuple[str, Tensor, bool]]:
+    """Name, values and whether it moves of the tensors of a model, tied parameters once."""
+    tied: dict[tuple, tuple[str, Tensor, bool]] = {}
+    for name, parameter in model.named_parameters():
+        if not nn.parameter.is_lazy(parameter):
+            key = _memory(parameter)
+            moves = parameter.requires_grad or (key in tied and tied[key][2])
+            tied[key] = tied[key][0] if key in tied else name, parameter.data, moves
+    yield from tied.values()
+    for name, buffer in model.named_buffers():
+        if not nn.parameter.is_lazy(buffer):
+            yield name, buffer.detach(), False
+
+
+def span(tensor: Tensor) -> tuple[int, int]:
+    """The addresses from which to which a tensor's elements lie."""
+    last = sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride()))
+    start = tensor.data_ptr()
+    return start, start + (last + 1) * tensor.element_size()
+
+
+class _Addresses:
+    """Where a tensor's elements lie, for NumPy, which reads none of them."""
+
+    def __init__(self, tensor: Tensor):
+        size = tensor.element_size()
+        self.__array_interface__ = {
+            "version": 3,
+            "typestr": f"|V{size}",
+            "data": (tensor.data_ptr(), True),
+            "shape": tuple(tensor.shape),
+            "strides": tuple(size * stride for stride in tensor.stride()),
+        }
+
+
+def _share(one: Tensor, other: Tensor) -> bool:
+    """Whether two tensors have an element's memory in common."""
+    if one.device != other.device:
+        return False
+    left, right = np.asarray(_Addresses(one)), np.asarray(_Addresses(other))
+    try:
+        return np.shares_memory(left, right, max_work=_OVERLAP_WORK)  # type: ignore[arg-type]
+    except RuntimeError:  # numpy.exceptions.TooHardError, which NumPy 1.24 has elsewhere
+        return True
 
 
 def _memory(parameter: Tensor) -> tuple:

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from losslandscape.adaptive import CHECK_POINTS, Adaptive, coarse_points
+from losslandscape.argument_checks import check_kind
 from losslandscape.grid import Grid
 from losslandscape.kriging import LocalInterpolation
 from losslandscape.landscape import scale_of
-from losslandscape.objective import Evaluator, Objective
+from losslandscape.objective import Evaluator, Objective, mean_loss
 from losslandscape.progress import duration
 from losslandscape.subspace import Subspace
 
@@ -20,6 +21,7 @@ _MOST_A_LINE = 13
 # The error falls as h^4 on a smooth surface and as h^2 beside kinks; off the axes it may be larger.
 # Calibrated on the ten surfaces of benchmarks/surfaces.
 _CASES = ((4.0, 1.0), (2.0, 2.5))  # order, error elsewhere / error on the axes
+_ORDER = "plan(objective, subspace, grid)"
 
 
 @dataclass(frozen=True)
@@ -117,6 +119,9 @@ def plan(
     >>> found.points, found.passes, found.expected[0] >= 81
     (2601, 2, True)
     """
+    check_kind("objective", objective, Objective, _ORDER)
+    check_kind("subspace", subspace, Subspace, _ORDER)
+    check_kind("grid", grid, Grid, "Grid.square(51), or Grid.rectangle((61, 41), bounds)")
     if tolerance is not None and not isinstance(tolerance, Adaptive):
         tolerance = Adaptive(tolerance)
     if subspace.recipe["kind"] == "between" and objective.batch_norm == "fixed":
@@ -135,9 +140,9 @@ def plan(
             if over and len(measured) >= 2:
                 break
             begun = time.perf_counter()
-            first = next(iter(evaluator.measure(points[number]).values()))["loss"]
+            found = evaluator.measure(points[number])
             timed.append(time.perf_counter() - begun)
-            losses[number] = np.mean(first, dtype=np.float64)
+            losses[number] = mean_loss(found)
             measured.append(number)
         passes = evaluator.passes
     expected, spacing = None, 0.0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Union
@@ -14,10 +13,11 @@ from torch.func import functional_call
 from torch.nn import functional
 
 from losslandscape import batch_norm as bn
-from losslandscape.batches import Batch
+from losslandscape.batches import Batch, map_batch
 from losslandscape.errors import LossLandscapeError
 from losslandscape.modes import refuse, set_modes, training_modules
-from losslandscape.objective import PRECISIONS, Objective, restore_modes
+from losslandscape.module_state import copied, kept_state
+from losslandscape.objective import PRECISIONS, Objective
 from losslandscape.parameters import sharing
 from losslandscape.samples import SampleSet
 from losslandscape.subspace import Subspace
@@ -106,7 +106,7 @@ class PlaneDerivatives:
             for name, group in sharing(model, names).items()
         }
         if own.dtype != self.dtype or own.device != self._device:
-            model = copy.deepcopy(model).to(device=self._device, dtype=wanted)
+            model = copied(model, self._device, wanted)
         # row-major, which every model can take
         placed = subspace.placed(self._device, self.dtype, channels_last=False)
         self._origin = placed.layout.views(placed.origin)
@@ -132,11 +132,11 @@ class PlaneDerivatives:
             )
 
     def __enter__(self) -> PlaneDerivatives:
-        self._modes = [(module, module.training) for module in self._loss.modules()]
+        self._restore = kept_state(self._loss)
         try:
             set_modes(self._loss, "eval")
         except LossLandscapeError:
-            restore_modes(self._modes)
+            self._restore()
             raise
         self._random = torch.get_rng_state()
         self._autocast = torch.autocast(self._device.type, enabled=False)
@@ -150,7 +150,7 @@ class PlaneDerivatives:
             self._statistics.remove()
         self._autocast.__exit__(None, None, None)
         torch.set_rng_state(self._random)
-        restore_modes(self._modes)
+        self._restore()
 
     @property
     def dimensions(self) -> int:
@@ -312,7 +312,8 @@ class _LossModule(nn.Module):
         self._objective = objective
 
     def forward(self, batch: Batch) -> Tensor:
-        losses = self._objective.loss(self.model, batch)["loss"]
+        # copies, because a forward pass may write to its inputs
+        losses = self._objective.loss(self.model, map_batch(torch.clone, batch))["loss"]
         if torch.is_grad_enabled() and not losses.requires_grad:
             raise LossLandscapeError(
                 f"loss {self._objective.loss.name}: its values cannot be differentiated by the "

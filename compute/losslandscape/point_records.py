@@ -29,8 +29,9 @@ class PointJob:
     """
 
     def __init__(
-        self, objective, subspace, points, batch_size, threads, kept, names, allotment, computer
-    ):
+        self, objective, subspace, points, batch_size, threads, kept, names, allotment, computer,
+        draws=False,
+    ):  # fmt: skip
         self.objective: Objective = objective
         self.subspace: Subspace = subspace
         self.origin: int = len(points)
@@ -41,6 +42,7 @@ class PointJob:
         self.names: list[str] = names
         self.allotment: Allotment | None = allotment
         self.computer: dict[str, str] = computer
+        self.draws: bool = draws  # whether a point draws from the process's random generators
 
     @property
     def record_bytes(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,9 @@ import torch
 
 from losslandscape.errors import LossLandscapeError
 
+_TELLS_AUTOCAST = hasattr(torch, "get_autocast_dtype")  # of any device: PyTorch 2.4 and later
+# parameters of these lose a step of a direction below 1/256 or 1/2,048 of themselves
+COARSE = (torch.bfloat16, torch.float16)
 # types of parameters and data; derivatives are computed in one of these
 PRECISIONS = {"float32": torch.float32, "float64": torch.float64}
 
@@ -61,15 +64,22 @@ def resolve(name: str, device: torch.device) -> Precision:
     return _NAMED[name]
 
 
+def autocast(device: torch.device, dtype: torch.dtype | None) -> AbstractContextManager[Any]:
+    """Products in a type, or in that of their factors whatever was set outside, in this thread."""
+    if dtype is None and _TELLS_AUTOCAST and not torch.is_autocast_enabled(device.type):
+        return nullcontext()
+    # without its cache, which would keep the weights of another point
+    return torch.autocast(device.type, dtype, enabled=dtype is not None, cache_enabled=False)
+
+
 @contextmanager
-def arithmetic(
-    device: torch.device, autocast: torch.dtype | None = None, tf32: bool = False
-) -> Iterator[None]:
+def arithmetic(tf32: bool = False) -> Iterator[None]:
     """Float32 products are computed in float32, whatever was set outside, unless asked otherwise.
 
     PyTorch allows TF32 (10 bits of mantissa) in cuDNN's convolutions by default, and
     ``set_float32_matmul_precision`` allows TF32 and bfloat16 elsewhere. Algorithms that give the
-    same bits every time are preferred. What was set outside is restored.
+    same bits every time are preferred. What was set outside is restored; these are settings of the
+    whole process.
     """
     saved = []
 
@@ -82,14 +92,7 @@ def arithmetic(
             set_to(owner, name, value)
         set_to(torch.backends.cudnn, "benchmark", False)
         set_to(torch.backends.cudnn, "deterministic", True)
-        with ExitStack() as stack:
-            # without its cache, which would keep the weights of another point
-            stack.enter_context(
-                torch.autocast(
-                    device.type, autocast, enabled=autocast is not None, cache_enabled=False
-                )
-            )
-            yield
+        yield
     finally:
         for owner, name, value in reversed(saved):
             setattr(owner, name, value)

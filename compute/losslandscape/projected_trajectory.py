@@ -13,7 +13,7 @@ from losslandscape.errors import LossLandscapeError
 from losslandscape.finished_parts import finished_parts
 from losslandscape.grid import Grid
 from losslandscape.landscape import ProjectedTrajectory
-from losslandscape.objective import Evaluator, Measurement, Objective
+from losslandscape.objective import Evaluator, Objective, mean_loss
 from losslandscape.progress import Progress
 from losslandscape.subspace import Subspace
 
@@ -120,8 +120,3 @@ def check_trajectory(objective: Objective, subspace: Subspace, trajectory: Traje
                 f"{trajectory.path}: '{name}' is frozen in the model (requires_grad=False) and has "
                 "other values in the checkpoints, so the plane cannot show them"
             )
-
-
-def mean_loss(measurement: Measurement) -> float:
-    """Mean loss of the first set."""
-    return float(np.mean(next(iter(measurement.values()))["loss"], dtype=np.float64))

@@ -17,6 +17,7 @@ from losslandscape.grid import AXIS_NAMES, Grid
 from losslandscape.parameters import (
     ParameterLayout,
     blocks,
+    check_tensors,
     inner_products,
     sha256,
     trainable_parameters,
@@ -304,11 +305,7 @@ class Subspace:
         ``flat``, the origin and the directions are on one device and of one type here; a point's
         value does not depend on the points visited before.
         """
-        first, *others = self.checked(coordinates)
-        torch.add(self.origin, self.directions[0], alpha=first, out=flat)
-        for coordinate, direction in zip(others, self.directions[1:]):
-            flat.add_(direction, alpha=coordinate)
-        return flat
+        return combine(self.checked(coordinates), self.origin, self.directions, flat)
 
     def checked(self, coordinates: Sequence[float]) -> list[float]:
         """Coordinates as numbers, one a direction; a LossLandscapeError if they are not."""
@@ -399,11 +396,32 @@ class Subspace:
     def check_model(self, model: nn.Module) -> None:
         """Raise a LossLandscapeError if the subspace is not one of the model's parameters."""
         what = f"model {type(model).__name__}"
-        self.layout.check(dict(model.named_parameters()), what)
+        parameters = dict(model.named_parameters())
+        self.layout.check(parameters, what)
+        check_tensors(model)
+        for segment in self.layout.segments:
+            part = slice(segment.start, segment.stop)
+            frozen = not parameters[segment.name].requires_grad
+            if frozen and any(direction[part].any() for direction in self.directions):
+                raise LossLandscapeError(
+                    f"{what}: '{segment.name}' is frozen (requires_grad=False), and the subspace "
+                    "moves it. Freeze parameters before the subspace is made; or, to move it, call "
+                    "model.requires_grad_(True)"
+                )
         known = {segment.name for segment in self.layout.segments}
         for name in trainable_parameters(model):
             if name not in known:
                 raise LossLandscapeError(f"{what}: trainable '{name}' is not in the subspace")
+
+
+def combine(
+    coordinates: Sequence[float], origin: Tensor, directions: Sequence[Tensor], out: Tensor
+) -> Tensor:
+    """Write origin + a * d1 + b * d2 into ``out``; all are of one shape, type and device."""
+    torch.add(origin, directions[0], alpha=coordinates[0], out=out)
+    for coordinate, direction in zip(coordinates[1:], directions[1:]):
+        out.add_(direction, alpha=coordinate)
+    return out
 
 
 def _check_fixed_parts(
