@@ -1,7 +1,7 @@
-"""Tables of docs/performance.md from results/*.json, between the page's markers.
+"""Tables of docs/performance.md and scaling.md from results/*.json, between the pages' markers.
 
 ``python -m benchmarks.report``. A table ``name`` stands between ``<!-- table name -->`` and
-``<!-- end -->``; results without markers go to the end of the page.
+``<!-- end -->``; results without markers go to the end of performance.md.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from typing import Any
 
 from benchmarks import results
 
-PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
+DOCS = Path(__file__).parent.parent / "docs"
+PAGE, OTHER_PAGES = DOCS / "performance.md", (DOCS / "scaling.md",)
 
 
 def table(content: dict[str, Any]) -> str:
@@ -46,8 +47,8 @@ def filled(page: str, contents: dict[str, dict[str, Any]]) -> str:
     True
     """
     for name, content in contents.items():
-        block = f"<!-- table {name} -->\n{table(content)}\n<!-- end -->"
-        pattern = re.compile(rf"<!-- table {re.escape(name)} -->.*?<!-- end -->", re.DOTALL)
+        block = f"{_marker(name)}\n{table(content)}\n<!-- end -->"
+        pattern = re.compile(rf"{re.escape(_marker(name))}.*?<!-- end -->", re.DOTALL)
         if pattern.search(page):
             page = pattern.sub(lambda _, block=block: block, page)
         else:
@@ -55,10 +56,18 @@ def filled(page: str, contents: dict[str, dict[str, Any]]) -> str:
     return page
 
 
+def _marker(name: str) -> str:
+    return f"<!-- table {name} -->"
+
+
 def main() -> None:
     contents = {
         path.stem: json.loads(path.read_text()) for path in sorted(results.FOLDER.glob("*.json"))
     }
+    for page in OTHER_PAGES:
+        text = page.read_text()
+        placed = {name: contents.pop(name) for name in list(contents) if _marker(name) in text}
+        page.write_text(filled(text, placed))
     PAGE.write_text(filled(PAGE.read_text(), contents))
 
 

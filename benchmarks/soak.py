@@ -28,6 +28,7 @@ from benchmarks import results
 
 MIB = 1 << 20
 ALLOWED_MIB = 16.0
+ROWS = 12  # of the table; the text printed has every line
 
 
 def run(path: Path, stop_after: int | None = None) -> None:
@@ -130,10 +131,13 @@ def main() -> None:
         start = time.monotonic()
         print("minute | cycles | MiB | files | threads | children | temporary | output", flush=True)
         while True:
-            end = start + len(lines) * arguments.interval
-            while time.monotonic() < end:
+            # from now on, so that a pause of this process leaves no minute without a cycle
+            end = time.monotonic() + arguments.interval
+            while True:
                 cycle(output, cycles, expected)
                 cycles += 1
+                if time.monotonic() >= end:
+                    break
             if arguments.paraview:
                 picture(output, expected)
             lines.append(held(temporary, output))
@@ -144,23 +148,28 @@ def main() -> None:
                   f"{last['output']}", flush=True)  # fmt: skip
             if minute >= arguments.minutes:
                 break
-    report(lines, cycles, minute)
+    report(lines, cycles, minute, len(lines) if arguments.paraview else 0)
 
 
-def report(lines: list[dict[str, Any]], cycles: int, minutes: float) -> None:
+def report(lines: list[dict[str, Any]], cycles: int, minutes: float, pictures: int) -> None:
     """Write the table, and end with 1 where something piled up."""
     names = ("files", "threads", "children", "temporary", "output")
+    every = max(1, round((len(lines) - 1) / ROWS))
+    kept = sorted({0, 1, *range(0, len(lines), every), len(lines) - 1})
     rows = [
-        [number, f"{line['memory']:.1f}", *(_count(line[name]) for name in names)]
-        for number, line in enumerate(lines)
+        [number, f"{lines[number]['memory']:.1f}", *(_count(lines[number][name]) for name in names)]
+        for number in kept
     ]
+    peaks = ", ".join(f"{max(_count(line[name]) for line in lines)} {name}" for name in names)
     results.write(
         "soak",
         "What a process holds that resumes, reloads and draws again and again",
         ["line", "memory, MiB", "open files", "threads", "children", "temporary files", "outputs"],
         rows,
-        [f"{cycles} cycles in {minutes:.1f} minutes; line 0 is after the first cycle. Memory is "
-         "anonymous resident memory after a garbage collection."],
+        [f"{cycles} cycles in {minutes:.1f} minutes, {pictures} pictures by ParaView; line 0 is "
+         "after the first cycle. Memory is anonymous resident memory after a garbage collection. "
+         f"The most of all {len(lines)} lines: {max(line['memory'] for line in lines):.1f} MiB, "
+         f"{peaks}."],
     )  # fmt: skip
     settled = lines[1:] if len(lines) > 2 else lines
     rise = settled[-1]["memory"] - settled[0]["memory"]

@@ -19,6 +19,21 @@ TEMPORARY_SUFFIX = ".partial"
 
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _NOT_ALLOWED = {errno.EACCES, errno.EPERM, errno.EROFS}
+# what a drive says that went away; not every system has every one of them
+_GONE = {
+    getattr(errno, name)
+    for name in (
+        "EIO",
+        "ESTALE",
+        "ENOTCONN",
+        "ENODEV",
+        "ENXIO",
+        "ETIMEDOUT",
+        "EHOSTDOWN",
+        "EREMOTEIO",
+    )
+    if hasattr(errno, name)
+}
 
 
 @contextmanager
@@ -32,7 +47,8 @@ def replace_file(path: Union[str, "os.PathLike[str]"]) -> Iterator[Path]:
     Raises
     ------
     LossLandscapeError
-        The folder does not exist or is read-only, `path` is a folder, or the disk is full.
+        The folder does not exist or is read-only, `path` is a folder, the disk is full, or the
+        drive is gone.
 
     Examples
     --------
@@ -61,7 +77,7 @@ def replace_file(path: Union[str, "os.PathLike[str]"]) -> Iterator[Path]:
         os.replace(temporary, target)
         _flush_folder_to_disk(target.parent)
     except OSError as error:
-        if error.errno in _NO_SPACE or error.filename in (os.fspath(temporary), temporary):
+        if error.errno in _NO_SPACE | _GONE or error.filename in (os.fspath(temporary), temporary):
             raise explained(error, target) from error
         raise
     finally:
@@ -104,6 +120,11 @@ def explained(error: OSError, target: Path) -> LossLandscapeError:
         return LossLandscapeError(
             f"{target}: no space left on the disk; free some or write to another one "
             "(nothing there was changed)"
+        )
+    if error.errno in _GONE:
+        return LossLandscapeError(
+            f"{target}: cannot be written ({error.strerror}); is its drive still there? "
+            "The same command goes on when it is (nothing there was changed)"
         )
     if error.errno in _NOT_ALLOWED:
         return LossLandscapeError(

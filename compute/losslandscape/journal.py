@@ -11,6 +11,7 @@ size: point number (uint32), CRC-32 of number and payload (uint32), payload.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import struct
@@ -111,9 +112,10 @@ class Journal:
         try:
             yield
         except OSError as error:
+            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
             raise LossLandscapeError(
                 f"{self.path}: cannot be written ({error.strerror}); what is finished is kept, and "
-                "the same command goes on when there is room"
+                f"the same command goes on when {'there is room' if full else 'it can be written'}"
             ) from error
 
     def __enter__(self) -> Journal:

@@ -1,16 +1,13 @@
 """Landscape files to damage, and what became of reading a damaged one."""
 
-import os
-import signal
-import threading
 import time
-from pathlib import Path
 
 import netCDF4
 import numpy as np
+from tests.fuzz.forked_child import forked_children
 
 from losslandscape.errors import LossLandscapeError
-from losslandscape.formats import file_seal, guarded_netcdf, netcdf, netcdf_content
+from losslandscape.formats import file_seal, netcdf, netcdf_content
 from losslandscape.grid import Grid
 from losslandscape.landscape import Landscape, ModelPoint, ProjectedTrajectory
 
@@ -71,55 +68,14 @@ def everything(landscape):
 
 
 def outcome(path, original):
-    """How a file is read by `netcdf.read`, whose child is forked here and not started anew.
-
-    A process that has netCDF4 already is forked instead: 10 ms instead of 250. What it then
-    does, limits included, and what is made of its output is the same.
-    """
+    """How a file is read by `netcdf.read`, whose child is forked here."""
     started = time.monotonic()
-    usual = guarded_netcdf._read_in_child
-    guarded_netcdf._read_in_child = _read_in_fork
     try:
-        found = netcdf.read(path)
+        with forked_children():
+            found = netcdf.read(path)
     except LossLandscapeError as error:
         seconds = time.monotonic() - started
         return REFUSED if seconds < SECONDS else f"refused after {seconds:.1f} s: {error}"
     except Exception as error:
         return f"{type(error).__name__}: {error}"
-    finally:
-        guarded_netcdf._read_in_child = usual
     return UNCHANGED if everything(found) == original else "taken for good, but changed"
-
-
-def _read_in_fork(path, limit):
-    reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.close(reading)
-        silence = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(silence, 2)
-        try:
-            with os.fdopen(writing, "wb") as output:
-                netcdf_content.main(os.fspath(path), limit, output)
-        finally:
-            os._exit(0)
-    os.close(writing)
-    overdue = threading.Timer(30, os.kill, (child, signal.SIGKILL))
-    overdue.start()
-    code = None
-    try:
-        with os.fdopen(reading, "rb") as pipe:
-            return guarded_netcdf.receive(pipe, Path(path), limit)
-    except EOFError as error:
-        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        broken[code] = broken.get(code, 0) + 1
-        raise guarded_netcdf.FileFormatError(
-            f"{path}: {guarded_netcdf.ended_by(code, 30)}"
-        ) from error
-    finally:
-        overdue.cancel()
-        if code is None:
-            os.waitpid(child, 0)
-
-
-broken: dict[int, int] = {}  # exit code of children that crashed -> how many

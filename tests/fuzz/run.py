@@ -14,7 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.fuzz import landscape_files
+from tests.fuzz import forked_child, landscape_files
 from tests.fuzz.mutations import mutated
 
 from losslandscape.paraview_programs import clean_environment, find_pvpython
@@ -91,11 +91,11 @@ def main():
             "files": len(found),
             "seconds": round(time.monotonic() - started, 1),
             "outcomes": dict(collections.Counter(found.values())),
-            "children that crashed": landscape_files.broken,
+            "children that crashed": forked_child.broken,
             "failed": dict(list(bad.items())[:20]),
         }
         print(json.dumps(summary), flush=True)
-        landscape_files.broken.clear()
+        forked_child.broken.clear()
     return int(failed)
 
 

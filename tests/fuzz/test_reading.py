@@ -17,7 +17,13 @@ from tests.fuzz import landscape_files
 from tests.fuzz.mutations import mutated
 
 from losslandscape.errors import FileFormatError, LossLandscapeError
-from losslandscape.formats import file_seal, guarded_netcdf, netcdf, netcdf_content
+from losslandscape.formats import (
+    file_seal,
+    guarded_child,
+    guarded_netcdf,
+    netcdf,
+    netcdf_content,
+)
 from losslandscape.guarded_reading import check_zip, file_inside, read_json_object
 from losslandscape.landscape import Landscape
 from losslandscape.weights import load_weights
@@ -68,10 +74,10 @@ def test_the_judge_sees_a_change(tmp_path, of_another):
 
 
 def test_own_files_need_no_child_until_they_change(tmp_path, monkeypatch):
-    def no_child(path, limit):
+    def no_child(*_):
         raise AssertionError("a child was started")
 
-    monkeypatch.setattr(guarded_netcdf, "_read_in_child", no_child)
+    monkeypatch.setattr(guarded_child, "read", no_child)
     path = landscape_files.write(landscape_files.small_landscape(), tmp_path / "x.nc")
     Landscape.open(path)
     path.write_bytes(path.read_bytes())
@@ -128,9 +134,10 @@ def test_a_child_that_crashes_hangs_or_lies_is_an_error(
 ):
     path = landscape_files.write(landscape_files.small_landscape(), tmp_path / "x.nc")
     (tmp_path / "child.py").write_text(program)
-    monkeypatch.setattr(guarded_netcdf, "_PROGRAM", tmp_path / "child.py")
+    monkeypatch.setattr(guarded_child, "_PROGRAM", tmp_path / "child.py")
     if "SIGSEGV" not in program and "SystemExit" not in program:
-        monkeypatch.setattr(guarded_netcdf, "_SECONDS", 1.0 if "sleep" in program else 5.0)
+        clock = (1.0 if "sleep" in program else 5.0, 1e9)
+        monkeypatch.setattr(netcdf_content, "LIMITS", netcdf_content.LIMITS._replace(clock=clock))
     with pytest.raises(FileFormatError, match=words):
         Landscape.open(path)
 
@@ -139,18 +146,19 @@ def test_a_child_that_crashes_hangs_or_lies_is_an_error(
 def test_the_child_opens_no_other_file(tmp_path):
     """External links and storage name other files; the limit leaves no descriptor for them."""
     program = (
-        "import sys; sys.path.insert(0, sys.argv[1]); import netcdf_content as n\n"
-        "n._limit_this_process(1000, 1000); first = open(sys.argv[2])\n"
-        "try: open(sys.argv[2]); print('opened')\n"
+        "import sys\n"
+        "from losslandscape.formats import limited_process, netcdf_content\n"
+        "limited_process.limit_this_process(netcdf_content.LIMITS, 1000)\n"
+        "first = open(sys.argv[1])\n"
+        "try: open(sys.argv[1]); print('opened')\n"
         "except OSError as error: print(error.errno)\n"
         "first.close()\n"
-        "try: open(sys.argv[2] + '.new', 'w').write('x' * 9); print('written')\n"
+        "try: open(sys.argv[1] + '.new', 'w').write('x' * 9); print('written')\n"
         "except BaseException as error: print('not written')\n"
     )
-    folder = Path(netcdf_content.__file__).parent
     (tmp_path / "x").write_text("x")
     run = subprocess.run(
-        [sys.executable, "-c", program, str(folder), str(tmp_path / "x")],
+        [sys.executable, "-c", program, str(tmp_path / "x")],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert run.stdout.splitlines()[0] == "24"  # too many open files
@@ -181,6 +189,30 @@ def test_content_that_does_not_fit_together(tmp_path, monkeypatch, change, words
     monkeypatch.setattr(guarded_netcdf, "read", lambda path: variables)
     with pytest.raises(FileFormatError, match=words):
         netcdf.read(path)
+
+
+def test_a_pause_is_no_time(monkeypatch):
+    """The limit is counted in slices, each of which a pause of this process shortens or ends."""
+
+    class Child:
+        killed = False
+
+        def kill(self):
+            self.killed = True
+
+    class Event:
+        def __init__(self, ends_after):
+            self.left = ends_after
+
+        def wait(self, seconds):
+            assert seconds == guarded_child._SLICE
+            self.left -= 1
+            return self.left < 0
+
+    for ends_after, killed in ((9, False), (10, True)):
+        child = Child()
+        guarded_child.end_late(child, 10 * guarded_child._SLICE, Event(ends_after))
+        assert child.killed == killed
 
 
 class Runs:

@@ -369,16 +369,6 @@ def test_no_file(tmp_path):
         Landscape.imported(tmp_path)
 
 
-@given(content=st.binary(max_size=200), start=st.sampled_from([b"", b"\x93NUMPY\x01\x00", b"PK"]))
-@settings(deadline=None, max_examples=100)
-def test_any_bytes_are_one_message(tmp_path_factory, content, start):
-    path = tmp_path_factory.mktemp("any") / "x"
-    path.write_bytes(start + content)
-    for format_name in (None, "npy", "npz", "csv", "li-vtp", "landscaper"):
-        with pytest.raises(LossLandscapeError):
-            Landscape.imported(path, format_name)
-
-
 def test_every_format_is_described(request):
     page = (request.config.rootpath / "docs" / "import.md").read_text(encoding="utf-8")
     assert all(f"`{name}`" in page for name in imports.FORMATS)

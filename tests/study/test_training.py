@@ -244,6 +244,35 @@ def test_killed_by_the_system(tmp_path, whole):
     assert contents(tmp_path / "stopped") == whole(epochs=4)
 
 
+@pytest.mark.parametrize("file", ["settings.json", "state.safetensors", "weights.safetensors"])
+def test_killed_in_a_write(tmp_path, whole, file):
+    """What a killed writer leaves is gone when the run that goes on has ended."""
+    program = (
+        "import os, signal, sys; sys.path[:0] = [{tests!r}]\n"
+        "import test_training as t\n"
+        "replace = os.replace\n"
+        "def killed(source, target):\n"
+        "    if os.path.basename(target) == {file!r}:\n"
+        "        os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    replace(source, target)\n"
+        "os.replace = killed\n"
+        "t.torch.set_num_threads({threads})\n"
+        "t.run({folder!r}, epochs=2)\n"
+    ).format(
+        tests=str(Path(__file__).parent),
+        file=file,
+        folder=str(tmp_path / "stopped"),
+        threads=torch.get_num_threads(),
+    )
+    process = subprocess.run([sys.executable, "-c", program], check=False)
+    assert process.returncode == -signal.SIGKILL
+    left = [f.name for f in (tmp_path / "stopped").glob(".*.partial")]
+    assert len(left) == 1
+    assert left[0].startswith(f".{file}.")
+    run(tmp_path / "stopped", epochs=2)
+    assert contents(tmp_path / "stopped") == whole(epochs=2)
+
+
 def test_more_epochs_go_on(tmp_path, whole):
     run(tmp_path / "longer", epochs=2)
     run(tmp_path / "longer", epochs=4)

@@ -13,7 +13,8 @@ from losslandscape import __version__
 from losslandscape.atomic_files import replace_file
 from losslandscape.errors import FileFormatError, LossLandscapeError
 from losslandscape.formats import file_seal, guarded_netcdf
-from losslandscape.formats.netcdf_content import CHECKSUM, Variable, content_sha256
+from losslandscape.formats.content_stream import Variable
+from losslandscape.formats.netcdf_content import CHECKSUM, content_sha256
 from losslandscape.grid import AXIS_NAMES, Grid
 from losslandscape.landscape import (
     FORMAT_VERSION,
@@ -48,7 +49,7 @@ def write(landscape: Landscape, path: str | os.PathLike) -> None:
 
 
 def fill(dataset, landscape: Landscape) -> None:
-    """Put everything that a landscape holds into an empty netCDF4.Dataset."""
+    """Put all that a landscape holds into an empty netCDF4.Dataset, or what stands in for one."""
     _write_grid(dataset, landscape)
     _write_samples(dataset, landscape)
     _write_models(dataset, landscape)
@@ -151,7 +152,17 @@ def read(path: str | os.PathLike) -> Landscape:
         If the file is missing, damaged or no landscape; the message says which.
     """
     path = Path(path)
-    variables = guarded_netcdf.read(path)
+    return landscape_of(guarded_netcdf.read(path), path)
+
+
+def landscape_of(variables: dict[str, Variable], path: Path) -> Landscape:
+    """The landscape of a file's variables.
+
+    Raises
+    ------
+    FileFormatError
+        If they do not fit together.
+    """
     try:
         return _landscape(variables, path)
     except FileFormatError:

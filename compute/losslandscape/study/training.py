@@ -31,7 +31,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from losslandscape import __version__
-from losslandscape.atomic_files import make_folder, replace_file
+from losslandscape.atomic_files import make_folder, remove_leftovers, replace_file
 from losslandscape.errors import FileFormatError, LossLandscapeError, OutputExistsError
 from losslandscape.progress import Progress
 from losslandscape.trajectory import TrajectoryRecorder
@@ -79,7 +79,8 @@ def train(
 
     Called again with the same settings, a run that was killed or interrupted goes on from its last
     finished epoch and ends in the same bits (on the same kind of processor, with as many threads);
-    a finished run is loaded; a run asked for more epochs goes on.
+    a finished run is loaded; a run asked for more epochs goes on. Temporary files that a killed
+    run left are removed, so only one process may train into a folder at a time.
 
     Parameters
     ----------
@@ -248,6 +249,8 @@ class _Run:
     def open(self, epochs: int, *, overwrite: bool) -> None:
         """Take up the run that is in the folder, or begin one."""
         make_folder(self.folder)
+        for name in (_SETTINGS, _STATE, _METRICS, _WEIGHTS):
+            remove_leftovers(self.folder / name)
         settings_file = self.folder / _SETTINGS
         if settings_file.exists() and not overwrite:
             self._require_same_settings(settings_file)

@@ -1,37 +1,25 @@
 """Landscapes that other tools measured, read into landscapes like any other.
 
-A format is one module with ``TOOL`` (what writes it), ``OPTIONS`` (names of the
-:class:`~.source.Options` it takes), ``recognises(source) -> bool`` and ``read(source, options) ->
-Imported``, named in ``_READERS``; the first that recognises a file's content reads it.
+Files are parsed by a process of their own (:mod:`.content`), of which the landscape comes as from a
+file of this package.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from importlib import import_module
+from dataclasses import asdict
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING
 
-from losslandscape.errors import FileFormatError, LossLandscapeError
-from losslandscape.formats.imports.source import Options, Source, landscape_of
+from losslandscape.errors import LossLandscapeError
+from losslandscape.formats import guarded_child, netcdf
+from losslandscape.formats.imports import content
+from losslandscape.formats.imports.readers import FORMATS
+from losslandscape.formats.imports.source import Options, Source
 
 if TYPE_CHECKING:
     from losslandscape.landscape import Landscape
-
-# format -> module; the more particular before the more general
-_READERS = {
-    "li-h5": "li_h5",
-    "li-vtp": "li_vtp",
-    "landscaper": "landscaper",
-    "loss-landscapes": "loss_landscapes",
-    "vti": "vti",
-    "npz": "npz",
-    "npy": "npy",
-    "csv": "csv_table",
-}
-FORMATS = tuple(_READERS)
 
 
 def read(
@@ -82,32 +70,24 @@ def read(
     Raises
     ------
     FileFormatError
-        If the file is missing, damaged, of no known layout, or holds no regular grid.
+        If the file is missing, damaged, of no known layout, or holds no regular grid; or reading
+        it takes more time or memory than it may.
     LossLandscapeError
         If an option is missing or does not belong to the format.
     """
     options = Options(
-        bounds=bounds, array=array, transposed=transposed, not_evaluated=not_evaluated,
-        directions=directions, trajectory=trajectory, function=function, distance=distance,
+        bounds=None if bounds is None else [(float(low), float(high)) for low, high in bounds],
+        array=array, transposed=bool(transposed), not_evaluated=not_evaluated,
+        directions=directions and os.fspath(directions),
+        trajectory=trajectory and os.fspath(trajectory),
+        function=function, distance=distance,
     )  # fmt: skip
-    source = Source(Path(path))
-    if format is not None and format not in _READERS:
+    if format is not None and format not in FORMATS:
         raise LossLandscapeError(f"format '{format}' is not one of {', '.join(FORMATS)}")
-    name = format or _recognised(source)
-    reader = _module(name)
-    options.check(name, reader.OPTIONS)
-    return landscape_of(reader.read(source, options), source, options, name, reader.TOOL, title)
-
-
-def _recognised(source: Source) -> str:
-    for name in FORMATS:
-        if _module(name).recognises(source):
-            return name
-    raise FileFormatError(
-        f"{source.path}: no format that can be imported ({source.described()}); formats are "
-        f"{', '.join(FORMATS)}, see docs/import.md"
-    )
-
-
-def _module(name: str) -> ModuleType:
-    return import_module(f"{__name__}.{_READERS[name]}")
+    files = [Path(name) for name in (path, directions, trajectory) if name is not None]
+    for file in files:
+        Source(file)  # is there, and may be read
+    asked = {"format": format, "title": title, "options": asdict(options)}
+    landscape = netcdf.landscape_of(guarded_child.read(content.__name__, files, asked), files[0])
+    landscape.path = None  # of no file yet
+    return landscape

@@ -48,7 +48,9 @@ def read_stream(file: IO[bytes], source: Source, size: int, what: str) -> np.nda
             if version == (1, 0)
             else np.lib.format.read_array_header_2_0
         )
-        shape, _, dtype = header(file)
+        shape, fortran, dtype = header(file)
+        if min(shape, default=0) < 0:
+            raise ValueError(f"its shape is {shape}")
     except (ValueError, TypeError, EOFError) as error:
         raise source.error(f"{what} is damaged ({error})") from error
     if dtype.hasobject:
@@ -61,8 +63,12 @@ def read_stream(file: IO[bytes], source: Source, size: int, what: str) -> np.nda
     there = size - file.tell()
     if there < needed:
         raise source.error(f"{what} is cut short: {needed} bytes are announced, {there} are there")
-    file.seek(0)
+    # not numpy.fromfile, which opens the file a second time
     try:
-        return np.lib.format.read_array(file, allow_pickle=False)
+        content = file.read(needed)
+        if len(content) < needed:
+            raise ValueError(f"{len(content)} of {needed} bytes are there")
+        values = np.frombuffer(content, dtype) if needed else np.empty(shape, dtype)
+        return values.reshape(shape, order="F" if fortran else "C")
     except (ValueError, EOFError, OSError) as error:
         raise source.error(f"{what} is damaged ({error})") from error
