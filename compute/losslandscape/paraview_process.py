@@ -103,21 +103,15 @@ def render_state(
     size: tuple[int, int] | None = None,
     dpi: float | None = None,
     transparent: bool = False,
-    trust: bool = False,
 ) -> Path:
     """Render a ParaView state file into a file, a PNG of its own or of a given size; see `render`.
 
-    Args:
-        trust: run the code in the state and open files outside of its folder.
-
     Raises:
-        LossLandscapeError: there is no ParaView, or the state, its data or a plugin is missing; or
-            it is not trusted, and holds code, plugins or files outside of its folder.
+        LossLandscapeError: there is no ParaView, or the state, its data or a plugin is missing.
     """
     job = {
         "action": "state",
         "state": _absolute(state),
-        "trust": trust,
         "output": _absolute(output),
         "size": list(size) if size else None,
         "dpi": dpi,

@@ -2,7 +2,6 @@
 
 import json
 import os
-import runpy
 import subprocess
 import sys
 import tempfile
@@ -71,32 +70,6 @@ def what_to_open(paths: Sequence["str | os.PathLike[str]"], figure: "str | None"
             f"{len(files)}: {_listed(files)}"
         )
     return Opening(names, figure)
-
-
-def check_state(state: "str | os.PathLike[str]", trust: bool = False) -> None:
-    """Raise where loading a state would run code or open files outside of its folder.
-
-    The rules are the plugin's own, asked before a window is there.
-
-    Args:
-        trust: take it all the same, if it is a state at all.
-
-    Raises:
-        LossLandscapeError: it would, or it is no state; the message says what speaks against it.
-    """
-    rules = runpy.run_path(str(plugin_path().parent / "losslandscape_paraview" / "state_trust.py"))
-    try:
-        root = rules["parse"](state)
-    except OSError as error:
-        raise LossLandscapeError(f"{state}: {error.strerror or error}") from error
-    except ValueError as error:
-        raise LossLandscapeError(f"{state}: not a ParaView state file ({error})") from error
-    found = [] if trust else rules["objections"](root, Path(state).parent)
-    if found:
-        raise LossLandscapeError(
-            f"{state}: {'; '.join(found)}, so it was not opened; if you trust who made it, go on "
-            "with --trust-file"
-        )
 
 
 def open_window(opening: Opening) -> int:

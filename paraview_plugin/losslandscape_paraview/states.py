@@ -7,7 +7,6 @@ from pathlib import Path
 
 from .compatibility import restore_getargspec
 from .errors import LandscapeError, LandscapeFileError
-from .state_trust import objections, parse
 
 _PLUGIN_PROXIES = "LossLandscape"
 
@@ -30,7 +29,7 @@ def save_state(path):
     tree = ElementTree.parse(path)
     for element in tree.iter("Element"):
         value = element.get("value", "")
-        if os.path.isabs(value) and os.path.isfile(value):  # "/" is also a block of data
+        if os.path.isabs(value) and os.path.exists(value):
             element.set("value", Path(os.path.relpath(value, path.parent)).as_posix())
     # Domains say what a property may be; ParaView knows that and would only repeat it, in a third
     # of the file. Those with content hold the choice of a glyph's shape and the like.
@@ -42,17 +41,12 @@ def save_state(path):
     return path
 
 
-def load_state(path, trust=False):
+def load_state(path):
     """Load a state file into an empty session and return its layout.
 
-    Args:
-        path: a `.pvsm` file.
-        trust: run the code in it and open files outside of its folder: for states of people whom
-            you trust.
-
     Raises:
-        LandscapeFileError: the state or one of its data files is missing; all are named. Or it is
-            not trusted, and holds Python code, plugins or files outside of its folder.
+        LandscapeFileError: the state or one of its data files is missing; all are named. Or the
+            state holds Python code, which ParaView would run.
         LandscapeError: a reader or filter of the state is unknown to this ParaView.
     """
     restore_getargspec()
@@ -60,8 +54,7 @@ def load_state(path, trust=False):
 
     path = Path(path).resolve()
     root = _parse(path)
-    if not trust:
-        _refuse(root, path)
+    _refuse_programs(root, path)
     _require_files(root, path)
     simple._DisableFirstRenderCameraReset()
     _require_proxies(root, path)
@@ -84,8 +77,8 @@ def render_state(path, output=None, size=None):
         Path of the picture.
 
     Raises:
-        LandscapeFileError: the state or one of its data files is missing; all are named. Or it
-            holds Python code, plugins or files outside of its folder.
+        LandscapeFileError: the state or one of its data files is missing; all are named. Or the
+            state holds Python code, which ParaView would run.
         LandscapeError: a reader or filter of the state is unknown to this ParaView.
     """
     path = Path(path)
@@ -154,10 +147,14 @@ def data_files(path):
 
 def _parse(path):
     try:
-        return parse(path)
+        text = Path(path).read_bytes()
+        if b"<!" in text.replace(b"<!--", b"") or b"\0" in text:
+            # entities may unfold to any size, and ParaView writes none
+            raise LandscapeFileError(f"{path}: not a ParaView state file (it declares entities)")
+        return ElementTree.fromstring(text)
     except OSError as error:
         raise LandscapeFileError(f"{path}: {error.strerror or error}") from error
-    except ValueError as error:
+    except ElementTree.ParseError as error:
         raise LandscapeFileError(f"{path}: not a ParaView state file ({error})") from error
 
 
@@ -170,12 +167,17 @@ def _files(root):
     return list(dict.fromkeys(found))
 
 
-def _refuse(root, path):
-    found = objections(root, path.parent)
-    if found:
+def _refuse_programs(root, path):
+    """Programmable filters, Python calculators and views: loading a state would run their text."""
+    programs = sorted(
+        proxy.get("type")
+        for proxy in root.iter("Proxy")
+        if any(word in proxy.get("type", "") for word in ("Programmable", "Python"))
+    )
+    if programs:
         raise LandscapeFileError(
-            f"{path}: {'; '.join(found)}, so it was not loaded; if you trust who made it, go on "
-            "with --trust-file (trust=True), or open it in ParaView (File > Load State)"
+            f"{path}: holds Python code ({', '.join(programs)}), so it was not loaded; if you "
+            "trust it, open it in ParaView (File > Load State)"
         )
 
 

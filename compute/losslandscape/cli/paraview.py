@@ -37,12 +37,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=FIGURES,
         help="what to draw (default: what fits the file; compare for two files; for more, none)",
     )
-    parser.add_argument(
-        "--trust-file",
-        action="store_true",
-        help="of a state (.pvsm): run the Python code in it and open files outside of its folder: "
-        "only for states of your own or of people you trust",
-    )
     instead = parser.add_mutually_exclusive_group()
     instead.add_argument(
         "--check",
@@ -64,7 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from losslandscape.paraview_window import check_state, open_window, what_to_open
+    from losslandscape.paraview_window import open_window, what_to_open
 
     if arguments.check:
         return _check()
@@ -73,8 +67,6 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.uninstall:
         return _uninstall()
     opening = what_to_open(arguments.files, arguments.figure)
-    if opening.figure == "state":
-        check_state(opening.files[0], trust=arguments.trust_file)
     if len(opening.files) > 1 or any(path.is_dir() for path in arguments.files):
         done = f"figure: {opening.figure}" if opening.figure else "as sources, without a figure"
         print(f"opening {', '.join(opening.files)} ({done})", file=sys.stderr)

@@ -74,12 +74,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--state", type=Path, metavar="FILE.pvsm", help="also a state file that ParaView opens"
     )
     parser.add_argument("--overwrite", action="store_true", help="replace files that are there")
-    parser.add_argument(
-        "--trust-file",
-        action="store_true",
-        help="of a state (.pvsm): run the Python code in it and open files outside of its folder: "
-        "only for states of your own or of people you trust",
-    )
     picture = parser.add_argument_group("picture (.png)")
     picture.add_argument(
         "--size",
@@ -137,8 +131,7 @@ def run(arguments: argparse.Namespace) -> int:
     picture = {"dpi": dpi, "transparent": arguments.transparent}
     if any(path.suffix.lower() == ".pvsm" for path in arguments.landscapes):
         _refuse_for_state(arguments)
-        state, trust = arguments.landscapes[0], arguments.trust_file
-        print(render_state(state, arguments.output, size, trust=trust, **picture))
+        print(render_state(arguments.landscapes[0], arguments.output, size, **picture))
         return 0
     figure = arguments.figure or ("compare" if len(arguments.landscapes) == 2 else None)
     panels = 2 if figure == "compare" else 1
