@@ -24,7 +24,9 @@ def test_render_writes_picture_state_and_report(tmp_path, write_landscape):
     assert report["panels"][0]["holes"] == 2
     named = {e.get("value") for e in ElementTree.parse(state).getroot().iter("Element")}
     assert "../surface.nc" in named
-    again = paraview_process.render_state(state, folder / "again.png", size=(600, 500))
+    with pytest.raises(LossLandscapeError, match=r"outside of its folder \(\.\./surface\.nc\)"):
+        paraview_process.render_state(state, folder / "again.png", size=(600, 500))
+    again = paraview_process.render_state(state, folder / "again.png", size=(600, 500), trust=True)
     assert again.read_bytes() == picture.read_bytes()
 
 
