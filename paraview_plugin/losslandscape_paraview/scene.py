@@ -126,7 +126,14 @@ class _Shown:
         source = proxy.Input
         port = source.SMProxy if hasattr(source, "SMProxy") else source
         self.name = names[port.GetGlobalID()]
-        self.text = str(source.Text) if hasattr(source, "Text") else ""
+        self.text = _text_of(source) if proxy.GetXMLName() == "TextSourceRepresentation" else ""
+
+
+def _text_of(source):
+    """What a source of text says: its output is a table with one text in it."""
+    table = fetch(source)
+    rows = table.GetNumberOfRows() if table is not None else 0
+    return table.GetValue(0, 0).ToString() if rows and table.GetNumberOfColumns() else ""
 
 
 def _views(layout):

@@ -72,10 +72,11 @@ ALLOWED = {
     "sources": "ArrowSource Axes BlockSelectionSource BlockSelectorsSelectionSource CSVReader "
     "CompositeDataIDSelectionSource ConeSource CubeSource CylinderSource DiskSource EllipseSource "
     "FrustumSelectionSource GlobalIDSelectionSource GlyphSource2D "
-    "HierarchicalDataIDSelectionSource IDSelectionSource LineSource LocationSelectionSource LossLandscapeReader OutlineSource "
-    "PLYReader PVDReader PedigreeIDSelectionSource PlaneSource PointSource PolyLineSource "
-    "PolyPointSource Ruler SphereSource SplineSource SuperquadricSource TextSource "
-    "ThresholdSelectionSource ValueSelectionSource VectorText XMLImageDataReader "
+    "HierarchicalDataIDSelectionSource IDSelectionSource LineSource LocationSelectionSource "
+    "LossLandscapeReader OutlineSource PLYReader PVDReader PedigreeIDSelectionSource "
+    "PlaneSource PointSource PolyLineSource PolyPointSource Ruler SphereSource SplineSource "
+    "SuperquadricSource TextSource ThresholdSelectionSource ValueSelectionSource VectorText "
+    "XMLImageDataReader "
     "XMLPolyDataReader XMLRectilinearGridReader XMLStructuredGridReader XMLTableReader "
     "XMLUnstructuredGridReader",
     "transfer_2d_functions": "TransferFunction2D",
