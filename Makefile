@@ -5,6 +5,8 @@
 # make screenshots  records the pictures of docs/window_tour.md in ParaView's window
 # make bench     measures time and memory beside other programs, and fills in docs/performance.md
 # make paper     trains the study's networks and recomputes all data under state_files/
+# make clean     removes the environment, the demonstration and the built documentation
+# make clean-study  removes study_runs/: hours of training
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -13,7 +15,7 @@ LOSSLANDSCAPE ?= $(BIN)/losslandscape
 INSTALLED ?= $(VENV)/.installed
 
 .DELETE_ON_ERROR:
-.PHONY: help install paraview demo test figures docs docs-links screenshots bench paper states clean
+.PHONY: help install paraview demo test figures docs docs-links screenshots bench paper clean clean-study
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -82,7 +84,11 @@ docs-links: $(INSTALLED)
 
 clean:
 	rm -rf docs/_build docs/generated
-	rm -rf demo_run study_runs $(VENV)
+	rm -rf demo_run $(VENV)
+
+# Hours of training and measuring.
+clean-study:
+	rm -rf study_runs
 
 include demo.mk
 include study.mk
