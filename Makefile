@@ -5,6 +5,8 @@
 # make screenshots  records the pictures of docs/window_tour.md in ParaView's window
 # make bench     measures time and memory beside other programs, and fills in docs/performance.md
 # make paper     trains the study's networks and recomputes all data under state_files/
+# make clean     removes the environment, the demonstration and the built documentation
+# make clean-study  removes study_runs/: hours of training
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -15,7 +17,7 @@ INSTALLED ?= $(VENV)/.installed
 INSTALLED_TEST ?= $(VENV)/.installed_test
 
 .DELETE_ON_ERROR:
-.PHONY: help install paraview demo test figures docs docs-links screenshots bench paper states clean
+.PHONY: help install paraview demo test figures docs docs-links screenshots bench paper clean clean-study
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -90,7 +92,11 @@ docs-links: $(INSTALLED_TEST)
 
 clean:
 	rm -rf docs/_build docs/generated
-	rm -rf demo_run study_runs $(VENV)
+	rm -rf demo_run $(VENV)
+
+# Hours of training and measuring.
+clean-study:
+	rm -rf study_runs
 
 include demo.mk
 include study.mk

@@ -1,3 +1,4 @@
+import hashlib
 import xml.etree.ElementTree as ElementTree
 
 import numpy as np
@@ -7,6 +8,7 @@ from vtkmodules.vtkIOPLY import vtkPLYReader
 from vtkmodules.vtkIOXML import vtkXMLImageDataReader, vtkXMLPolyDataReader
 
 from losslandscape.errors import LossLandscapeError, OutputExistsError
+from losslandscape.formats import export
 from losslandscape.grid import Grid
 from losslandscape.landscape import Landscape, ModelPoint, ProjectedTrajectory
 
@@ -85,6 +87,52 @@ def test_the_collection_names_what_is_there(landscape, tmp_path):
     names = [d.get("file") for d in ElementTree.parse(tmp_path / "landscape.pvd").iter("DataSet")]
     assert names == ["surface.vti", "trajectory.vtp", "models.vtp"]
     assert all((tmp_path / name).exists() for name in names)
+
+
+def other_than(landscape):
+    """Another landscape on the same grid, without trajectory and models."""
+    fields = {name: 2 * values for name, values in landscape.fields.items()}
+    return Landscape(landscape.grid, fields, landscape.status, landscape.gram_matrix)
+
+
+@pytest.mark.parametrize(
+    ("formats", "alone", "left"),
+    [
+        (None, False, {"surface.vti", "landscape.pvd", "surface.ply", "surface.csv"}),
+        (["pvd"], True, {"surface.vti", "landscape.pvd"}),
+        (["vti"], True, {"surface.vti"}),
+        (["pvd"], False, {"surface.vti", "landscape.pvd", "surface.ply", "surface.csv"}),
+    ],
+)
+def test_an_export_leaves_no_file_of_an_earlier_one(landscape, tmp_path, formats, alone, left):
+    (tmp_path / "notes.txt").touch()
+    landscape.export(tmp_path)
+    assert (tmp_path / "trajectory.vtp").exists()
+    other = other_than(landscape)
+    written = export(other, tmp_path, formats, alone=alone)
+    assert {path.name for path in tmp_path.iterdir()} == left | {"notes.txt"}
+    assert set(written) <= {tmp_path / name for name in left}
+    image = read(vtkXMLImageDataReader(), tmp_path / "surface.vti")
+    np.testing.assert_array_equal(
+        vtk_to_numpy(image.GetPointData().GetArray("loss")), other.values("loss").ravel()
+    )
+
+
+def test_formats_exported_one_by_one_stay(landscape, tmp_path):
+    for name in ("vti", "vtp", "csv"):
+        landscape.export(tmp_path, [name])
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {"surface.vti", "trajectory.vtp", "models.vtp", "surface.csv"}
+
+
+def test_polylines_and_points_say_whose_they_are(landscape, tmp_path):
+    landscape.export(tmp_path)
+    image = read(vtkXMLImageDataReader(), tmp_path / "surface.vti")
+    loss = vtk_to_numpy(image.GetPointData().GetArray("loss"))
+    for name in ("trajectory.vtp", "models.vtp"):
+        data = read(vtkXMLPolyDataReader(), tmp_path / name)
+        said = data.GetFieldData().GetAbstractArray("loss_sha256").GetValue(0)
+        assert said == hashlib.sha256(loss.tobytes()).hexdigest()
 
 
 @pytest.mark.parametrize("shape", [(7,), (3, 4, 5)])

@@ -43,7 +43,7 @@ def test_files(files, names, figure, opened):
         (["b.nc", "a.nc"], ["a.nc", "b.nc"]),
         (["surface.vti", "trajectory.vtp"], ["surface.vti"]),
         (["surface.vti", "landscape.nc"], ["landscape.nc"]),
-        (["figure.pvsm", "picture.png"], ["figure.pvsm"]),
+        (["figure.pvsm", "one/landscape.nc"], ["one/landscape.nc"]),
         (["one/landscape.nc", "two/landscape.nc"], ["one/landscape.nc", "two/landscape.nc"]),
     ],
 )
@@ -78,6 +78,13 @@ def test_missing_and_empty_and_ambiguous(files, tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(LossLandscapeError, match="holds no landscape"):
         what_to_open([tmp_path / "empty"])
-    files("states/a.pvsm", "states/b.pvsm")
-    with pytest.raises(LossLandscapeError, match=r"several states, name one: .*a\.pvsm, .*b\.pvsm"):
-        what_to_open([tmp_path / "states"])
+
+
+def test_a_state_is_never_picked_out_of_a_folder(files, tmp_path):
+    files("received/a.pvsm", "runs/one/b.pvsm")
+    for folder, name in (("received", r"a\.pvsm"), ("runs", r"b\.pvsm")):
+        with pytest.raises(LossLandscapeError, match=f"by its own name only.* hold code: .*{name}"):
+            what_to_open([tmp_path / folder])
+    state = tmp_path / "received" / "a.pvsm"
+    assert what_to_open([state], trust=True) == Opening((str(state),), "state", True)
+    assert not what_to_open([state]).trust

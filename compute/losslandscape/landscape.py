@@ -427,10 +427,14 @@ class Landscape:
     def export(self, folder: str | os.PathLike, formats: Sequence[str] | None = None) -> list[Path]:
         """Write ``.vti``, ``.vtp``, ``.pvd``, ``.ply`` and ``.csv`` into a folder; returns paths.
 
+        Files of these formats that an earlier export left there are replaced, or removed where this
+        landscape has none such (no trajectory, say).
+
         Parameters
         ----------
         formats : sequence of "vti", "vtp", "pvd", "ply", "csv", optional
-            All that apply by default (a surface mesh only of 2-D landscapes).
+            All that apply by default (a surface mesh only of 2-D landscapes). "pvd" writes the
+            "vti" and "vtp" that it names, too.
         """
         from losslandscape.formats import export
 

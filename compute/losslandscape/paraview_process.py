@@ -103,11 +103,18 @@ def render_state(
     size: tuple[int, int] | None = None,
     dpi: float | None = None,
     transparent: bool = False,
+    layout: str | None = None,
+    trust: bool = False,
 ) -> Path:
     """Render a ParaView state file into a file, a PNG of its own or of a given size; see `render`.
 
+    Args:
+        layout: the name of the layout to draw; None where the state has a single one.
+        trust: the state may have objects that run code, and data outside of its folder.
+
     Raises:
-        LossLandscapeError: there is no ParaView, or the state, its data or a plugin is missing.
+        LossLandscapeError: there is no ParaView, the state, its data or a plugin is missing, or the
+            state is not trusted and has what may run code.
     """
     job = {
         "action": "state",
@@ -116,6 +123,8 @@ def render_state(
         "size": list(size) if size else None,
         "dpi": dpi,
         "transparent": transparent,
+        "layout": layout,
+        "trust": trust,
     }
     return Path(run_job(job)["picture"])
 

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from .errors import LossLandscapeError
@@ -27,22 +27,28 @@ class Opening:
     Attributes:
         files: absolute paths: landscapes, or one state.
         figure: a figure of all of them, `state`, or None: each is opened as a source.
+        trust: the state may have objects that run code, and data anywhere.
     """
 
     files: tuple[str, ...] = ()
     figure: "str | None" = None
+    trust: bool = False
 
 
-def what_to_open(paths: Sequence["str | os.PathLike[str]"], figure: "str | None" = None) -> Opening:
+def what_to_open(
+    paths: Sequence["str | os.PathLike[str]"], figure: "str | None" = None, trust: bool = False
+) -> Opening:
     """Which files to open, and as what.
 
     A folder stands for the landscapes in it (`.nc`, `.llnc`), for those in its folders where it
-    holds none, for the `surface.vti` of an export, or for its one state file, in this order.
+    holds none, or for the `surface.vti` of an export, in this order; never for a state, which may
+    hold code.
 
     Args:
         paths: landscapes, exports' `surface.vti`, states, folders.
         figure: a figure's name; None for the one that fits: `default` for one landscape, `compare`
             for two, sources without a figure for more.
+        trust: of a state; see `Opening`.
 
     Raises:
         LossLandscapeError: a file is missing or of another kind, a folder holds nothing to open,
@@ -58,7 +64,7 @@ def what_to_open(paths: Sequence["str | os.PathLike[str]"], figure: "str | None"
             )
         if figure:
             raise LossLandscapeError(f"{files[0]}: a state holds its figure; leave --figure out")
-        return Opening(names, "state")
+        return Opening(names, "state", trust)
     if not files:
         return Opening()
     if figure is None:
@@ -99,9 +105,7 @@ def open_window(opening: Opening) -> int:
     script = package / "startup" / "open_files.py"
     environment = clean_environment()
     environment["LOSSLANDSCAPE_PYTHON"] = sys.executable  # for what ParaView has computed
-    environment["LOSSLANDSCAPE_OPEN"] = json.dumps(
-        {"package": str(package), "files": opening.files, "figure": opening.figure}
-    )
+    environment["LOSSLANDSCAPE_OPEN"] = json.dumps({"package": str(package), **asdict(opening)})
     # a state names its data relative to its folder
     folder = os.path.dirname(opening.files[0]) if opening.figure == "state" else None
     with tempfile.TemporaryDirectory(prefix="losslandscape-") as defaults:
@@ -141,14 +145,13 @@ def _files(path: Path) -> list[Path]:
         exports = [file for file in candidates if file.name == "surface.vti"]
         if exports:
             return exports
-        states = [file for file in candidates if file.suffix.lower() == _STATE]
-        if len(states) == 1:
-            return states
-        if states:
-            raise LossLandscapeError(f"{path}: holds several states, name one: {_listed(states)}")
-    raise LossLandscapeError(
-        f"{path}: holds no landscape (.nc, .llnc, surface.vti) and no state (.pvsm)"
-    )
+    states = [file for file in (*inside, *below) if file.suffix.lower() == _STATE]
+    if states:
+        raise LossLandscapeError(
+            f"{path}: holds no landscape; a state is opened by its own name only, because it may "
+            f"hold code: {_listed(states)}"
+        )
+    raise LossLandscapeError(f"{path}: holds no landscape (.nc, .llnc, surface.vti)")
 
 
 def _listed(files: Sequence[Path]) -> str:

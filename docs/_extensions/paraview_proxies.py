@@ -153,7 +153,7 @@ def _take(proxy, element):
     """Enter one element of a proxy's XML."""
     if element.tag == "Documentation":
         proxy.text = _words(element.text or "")
-    elif element.tag == "OutputPort":
+    elif element.tag == "OutputPort" and element.get("name"):  # hints speak of ports by number
         proxy.outputs.append(element.get("name"))
     elif element.tag == "ShowInMenu":
         proxy.menu = element.get("category", "")

@@ -70,6 +70,11 @@ class DisplayScale:
                 floor = float(positive.min())
             if floor is not None and floor <= 0:
                 raise LandscapeError(f"floor {floor:g}: a log scale needs a positive floor")
+        least = float((positive if log else finite).min())
+        if ceiling is not None and not (math.isfinite(ceiling) and ceiling > least):
+            raise LandscapeError(
+                f"the ceiling {ceiling:g} must be a number above the least value, {least:g}"
+            )
         if floor is not None and ceiling is not None and floor >= ceiling:
             raise LandscapeError(f"the floor {floor:g} must lie below the ceiling {ceiling:g}")
         drawn = np.clip(finite, floor, ceiling) if (floor, ceiling) != (None, None) else finite

@@ -7,13 +7,14 @@ from .quick_import import import_simple, indexed_documentation
 STATE = "state"
 
 
-def open_in_window(files=(), figure=None):
+def open_in_window(files=(), figure=None, trust=False):
     """Load the plugin and open files in the window; what goes wrong is shown in its messages.
 
     Args:
         files: absolute paths of landscapes, or of one state file.
         figure: a name in `pipelines.FIGURES` for a figure of all of them; `state` for a state
             file; None to open each as a source and draw nothing.
+        trust: of a state; see `state_guard.checked_state`.
     """
     restore_getargspec()
     simple = import_simple()
@@ -27,8 +28,10 @@ def open_in_window(files=(), figure=None):
         if figure is None:
             _open_sources(simple, files)
         elif figure == STATE:
+            from .states import open_state
+
             _drop(simple, _empty_layouts(simple))
-            simple.LoadState(files[0])
+            open_state(files[0], trust)
         else:
             _draw(simple, files, figure)
     except LandscapeError as error:

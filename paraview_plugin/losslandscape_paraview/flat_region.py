@@ -7,7 +7,7 @@ triangles. Its threshold is on a slider here.
 
 import numpy as np
 from vtkmodules.util.numpy_support import vtk_to_numpy
-from vtkmodules.vtkCommonDataModel import vtkPolyData
+from vtkmodules.vtkCommonDataModel import vtkPolyData, vtkTable
 from vtkmodules.vtkFiltersCore import (
     vtkClipPolyData,
     vtkFeatureEdges,
@@ -18,7 +18,7 @@ from vtkmodules.vtkFiltersCore import (
 from .display_scale import HEIGHT
 from .errors import LandscapeError
 from .grid_filter import GridFilter, field_of
-from .vtk_arrays import add_array, cells, poly_data
+from .vtk_arrays import add_array, cells, poly_data, strings
 
 _FIELD = "loss on its scale"
 
@@ -32,12 +32,13 @@ class FlatRegionFilter(GridFilter):
            data `area`, `lower_bound` (1 where it reaches the edge of the grid or a hole, so that
            it may go on outside), `minimum` and `threshold`.
         1: its outline, lines.
+        2: a table of one text, the area in words, which ParaView shows as a Text source's.
     """
 
     label = "Loss Flat Region"
 
     def __init__(self):
-        super().__init__(["vtkPolyData", "vtkPolyData"])
+        super().__init__(["vtkPolyData", "vtkPolyData", "vtkTable"])
         self._threshold = 0.1
 
     def SetThreshold(self, threshold):
@@ -70,8 +71,9 @@ class FlatRegionFilter(GridFilter):
         heights = vtk_to_numpy(region.GetPointData().GetArray(_FIELD)).astype(float)
         region.GetPointData().RemoveArray(_FIELD)
         add_array(region.GetPointData(), self._array, 10.0**heights if scale.log else heights)
+        area = _area(region)
         for name, value in (
-            ("area", _area(region)),
+            ("area", area),
             ("lower_bound", float(touches)),
             ("minimum", minimum),
             ("threshold", self._threshold),
@@ -84,7 +86,18 @@ class FlatRegionFilter(GridFilter):
             other()
         edges.ColoringOff()
         edges.Update()
-        return [region, edges.GetOutput()]
+        words = vtkTable()
+        words.AddColumn(strings("area", [area_words(area, touches, self._threshold)]))
+        return [region, edges.GetOutput(), words]
+
+
+def area_words(area, lower_bound, threshold):
+    """What a figure says of a flat region.
+
+    >>> area_words(0.12345, True, 0.1)
+    'flat area\\nat least 0.123\\nwithin 0.1'
+    """
+    return f"flat area\n{'at least ' if lower_bound else ''}{area:.3g}\nwithin {threshold:.3g}"
 
 
 def _plane(image, name):

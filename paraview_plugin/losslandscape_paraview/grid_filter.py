@@ -31,8 +31,11 @@ class GridFilter(VTKPythonAlgorithmBase):
         self._array, self._scale = "loss", AUTOMATIC
 
     def SetScalarField(self, index, port, connection, association, name):
-        """The point array, by name; the first four are what ParaView's array properties send."""
-        self.set_property("_array", name)
+        """The point array, by name; the first four are what ParaView's array properties send.
+
+        No name is `loss`: ParaView has none to send while the input has not run.
+        """
+        self.set_property("_array", "loss" if name in (None, "", "None") else name)
 
     def SetScale(self, scale):
         """`AUTOMATIC` (what the provenance says, or the values), `LINEAR` or `LOGARITHMIC`."""

@@ -4,8 +4,9 @@ The job is a JSON object; `losslandscape.paraview_process` writes it and reads t
 no Python of the user's and none of ParaView's meet in one process. Its keys:
 
 - `action`: `figure` (with `figure`, null for the one that fits, `inputs`, `output`, `state`,
-  `size`, `options`) or `state` (with `state`, `output`, `size`); `output` is a picture, a glTF
-  file or a web page, and of a picture are `dpi` and `transparent` (see `outputs.write_output`);
+  `size`, `options`) or `state` (with `state`, `output`, `size`, `layout`,
+  `trust`); `output` is a picture, a glTF file or a web page, and of a picture are `dpi` and
+  `transparent` (see `outputs.write_output`);
 - `result`: the JSON file to write, `{"report": ...}` or `{"error": "one message for people"}`.
 """
 
@@ -35,7 +36,7 @@ def do(job):
     size = job.get("size")
     picture = {name: job[name] for name in ("dpi", "transparent") if job.get(name)}
     if job["action"] == "state":
-        layout = states.load_state(job["state"])
+        layout = states.load_state(job["state"], job.get("layout"), job.get("trust", False))
         return _described(write_output(layout, job["output"], size=size, **picture))
     from losslandscape_paraview.pipelines import FIGURES
 

@@ -1,5 +1,6 @@
 """Open a landscape in ParaView: with the plugin's reader, or with ParaView's own."""
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional
@@ -119,6 +120,7 @@ def sources_of(proxy, sliders=False):
     else:
         path = Path(proxy.FileName[0])
         more = [_reader_of(path.with_name(name)) for name in ("trajectory.vtp", "models.vtp")]
+        _require_same(proxy, more)
         found = _described(proxy, *more, str(path))
     found.sliders = sliders
     return found
@@ -177,7 +179,25 @@ def _from_vtk_files(surface, trajectory, models, name):
             if path.is_file()
             else None
         )
+    _require_same(proxies[0], proxies[1:])
     return _described(*proxies, str(surface))
+
+
+def loss_sha256(surface):
+    """The hash by which exports and reports name the surface they are of; "" without a loss."""
+    loss = point_array(fetch(surface), "loss")
+    return "" if loss is None else hashlib.sha256(np.ascontiguousarray(loss).tobytes()).hexdigest()
+
+
+def _require_same(surface, parts):
+    """Files that say which surface they belong to lie beside that one; older ones do not say."""
+    for part in parts:
+        said = fetch(part).GetFieldData().GetAbstractArray("loss_sha256") if part else None
+        if said is not None and said.GetValue(0) != loss_sha256(surface):
+            raise LandscapeFileError(
+                f"{part.FileName[0]}: belongs to another landscape than {surface.FileName[0]}; "
+                "write both again (losslandscape export --overwrite)"
+            )
 
 
 def _described(surface, trajectories, models, path):

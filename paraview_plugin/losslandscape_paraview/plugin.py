@@ -1,6 +1,7 @@
 """Load the plugin into a running ParaView, and the compute side's topology beside it."""
 
 import sys
+from contextlib import suppress
 from importlib import import_module
 from importlib.machinery import PathFinder
 from importlib.util import module_from_spec
@@ -15,8 +16,10 @@ DOOR = Path(__file__).resolve().parents[1] / "LossLandscape.py"
 def load_plugin():
     """Make the plugin's readers known to ParaView; does nothing when they are.
 
+    On a server that ParaView is connected to, too, which opens the plugin by the same path.
+
     Raises:
-        LandscapeError: ParaView did not take the plugin.
+        LandscapeError: ParaView did not take the plugin, or its server did not.
     """
     restore_getargspec()
     from paraview import servermanager, simple
@@ -24,9 +27,23 @@ def load_plugin():
     simple.Connect() if servermanager.ActiveConnection is None else None
     if hasattr(servermanager.sources, "LossLandscapeReader"):
         return
-    simple.LoadPlugin(str(DOOR), remote=False, ns=vars(simple))
+    if servermanager.ActiveConnection.IsRemote():
+        _load_on_server(simple, servermanager)
+    else:
+        simple.LoadPlugin(str(DOOR), remote=False, ns=vars(simple))
     if not hasattr(servermanager.sources, "LossLandscapeReader"):
         raise LandscapeError(f"{DOOR.name}: ParaView could not load this plugin; see above for why")
+
+
+def _load_on_server(simple, servermanager):
+    with suppress(RuntimeError):  # says only that it could not
+        simple.LoadPlugin(str(DOOR), remote=True, ns=vars(simple))
+    if not hasattr(servermanager.sources, "LossLandscapeReader"):
+        raise LandscapeError(
+            f"the server could not load {DOOR}; the project must lie there at the same path, and a "
+            "ParaView 5.11 on Python 3.11 or later be started with PYTHONPATH="
+            f"{DOOR.parent / 'losslandscape_paraview' / 'startup'} (see docs/launcher.md)"
+        )
 
 
 def load_topology():

@@ -8,16 +8,41 @@ _GREEK = ("alpha", "beta", "gamma", "delta", "epsilon", "lambda", "mu", "theta",
 _STATISTICS = {"fixed": "batch norm fixed", "reestimated": "batch norm re-estimated"}
 
 
+# what figures use: the type of each entry, and of what is in it
+_TYPES = {
+    "title": (str, str),
+    "scale": (str, str),
+    "direction_names": (list, str),
+    "models": (list, str),
+    "quantities": (dict, str),
+    "objective": (dict, object),
+}
+
+
 def parse(text, path):
     """The provenance as a dict, from its JSON text; `{}` for an empty text.
 
     Raises:
-        LandscapeFileError: the text is not JSON; `path` is named.
+        LandscapeFileError: the text is not JSON, or an entry that figures use is of another type
+            than docs/file_format.md says; `path` is named.
     """
     try:
-        return json.loads(text) if text else {}
-    except ValueError as error:
+        found = json.loads(text) if text else {}
+    except (ValueError, RecursionError) as error:
         raise LandscapeFileError(f"{path}: the provenance is not JSON ({error})") from error
+    if not isinstance(found, dict):
+        raise LandscapeFileError(f"{path}: the provenance is no JSON object")
+    for name, (kind, inside) in _TYPES.items():
+        value = found.get(name)
+        if value is None:
+            continue
+        entries = value.values() if isinstance(value, dict) else value
+        if not isinstance(value, kind) or not all(isinstance(entry, inside) for entry in entries):
+            raise LandscapeFileError(
+                f"{path}: '{name}' of the provenance is {json.dumps(value)[:80]}, which is not "
+                "what docs/file_format.md says"
+            )
+    return found
 
 
 def axis_titles(provenance):
@@ -34,7 +59,7 @@ def quantity_title(provenance, array):
 
 def statistics_note(provenance):
     """Which batch-norm statistics were used, such as "batch norm re-estimated"; may be empty."""
-    return _STATISTICS.get(provenance.get("objective", {}).get("batch_norm"), "")
+    return _STATISTICS.get(str(provenance.get("objective", {}).get("batch_norm")), "")
 
 
 def shared_statistics_note(provenances):

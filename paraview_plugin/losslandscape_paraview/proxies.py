@@ -181,14 +181,14 @@ class LossContours(ContourLevelsFilter):
 
 
 @smproxy.filter(name="LossFlatRegion", label="Loss Flat Region")
-@smhint.xml(_MENU)
+@smhint.xml(_MENU + '<OutputPort index="2" type="text"/>')
 @smproperty.xml(
     f"""
     <Documentation short_help="Where the loss is close to its minimum.">
       The connected region around the lowest grid point where the loss is at most the minimum and a
       threshold, as `losslandscape flatness` defines it, and its outline. Its area, in the plane's
       coordinates, is in the field data, with lower_bound: 1 where the region reaches the edge of
-      the grid or a hole, and so may be larger.
+      the grid or a hole, and so may be larger. A third output says the area in words, as text.
     </Documentation>
     {_input("vtkImageData")}
     {_scalar_field("The point array whose flat region is drawn.")}
@@ -204,6 +204,7 @@ class LossContours(ContourLevelsFilter):
     {_SCALE}
     <OutputPort name="Region" index="0" id="port0"/>
     <OutputPort name="Outline" index="1" id="port1"/>
+    <OutputPort name="Area in Words" index="2" id="port2"/>
     """
 )
 class LossFlatRegion(FlatRegionFilter):

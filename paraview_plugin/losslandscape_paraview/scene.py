@@ -105,6 +105,8 @@ def read_scene(layout):
     names = {source.SMProxy.GetGlobalID(): key[0] for key, source in simple.GetSources().items()}
     panels, bars, keys = [], [], []
     for view in _views(layout):
+        if view.GetXMLName() != "RenderView":  # a chart, or a table
+            continue
         shown = [_Shown(proxy, names) for proxy in view.Representations if _is_shown(proxy)]
         view_bars = [proxy for proxy in view.Representations if _is_bar(proxy)]
         view_keys = _keys(shown)
@@ -113,7 +115,9 @@ def read_scene(layout):
         # a view of colour bars and keys alone is the legend
         if not view_keys and any(not item.text for item in shown):
             panels.append(_panel(view, shown))
-    if not any(panel.meshes for panel in panels):
+    # lines alone, say, have no faces
+    panels = [panel for panel in panels if panel.meshes]
+    if not panels:
         raise LandscapeError("nothing is shown in this figure")
     return Scene(panels, bars, keys)
 
@@ -126,7 +130,14 @@ class _Shown:
         source = proxy.Input
         port = source.SMProxy if hasattr(source, "SMProxy") else source
         self.name = names[port.GetGlobalID()]
-        self.text = str(source.Text) if hasattr(source, "Text") else ""
+        self.text = _text_of(source) if proxy.GetXMLName() == "TextSourceRepresentation" else ""
+
+
+def _text_of(source):
+    """What a source of text says: its output is a table with one text in it."""
+    table = fetch(source)
+    rows = table.GetNumberOfRows() if table is not None else 0
+    return table.GetValue(0, 0).ToString() if rows and table.GetNumberOfColumns() else ""
 
 
 def _views(layout):

@@ -1,14 +1,15 @@
 """ParaView state files that travel: written with relative paths, rendered from any folder."""
 
 import os
+import tempfile
 import xml.etree.ElementTree as ElementTree
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from .compatibility import restore_getargspec
 from .errors import LandscapeError, LandscapeFileError
-
-_PLUGIN_PROXIES = "LossLandscape"
+from .output_files import replaced
+from .state_guard import checked_state, is_file_property, kinds, named_files
 
 
 def save_state(path):
@@ -21,70 +22,89 @@ def save_state(path):
 
     Returns:
         Path
+
+    Raises:
+        LandscapeError: the folder is missing or read-only, or the disk is full.
     """
     from paraview import simple
 
     path = Path(path).resolve()
-    simple.SaveState(str(path))
-    tree = ElementTree.parse(path)
-    for element in tree.iter("Element"):
-        value = element.get("value", "")
-        if os.path.isabs(value) and os.path.exists(value):
-            element.set("value", Path(os.path.relpath(value, path.parent)).as_posix())
+    with replaced(path) as temporary:
+        simple.SaveState(str(temporary))
+        tree = ElementTree.parse(temporary)
+        _make_portable(tree, path.parent)
+        tree.write(temporary, encoding="utf-8", xml_declaration=False)
+    return path
+
+
+def _make_portable(tree, folder):
+    for prop in tree.iter("Property"):
+        for element in prop.findall("Element") if is_file_property(prop) else ():
+            name = element.get("value", "")
+            if os.path.isabs(name) and os.path.exists(name):
+                with suppress(ValueError):  # on another drive, which has no relative name
+                    element.set("value", Path(os.path.relpath(name, folder)).as_posix())
     # Domains say what a property may be; ParaView knows that and would only repeat it, in a third
     # of the file. Those with content hold the choice of a glyph's shape and the like.
     for prop in tree.iter("Property"):
         for domain in prop.findall("Domain"):
             if not len(domain) and domain.get("name") != "files":
                 prop.remove(domain)
-    tree.write(path, encoding="utf-8", xml_declaration=False)
-    return path
 
 
-def load_state(path):
+def load_state(path, layout=None, trust=False):
     """Load a state file into an empty session and return its layout.
 
+    Args:
+        path: a `.pvsm` file.
+        layout: the name of one of its layouts; None where it has a single one.
+        trust: see `state_guard.checked_state`.
+
     Raises:
-        LandscapeFileError: the state or one of its data files is missing; all are named. Or the
-            state holds Python code, which ParaView would run.
-        LandscapeError: a reader or filter of the state is unknown to this ParaView.
+        LandscapeFileError: the state or one of its data files is missing; all are named. Or it is
+            not trusted, and could do more than draw what lies beside it.
+        LandscapeError: a reader or filter of the state is unknown to this ParaView, or it has no
+            such layout, or several.
     """
+    open_state(path, trust)
+    return _layout(Path(path), layout)
+
+
+def open_state(path, trust=False):
+    """Load a state file; see `load_state`."""
     restore_getargspec()
     from paraview import simple
 
     path = Path(path).resolve()
-    root = _parse(path)
-    _refuse_programs(root, path)
+    root = checked_state(path, trust)
     _require_files(root, path)
     simple._DisableFirstRenderCameraReset()
     _require_proxies(root, path)
-    with _working_directory(path.parent):
-        simple.LoadState(str(path))
-        for source in simple.GetSources().values():
-            source.UpdatePipeline()
-    return next(iter(simple.GetLayouts().values()))
+    with tempfile.TemporaryDirectory(prefix="losslandscape-") as folder:
+        checked = Path(folder, path.name)
+        checked.write_bytes(ElementTree.tostring(root, encoding="utf-8"))
+        with _working_directory(path.parent):
+            simple.LoadState(str(checked))
+            for source in simple.GetSources().values():
+                source.UpdatePipeline()
 
 
-def render_state(path, output=None, size=None):
+def render_state(path, output=None, size=None, layout=None, trust=False):
     """Render a state file's layout into a PNG.
 
     Args:
         path: a `.pvsm` file.
         output: the PNG; None for the state's name with `.png`.
         size: width and height in pixels; None for those of the layout in the state.
+        layout, trust: see `load_state`, which also says what is raised.
 
     Returns:
         Path of the picture.
-
-    Raises:
-        LandscapeFileError: the state or one of its data files is missing; all are named. Or the
-            state holds Python code, which ParaView would run.
-        LandscapeError: a reader or filter of the state is unknown to this ParaView.
     """
     path = Path(path)
-    layout = load_state(path)
+    shown = load_state(path, layout, trust)
     output = Path(output) if output else path.with_suffix(".png")
-    return render_layout(layout, output, size)
+    return render_layout(shown, output, size)
 
 
 def render_layout(layout, output, size=None, transparent=False):
@@ -142,47 +162,39 @@ def _larger_letters(views, scale):
 
 def data_files(path):
     """The files a state reads, as they are named in it."""
-    return _files(_parse(Path(path)))
+    return named_files(checked_state(path, trust=True))
 
 
-def _parse(path):
-    try:
-        text = Path(path).read_bytes()
-        if b"<!" in text.replace(b"<!--", b"") or b"\0" in text:
-            # entities may unfold to any size, and ParaView writes none
-            raise LandscapeFileError(f"{path}: not a ParaView state file (it declares entities)")
-        return ElementTree.fromstring(text)
-    except OSError as error:
-        raise LandscapeFileError(f"{path}: {error.strerror or error}") from error
-    except ElementTree.ParseError as error:
-        raise LandscapeFileError(f"{path}: not a ParaView state file ({error})") from error
+def _layout(path, name):
+    """The layout of a loaded state that is called so; of the only one, no name is needed."""
+    from paraview import simple
 
-
-def _files(root):
-    """Values of the properties that name files: those with a file list as their domain."""
-    found = []
-    for prop in root.iter("Property"):
-        if prop.get("name") == "FileName" or prop.find("Domain[@name='files']") is not None:
-            found += [e.get("value") for e in prop.findall("Element") if e.get("value")]
-    return list(dict.fromkeys(found))
-
-
-def _refuse_programs(root, path):
-    """Programmable filters, Python calculators and views: loading a state would run their text."""
-    programs = sorted(
-        proxy.get("type")
-        for proxy in root.iter("Proxy")
-        if any(word in proxy.get("type", "") for word in ("Programmable", "Python"))
-    )
-    if programs:
-        raise LandscapeFileError(
-            f"{path}: holds Python code ({', '.join(programs)}), so it was not loaded; if you "
-            "trust it, open it in ParaView (File > Load State)"
+    layouts = {key[0]: layout for key, layout in simple.GetLayouts().items()}
+    shown = {key: layout for key, layout in layouts.items() if simple.GetViewsInLayout(layout)}
+    loose = [view for view in simple.GetViews() if simple.GetLayout(view) is None]
+    if not shown and len(loose) == 1:
+        # a script that made a view and no layout for it
+        layout = next(iter(layouts.values()), None) or simple.CreateLayout("Layout")
+        simple.AssignViewToLayout(loose[0], layout)
+        layout.SetSize(*loose[0].ViewSize)
+        shown = {"Layout": layout}
+    listed = ", ".join(f"'{key}'" for key in shown) or "none"
+    if name is not None and name not in shown:
+        raise LandscapeError(f"{path}: has no layout '{name}'; there are: {listed}")
+    if name is None and len(shown) > 1:
+        raise LandscapeError(
+            f"{path}: has {len(shown)} layouts: {listed}; say which to draw (--layout NAME)"
         )
+    if not shown:
+        raise LandscapeError(
+            f"{path}: has no layout with a view in it, so there is nothing to draw; open it in "
+            "ParaView, put its views into a layout, and save it again"
+        )
+    return shown[name] if name is not None else next(iter(shown.values()))
 
 
 def _require_files(root, path):
-    missing = [name for name in _files(root) if not (path.parent / name).exists()]
+    missing = [name for name in named_files(root) if not (path.parent / name).exists()]
     if missing:
         raise LandscapeFileError(
             f"{path}: its data are missing: {', '.join(missing)} (looked for in {path.parent})"
@@ -195,12 +207,8 @@ def _require_proxies(root, path):
 
     if servermanager.ActiveConnection is None:
         simple.Connect()
-    wanted = {
-        (proxy.get("group"), proxy.get("type"))
-        for proxy in root.iter("Proxy")
-        if proxy.get("group") in ("sources", "filters")
-    }
-    if any(kind.startswith(_PLUGIN_PROXIES) for _group, kind in wanted):
+    wanted = {kind for kind in kinds(root) if kind[0] in ("sources", "filters")}
+    if any(kind.startswith("Loss") for _group, kind in wanted):
         from .plugin import load_plugin
 
         load_plugin()

@@ -5,7 +5,7 @@ from functools import partial
 from . import style
 from .drape import drape_difference, drape_points
 from .errors import LandscapeError
-from .landscape_sources import fetch, point_array, points_of
+from .landscape_sources import fetch, loss_sha256, point_array, points_of
 
 KINDS = "CellDimension"
 SIGNIFICANT = "significant"
@@ -186,15 +186,8 @@ def _computed_region(simple, panel, threshold):
             ("lower_bound", "lower_bound"),
         )
     }
-    # follows the slider
-    area = simple.PythonAnnotation(
-        registrationName=panel.named("area"),
-        Input=region,
-        ArrayAssociation="Field Data",
-        Expression='"flat area\\n%s%.3g\\nwithin %.3g"'
-        ' % ("at least " if lower_bound[0] else "", area[0], threshold[0])',
-    )
-    return region, outline, area
+    # follows the slider, with no expression in the state: ParaView evaluates those as Python
+    return region, outline, simple.OutputPort(found, 2)
 
 
 def _region_of_files(simple, panel, folder):
@@ -212,6 +205,12 @@ def _region_of_files(simple, panel, folder):
             "`losslandscape flatness FILE.nc --output FOLDER` writes them"
         )
     facts = json.loads((folder / names[2]).read_text(encoding="utf-8"))
+    of = facts.get("loss_sha256")
+    if of is not None and of != loss_sha256(panel.landscape.surface):
+        raise LandscapeFileError(
+            f"{folder / names[2]}: belongs to another landscape than {panel.landscape.path}; write "
+            "it again (losslandscape flatness --overwrite)"
+        )
     region, outline = (
         simple.XMLPolyDataReader(registrationName=panel.named(what), FileName=[str(folder / name)])
         for what, name in zip(("region of flatness", "outline of flatness"), names)

@@ -3,10 +3,13 @@
 import shutil
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 
 from losslandscape import paraview_process
 from losslandscape.errors import LossLandscapeError
+from losslandscape.grid import Grid
+from losslandscape.landscape import Landscape, ProjectedTrajectory
 
 
 def test_render_writes_picture_state_and_report(tmp_path, write_landscape):
@@ -24,8 +27,25 @@ def test_render_writes_picture_state_and_report(tmp_path, write_landscape):
     assert report["panels"][0]["holes"] == 2
     named = {e.get("value") for e in ElementTree.parse(state).getroot().iter("Element")}
     assert "../surface.nc" in named
-    again = paraview_process.render_state(state, folder / "again.png", size=(600, 500))
+    with pytest.raises(LossLandscapeError, match=r"outside of its folder \(\.\./surface\.nc\)"):
+        paraview_process.render_state(state, folder / "again.png", size=(600, 500))
+    again = paraview_process.render_state(state, folder / "again.png", size=(600, 500), trust=True)
     assert again.read_bytes() == picture.read_bytes()
+
+
+def test_the_flat_regions_state_holds_no_code_and_says_the_area(tmp_path, write_landscape):
+    x, y = np.meshgrid(np.linspace(-1.5, 1.0, 7), np.linspace(-1.5, 1.0, 5))
+    landscape = write_landscape(tmp_path / "bowl.nc", loss=0.1 + x**2 + y**2)
+    page, state = tmp_path / "flat.html", tmp_path / "flat.pvsm"
+    options = {"threshold": 0.4, "log": False}
+    report = paraview_process.render([landscape], "flat_region", page, options=options, state=state)
+    area = report["panels"][0]["flatness"]["size"]
+    assert 0.3 < area < 2.0
+    words = f'"words":"flat area\\n{area:.3g}\\nwithin 0.4"'
+    assert words in page.read_text(encoding="utf-8")
+    # not trusted, and from the state alone
+    paraview_process.render_state(state, tmp_path / "again.html")
+    assert words in (tmp_path / "again.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(
@@ -43,6 +63,22 @@ def test_what_does_not_fit_is_one_message(tmp_path, write_landscape, figure, cou
     with pytest.raises(LossLandscapeError, match=r"^[^\n]+$") as caught:
         paraview_process.render([landscape] * count, figure, tmp_path / "x.png", options=options)
     assert words in str(caught.value)
+
+
+def test_a_trajectory_of_another_surface_is_not_drawn_on_this_one(tmp_path):
+    grid = Grid.square(5, 1.0)
+    x, y = grid.points().T.reshape(2, 5, 5)
+    status, steps = np.ones((5, 5), np.int8), np.arange(3.0)
+    way = ProjectedTrajectory(
+        "way", steps, np.full((3, 2), 0.25) * steps[:, None], steps, steps, 0 * steps
+    )
+    first = Landscape(grid, {"loss": 1 + x**2}, status, np.eye(2), trajectories=[way])
+    Landscape(grid, {"loss": 1 + y**2}, status, np.eye(2)).export(tmp_path / "ex")
+    first.export(tmp_path / "ex", ["vtp"])
+    with pytest.raises(LossLandscapeError, match=r"trajectory\.vtp: belongs to another landscape"):
+        paraview_process.render([tmp_path / "ex"], "trajectory", tmp_path / "x.png")
+    first.export(tmp_path / "ex", ["vti"])
+    paraview_process.render([tmp_path / "ex"], "trajectory", tmp_path / "x.png")
 
 
 def test_missing_data_of_a_state_are_named(tmp_path):

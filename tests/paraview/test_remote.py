@@ -6,22 +6,27 @@ import re
 import shutil
 import subprocess
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from losslandscape import paraview_process, paraview_programs
 
+HERE = Path(__file__).resolve().parent
 
-@pytest.fixture
-def server(repository):
-    """A pvserver on 127.0.0.1 that loads the plugin at its start; yields its port."""
+
+@pytest.fixture(params=[True])
+def server(request, repository):
+    """A pvserver on 127.0.0.1, started as the guide says where the parameter is true; its port."""
     program = shutil.which("pvserver", path=paraview_programs.clean_environment()["PATH"])
     if program is None:
         pytest.skip("there is no pvserver")
     plugin = repository / "paraview_plugin"
     environment = paraview_programs.clean_environment()
-    environment["PYTHONPATH"] = str(plugin / "losslandscape_paraview" / "startup")
+    environment.pop("PYTHONPATH", None)
+    if request.param:
+        environment["PYTHONPATH"] = str(plugin / "losslandscape_paraview" / "startup")
     with paraview_process.screen() as display:
         environment["DISPLAY"] = display or os.environ.get("DISPLAY", "")
         # port 0: any free one, which the server tells
@@ -60,3 +65,20 @@ def test_arrays_and_figure_are_those_of_a_local_session(
             assert here[name].dtype == there[name].dtype
             assert here[name].tobytes() == there[name].tobytes()
     assert (tmp_path / "remote.png").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize("server", [False], indirect=True)
+def test_a_server_that_cannot_load_the_plugin_is_told(
+    tmp_path, server, write_landscape, repository
+):
+    if paraview_programs.describe(paraview_programs.find_pvpython()).loads_python_plugins:
+        pytest.skip("this ParaView loads Python plugins as it is")
+    write_landscape(tmp_path / "x.nc")
+    script = HERE / "in_paraview" / "remote.py"
+    plugin = repository / "paraview_plugin"
+    done = paraview_process.run_script(
+        script, [str(plugin), str(tmp_path), "127.0.0.1", server], timeout=300, capture=True
+    )
+    assert done.returncode != 0
+    assert "the server could not load" in done.stderr
+    assert "startup (see docs/launcher.md)" in done.stderr

@@ -22,10 +22,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="some of vti, vtp, pvd, ply, csv (default: all)",
     )
-    parser.add_argument("--overwrite", action="store_true", help="replace files that are there")
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace all that an earlier export wrote there"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
+    from losslandscape import formats
     from losslandscape.errors import OutputExistsError
     from losslandscape.landscape import Landscape
 
@@ -35,6 +38,6 @@ def run(arguments: argparse.Namespace) -> int:
         raise OutputExistsError(
             f"{folder}: is not empty; choose another or overwrite (--overwrite)"
         )
-    for path in landscape.export(folder, arguments.formats):
+    for path in formats.export(landscape, folder, arguments.formats, alone=True):
         print(path)
     return 0

@@ -30,12 +30,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="*",
         type=Path,
         metavar="FILE",
-        help="landscapes (.nc, .vti), a state (.pvsm), or a folder of these",
+        help="landscapes (.nc, .vti), a state (.pvsm), or a folder of landscapes",
     )
     parser.add_argument(
         "--figure",
         choices=FIGURES,
         help="what to draw (default: what fits the file; compare for two files; for more, none)",
+    )
+    parser.add_argument(
+        "--trust-file",
+        action="store_true",
+        help="open a state that has other objects than figures need, which may run any code, or "
+        "data outside of its folder: only of your own or of people you trust",
     )
     instead = parser.add_mutually_exclusive_group()
     instead.add_argument(
@@ -66,7 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
         return _install(take_nc=not arguments.ask_reader)
     if arguments.uninstall:
         return _uninstall()
-    opening = what_to_open(arguments.files, arguments.figure)
+    opening = what_to_open(arguments.files, arguments.figure, arguments.trust_file)
     if len(opening.files) > 1 or any(path.is_dir() for path in arguments.files):
         done = f"figure: {opening.figure}" if opening.figure else "as sources, without a figure"
         print(f"opening {', '.join(opening.files)} ({done})", file=sys.stderr)

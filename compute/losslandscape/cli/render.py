@@ -74,6 +74,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--state", type=Path, metavar="FILE.pvsm", help="also a state file that ParaView opens"
     )
     parser.add_argument("--overwrite", action="store_true", help="replace files that are there")
+    state = parser.add_argument_group("a state (.pvsm) as the input")
+    state.add_argument("--layout", metavar="NAME", help="which of its layouts to draw")
+    state.add_argument(
+        "--trust-file",
+        action="store_true",
+        help="draw a state that has other objects than figures need, which may run any code, or "
+        "data outside of its folder: only of your own or of people you trust",
+    )
     picture = parser.add_argument_group("picture (.png)")
     picture.add_argument(
         "--size",
@@ -131,8 +139,11 @@ def run(arguments: argparse.Namespace) -> int:
     picture = {"dpi": dpi, "transparent": arguments.transparent}
     if any(path.suffix.lower() == ".pvsm" for path in arguments.landscapes):
         _refuse_for_state(arguments)
-        print(render_state(arguments.landscapes[0], arguments.output, size, **picture))
+        shown = {"layout": arguments.layout, "trust": arguments.trust_file}
+        print(render_state(arguments.landscapes[0], arguments.output, size, **picture, **shown))
         return 0
+    if arguments.layout is not None or arguments.trust_file:
+        raise LossLandscapeError("--layout and --trust-file are for a state (.pvsm)")
     figure = arguments.figure or ("compare" if len(arguments.landscapes) == 2 else None)
     panels = 2 if figure == "compare" else 1
     if len(arguments.landscapes) != panels:

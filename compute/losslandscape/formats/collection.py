@@ -10,6 +10,7 @@ from losslandscape.formats import image_data, poly_data
 from losslandscape.landscape import Landscape
 
 FILE_NAME = "landscape.pvd"
+FILES = (FILE_NAME,)
 
 
 def applies(landscape: Landscape) -> bool:
@@ -17,15 +18,12 @@ def applies(landscape: Landscape) -> bool:
 
 
 def write(landscape: Landscape, folder: Path) -> list[Path]:
+    """The collection alone: it names files that :func:`losslandscape.formats.export` writes."""
     parts = {"surface": image_data.FILE_NAME}
     if landscape.trajectories:
         parts["trajectory"] = poly_data.TRAJECTORY_FILE
     if landscape.models:
         parts["models"] = poly_data.MODELS_FILE
-    for file in parts.values():
-        if not (folder / file).exists():  # asked for alone
-            module = image_data if file == image_data.FILE_NAME else poly_data
-            module.write(landscape, folder)
     root = ElementTree.Element("VTKFile", type="Collection", version="0.1")
     collection = ElementTree.SubElement(root, "Collection")
     for part, (name, file) in enumerate(parts.items()):

@@ -10,6 +10,7 @@ from losslandscape.atomic_files import replace_file
 from losslandscape.landscape import Landscape
 
 FILE_NAME = "surface.csv"
+FILES = (FILE_NAME,)
 
 
 def applies(landscape: Landscape) -> bool:

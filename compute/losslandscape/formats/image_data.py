@@ -16,6 +16,7 @@ from losslandscape.landscape import Landscape
 from losslandscape.sampling_errors import grid_arrays
 
 FILE_NAME = "surface.vti"
+FILES = (FILE_NAME,)
 
 
 def applies(landscape: Landscape) -> bool:

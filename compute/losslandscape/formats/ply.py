@@ -15,6 +15,7 @@ from losslandscape.errors import LossLandscapeError
 from losslandscape.landscape import Landscape
 
 FILE_NAME = "surface.ply"
+FILES = (FILE_NAME,)
 
 
 def applies(landscape: Landscape) -> bool:

@@ -11,11 +11,13 @@ from vtkmodules.vtkCommonCore import vtkPoints, vtkStringArray
 from vtkmodules.vtkCommonDataModel import vtkCellArray, vtkPolyData
 from vtkmodules.vtkIOXML import vtkXMLPolyDataWriter
 
+from losslandscape.formats.report import loss_sha256
 from losslandscape.formats.vtk_xml import write_xml
 from losslandscape.landscape import Landscape
 
 TRAJECTORY_FILE = "trajectory.vtp"
 MODELS_FILE = "models.vtp"
+FILES = (TRAJECTORY_FILE, MODELS_FILE)
 
 
 def applies(landscape: Landscape) -> bool:
@@ -90,11 +92,16 @@ def model_data(landscape: Landscape) -> vtkPolyData:
 
 
 def write(landscape: Landscape, folder: Path) -> list[Path]:
-    written = []
+    parts = {}
     if landscape.trajectories:
-        written.append(folder / TRAJECTORY_FILE)
-        write_xml(vtkXMLPolyDataWriter(), trajectory_data(landscape), written[-1])
+        parts[folder / TRAJECTORY_FILE] = trajectory_data(landscape)
     if landscape.models:
-        written.append(folder / MODELS_FILE)
-        write_xml(vtkXMLPolyDataWriter(), model_data(landscape), written[-1])
-    return written
+        parts[folder / MODELS_FILE] = model_data(landscape)
+    for path, data in parts.items():
+        # of the surface it belongs to: a reader can tell it from one that another export left
+        digest = vtkStringArray()
+        digest.SetName("loss_sha256")
+        digest.InsertNextValue(loss_sha256(landscape))
+        data.GetFieldData().AddArray(digest)
+        write_xml(vtkXMLPolyDataWriter(), data, path)
+    return list(parts)

@@ -22,11 +22,10 @@ def main(plugin, folder, host, port):
     folder = Path(folder)
     if port != "local":
         simple.Connect(host, int(port))
-        simple.LoadPlugin(str(Path(plugin) / "LossLandscape.py"), remote=True, ns=vars(simple))
     from losslandscape_paraview import load_plugin, selection
     from losslandscape_paraview.session import end_session
 
-    load_plugin()
+    load_plugin()  # on the server too
     reader = simple.OpenDataFile(str(folder / "x.nc"))
     arrays = {}
     for number in range(3):
