@@ -42,6 +42,8 @@ def main(plugin, job):
     from losslandscape_paraview.session import end_session, new_session
     from losslandscape_paraview.shown_layers import find_layers
 
+    from paraview import simple
+
     answers = []
     for build in json.loads(Path(job).read_text(encoding="utf-8")):
         new_session()
@@ -56,6 +58,10 @@ def main(plugin, job):
                 "report": figure.report(),
                 "layers": {name: len(shown) for name, shown in find_layers().items()},
                 "sources": describe(),
+                "readers": sum(
+                    source.SMProxy.GetXMLName() == "LossLandscapeReader"
+                    for source in simple.GetSources().values()
+                ),
                 "factors": [panel.box.factor for panel in figure.panels],
                 "bounds": [panel.box.bounds for panel in figure.panels],
             }
