@@ -35,14 +35,19 @@ def describe():
     return found
 
 
+def readers():
+    from paraview import simple
+
+    kinds = [source.SMProxy.GetXMLName() for source in simple.GetSources().values()]
+    return kinds.count("LossLandscapeReader")
+
+
 def main(plugin, job):
     sys.path.insert(0, plugin)
     from losslandscape_paraview import pipelines
     from losslandscape_paraview.errors import LandscapeError
     from losslandscape_paraview.session import end_session, new_session
     from losslandscape_paraview.shown_layers import find_layers
-
-    from paraview import simple
 
     answers = []
     for build in json.loads(Path(job).read_text(encoding="utf-8")):
@@ -58,10 +63,7 @@ def main(plugin, job):
                 "report": figure.report(),
                 "layers": {name: len(shown) for name, shown in find_layers().items()},
                 "sources": describe(),
-                "readers": sum(
-                    source.SMProxy.GetXMLName() == "LossLandscapeReader"
-                    for source in simple.GetSources().values()
-                ),
+                "readers": readers(),
                 "factors": [panel.box.factor for panel in figure.panels],
                 "bounds": [panel.box.bounds for panel in figure.panels],
             }
