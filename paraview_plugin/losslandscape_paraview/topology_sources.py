@@ -89,7 +89,7 @@ def compute_topology(panel, persistence=0.0):
     if hasattr(simple, "TTKMorseSmaleComplex") and not panel.holes:
         return _from_ttk(panel, field, persistence, simplify)
     load_plugin()
-    _require_usable(panel, field)
+    _require_usable(field)
     found = simple.LossMorseSmaleComplex(
         registrationName=panel.named("Morse-Smale complex"),
         Input=field,
@@ -162,7 +162,7 @@ def height_on_grid(panel):
     )
 
 
-def _require_usable(panel, field):
+def _require_usable(field):
     """Raise here what the filter could only print; the order of the values is all that needs it."""
     topology, grid = load_topology(), fetch(field)
     nx, ny, nz = grid.GetDimensions()
@@ -171,4 +171,4 @@ def _require_usable(panel, field):
     try:
         topology.scalar_field.scalar_field(point_array(grid, HEIGHT).reshape(ny, nx))
     except topology.FieldError as error:
-        raise LandscapeError(f"array '{panel.scale.array}': {error}") from error
+        raise LandscapeError(f"array '{HEIGHT}': {error}") from error
