@@ -16,6 +16,7 @@ def build(data):
         data / "vgg11_pca",
         techniques="trajectory",
         titles=("ResNet-50", "VGG-11"),
+        steps="epoch",  # four checkpoints an epoch
     )
 
 

@@ -94,6 +94,43 @@ def test_the_scale_follows_from_the_range(exponent, log):
     assert isinstance(other.collections[0].norm, matplotlib.colors.LogNorm) != log
 
 
+@pytest.mark.parametrize("kind", ["contour", "surface"])
+@pytest.mark.parametrize("high", [4.4, 29.0, 80.0, 300.0])
+def test_a_log_colour_bar_has_round_labels_however_short_it_is(kind, high):
+    loss = 3.0 + (high - 3.0) * np.linspace(0, 1, 9).reshape(3, 3)
+    ax = Landscape(Grid.square(3), {"loss": loss}, np.ones((3, 3), np.int8), np.eye(2)).plot(
+        kind, scale="log"
+    )
+    ax.figure.canvas.draw()
+    for axis in [colour_bar(ax).yaxis] + ([ax.zaxis] if kind == "surface" else []):
+        labels = [label.get_text() for label in axis.get_ticklabels()]
+        low, top = sorted(axis.get_view_interval())
+        places = axis.get_ticklocs()
+        labels = [text for text, at in zip(labels, places, strict=True) if low <= at <= top]
+        assert len([text for text in labels if text]) >= 2, labels
+        assert max(map(len, labels)) <= len("$\\mathdefault{10^{0}}$"), labels
+        assert not any("times" in text for text in labels)
+
+
+@pytest.mark.parametrize("scale", ["linear", "log"])
+@pytest.mark.parametrize("kind", ["contour", "surface"])
+def test_a_constant_has_the_colour_that_its_bar_gives_it(kind, scale):
+    loss = np.full((3, 3), 2.3)
+    ax = Landscape(Grid.square(3), {"loss": loss}, np.ones((3, 3), np.int8), np.eye(2)).plot(
+        kind, scale=scale
+    )
+    ax.figure.canvas.draw()
+    low, high = colour_bar(ax).get_ylim()
+    share = np.log(2.3 / low) / np.log(high / low) if scale == "log" else (2.3 - low) / (high - low)
+    expected = matplotlib.colormaps["viridis"](share)
+    (drawn,) = ax.collections
+    # the surface's is shaded: the hue is the map's, the brightness that of the light
+    colour = drawn.to_rgba(2.3) if kind == "contour" else drawn.get_facecolor()[0]
+    ratio = np.array(colour[:3]) / np.array(expected[:3])
+    np.testing.assert_allclose(ratio, ratio[0], rtol=0.02)
+    assert 0.5 < ratio[0] < 1.2
+
+
 @pytest.mark.parametrize("exponent", [1, 3])
 def test_every_value_is_drawn_extremes_too(exponent):
     """Pixel by pixel: no hole's grey inside a landscape that has none."""

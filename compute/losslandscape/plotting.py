@@ -244,18 +244,15 @@ def _new_axes(kind: str, shown: _Shown) -> Any:
 
 
 def _draw_contours(ax, shown: _Shown, ways: bool, critical: bool, evaluated: bool) -> None:
-    from matplotlib.colors import LogNorm, Normalize
-
     x, y = shown.axes
     ax.set_facecolor(_HOLE)
     if shown.high > shown.low:
         space = np.geomspace if shown.log else np.linspace
         levels = space(shown.low, shown.high, _FILLED_LEVELS)
         levels[[0, -1]] = shown.low, shown.high  # rounding must not leave the extremes out
-        norm = (LogNorm if shown.log else Normalize)(shown.low, shown.high)
         # corner_mask=False: a cell with a hole at a corner is all hole
         filled = ax.contourf(
-            x, y, shown.values, levels, norm=norm, cmap=_COLOURS, corner_mask=False,
+            x, y, shown.values, levels, norm=_norm(shown), cmap=_COLOURS, corner_mask=False,
             extend="max" if shown.capped else "neither",
         )  # fmt: skip
         filled.set_edgecolor("face")  # without it hairlines show between the bands of a PDF
@@ -266,7 +263,9 @@ def _draw_contours(ax, shown: _Shown, ways: bool, critical: bool, evaluated: boo
         )
         mappable: Any = filled
     else:  # one value everywhere has no contours
-        mappable = ax.pcolormesh(x, y, shown.values, shading="gouraud", cmap=_COLOURS)
+        mappable = ax.pcolormesh(
+            x, y, shown.values, shading="gouraud", cmap=_COLOURS, norm=_norm(shown)
+        )
     _colour_bar(ax, mappable, shown)
     if evaluated:
         points = shown.evaluated_points()
@@ -321,14 +320,13 @@ def _draw_critical_points(ax, landscape: Landscape) -> None:
 def _draw_surface(ax, shown: _Shown, ways: bool, evaluated: bool) -> None:
     from matplotlib import colormaps
     from matplotlib.cm import ScalarMappable
-    from matplotlib.colors import LogNorm, Normalize
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
     x, y = shown.axes
     mesh = np.meshgrid(x, y)
     # mplot3d has no logarithmic axis that works: heights are logarithms, with ticks that say so
     heights = np.ma.filled(_height(shown, shown.values), np.nan)
-    norm = (LogNorm if shown.log else Normalize)(shown.low, shown.high)
+    norm = _norm(shown)
     colours = colormaps[_COLOURS](norm(_cells(shown)))
     ax.computed_zorder = False  # else a line is behind or in front of the surface as a whole
     ax.plot_surface(
@@ -353,9 +351,13 @@ def _draw_surface(ax, shown: _Shown, ways: bool, evaluated: bool) -> None:
             [a], [b], [_height(shown, value)], "*", color="white", markeredgecolor="black",
             markersize=9, linestyle="", label=f"lowest, {value:.3g}", zorder=4,
         )  # fmt: skip
-    if shown.log:
+    if shown.log and shown.high / shown.low > 100:
         ax.zaxis.set_major_locator(MaxNLocator(5, integer=True))
         ax.zaxis.set_major_formatter(FuncFormatter(lambda z, _: f"$10^{{{z:g}}}$"))
+    elif shown.log:  # no two powers of ten may be within
+        ticks = MaxNLocator(4).tick_values(shown.low, shown.high)
+        ticks = [tick for tick in ticks if shown.low <= tick <= shown.high]
+        ax.set_zticks(np.log10(ticks), [f"{tick:g}" for tick in ticks])
     ax.xaxis.set_major_locator(MaxNLocator(4))
     ax.yaxis.set_major_locator(MaxNLocator(4))
     ax.set_xlabel(shown.axis_title(0, short=True))
@@ -364,6 +366,17 @@ def _draw_surface(ax, shown: _Shown, ways: bool, evaluated: bool) -> None:
         wide, deep = np.ptp(x), np.ptp(y)
         ax.set_box_aspect((wide, deep, 0.6 * max(wide, deep)), zoom=0.9)
     ax.view_init(elev=35, azim=-60)
+
+
+def _norm(shown: _Shown) -> Any:
+    """From values to colours; a constant has the colour in the middle."""
+    from matplotlib.colors import LogNorm, Normalize
+
+    low, high = shown.low, shown.high
+    if low == high:
+        half = 0.5 * max(1.0, abs(low))
+        low, high = (low / 2, high * 2) if shown.log else (low - half, high + half)
+    return (LogNorm if shown.log else Normalize)(low, high)
 
 
 def _cells(shown: _Shown) -> np.ma.MaskedArray:
@@ -446,16 +459,28 @@ def _draw_curve(ax, shown: _Shown, ways: bool, evaluated: bool) -> None:
 
 
 def _colour_bar(ax, mappable, shown: _Shown, **arguments: Any) -> None:
-    from matplotlib.ticker import AutoLocator, LogLocator, NullFormatter
+    from matplotlib.ticker import (
+        AutoLocator,
+        LogLocator,
+        MaxNLocator,
+        NullFormatter,
+        NullLocator,
+        ScalarFormatter,
+    )
 
     bar = ax.figure.colorbar(
         mappable, ax=ax, label=shown.title, extend="max" if shown.capped else "neither", **arguments
     )
-    if shown.log and shown.high / shown.low > 10:
+    if shown.log and shown.high / shown.low > 100:
         bar.ax.yaxis.set_major_locator(LogLocator())
         bar.ax.yaxis.set_minor_locator(LogLocator(subs=range(2, 10)))
         bar.ax.yaxis.set_minor_formatter(NullFormatter())
-    elif not shown.log:
+    elif shown.log:  # no two powers of ten may be within
+        decade = shown.high / shown.low > 10
+        bar.ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)) if decade else MaxNLocator(6))
+        bar.ax.yaxis.set_major_formatter(ScalarFormatter())
+        bar.ax.yaxis.set_minor_locator(NullLocator())
+    else:
         bar.ax.yaxis.set_major_locator(AutoLocator())
 
 

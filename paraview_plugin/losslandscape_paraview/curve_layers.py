@@ -4,7 +4,7 @@ import numpy as np
 
 from . import provenance as words
 from . import style
-from .display_scale import HEIGHT
+from .display_scale import HEIGHT, label_format
 from .landscape_sources import fetch, point_array
 
 # The band is the mean and so many standard errors up and down.
@@ -123,7 +123,9 @@ def draw_curve_key(view, entries, width, aspect, letters=1.0):
         colours = {"curve": style.CURVE, "band": style.BAND, "points": style.INK}
         shown.AmbientColor = shown.DiffuseColor = colours[name]
         shown.Ambient, shown.Diffuse = 1.0, 0.0
-        text = simple.Text(registrationName=f"key: words ({name})", Text=entries[name])
+        text = simple.Text(
+            registrationName=f"key: words ({name})", Text=words.literal(entries[name])
+        )
         style.write_at(view, text, [x + sample + 0.1, -0.16, 0.0], width)
         x += length + gap
 
@@ -140,13 +142,18 @@ def label_axes(panel):
     width = figure.letter_width
     left, right, bottom, top = box.bounds[0], box.bounds[1], box.bounds[4], box.bounds[5]
     letter = style.LETTER_SHARE * width * figure.pixel_size(panel)
-    for tick in scale.ticks(5):
+    ticks = scale.ticks(5)
+    label = label_format(ticks)
+    for tick in ticks:
         height = float(scale.heights(tick)) * box.factor
-        text = simple.Text(registrationName=panel.named(f"axes: loss {tick:g}"), Text=f"{tick:g}")
+        written = label % tick
+        text = simple.Text(registrationName=panel.named(f"axes: loss {written}"), Text=written)
         place = [left - 0.8 * letter, 0.0, height - 0.42 * letter]
         style.write_at(panel.view, text, place, width).Justification = "Right"
     title = ", ".join((words.quantity_title(panel.landscape.provenance, scale.array), scale.words))
-    text = simple.Text(registrationName=panel.named("axes: title of the loss"), Text=title)
+    text = simple.Text(
+        registrationName=panel.named("axes: title of the loss"), Text=words.literal(title)
+    )
     style.write_at(panel.view, text, [left, 0.0, top + 0.7 * letter], width)
     name = words.axis_titles(panel.landscape.provenance)[0]
     text = simple.Text(registrationName=panel.named("axes: title of alpha"), Text=name)

@@ -3,6 +3,7 @@
 import math
 
 from . import style
+from .display_scale import label_format
 from .landscape_sources import fetch
 from .topology_layers import KINDS, SIGNIFICANT
 
@@ -92,7 +93,7 @@ class _Diagram:
             array, limit = SIGNIFICANT, 0.5
         else:
             array, limit = "Persistence", self.topology.threshold
-        table = simple.GetColorTransferFunction(KINDS)
+        table = self.panel.figure.category_table(KINDS, style.KIND_COLOURS)
         for name, method, radius in (
             ("pairs", "Above Upper Threshold", RADIUS),
             ("pairs, not significant", "Below Lower Threshold", FAINT),
@@ -216,9 +217,10 @@ class _Diagram:
             NumberofSides=12,
         )
         self._show(simple, tube, style.GRID)
-        for tick, place in zip(ticks, places):
-            self._write(simple, f"birth {tick:g}", f"{tick:g}", [place, -0.14, 0.0])
-            self._write(simple, f"death {tick:g}", f"{tick:g}", [-0.06, place - 0.05, 0.0], "Right")
+        label = label_format(ticks)
+        for written, place in zip((label % tick for tick in ticks), places):
+            self._write(simple, f"birth {written}", written, [place, -0.14, 0.0])
+            self._write(simple, f"death {written}", written, [-0.06, place - 0.05, 0.0], "Right")
         self._write(simple, "birth", "loss at birth", [side / 2, -0.32, 0.0])
         self._write(simple, "death", "loss at death", [0.0, side + 0.06, 0.0], "Left")
         shown = simple.Show(

@@ -14,6 +14,8 @@ from .errors import LandscapeError
 # Positive losses that span more than this many decades are shown on a log scale.
 LINEAR_DECADES = 2.0
 HEIGHT = "height"
+# Levels closer than that are even in the quantity: in height, neighbouring steps differ by 2%.
+MOST_PARTS_OF_A_DECADE = 100
 
 
 @dataclass(frozen=True)
@@ -39,8 +41,9 @@ class DisplayScale:
         """The scale for some values.
 
         Args:
-            values: ndarray of any shape, the quantity at every point of every panel; values that
-                are not finite are left out.
+            values: ndarray of any shape, the quantity at every point of every panel. What is not
+                finite is left out, but for positive infinity where there is a ceiling: it is drawn
+                there.
             array: the quantity's array name.
             log: True or False; None decides: what `preferred` says, or log where the positive
                 values span more than two decades.
@@ -51,8 +54,8 @@ class DisplayScale:
             LandscapeError: there is no finite value, or no positive one on a log scale, or the
                 limits leave nothing between them.
         """
-        finite = np.asarray(values, dtype=float)
-        finite = finite[np.isfinite(finite)]
+        values = np.asarray(values, dtype=float)
+        finite = values[np.isfinite(values)]
         if not finite.size:
             raise LandscapeError(
                 f"array '{array}' has no finite value, so there is nothing to draw"
@@ -79,8 +82,12 @@ class DisplayScale:
             raise LandscapeError(f"the floor {floor:g} must lie below the ceiling {ceiling:g}")
         drawn = np.clip(finite, floor, ceiling) if (floor, ceiling) != (None, None) else finite
         lower, upper = float(drawn.min()), float(drawn.max())
+        if ceiling is not None and np.isposinf(values).any():
+            # drawn at the ceiling, however far above the finite values it is
+            upper = float(ceiling)
         if lower == upper:
-            lower, upper = (lower / 2, upper * 2) if log else (lower - 0.5, upper + 0.5)
+            half = 0.5 * max(1.0, abs(lower))
+            lower, upper = (lower / 2, upper * 2) if log else (lower - half, upper + half)
         return cls(array, bool(log), floor, ceiling, lower, upper)
 
     @property
@@ -171,51 +178,88 @@ class DisplayScale:
         return float(self.heights(self.upper))
 
     def levels(self, count):
-        """At most `count` values evenly spaced in height, at round fractions of it.
+        """At most `count` round values between the least and the greatest, even in height.
 
-        On a log scale they divide each decade evenly, so that 0.1, 1, 10 are among them.
+        On a log scale they divide each decade evenly, as the preferred numbers of ISO 3 do: powers
+        of ten and 10^(k/n), rounded to two digits (three where n is above 10): 1, 1.6, 2.5, 4, 6.3,
+        10 for n = 5. So each level is what its label says. Where a decade had to be divided more
+        than a hundredfold, and on linear scales, they are multiples of 1, 2 or 5 times a power of
+        ten.
+
+        >>> DisplayScale("loss", True, None, None, 0.5, 20.0).levels(8).tolist()
+        [0.56, 1.0, 1.8, 3.2, 5.6, 10.0, 18.0]
         """
-        span = self.top - self.bottom
-        if self.log:
-            steps = [n for n in (10, 5, 2, 1)] + [1 / n for n in range(2, 101)]
-            step = min(step for step in steps if step * (count + 1) >= span)
+        # an open interval of so many steps has no more multiples of the step in it
+        least = (self.top - self.bottom) / count
+        if self.log and least >= 1 / MOST_PARTS_OF_A_DECADE:
+            parts = 1 if least > 1 else math.floor(1 / least * (1 + 1e-9))
+            step = round_step(least) if least > 1 else 1 / parts
+            digits = 2 if parts <= 10 else 3
+            first, last = math.floor(self.bottom / step), math.ceil(self.top / step)
+            values = [float(f"{10 ** (step * n):.{digits}g}") for n in range(first, last + 1)]
         else:
-            step = round_step(span / (count + 1))
-        first, last = math.floor(self.bottom / step) + 1, math.ceil(self.top / step) - 1
-        return self.values(step * np.arange(first, last + 1))
+            values = multiples(
+                round_step((self.upper - self.lower) / count), self.lower, self.upper
+            )
+        return np.array([value for value in values if self.lower < value < self.upper])
 
     def ticks(self, count=6):
         """About `count` round values within the range, for the colour bar's labels."""
-        if self.log:
-            decades = self.top - self.bottom
-            if decades < 1.5:
-                multiples = (1, 2, 5)
-            elif decades < 3:
-                multiples = (1, 3)
-            else:
-                multiples = (1,)
-            every = max(1, math.ceil(decades / count))
-            powers = range(math.floor(self.bottom), math.ceil(self.top) + 1)
-            candidates = [
-                multiple * 10.0**power
-                for power in powers
-                for multiple in multiples
-                if power % every == 0
-            ]
-        else:
-            step = round_step((self.upper - self.lower) / count)
-            first = math.ceil(self.lower / step)
-            candidates = [step * n for n in range(first, first + 4 * count)]
-        # both ends of the range are rounded for the eye, not for the test of what lies within
-        slack = 1e-9 * (self.top - self.bottom)
-        return [
-            float(f"{value:.6g}")
-            for value in candidates
-            if self.bottom - slack <= float(self.heights(value)) <= self.top + slack
+        if not self.log:
+            return round_ticks(self.lower, self.upper, count)
+        decades = self.top - self.bottom
+        factors = (1, 2, 5) if decades < 1.5 else (1, 3) if decades < 3 else (1,)
+        every = max(1, math.ceil(decades / count))
+        powers = range(math.floor(self.bottom), math.ceil(self.top) + 1)
+        found = [
+            float(f"{factor}e{power}")
+            for power in powers
+            for factor in factors
+            if power % every == 0
         ]
+        # both ends of the range are rounded for the eye, not for the test of what lies within
+        slack = 1e-9 * decades
+        found = [t for t in found if self.bottom - slack <= math.log10(t) <= self.top + slack]
+        return found if len(found) >= 3 else round_ticks(self.lower, self.upper, count)
 
 
 def round_step(step):
     """The least of 1, 2, 5 times a power of ten that is not below `step`."""
     power = 10.0 ** math.floor(math.log10(step))
     return next(m * power for m in (1, 2, 5, 10) if m * power >= step * (1 - 1e-9))
+
+
+def multiples(step, low, high):
+    """The multiples of a round step from `low` to `high`, ends included, free of rounding.
+
+    >>> multiples(0.1, 0.1, 0.5)
+    [0.1, 0.2, 0.3, 0.4, 0.5]
+    """
+    slack = 1e-9 * (high - low)
+    first, last = math.ceil((low - slack) / step), math.floor((high + slack) / step)
+    decimals = -math.floor(math.log10(step) + 1e-9)
+    return [round(step * n, decimals) + 0.0 for n in range(first, last + 1)]
+
+
+def round_ticks(low, high, count):
+    """About `count` round values from `low` to `high`."""
+    return multiples(round_step((high - low) / count), low, high)
+
+
+def label_format(ticks):
+    """The C format with the fewest digits, three or more, that tells ticks apart and truly.
+
+    A label is off by at most a hundredth of the least distance between two ticks. Up to 99999 there
+    is no exponent.
+
+    >>> label_format([98.0, 100.0, 102.0]), label_format([2.302586, 2.302587])
+    ('%.3g', '%.7g')
+    """
+    ticks = sorted(float(tick) for tick in ticks)
+    gaps = [b - a for a, b in zip(ticks, ticks[1:]) if b > a]
+    room = 0.01 * min(gaps or [abs(ticks[0]) if ticks else 1.0])
+    least = max([3, *(len(f"{abs(tick):.0f}") for tick in ticks if 1e3 <= abs(tick) < 1e5)])
+    for digits in range(least, 17):
+        if all(abs(float(f"{tick:.{digits}g}") - tick) <= room for tick in ticks):
+            return f"%.{digits}g"
+    return "%.17g"

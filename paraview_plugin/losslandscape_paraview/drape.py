@@ -174,4 +174,5 @@ def _pieces(curves, spacing):
         if len(members) > 1:
             lengths = np.linalg.norm(np.diff(members, axis=0), axis=1)
             longest = max(longest, float(lengths.max()))
-    return max(1, math.ceil(longest / spacing))
+    # a length of just so many cells is so many pieces, however it is rounded
+    return max(1, math.ceil(longest / spacing - 1e-9))

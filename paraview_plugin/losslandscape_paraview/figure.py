@@ -1,5 +1,7 @@
 """A figure: panels side by side under one camera, one scale and one legend."""
 
+import hashlib
+import re
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +14,15 @@ from .display_scale import HEIGHT, DisplayScale
 from .errors import LandscapeError
 from .landscape_sources import open_landscape
 from .layers import LAYERS
+from .live_legend import follow_sliders
 from .outputs import write_output
 from .panel import Box, Panel
 from .session import is_in_window
 from .states import render_layout, save_state
 
 DEFAULT_SIZE = (2000, 1000)
+# in the names of tables, where ParaView keeps letters and digits alone
+_FIGURE_NUMBER = re.compile(r"offigure(\d+)x[0-9a-f]{6}\.")
 
 
 class Figure:
@@ -33,6 +38,8 @@ class Figure:
         direction: from where the camera looks.
         error_band: the scale has room for the error bands of curves.
         letters: how many times larger than usual they are, for a picture printed small.
+        steps: what the steps of trajectories are, such as `"epoch"`; files have only the number
+            that was given to `record`.
 
     Attributes:
         panels: list of `Panel`.
@@ -40,6 +47,8 @@ class Figure:
         scale: `DisplayScale`.
         quantity_table: the colour table all panels share.
         has_bar: whether the legend has the quantity's colour bar.
+        bar_ticks: the values that it labels.
+        cut_words: what its title says of ceilings on sliders; see `live_legend`.
         marks, curve_key: what layers add to the legend; see `add_minimum`, `add_curve`.
         letter_width: the layout's width whose shares the letters are (see `style`), in pixels.
         layout, legend: ParaView's layout and the view that holds the colour bars.
@@ -61,6 +70,7 @@ class Figure:
         direction=style.VIEW_DIRECTION,
         error_band=False,
         letters=1.0,
+        steps="recorded step",
     ):
         restore_getargspec()
         from paraview import simple
@@ -69,16 +79,14 @@ class Figure:
         self.size = tuple(int(pixels) for pixels in size)
         self.layout_size = tuple(pixels // style.PICTURE_SCALE for pixels in self.size)
         self.letters = letters
+        self.steps = steps
         self.letter_width = letters * self.layout_size[0]
         opened = {}
         for landscape in landscapes:
-            key = str(landscape) if isinstance(landscape, (str, Path)) else id(landscape)
-            opened.setdefault(key, None)
-            if opened[key] is None:
+            key = _key(landscape)
+            if key not in opened:
                 opened[key] = open_landscape(landscape, short_name(landscape))
-        sources = [
-            opened[str(item) if isinstance(item, (str, Path)) else id(item)] for item in landscapes
-        ]
+        sources = [opened[_key(landscape)] for landscape in landscapes]
         if len({source.dimensions for source in sources}) > 1:
             raise LandscapeError("the panels' landscapes have different numbers of directions")
         self.landscapes = sources
@@ -96,8 +104,10 @@ class Figure:
             self.scale = self.scale.widened(np.concatenate(ends))
         self.bar_ticks = self.scale.ticks()
         self.has_bar, self.marks, self.curve_key = True, {}, {}
+        self.cut_words, self._quantity_bar = "", None
         self._steps = {}
-        self._build_tables(simple)
+        self._number = _free_number()
+        self.quantity_table = self._quantity_table()
         self._categories = {}
         self._direction = direction
         self._build_views(simple, len(sources) + charts)
@@ -135,14 +145,11 @@ class Figure:
 
     def step_table(self, array, steps):
         """The colour table of an array along trajectories, shared by all panels."""
-        from paraview import simple
-
-        table = simple.GetColorTransferFunction(array)
+        table = self._table(array)
         low, high = self._steps.get(array, (np.inf, -np.inf))
         low, high = min(low, float(np.min(steps))), max(high, float(np.max(steps)))
         self._steps[array] = (low, high)
         span = (high - low) or 1.0
-        table.AutomaticRescaleRangeMode = "Never"
         table.ColorSpace = "Lab"
         table.RGBPoints = [
             number
@@ -151,16 +158,15 @@ class Figure:
         ]
         return table
 
-    def category_table(self, array, categories):
-        """The colour table of an array of kinds, shown as a legend beside the colour bar.
+    def category_table(self, array, categories, in_legend=True):
+        """The colour table of an array of kinds.
 
         Args:
             array: the array's name; its values count from 0.
             categories: dict of each kind's name -> its colour.
+            in_legend: they are shown beside the colour bar.
         """
-        from paraview import simple
-
-        table = simple.GetColorTransferFunction(array)
+        table = self._table(array)
         table.InterpretValuesAsCategories = 1
         table.AnnotationsInitialized = 1
         table.Annotations = [
@@ -168,19 +174,19 @@ class Figure:
         ]
         table.IndexedColors = [share for colour in categories.values() for share in colour]
         table.IndexedOpacities = [1.0] * len(categories)
-        self._categories[array] = categories
+        if in_legend:
+            self._categories[array] = categories
         return table
 
     def height_tables(self):
         """The colour table and the opacities of a volume, both of the height."""
         from paraview import simple
 
-        table = simple.GetColorTransferFunction(HEIGHT)
-        table.AutomaticRescaleRangeMode = "Never"
-        points = np.reshape(self._quantity_points, (-1, 4))
+        table = self._table(HEIGHT)
+        points = np.reshape(self.quantity_table.RGBPoints, (-1, 4))
         points[:, 0] = self.scale.heights(points[:, 0])
         table.RGBPoints = points.ravel().tolist()
-        opacity = simple.GetOpacityTransferFunction(HEIGHT)
+        opacity = simple.GetOpacityTransferFunction(self._table_name(HEIGHT))
         heights = self.scale.heights(
             np.concatenate([source.values(self.scale.array) for source in self.landscapes])
         )
@@ -208,8 +214,8 @@ class Figure:
 
         for panel in self.panels:
             self._dress(simple, panel)
-        self._reset_quantity_table()
         self._build_legend(simple)
+        follow_sliders(self)
         simple.SetActiveView(self.views[0])
         return self
 
@@ -258,7 +264,8 @@ class Figure:
     def bar_title(self):
         """Quantity, scale, and which batch-norm statistics: the colour bar's title."""
         title = words.quantity_title(self.provenances[0], self.scale.array)
-        parts = [title, self.scale.words, words.shared_statistics_note(self.provenances)]
+        note = words.shared_statistics_note(self.provenances)
+        parts = [title, self.scale.words, self.cut_words, note]
         return ", ".join(part for part in parts if part)
 
     def _panel_titles(self, titles):
@@ -266,7 +273,7 @@ class Figure:
         if len(titles) != len(self.provenances):
             raise LandscapeError(f"{len(self.provenances)} panels need as many titles")
         notes = [words.statistics_note(provenance) for provenance in self.provenances]
-        differ = len(set(notes) - {""}) > 1
+        differ = len(set(notes)) > 1
         for index, provenance in enumerate(self.provenances):
             if titles[index] is None:
                 titles[index] = provenance.get("title") or Path(self.landscapes[index].path).stem
@@ -278,24 +285,38 @@ class Figure:
             for index, title in enumerate(titles)
         ]
 
-    def _build_tables(self, simple):
-        table = simple.GetColorTransferFunction(self.scale.array)
-        table.AutomaticRescaleRangeMode = "Never"
-        table.ApplyPreset(style.QUANTITY_COLOURS, True)
-        table.NanColor = [1.0, 1.0, 1.0]
-        points = np.reshape(table.RGBPoints, (-1, 4))
-        share = (points[:, 0] - points[0, 0]) / (points[-1, 0] - points[0, 0])
-        heights = self.scale.bottom + share * (self.scale.top - self.scale.bottom)
-        points[:, 0] = self.scale.values(heights)
-        points[[0, -1], 0] = self.scale.lower, self.scale.upper
-        self._quantity_points = points.ravel().tolist()
-        self.quantity_table = table
-        self._reset_quantity_table()
+    def _table_name(self, array):
+        # ParaView's own table of an array is one for everything in the session, and changes with
+        # each filter that shows that array: a figure's tables have names of their own. A state
+        # that is loaded beside it replaces tables of the same name, and so the scale is in it.
+        digest = hashlib.sha256(repr(self.scale).encode()).hexdigest()[:6]
+        return f"{array} of figure {self._number}x{digest}"
 
-    def _reset_quantity_table(self):
-        # Showing a filter's output rescales the table of its array without asking.
-        self.quantity_table.RGBPoints = self._quantity_points
-        self.quantity_table.UseLogScale = int(self.scale.log)
+    def _table(self, array):
+        """The figure's colour table of an array, as ParaView would make it without settings."""
+        from paraview import simple
+
+        table = simple.GetColorTransferFunction(self._table_name(array))
+        table.AutomaticRescaleRangeMode = "Never"
+        table.UseLogScale = table.InterpretValuesAsCategories = 0
+        table.Discretize, table.NumberOfTableValues = 1, 256
+        table.ColorSpace, table.NanColor = "RGB", [1.0, 1.0, 1.0]
+        return table
+
+    def _quantity_table(self):
+        shares, *colours = np.transpose(style.QUANTITY_COLOURS)
+        values = self.scale.values(
+            self.scale.bottom + shares * (self.scale.top - self.scale.bottom)
+        )
+        values[[0, -1]] = self.scale.lower, self.scale.upper
+        table = self._table(self.scale.array)
+        table.RGBPoints = np.transpose([values, *colours]).ravel().tolist()
+        # after the points: set on a log scale, ParaView would take them to one once more
+        table.UseLogScale = int(self.scale.log)
+        return table
+
+    def _step_words(self, array):
+        return self.steps if array == "step" else array.replace("_", " ")
 
     def _build_views(self, simple, count):
         if not any(is_in_window(view) for view in simple.GetRenderViews()):
@@ -330,13 +351,22 @@ class Figure:
         style.place_axes(view.AxesGrid, box, panel.scale.heights(panel.scale.ticks(5)))
         if panel.dimensions == 1:
             label_axes(panel)
-        title = simple.Text(registrationName=panel.named("title"), Text=panel.name)
+        title = simple.Text(registrationName=panel.named("title"), Text=words.literal(panel.name))
         shown = simple.Show(title, view)
         shown.WindowLocation = "Upper Center"
         letters = style.TITLE_LETTER_SHARE * self.letter_width
         shown.FontSize = style.fitted(letters, panel.name, 0.96 * width / len(self.views))
         shown.Color = style.INK
         style.place_camera(view, box, self._direction, self._aspect, self.letters)
+
+    def refresh_bar(self):
+        """Write the title and the labels of the quantity's colour bar as they are now."""
+        if self._quantity_bar:
+            self._write_bar(*self._quantity_bar, self.bar_title, self.bar_ticks)
+
+    def _write_bar(self, bar, place, title, ticks):
+        width = self.layout_size[0]
+        style.dress_colour_bar(bar, words.literal(title), ticks, *place, width, self.letter_width)
 
     @property
     def _aspect(self):
@@ -349,8 +379,10 @@ class Figure:
         aspect = width / (height * style.LEGEND_SHARE)
         bars = [(self.quantity_table, self.bar_title, self.bar_ticks)] if self.has_bar else []
         for array, (low, high) in self._steps.items():
-            table = simple.GetColorTransferFunction(array)
-            bars.append((table, style.step_bar_title(array), style.step_ticks(low, high)))
+            table = simple.GetColorTransferFunction(self._table_name(array))
+            bars.append(
+                (table, style.step_bar_title(self._step_words(array)), style.step_ticks(low, high))
+            )
         keys = [(categories, style.KEY_PLACES) for categories in self._categories.values()]
         if self.marks:
             keys.append((self.marks, style.KEY_PLACES))
@@ -360,14 +392,32 @@ class Figure:
             keys = [(key, style.KEY_PLACES_NARROW) for key, _places in keys]
         if len(bars) == 1 and not keys and (len(self.views) == 1 or len(self.bar_ticks) > 7):
             places = style.BAR_PLACES_WIDE
-        for (table, title, ticks), (centre, length) in zip(bars, places):
+        for (table, title, ticks), place in zip(bars, places):
             bar = simple.GetScalarBar(table, self.legend)
-            style.dress_colour_bar(bar, title, ticks, centre, length, width, self.letter_width)
+            self._write_bar(bar, place, title, ticks)
             bar.Visibility = 1
+            if table is self.quantity_table:
+                self._quantity_bar = bar, place
         for key, where in keys:
             style.draw_key(self.legend, key, self.letter_width, aspect, where)
         if self.curve_key:
             draw_curve_key(self.legend, self.curve_key, self.letter_width, aspect, self.letters)
+
+
+def _free_number():
+    """The least number from 1 that no figure of the session has, by the names of their tables."""
+    from paraview import servermanager
+
+    names = servermanager.ProxyManager().GetProxiesInGroup("lookup_tables")
+    taken = {
+        int(found[1]) for found in (_FIGURE_NUMBER.search(name) for name, _id in names) if found
+    }
+    return next(number for number in range(1, len(taken) + 2) if number not in taken)
+
+
+def _key(landscape):
+    """The same for the same landscape, in whatever form it was given."""
+    return str(landscape) if isinstance(landscape, (str, Path)) else id(landscape)
 
 
 def short_name(landscape):

@@ -52,19 +52,32 @@ class LandscapeSources:
     @property
     def dimensions(self):
         """1, 2 or 3: how many directions the grid has."""
-        extent = fetch(self.surface).GetDimensions()
-        return 3 if extent[2] > 1 else 2 if extent[1] > 1 else 1
+        _nx, ny, nz = self._shape
+        return 3 if nz > 1 else 2 if ny > 1 else 1
 
     @property
     def spacing(self):
         """The least distance of two neighbouring grid points."""
-        data = fetch(self.surface)
-        return min(s for s, n in zip(data.GetSpacing(), data.GetDimensions()) if n > 1)
+        bounds, shape = self.bounds, self._shape
+        lengths = [bounds[2 * axis + 1] - bounds[2 * axis] for axis in range(3)]
+        return min(length / (n - 1) for length, n in zip(lengths, shape) if n > 1)
 
     @property
     def bounds(self):
         """xmin, xmax, ymin, ymax, zmin, zmax of the grid."""
-        return fetch(self.surface).GetBounds()
+        return tuple(self._information.GetBounds())
+
+    @property
+    def _shape(self):
+        extent = self._information.GetExtent()
+        return [extent[2 * axis + 1] - extent[2 * axis] + 1 for axis in range(3)]
+
+    @property
+    def _information(self):
+        """What ParaView knows of the grid without its data coming to this process."""
+        proxy, port = getattr(self.surface, "Proxy", self.surface), getattr(self.surface, "Port", 0)
+        proxy.UpdatePipeline()
+        return proxy.SMProxy.GetDataInformation(port)
 
 
 def open_landscape(path, name=None):

@@ -57,6 +57,7 @@ def add_contours(panel, count=10):
         lines = simple.LossContours(
             registrationName=panel.named("contours, levels"), Input=panel.flat, Contours=count
         )
+        panel.level_slider = lines
     else:
         lines = panel.contour(panel.flat, levels, "contours")
     joined = panel.lift(lines, "contours")
@@ -68,7 +69,7 @@ def add_contours(panel, count=10):
 
 
 def add_trajectory(panel, array="step"):
-    """The trajectories as tubes on the surface, coloured by optimiser step, with a dark edge."""
+    """The trajectories as tubes on the surface, coloured by recorded step, with a dark edge."""
     source = _trajectories(panel)
     steps = point_array(fetch(source), array)
     if panel.dimensions == 3:

@@ -21,6 +21,7 @@ class Panel:
     Attributes:
         sliders: whether the height and the contours are made by filters of this plugin, which have
             sliders (see `LandscapeSources`).
+        level_slider: proxy of the contours where their number is a slider, else None.
         valued: proxy of the grid with `height`; without its holes, unless `sliders`.
         flat: proxy of the triangulated plane with all arrays and `height`, in plane coordinates.
         heights: the same with the array `height` alone, to sample from.
@@ -33,6 +34,7 @@ class Panel:
         self.name, self.scale, self.box = name, scale, box
         values = landscape.values(scale.array)
         kept = ~np.isnan(values) if scale.ceiling is not None else np.isfinite(values)
+        self.level_slider = None
         self.holes = int(np.count_nonzero(~kept))
         self.dimensions = landscape.dimensions
         # the filter with the slider has a ceiling of its own, and no floor but the automatic one

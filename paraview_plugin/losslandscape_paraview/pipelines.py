@@ -98,11 +98,18 @@ def contours(landscape, title=None, size=SINGLE_SIZE, levels=10, evaluated=False
     return _single(landscape, "contours", title, size, scale, levels, evaluated)
 
 
-def trajectory(landscape, title=None, size=SINGLE_SIZE, evaluated=False, **scale):
+def trajectory(
+    landscape, title=None, size=SINGLE_SIZE, evaluated=False, steps="recorded step", **scale
+):
     """Colour and height with the trajectories on the surface; see `surface`.
 
     A landscape along three directions has its isosurfaces in the surface's place.
+
+    Args:
+        steps: what the numbers of the checkpoints are, such as `"epoch"` or `"optimiser step"`, for
+            the colour bar. Files do not know: they keep the number given to `record`.
     """
+    scale["steps"] = steps
     return _single(landscape, "trajectory", title, size, scale, evaluated=evaluated)
 
 
@@ -114,6 +121,7 @@ def compare(
     size=DEFAULT_SIZE,
     levels=None,
     evaluated=None,
+    steps="recorded step",
     **scale,
 ):
     """Two landscapes, or two techniques on one, side by side: one scale, one camera.
@@ -126,6 +134,7 @@ def compare(
         size: width and height in pixels.
         levels: how many contours or isosurfaces; None for the technique's own number.
         evaluated: see `surface`.
+        steps: see `trajectory`.
         scale: `array`, `log`, `floor`, `ceiling`; see `DisplayScale.of`.
 
     Returns:
@@ -134,13 +143,21 @@ def compare(
     Raises:
         LandscapeError: a file is no landscape, or an option does not fit it.
     """
-    left, right = (left, left) if left == right else (_open(left), _open(right))
+    same = left is right or (isinstance(left, (str, Path)) and left == right)
+    left = _open(left)
+    right = left if same else _open(right)
     if techniques is None:
-        left = _open(left)
         techniques = DEFAULT_TECHNIQUE[left.dimensions]
     if isinstance(techniques, str):
         techniques = (techniques, techniques)
-    figure = Figure([left, right], titles, size=size, error_band="curve" in techniques, **scale)
+    figure = Figure(
+        [left, right],
+        titles,
+        size=size,
+        error_band="curve" in techniques,
+        steps=steps,
+        **scale,
+    )
     for index, technique in enumerate(techniques):
         _draw(figure, index, technique, levels, evaluated)
     return figure.finish()

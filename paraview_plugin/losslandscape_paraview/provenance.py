@@ -1,10 +1,23 @@
 """Words for a figure, from a landscape's provenance. Missing and unknown keys are no error."""
 
 import json
+import re
 
 from .errors import LandscapeFileError
 
-_GREEK = ("alpha", "beta", "gamma", "delta", "epsilon", "lambda", "mu", "theta", "sigma")
+# ParaView's fonts have no Greek letters: there they are formulas
+_GREEK = {
+    "alpha": "\u03b1",
+    "beta": "\u03b2",
+    "gamma": "\u03b3",
+    "delta": "\u03b4",
+    "epsilon": "\u03b5",
+    "lambda": "\u03bb",
+    "mu": "\u03bc",
+    "theta": "\u03b8",
+    "sigma": "\u03c3",
+}
+_FORMULA = re.compile(r"\$[^$]+\$$")
 _STATISTICS = {"fixed": "batch norm fixed", "reestimated": "batch norm re-estimated"}
 
 
@@ -46,10 +59,34 @@ def parse(text, path):
 
 
 def axis_titles(provenance):
-    """Three axis titles; Greek letters as formulas, because ParaView's fonts have none."""
+    """Three axis titles as ParaView's texts; a name between two `$` is meant as a formula."""
     names = list(provenance.get("direction_names", ["alpha", "beta", "gamma"]))
     names += ["alpha", "beta", "gamma"][len(names) :]
-    return [f"$\\{name}$" if name in _GREEK else name for name in names[:3]]
+    return [_direction_title(str(name)) for name in names[:3]]
+
+
+def _direction_title(name):
+    if name in _GREEK:
+        return f"$\\{name}$"
+    return name if _FORMULA.match(name) else literal(name)
+
+
+def literal(text):
+    """Somebody's words as a text of ParaView that is drawn as they are, and not as a formula."""
+    # an upright bar would begin a second column, and has no escape: a broken one does not
+    return text.replace("$", "\\$").replace("|", "\u00a6")
+
+
+def plain(text):
+    """The words of a text of ParaView; a formula of one Greek letter as the letter itself.
+
+    >>> plain("$\\\\alpha$"), plain(literal("cost $5 vs $6 | x"))
+    ('\u03b1', 'cost $5 vs $6 | x')
+    """
+    match = re.match(r"\$\\(\w+)\$$", text)
+    if match:
+        return _GREEK.get(match[1], text)
+    return text.replace("\\$", "$").replace("\u00a6", "|")
 
 
 def quantity_title(provenance, array):
@@ -63,6 +100,6 @@ def statistics_note(provenance):
 
 
 def shared_statistics_note(provenances):
-    """The note that holds for all the landscapes that have batch norm; empty if they differ."""
-    notes = {statistics_note(provenance) for provenance in provenances} - {""}
+    """The note that holds for all the landscapes; empty where it does not hold for one."""
+    notes = {statistics_note(provenance) for provenance in provenances}
     return notes.pop() if len(notes) == 1 else ""

@@ -14,6 +14,7 @@ from vtkmodules.util.vtkConstants import VTK_RGBA
 
 from .errors import LandscapeError
 from .landscape_sources import fetch
+from .provenance import plain
 
 COLOUR_STEPS = 64
 _MAP_SCALARS = 1
@@ -308,11 +309,13 @@ def _bar(proxy):
         rgb = [0.0, 0.0, 0.0]
         function.GetColor(float(value), rgb)
         colours.append([round(x, 4) for x in rgb])
-    ticks = []
+    # a state's text: nothing but the digits is taken from it
+    digits = re.match(r"%\.(\d{1,2})g$", str(proxy.LabelFormat))
+    label, ticks = f"%.{digits[1]}g" if digits else "%g", []
     for tick in proxy.CustomLabels:
         span = np.log(high / low) if log else high - low
         place = (np.log(tick / low) if log else tick - low) / span if span else 0.5
-        ticks.append([f"{tick:.2g}", float(min(max(place, 0.0), 1.0))])
+        ticks.append([label % tick, float(min(max(place, 0.0), 1.0))])
     return {"title": plain(proxy.Title), "colours": colours, "ticks": ticks}
 
 
@@ -330,26 +333,3 @@ def _keys(shown):
             colour = [float(x) for x in item.proxy.DiffuseColor]
             found.append({"words": words[match["name"]], "colour": colour})
     return found
-
-
-_LETTERS = {
-    "alpha": "\u03b1",
-    "beta": "\u03b2",
-    "gamma": "\u03b3",
-    "delta": "\u03b4",
-    "epsilon": "\u03b5",
-    "lambda": "\u03bb",
-    "mu": "\u03bc",
-    "theta": "\u03b8",
-    "sigma": "\u03c3",
-}
-
-
-def plain(text):
-    """A formula of one Greek letter, as ParaView's axes are titled, as the letter itself.
-
-    >>> plain("$\\\\alpha$"), plain("cost $5")
-    ('α', 'cost $5')
-    """
-    match = re.match(r"\$\\(\w+)\$$", text)
-    return _LETTERS.get(match[1], text) if match else text

@@ -101,10 +101,14 @@ def _origins(sources):
 
 def _input_of(source):
     """The proxy whose output a pipeline object takes, the first of several; None for a source."""
-    given = getattr(source, "Input", None)
-    if isinstance(given, (list, tuple)) or given.__class__.__name__ == "InputProperty":
-        given = given[0] if len(given) else None
-    return getattr(given, "Proxy", given)
+    from paraview import servermanager
+
+    proxy = getattr(source, "SMProxy", source)
+    # an attribute may bear a label instead of this name, and then asking for it raises
+    given = proxy.GetProperty("Input")
+    if given is None or not given.IsA("vtkSMProxyProperty") or not given.GetNumberOfProxies():
+        return None
+    return servermanager._getPyProxy(given.GetProxy(0))
 
 
 def is_landscape(source):

@@ -6,8 +6,11 @@ size: letters of 2 % of the width are 5 pt high in a paper column of 85 mm.
 
 import math
 
-from .colour_maps import KINDS, STEPS, categories, control_points
-from .display_scale import round_step
+import numpy as np
+
+from .colour_maps import KINDS, LOSS, STEPS, categories, control_points
+from .display_scale import label_format, multiples, round_ticks
+from .provenance import literal
 
 # A picture has so many pixels a pixel of the layout, which fits a window.
 PICTURE_SCALE = 2
@@ -20,7 +23,7 @@ TITLE_LETTER_SHARE = 0.026
 BAR_LETTER_SHARE = 0.020
 
 # Perceptually uniform, readable in grey and by colour-blind people.
-QUANTITY_COLOURS = "Viridis (matplotlib)"
+QUANTITY_COLOURS = control_points(LOSS)
 
 # White to dark red, CIELAB lightness linear in the step: hues the quantity's colours do not have.
 STEP_COLOURS = control_points(STEPS)
@@ -147,30 +150,42 @@ def dress_axes(view, titles, width, box):
 
 
 def axis_ticks(low, high):
-    """Two or more round values along an axis, none where its title stands, in the middle."""
-    for count in (4, 5, 6, 8):
-        step = round_step((high - low) / count)
-        first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
-        middle = (low + high) / 2
-        ticks = [step * n for n in range(first, last + 1)]
-        ticks = [t for t in ticks if abs(t - middle) > 0.15 * (high - low)]
-        if len(ticks) >= 2:
-            return [float(f"{tick:.6g}") for tick in ticks]
+    """Three or more round values along an axis, few, and none in the middle, by the title.
+
+    >>> axis_ticks(-1.0, 1.0), axis_ticks(-3.0, 19.0)
+    ([-1.0, -0.5, 0.5, 1.0], [0.0, 4.0, 12.0, 16.0])
+    """
+    span, middle = high - low, (low + high) / 2
+    power = math.floor(math.log10(span))
+    steps = (float(f"{factor}e{power - less}") for less in (0, 1, 2) for factor in (5, 4, 2, 1))
+    for step in steps:
+        ticks = [t for t in multiples(step, low, high) if abs(t - middle) > 0.15 * span]
+        if len(ticks) >= 3:
+            return ticks
     return [low, high]
 
 
-def step_bar_title(array):
+def step_bar_title(what):
     """The title of the colour bar along trajectories; its ends are the markers' colours."""
-    return f"{array.replace('_', ' ')}: start white, end red"
+    return f"{what}, white to red"
 
 
 def step_ticks(low, high):
-    """Up to five round values from `low` to `high`, for the colour bar along trajectories."""
+    """The ends and round values between them, for the colour bar along trajectories.
+
+    >>> step_ticks(0, 5), step_ticks(0, 115)
+    ([0.0, 1.0, 2.0, 3.0, 4.0, 5.0], [0.0, 50.0, 115.0])
+    """
     if not high > low:
-        return [low]
-    step = round_step((high - low) / 4)
-    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
-    return [float(f"{step * n:.6g}") for n in range(first, last + 1)]
+        return [float(low)]
+    for count in (4, 5, 3, 6):
+        ticks = round_ticks(low, high, count)
+        if np.allclose([ticks[0], ticks[-1]], [low, high], rtol=0, atol=1e-9 * (high - low)):
+            return ticks
+    ticks = round_ticks(low, high, 4)
+    room = 0.6 * (ticks[1] - ticks[0])
+    inner = [t for t in ticks if t - low >= room and high - t >= room]
+    return [float(low), *inner, float(high)]
 
 
 def dress_colour_bar(bar, title, ticks, centre, length, width, letter_width):
@@ -197,7 +212,8 @@ def dress_colour_bar(bar, title, ticks, centre, length, width, letter_width):
     bar.ScalarBarThickness = round(0.6 * BAR_LETTER_SHARE * width)
     bar.UseCustomLabels, bar.CustomLabels = 1, ticks
     bar.AddRangeLabels = 0
-    bar.AutomaticLabelFormat, bar.LabelFormat, bar.RangeLabelFormat = 0, "%.2g", "%.2g"
+    bar.AutomaticLabelFormat = 0
+    bar.LabelFormat = bar.RangeLabelFormat = label_format(ticks)
     bar.DrawTickMarks = 1
 
 
@@ -228,7 +244,7 @@ def draw_key(view, categories, width, aspect, places=KEY_PLACES):
             simple.ColorBy(shown, ("POINTS", None))
             shown.AmbientColor = shown.DiffuseColor = INK if what else colour
             shown.Ambient, shown.Diffuse = 1.0, 0.0
-        text = simple.Text(registrationName=f"key: name ({name})", Text=name)
+        text = simple.Text(registrationName=f"key: name ({name})", Text=literal(name))
         write_at(view, text, [x + 0.42, -0.6, 0.0], width)
 
 
@@ -255,7 +271,7 @@ def write_at(view, text, place, width):
 def even_ticks(box):
     """Round values along the first axis, the middle one among them."""
     low, high = ((end - box.axes_position[0]) / box.axes_scale[0] for end in box.bounds[:2])
-    return step_ticks(low, high)
+    return round_ticks(low, high, 4)
 
 
 def place_axes(axes, box, heights):

@@ -6,6 +6,7 @@ from . import style
 from .drape import drape_difference, drape_points
 from .errors import LandscapeError
 from .landscape_sources import fetch, loss_sha256, point_array, points_of
+from .provenance import literal
 
 KINDS = "CellDimension"
 SIGNIFICANT = "significant"
@@ -75,12 +76,11 @@ def add_basins(panel, topology):
         Splitting=0,
     )
     shown = panel.show(smooth, style.PAPER)
-    table = simple.GetColorTransferFunction("DescendingManifold")
-    table.InterpretValuesAsCategories = 1
     basins = int(point_array(fetch(topology.segmentation), "DescendingManifold").max()) + 1
-    table.Annotations = [text for n in range(basins) for text in (str(n), f"basin {n}")]
-    colours = [style.BASIN_COLOURS[n % len(style.BASIN_COLOURS)] for n in range(basins)]
-    table.IndexedColors = [share for colour in colours for share in colour]
+    colours = {
+        f"basin {n}": style.BASIN_COLOURS[n % len(style.BASIN_COLOURS)] for n in range(basins)
+    }
+    table = panel.figure.category_table("DescendingManifold", colours, in_legend=False)
     panel.colour_by(shown, "DescendingManifold", table)
 
 
@@ -117,7 +117,7 @@ def add_models(panel):
             NumberofSides=12,
         )
         panel.show(tube, style.INK)
-        text = simple.Text(registrationName=panel.named(f"models: {label}"), Text=label)
+        text = simple.Text(registrationName=panel.named(f"models: {label}"), Text=literal(label))
         written = style.write_at(panel.view, text, above, width)
         # near the right corner, towards the surface's middle
         low, high = panel.box.bounds[:2]
@@ -157,7 +157,7 @@ def add_flat_region(panel, folder=None, threshold=0.1):
     width = panel.figure.letter_width
     written.FontSize = round(style.LETTER_SHARE * width)
     written.Color = style.INK
-    written.Position = [0.68, 0.80]
+    written.Position = [0.70, 0.74]
 
 
 def _computed_region(simple, panel, threshold):
@@ -225,7 +225,7 @@ def _region_of_files(simple, panel, folder):
 def _area_words(facts):
     digits = 3 if facts["resolved"] else 1
     bound = "at least " if facts["lower_bound"] else ""
-    words = f"flat area\n{bound}{facts['size']:.{digits}g}"
+    words = f"flat area\n{bound}{facts['size']:.{digits}g}\nwithin {facts['epsilon']:.3g}"
     if not facts["resolved"]:
         words += "\n(unresolved)"
     return words

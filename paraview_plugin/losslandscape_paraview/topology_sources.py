@@ -7,7 +7,8 @@ from typing import Any, Optional
 
 from .display_scale import HEIGHT
 from .errors import LandscapeError, LandscapeFileError
-from .plugin import load_plugin
+from .landscape_sources import fetch, point_array
+from .plugin import load_plugin, load_topology
 
 FILES = ("critical_points.vtp", "separatrices.vtp", "persistence_diagram.vtp")
 
@@ -88,7 +89,7 @@ def compute_topology(panel, persistence=0.0):
     if hasattr(simple, "TTKMorseSmaleComplex") and not panel.holes:
         return _from_ttk(panel, field, persistence, simplify)
     load_plugin()
-    _require_usable(field, persistence)
+    _require_usable(field)
     found = simple.LossMorseSmaleComplex(
         registrationName=panel.named("Morse-Smale complex"),
         Input=field,
@@ -161,9 +162,13 @@ def height_on_grid(panel):
     )
 
 
-def _require_usable(field, persistence):
-    """Raise here what the filter could only print."""
-    from .landscape_sources import fetch
-    from .morse_smale import morse_smale_outputs
-
-    morse_smale_outputs(fetch(field), HEIGHT, persistence)
+def _require_usable(field):
+    """Raise here what the filter could only print; the order of the values is all that needs it."""
+    topology, grid = load_topology(), fetch(field)
+    nx, ny, nz = grid.GetDimensions()
+    if nz > 1:
+        raise LandscapeError("the grid has three directions; TTK's filters are needed for it")
+    try:
+        topology.scalar_field.scalar_field(point_array(grid, HEIGHT).reshape(ny, nx))
+    except topology.FieldError as error:
+        raise LandscapeError(f"array '{HEIGHT}': {error}") from error

@@ -3,7 +3,7 @@
 import numpy as np
 
 from . import style
-from .display_scale import HEIGHT
+from .display_scale import HEIGHT, label_format
 from .landscape_sources import fetch
 
 ISOSURFACES = 5
@@ -24,11 +24,13 @@ def add_isosurfaces(panel, count=ISOSURFACES, name="isosurfaces"):
     from paraview import simple
 
     levels = [float(level) for level in panel.scale.levels(count)]
+    label = label_format(levels)
     for index, level in enumerate(levels):
-        shell = panel.contour(panel.flat, [level], f"{name} {level:.3g}")
+        words = label % level
+        shell = panel.contour(panel.flat, [level], f"{name} {words}")
         smooth = simple.GenerateSurfaceNormals(
-            registrationName=panel.named(f"{name}: {level:.3g}"),
-            Input=panel.lift(shell, f"{name} {level:.3g}"),
+            registrationName=panel.named(f"{name}: {words}"),
+            Input=panel.lift(shell, f"{name} {words}"),
             FeatureAngle=180.0,
             Splitting=0,
         )

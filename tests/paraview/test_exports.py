@@ -17,7 +17,7 @@ from losslandscape.cli import main
 from losslandscape.errors import LossLandscapeError
 
 STATE_FILES = Path(__file__).resolve().parents[2] / "state_files"
-SPITEFUL = 'A </script><script>document.title="taken"</script> & <b>title</b>'
+SPITEFUL = 'A </script><script>document.title="taken"</script> & <b>title</b> $5 vs $6 | x'
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
 
 

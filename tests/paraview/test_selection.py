@@ -2,10 +2,15 @@
 
 import numpy as np
 import pytest
+from skimage.io import imread
 
 from losslandscape.sublevel_set import PiecewiseLinearField
 
 SHAPE = (5, 7)
+DRAWN = [
+    *(f"whole {name}" for name in ("surface", "contours", "trajectory", "topology", "flat_region")),
+    *(f"deep {name}" for name in ("surface", "contours", "trajectory")),
+]
 
 
 def bowl():
@@ -20,19 +25,30 @@ def ran(tmp_path_factory, write_landscape, in_paraview):
     half = bowl()
     half[3:] = np.nan
     provenance = {"direction_names": ["sharpest", "beta"], "scale": "linear", "title": "bowl"}
-    for name, loss in (("whole", bowl()), ("half", half), ("again", 3 * bowl())):
-        write_landscape(folder / f"{name}.nc", loss=loss, provenance=provenance)
+    files = {"whole": bowl(), "half": half, "again": 3 * bowl(), "deep": 20 * bowl() ** 3}
+    for name, loss in files.items():
+        scale = "log" if name == "deep" else "linear"
+        write_landscape(folder / f"{name}.nc", loss=loss, provenance={**provenance, "scale": scale})
     answer, done = in_paraview("selection.py", folder)
     return answer, done, folder
 
 
 def test_every_macros_figure_is_drawn_from_the_selection(ran):
-    assert ran[0]["drawn"] == {
-        name: True for name in ("surface", "contours", "trajectory", "topology", "flat_region")
-    }
+    assert ran[0]["drawn"] == dict.fromkeys(DRAWN, True)
     assert ran[0]["compare"] == 2
     # nothing was opened twice
     assert ran[0]["readers"] == 1
+
+
+def test_figures_of_one_session_are_those_drawn_alone(ran):
+    """What is drawn before or after, of the same file or another, changes no picture."""
+    assert ran[0]["together"] == [True] * len(DRAWN)
+    assert ran[0]["readers_together"] == 2
+    for name in DRAWN:
+        alone, together = (
+            imread(ran[2] / f"{which} {name}.png").astype(int) for which in ("alone", "together")
+        )
+        assert np.abs(alone - together).max() <= 1, name
 
 
 def test_figures_warn_of_nothing(ran):
@@ -67,8 +83,26 @@ def test_the_ceiling_cuts_the_height_and_not_the_loss(ran):
     assert facts["loss"] == loss.tolist()
 
 
+@pytest.mark.parametrize("name", ["whole", "deep"])
+def test_the_colour_bar_follows_the_sliders(ran, name):
+    """It labels the levels that are drawn, and says where heights are cut."""
+    drawn, legends = ran[0]["levels"][name], ran[0]["legends"][name]
+    first, *then = legends
+    assert len(then) == len(drawn) == 3
+    for levels, (_title, labels) in zip(drawn, then):
+        # a level between two grid points may have no line
+        assert set(np.round(levels, 8)) <= set(np.round(labels, 8))
+        assert len(labels) <= len(levels) + 1
+    assert then[0][1] != then[1][1] != then[2][1]
+    assert first[0] == then[0][0] == then[1][0]
+    assert then[2][0].split(", ") == [
+        *first[0].split(", "),
+        f"heights cut at {ran[0]['cut'][name]:.3g}",
+    ]
+
+
 def test_the_number_of_contours_follows_its_slider(ran):
-    few, many = ran[0]["levels"]
+    few, many = ran[0]["levels"]["whole"][:2]
     assert 1 <= len(few) <= 4 < len(many) <= 20
     for levels in (few, many):
         assert np.allclose(np.diff(levels), np.diff(levels)[0])

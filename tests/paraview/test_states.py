@@ -102,6 +102,41 @@ def test_state_and_script_show_the_same_layers(rendered, name):
     assert facts[name]["sources"].keys() == script["sources"].keys()
 
 
+@pytest.mark.parametrize("name", STATES)
+def test_state_and_script_have_the_same_colours_and_colour_bars(rendered, name):
+    """Exactly: mirrored labels of a bar would be a picture of the same structure."""
+    state, script = rendered[0][name], rendered[0][f"{Path(name).stem}.py"]
+    assert state["bars"] == script["bars"]
+    assert state["tables"] == script["tables"]
+
+
+@pytest.mark.parametrize("name", STATES)
+def test_colour_bars_are_of_the_tables_that_colour_the_figure(rendered, name):
+    facts = rendered[0][name]
+    for bar in facts["bars"]:
+        points = np.reshape(bar["table"]["points"], (-1, 4))
+        users = [
+            source
+            for source, used in facts["tables"].items()
+            if {**used, "array": None} == {**bar["table"], "array": None}
+        ]
+        assert users, f"nothing is coloured as the bar '{bar['title']}' says"
+        assert (np.diff(points[:, 0]) > 0).all()
+        labels = np.array(bar["labels"])
+        assert len(labels) >= 2
+        assert (np.diff(labels) > 0).all()
+        slack = 1e-9 * (points[-1, 0] - points[0, 0])
+        assert points[0, 0] - slack <= labels[0]
+        assert labels[-1] <= points[-1, 0] + slack
+        # the ends of the bar are those of what is drawn
+        array = facts["tables"][users[0]]["array"]
+        read = [s for s in facts["sources"].values() if s["files"] and array in s["arrays"]]
+        grids = [source for source in read if source["kind"] == "XMLImageDataReader"]
+        lows, highs = zip(*(source["arrays"][array] for source in grids or read))
+        ends = [min(lows), max(highs)]
+        assert [points[0, 0], points[-1, 0]] == pytest.approx(ends, rel=1e-12)
+
+
 @pytest.mark.parametrize("name", STATES + SCRIPTS)
 def test_every_pipeline_object_has_points_in_the_expected_range(rendered, copied, name):
     sources = rendered[0][name]["sources"]

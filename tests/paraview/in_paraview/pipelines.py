@@ -35,6 +35,13 @@ def describe():
     return found
 
 
+def readers():
+    from paraview import simple
+
+    kinds = [source.SMProxy.GetXMLName() for source in simple.GetSources().values()]
+    return kinds.count("LossLandscapeReader")
+
+
 def main(plugin, job):
     sys.path.insert(0, plugin)
     from losslandscape_paraview import pipelines
@@ -56,6 +63,7 @@ def main(plugin, job):
                 "report": figure.report(),
                 "layers": {name: len(shown) for name, shown in find_layers().items()},
                 "sources": describe(),
+                "readers": readers(),
                 "factors": [panel.box.factor for panel in figure.panels],
                 "bounds": [panel.box.bounds for panel in figure.panels],
             }

@@ -14,7 +14,7 @@ def main(plugin, output, *files):
     sys.path.insert(0, plugin)
     from losslandscape_paraview.figure_script import build_script
     from losslandscape_paraview.session import end_session, new_session
-    from losslandscape_paraview.shown_layers import find_layers, hidden
+    from losslandscape_paraview.shown_layers import COLOUR_BAR, find_layers, hidden
     from losslandscape_paraview.states import load_state, render_layout
 
     answers = {}
@@ -28,9 +28,50 @@ def main(plugin, output, *files):
         for name, shown in layers.items():
             with hidden(shown):
                 render_layout(layout, folder / f"{name}.png")
-        answers[file.name] = {"layers": list(layers), "sources": describe()}
+        answers[file.name] = {
+            "layers": list(layers),
+            "sources": describe(),
+            "tables": tables(),
+            "bars": [bar(proxy) for proxy in layers[COLOUR_BAR]],
+        }
     end_session()
     print(json.dumps(answers))
+
+
+def table(proxy):
+    """All of a colour table that decides which value has which colour."""
+    return {
+        "points": list(proxy.RGBPoints),
+        "log": int(proxy.UseLogScale),
+        "space": str(proxy.ColorSpace),
+        "categories": list(proxy.Annotations) if proxy.InterpretValuesAsCategories else [],
+        "colours": list(proxy.IndexedColors) if proxy.InterpretValuesAsCategories else [],
+    }
+
+
+def bar(proxy):
+    return {
+        "title": str(proxy.Title),
+        "labels": list(proxy.CustomLabels),
+        "format": str(proxy.LabelFormat),
+        "table": table(proxy.LookupTable),
+    }
+
+
+def tables():
+    """By pipeline object: the array that colours it, and its table."""
+    from paraview import simple
+
+    names = {source.SMProxy.GetGlobalID(): key[0] for key, source in simple.GetSources().items()}
+    found = {}
+    for view in simple.GetRenderViews():
+        for shown in view.Representations:
+            array = getattr(shown, "ColorArrayName", None)
+            if shown.Visibility and array and array[1]:
+                port = getattr(shown.Input, "SMProxy", shown.Input)
+                name = names[port.GetGlobalID()]
+                found[name] = {"array": array[1], **table(shown.LookupTable)}
+    return found
 
 
 def describe():

@@ -17,12 +17,13 @@ def main(plugin, folder):
     from losslandscape_paraview import colour_maps, load_plugin, selection
     from losslandscape_paraview.landscape_sources import fetch, point_array
     from losslandscape_paraview.session import end_session, new_session
+    from losslandscape_paraview.shown_layers import COLOUR_BAR, find_layers
 
     load_plugin()
     from paraview import simple
     from vtkmodules.util.numpy_support import vtk_to_numpy
 
-    folder, found = Path(folder), {"drawn": {}}
+    folder, found = Path(folder), {"drawn": {}, "levels": {}, "legends": {}, "cut": {}}
 
     def named(start):
         sources = simple.GetSources().items()
@@ -34,19 +35,50 @@ def main(plugin, folder):
     def array(source, name):
         return vtk_to_numpy(fetch(source).GetPointData().GetArray(name))
 
-    for figure in ("surface", "contours", "trajectory", "topology", "flat_region"):
+    figures = [
+        *(("whole", name) for name in ("surface", "contours", "trajectory")),
+        *(("whole", name) for name in ("topology", "flat_region")),
+        *(("deep", name) for name in ("surface", "contours", "trajectory")),
+    ]
+    for file, name in figures:
         new_session()
-        reader = simple.OpenDataFile(str(folder / "whole.nc"))
+        reader = simple.OpenDataFile(str(folder / f"{file}.nc"))
         # the macros find the reader behind a filter, too
         simple.SetActiveSource(simple.Contour(Input=reader))
-        found["drawn"][figure] = selection.draw(figure) is not None
-        if figure == "contours":
-            contours, found["levels"] = of_kind("LossContours")[0], []
+        figure = selection.draw(name)
+        found["drawn"][f"{file} {name}"] = figure is not None
+        figure.save_thumbnail(folder / f"alone {file} {name}.png")
+        if name == "contours":
+            contours, height = of_kind("LossContours")[0], of_kind("LossDisplayHeight")[0]
+            legend = find_layers()[COLOUR_BAR][0]
+            found["legends"][file] = [[str(legend.Title), list(legend.CustomLabels)]]
+            found["levels"][file] = []
             for count in (4, 20):
                 contours.Contours = count
-                found["levels"].append(np.unique(array(contours, "loss").round(9)).tolist())
+                found["levels"][file].append(np.unique(array(contours, "loss").round(9)).tolist())
+                found["legends"][file].append([str(legend.Title), list(legend.CustomLabels)])
+            height.Ceiling = 50
+            found["levels"][file].append(np.unique(array(contours, "loss").round(9)).tolist())
+            found["legends"][file].append([str(legend.Title), list(legend.CustomLabels)])
+            cut = fetch(height).GetFieldData().GetArray("height_ceiling").GetValue(0)
+            found["cut"][file] = cut
     found["readers"] = len(of_kind("LossLandscapeReader"))
 
+    # all of them in one session, as a person draws them
+    new_session()
+    readers = {name: simple.OpenDataFile(str(folder / f"{name}.nc")) for name in ("whole", "deep")}
+    together = []
+    for file, name in figures:
+        simple.SetActiveSource(readers[file])
+        together.append(selection.draw(name))
+    found["together"] = [figure is not None for figure in together]
+    for (file, name), figure in zip(figures, together):
+        if figure is not None:
+            figure.save_thumbnail(folder / f"together {file} {name}.png")
+    found["readers_together"] = len(of_kind("LossLandscapeReader"))
+
+    new_session()
+    simple.OpenDataFile(str(folder / "whole.nc"))
     selection.draw("curve")
     other = simple.OpenDataFile(str(folder / "half.nc"))
     simple.SetActiveSource(other)
