@@ -171,14 +171,21 @@ class Desktop:
                 self.picture("failed")
                 raise WindowError(f"not ready after {limit:g} s; see failed.png")
 
-    def picture(self, name: str) -> Path:
-        """Write the whole screen as a PNG, with colours rounded to what the eye tells apart."""
+    def image(self) -> Image.Image:
+        """The whole screen."""
+        return Image.fromarray(np.ascontiguousarray(self._screen.pixels()[..., ::-1]))
+
+    def picture(self, name: str, image: Image.Image | None = None) -> Path:
+        """Write an image, the whole screen where none is given, as `NAME.png`.
+
+        Colours are rounded to what the eye tells apart.
+        """
         path = self.pictures / f"{name}.png"
-        steps = np.round(self._screen.pixels()[..., ::-1] / COLOUR_STEP) * COLOUR_STEP
-        image = Image.fromarray(np.clip(steps, 0, 255).astype(np.uint8))
-        image.save(path, optimize=True)
+        steps = np.round(np.asarray(image or self.image()) / COLOUR_STEP) * COLOUR_STEP
+        rounded = Image.fromarray(np.clip(steps, 0, 255).astype(np.uint8))
+        rounded.save(path, optimize=True)
         if path.stat().st_size > LARGEST:
-            image.quantize(256).save(path, optimize=True)
+            rounded.quantize(256).save(path, optimize=True)
         return path
 
     def _xdotool(self, *arguments: str) -> None:
