@@ -107,10 +107,13 @@ def origin_of(source):
 
 def _input_of(source):
     """The proxy whose output a pipeline object takes, the first of several; None for a source."""
-    given = getattr(source, "Input", None)
-    if isinstance(given, (list, tuple)) or given.__class__.__name__ == "InputProperty":
-        given = given[0] if len(given) else None
-    return getattr(given, "Proxy", given)
+    from paraview import servermanager
+
+    # by the name in ParaView's XML: Python's attribute is refused where its label has changed
+    given = source.SMProxy.GetProperty("Input")
+    if given is None or not given.IsA("vtkSMInputProperty") or not given.GetNumberOfProxies():
+        return None
+    return servermanager._getPyProxy(given.GetProxy(0))
 
 
 def is_landscape(source):

@@ -30,6 +30,7 @@ def test_every_macros_figure_is_drawn_from_the_selection(ran):
     assert ran[0]["drawn"] == {
         name: True for name in ("surface", "contours", "trajectory", "topology", "flat_region")
     }
+    assert ran[0]["in turn"] == [True] * 3
     assert ran[0]["compare"] == 2
     # nothing was opened twice
     assert ran[0]["readers"] == 1

@@ -45,6 +45,10 @@ def main(plugin, folder):
             for count in (4, 20):
                 contours.Contours = count
                 found["levels"].append(np.unique(array(contours, "loss").round(9)).tolist())
+    # a figure after another, whose filters are in the pipeline too
+    found["in turn"] = [
+        selection.draw(figure) is not None for figure in ("topology", "trajectory", "surface")
+    ]
     found["readers"] = len(of_kind("LossLandscapeReader"))
 
     selection.draw("curve")
