@@ -281,6 +281,7 @@ class RefineFilter(VTKPythonAlgorithmBase):
             plane = extent[4] == extent[5] and extent[2] < extent[3]
             shown.Representation = "Slice" if plane else "Surface"  # ParaView's choice for a plane
             simple.ColorBy(shown, ("POINTS", "loss"))
+            shown.SetScalarBarVisibility(self._view, True)
         if shown.ColorArrayName[1] == "loss":
             grows = not first and self._process is not None
             shown.RescaleTransferFunctionToDataRange(grows, True)

@@ -36,11 +36,11 @@ def refine_what_is_seen():
         print_error(f"Refine What Is Seen: {error}")
         return None
     if _is_figure(view):
-        simple.CreateLayout("Refine What Is Seen")
+        layout = simple.CreateLayout("Refine What Is Seen")
         view = simple.CreateView("RenderView")
-        view.InteractionMode = "2D"
-        simple.AssignViewToLayout(view)
+        simple.AssignViewToLayout(view=view, layout=layout)
         simple.SetActiveView(view)
+        view.SMProxy.ResetCamera(*bounds)
     else:
         simple.Hide(landscape, view)
     low, high = np.reshape(bounds, (3, 2)).T

@@ -82,6 +82,9 @@ def test_what_is_seen_is_refined(project, installed, in_paraview):
     assert found["box"] == pytest.approx([-0.2, 0.6, -0.6, 0.2, 0, 0])
     assert found["points"] == 9 * 9
     assert not found["reader shown"]
+    assert found["beside"] == ["Refine What Is Seen"]
+    assert found["beside box"] == pytest.approx(found["figure"])
+    assert found["shown"] == [True, False]
     assert (Landscape.open(project / "coarse_refined.nc").status == 1).all()
 
 
@@ -107,7 +110,7 @@ def test_in_a_script(project, installed, in_paraview):
 
 
 def test_in_the_window(project, repository):
-    """Apply, event loop alive, cancel, go on, the result shown."""
+    """Apply, event loop alive, cancel, go on, the result shown; what a person chose stays."""
     with paraview_process.screen() as display:
         environment = paraview_programs.clean_environment()
         plugin = paraview_programs.plugin_path()
@@ -140,6 +143,9 @@ def test_in_the_window(project, repository):
     said = report.read_text().splitlines()
     assert said[-1] == "done", said
     assert "cancelled with some points" in said
+    # in the place of the outline that ParaView shows of an empty grid
+    assert "running: Slice of loss, range fits: True" in said
+    assert "a person's own: Wireframe of loss, range fits: True" in said
     landscape = Landscape.open(project / "window.nc")
     assert (landscape.status == 1).all()
     # the surface is in the pictures; ParaView draws in yellow what is not evaluated yet

@@ -89,6 +89,20 @@ def main(plugin, folder):
     found["box"] = servermanager.Fetch(made).GetBounds()
     found["points"] = servermanager.Fetch(made).GetNumberOfPoints()
     found["reader shown"] = simple.GetRepresentation(reader, view).Visibility
+
+    # beside a figure
+    simple.SetActiveView(drawn)
+    simple.SetActiveSource(reader)
+    made = refine_seen.refine_what_is_seen()
+    view = simple.GetActiveView()
+    layouts = simple.GetLayouts().items()
+    found["beside"] = [n for (n, _), there in layouts if there == simple.GetLayout(view)]
+    low = np.array(made.BoxPosition)
+    found["beside box"] = np.ravel([low, low + made.BoxLength], order="F").tolist()
+    found["shown"] = [
+        made.SMProxy in [getattr(r.Input, "SMProxy", None) for r in of.Representations]
+        for of in (view, drawn)
+    ]
     print(json.dumps(found))
 
 
