@@ -54,6 +54,7 @@ BUTTONS = {
     "Loss topology": (1014, 143),
     "Loss trajectory": (1124, 143),
     "Loss volume": (789, 168),
+    "Refine What Is Seen": (916, 168),
 }  # when all are shown; the first four have room without that
 # buttons -> the landscapes open when they are pressed
 PRESSED = {
@@ -64,6 +65,7 @@ PRESSED = {
     ("Loss curve",): (Path("1.nc"),),
     ("Loss isosurfaces", "Loss volume"): (Path("3.nc"),),
 }
+MIDDLE, ZOOM = (789, 482), 12  # of the view, and how many turns of the wheel
 LAYOUT = (300, 146, 1280, 770)  # of the screen: left, top, right, bottom
 HEIGHT_FILTER = (180, 240)  # in the pipeline browser
 CEILING = (138, 591), (115, 591)  # its slider, from 100% to about half
@@ -194,11 +196,16 @@ def pressed(session: Session) -> None:
     session.run("paraview", "--install")
     try:
         for number, (buttons, paths) in enumerate(PRESSED.items()):
-            desktop.start(f"pressed{number}", [str(find_paraview())], session.folder)
-            desktop.wait(calm=6)
-            desktop.keys("Escape")  # a first start's welcome
-            for path in paths:
-                open_dialog(desktop, session.folder / path)
+            if paths[0].is_absolute():
+                desktop.start(f"pressed{number}", [str(find_paraview())], session.folder)
+                desktop.wait(calm=6)
+                desktop.keys("Escape")  # a first start's welcome
+                for path in paths:
+                    open_dialog(desktop, path)
+            else:  # of a line ParaView's plain view is an error, of a cube an outline
+                command = [*COMMAND, "paraview", str(session.folder / paths[0])]
+                desktop.start(f"pressed{number}", command, session.folder)
+                desktop.wait(COLOURED, calm=6)
             desktop.drag(MACROS, MACROS_PLACE)
             for name in buttons:
                 desktop.click(MORE)
@@ -211,6 +218,41 @@ def pressed(session: Session) -> None:
     finally:
         session.run("paraview", "--uninstall")
     desktop.picture("buttons_pressed", contact_sheet(drawn))
+
+
+def seen(session: Session) -> None:
+    """The button Refine What Is Seen, on a part of the plain view."""
+    desktop, landscape = session.desktop, session.folder / "seen.llnc"
+    for path in (landscape, *session.folder.glob("seen_refined*")):
+        path.unlink(missing_ok=True)
+    coarse(session, landscape)
+    session.run("paraview", "--install")
+    try:
+        desktop.start("seen", [str(find_paraview())], session.folder)
+        desktop.wait(calm=6)
+        desktop.keys("Escape")  # a first start's welcome
+        open_dialog(desktop, landscape)
+        desktop.drag(MACROS, MACROS_PLACE)
+        desktop.click(MIDDLE, times=ZOOM, button=4)
+        desktop.wait(COLOURED)
+        desktop.click(MORE)
+        desktop.wait(calm=1)
+        desktop.click(BUTTONS["Refine What Is Seen"])
+        desktop.point(ASIDE)
+        wait_for_points(landscape.with_name("seen_refined.nc"), share=0.3)
+        time.sleep(1)
+        desktop.picture("refine_seen")
+        session.end()
+    finally:
+        session.run("paraview", "--uninstall")
+
+
+def coarse(session: Session, landscape: Path) -> None:
+    """A landscape to refine."""
+    perceptron(session)
+    session.run("surface", "--model", "mlp", "--weights", "perceptron", "--data", "digits8",
+                "--grid", "31", "--quiet", "--title", "Perceptron",
+                "--output", landscape.name)  # fmt: skip
 
 
 def perceptron(session: Session) -> None:
@@ -241,10 +283,7 @@ def refined(session: Session) -> None:
     output = landscape.with_name("coarse_refined.nc")
     for path in (landscape, output, output.with_name(f"{output.name}.journal")):
         path.unlink(missing_ok=True)
-    perceptron(session)
-    session.run("surface", "--model", "mlp", "--weights", "perceptron", "--data", "digits8",
-                "--grid", "31", "--quiet", "--title", "Perceptron",
-                "--output", landscape.name)  # fmt: skip
+    coarse(session, landscape)
     open_file(desktop, "refined", [*COMMAND, "paraview"], landscape)
     desktop.drag(*BROWSER_END)
     desktop.drag(*PANEL_SIDE)
@@ -321,6 +360,7 @@ STEPS: dict[str, Callable[[Session], None]] = {
     "pressed": pressed,
     "reloaded": reloaded,
     "refined": refined,
+    "seen": seen,
 }
 
 
