@@ -105,7 +105,8 @@ def render(
     Args:
         input_files: as many landscapes as `FIGURES` says, each a `.nc` file, a `surface.vti`, or a
             folder that `Landscape.export` wrote.
-        figure: a name in `FIGURES`; None for the first of one, two or three directions: `curve`, `surface`, `isosurfaces`.
+        figure: a name in `FIGURES`; None, or `default`, for the first of one, two or three
+            directions: `curve`, `surface`, `isosurfaces`.
         output: the picture (`.png`), glTF (`.glb`, `.gltf`) or web page (`.html`) to write; None
             for none.
         size: width and height in pixels; None for the figure's own.

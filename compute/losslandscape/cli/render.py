@@ -179,8 +179,8 @@ def _refuse_for_state(arguments: argparse.Namespace) -> None:
     """A state is drawn as it is: the options that build a figure are not for it."""
     if len(arguments.landscapes) > 1:
         raise LossLandscapeError("a state (.pvsm) is drawn alone, without other files")
-    building = ("figure", "state", "array", "log", "ceiling", "levels", "show_evaluated")
-    building += ("persistence", "titles")
+    look = ("array", "log", "ceiling", "levels", "show_evaluated", "persistence", "titles")
+    building = ("figure", "state", *look)
     for option in building:
         if getattr(arguments, option) is not None:
             raise LossLandscapeError(

@@ -43,7 +43,8 @@ def colours():
     table = simple.GetColorTransferFunction("loss").RGBPoints
     losses = made.GetPointDataInformation().GetArray("loss").GetRange()
     fits = np.allclose([table[0], table[-4]], losses, rtol=1e-6)
-    return f"{shown.Representation} of {shown.ColorArrayName[1] or 'no array'}, range fits: {fits}"
+    kind = str(shown.Representation).strip("'")
+    return f"{kind} of {shown.ColorArrayName[1] or 'no array'}, range fits: {fits}"
 
 
 def show():
