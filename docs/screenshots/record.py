@@ -76,7 +76,7 @@ WORDS = (slice(735, 762), slice(600, 1100))  # rows and columns of the progress 
 APPLY_ABOVE = (48, 390)  # then
 CANCEL, GO_ON = (138, 600), (138, 629)  # of Refine Here
 POSITION, LENGTH = ((119, 711), (180, 711)), ((119, 738), (180, 738))  # of its box
-COLOURED = 0.004  # share of the views' pixels that a figure colours at least
+COLOURED = 0.002  # share of the views' pixels that a figure colours at least
 
 
 class Session:
@@ -288,6 +288,7 @@ def refined(session: Session) -> None:
     desktop.drag(*BROWSER_END)
     desktop.drag(*PANEL_SIDE)
     desktop.keys("ctrl+space")
+    desktop.wait(calm=1)
     desktop.type("Refine Here")
     desktop.wait(calm=1)
     desktop.keys("Return")
