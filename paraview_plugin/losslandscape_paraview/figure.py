@@ -281,6 +281,7 @@ class Figure:
     def _build_tables(self, simple):
         table = simple.GetColorTransferFunction(self.scale.array)
         table.AutomaticRescaleRangeMode = "Never"
+        table.UseLogScale = 0  # of an earlier figure: the preset's points would follow it
         table.ApplyPreset(style.QUANTITY_COLOURS, True)
         table.NanColor = [1.0, 1.0, 1.0]
         points = np.reshape(table.RGBPoints, (-1, 4))
