@@ -144,13 +144,16 @@ class Desktop:
         self._xdotool("mouseup", "1")
         time.sleep(0.3)
 
-    def wait(self, least: float = 0.0, calm: float = CALM, limit: float = 300.0) -> None:
+    def wait(
+        self, least: float = 0.0, calm: float = CALM, limit: float = 300.0, white: float = 0.0
+    ) -> None:
         """Wait until nothing changes on the screen any more.
 
         Args:
             least: the share of coloured pixels that the views have then.
             calm: seconds without a change.
             limit: seconds.
+            white: the share of white pixels, a figure's ground, that the views have then.
 
         Raises:
             WindowError: the time was up, or ParaView has ended.
@@ -163,7 +166,9 @@ class Desktop:
             if (picture != before).any(axis=-1).sum() > BLINKING:
                 before, last = picture, now
             there = picture[MENU].min() > 200  # the window fills the screen
-            if there and now - last > calm and coloured(picture[VIEWS]) >= least:
+            views = picture[VIEWS]
+            there &= coloured(views) >= least and (views == 255).all(axis=-1).mean() >= white
+            if there and now - last > calm:
                 return
             if self._started is not None and self._started.poll() is not None:
                 self.end()

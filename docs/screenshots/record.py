@@ -76,6 +76,7 @@ WORDS = (slice(735, 762), slice(600, 1100))  # rows and columns of the progress 
 APPLY_ABOVE = (48, 390)  # then
 CANCEL, GO_ON = (138, 600), (138, 629)  # of Refine Here
 POSITION, LENGTH = ((119, 711), (180, 711)), ((119, 738), (180, 738))  # of its box
+WHITE = 0.2  # share of the views' pixels that are a figure's ground at least
 COLOURED = 0.004  # share of the views' pixels that a figure colours at least
 
 
@@ -205,14 +206,14 @@ def pressed(session: Session) -> None:
             else:  # of a line ParaView's plain view is an error, of a cube an outline
                 command = [*COMMAND, "paraview", str(session.folder / paths[0])]
                 desktop.start(f"pressed{number}", command, session.folder)
-                desktop.wait(calm=8)
+                desktop.wait(calm=3, white=WHITE)
             desktop.drag(MACROS, MACROS_PLACE)
             for name in buttons:
                 desktop.click(MORE)
                 desktop.wait(calm=1)
                 desktop.click(BUTTONS[name])
                 desktop.point(ASIDE)
-                desktop.wait(calm=6)  # a curve and isosurfaces have little colour
+                desktop.wait(calm=3, white=WHITE)  # a curve and isosurfaces have little colour
                 drawn[name] = desktop.image().crop(LAYOUT)
             session.end()
     finally:
