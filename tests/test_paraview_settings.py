@@ -56,7 +56,7 @@ def test_out_again_to_the_byte(tmp_path, folder, about, present, newline):
     if present == "both":
         (folder / "ParaView-UserSettings.json").write_bytes(JSON)
     before = contents(tmp_path)
-    assert len(install(folder, about)) == 3
+    assert len(install(folder, about)) == 4
     assert settings.is_installed(folder, "5.11.0", PLUGIN)
     installed = contents(tmp_path)
     assert install(folder, about) == []
@@ -158,6 +158,34 @@ def test_a_plugin_that_a_session_left_is_forgotten_and_the_users_is_not(folder, 
     settings.forget_plugin(folder, kept=listed)
     assert ini.read_bytes() == installed
     assert other.read_bytes() == INI
+
+
+@pytest.fixture
+def named_python(monkeypatch):
+    """What the plugin takes for the Python that has this package."""
+    monkeypatch.syspath_prepend(str(plugin_path().parent))
+    from losslandscape_paraview import refine_process
+
+    monkeypatch.delenv(refine_process.PYTHON_VARIABLE, raising=False)
+    return refine_process.default_python
+
+
+def test_the_plugin_learns_which_python_has_this_package(
+    folder, about, named_python, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    assert settings.settings_folder() == folder
+    assert named_python() == ""
+    install(folder, about)
+    assert named_python() == sys.executable
+    monkeypatch.setattr(sys, "executable", "/another é/python")  # installed again from there
+    assert str(folder / "losslandscape" / "python.txt") in install(folder, about)
+    assert named_python() == "/another é/python"
+    monkeypatch.setenv("LOSSLANDSCAPE_PYTHON", "/the/launcher's")
+    assert named_python() == "/the/launcher's"
+    monkeypatch.delenv("LOSSLANDSCAPE_PYTHON")
+    settings.uninstall(folder)
+    assert named_python() == ""
 
 
 def test_asking_later_takes_the_reader_out(folder, about):

@@ -226,3 +226,18 @@ def test_too_few_draws_for_the_quantile_are_refused(rng):
     losses = rng.random((5, 5, 20)).astype(np.float32)
     with pytest.raises(LossLandscapeError, match="10 bootstrap draws"):
         noise_threshold(landscape_of(losses), draws=10)
+
+
+@pytest.mark.parametrize("method", ["bootstrap", "bottleneck"])
+def test_the_draws_are_counted_to_the_last(rng, method, monkeypatch, capsys):
+    if method == "bottleneck":
+        pytest.importorskip("gudhi")
+    measured = landscape_of(rng.gamma(2.0, size=(5, 7, 30)))
+    noise_threshold(measured, method=method, draws=50)
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr("losslandscape.significance._BLOCK_BYTES", 8 * 30 * 7)  # many blocks
+    noise_threshold(measured, method=method, draws=50, quiet=False)
+    said = capsys.readouterr().err.splitlines()
+    steps = 50 * 5 * 7 if method == "bootstrap" else 50
+    assert said[0] == "bootstrap: 50 draws of 35 points, 30 samples each"
+    assert said[-1].startswith(f"bootstrap: {steps}/{steps}, ")

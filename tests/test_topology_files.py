@@ -41,7 +41,9 @@ def file(tmp_path, rng):
 
 def test_the_files_hold_ttks_arrays_and_the_significance(file, capsys):
     assert main(["topology", str(file), "--scale", "linear", "--seed", "5"]) == 0
-    printed = capsys.readouterr().out
+    printed, progress = capsys.readouterr()
+    assert progress.startswith("bootstrap: 1,000 draws of 221 points, 50 samples each\n")
+    assert "bootstrap: 221000/221000, " in progress
     assert "2 minima significant at 95%" in printed
     folder = file.with_name("wells_topology")
     report = json.loads((folder / "topology.json").read_text())
@@ -71,6 +73,13 @@ def test_the_files_hold_ttks_arrays_and_the_significance(file, capsys):
     assert pairs["PairIdentifier"][-1] == -1
     ends = vtk_to_numpy(diagram.GetPoints().GetData())
     np.testing.assert_allclose((ends[1::2] - ends[::2])[:-1, 1], pairs["Persistence"][:-1])
+
+
+def test_quiet_shows_no_progress(file, capsys):
+    assert main(["topology", str(file), "--quiet"]) == 0
+    printed, progress = capsys.readouterr()
+    assert "significant at 95%" in printed
+    assert progress == ""
 
 
 def test_simplification_leaves_the_significant_points_alone(file, capsys):

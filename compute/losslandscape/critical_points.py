@@ -169,6 +169,7 @@ def find_critical_points(
     seed: int = 0,
     confidence: float = 0.95,
     simplify: bool = False,
+    quiet: bool = True,
 ) -> CriticalPoints:
     """The Morse-Smale complex of the mean loss, its points told apart from sampling noise.
 
@@ -182,6 +183,8 @@ def find_critical_points(
         ``seed`` and ``confidence``.
     simplify : bool
         Remove the pairs up to the threshold, instead of marking them.
+    quiet : bool
+        Do not say on standard error how far a bootstrap is.
 
     Raises
     ------
@@ -208,7 +211,13 @@ def find_critical_points(
     noise = None
     if persistence is None:
         noise = noise_threshold(
-            landscape, scale=scale, method=method, draws=draws, seed=seed, confidence=confidence
+            landscape,
+            scale=scale,
+            method=method,
+            draws=draws,
+            seed=seed,
+            confidence=confidence,
+            quiet=quiet,
         )
         persistence = noise.persistence
     if simplify:

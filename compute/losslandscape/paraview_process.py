@@ -28,6 +28,19 @@ from typing import Any
 from .errors import LossLandscapeError
 from .paraview_programs import clean_environment, find_pvpython, plugin_path
 
+# figure -> how many landscapes it takes
+FIGURES: dict[str, tuple[int, ...]] = {
+    "curve": (1,),
+    "surface": (1,),
+    "contours": (1,),
+    "isosurfaces": (1,),
+    "volume": (1,),
+    "trajectory": (1,),
+    "topology": (1,),
+    "flatness": (1, 2),
+    "compare": (2,),
+}
+
 Paths = Iterable[str | os.PathLike[str]]
 
 # VTK draws off screen, but Debian's build still asks an X server for its OpenGL context.
@@ -48,6 +61,35 @@ def check() -> None:
         raise SystemExit(str(error)) from error
 
 
+def fitting_figure(figure: str | None, files: Sequence[str | os.PathLike[str]]) -> str | None:
+    """The figure to draw of some landscapes.
+
+    Args:
+        figure: one of `FIGURES`; None for `default` of one landscape (its first of `curve`,
+            `surface`, `isosurfaces`, as the number of directions asks for) and `compare` of two.
+        files: the landscapes.
+
+    Returns:
+        None where no figure was asked for and none takes so many.
+
+    Raises:
+        LossLandscapeError: the figure takes another number of landscapes.
+
+    >>> fitting_figure(None, ["a.nc", "b.nc"])
+    'compare'
+    """
+    if figure is None:
+        return {1: "default", 2: "compare"}.get(len(files))
+    counts = FIGURES.get(figure, (1,))
+    if len(files) not in counts:
+        words = " or ".join(str(count) for count in counts)
+        raise LossLandscapeError(
+            f"--figure {figure} takes {words} landscape{'s' * (counts != (1,))}, not "
+            f"{len(files)}: {', '.join(str(file) for file in files)}"
+        )
+    return figure
+
+
 def render(
     input_files: Paths,
     figure: str | None,
@@ -61,16 +103,16 @@ def render(
     """Render a figure of landscapes into a file, and on request into a ParaView state file.
 
     Args:
-        input_files: one landscape (`compare`: two), each a `.nc` file, a `surface.vti`, or a
+        input_files: as many landscapes as `FIGURES` says, each a `.nc` file, a `surface.vti`, or a
             folder that `Landscape.export` wrote.
-        figure: `curve`, `surface`, `contours`, `trajectory`, `isosurfaces`, `volume`, `topology`,
-            `flatness` or `compare`;
-            None for the first of one, two or three directions: `curve`, `surface`, `isosurfaces`.
+        figure: a name in `FIGURES`; None, or `default`, for the first of one, two or three
+            directions: `curve`, `surface`, `isosurfaces`.
         output: the picture (`.png`), glTF (`.glb`, `.gltf`) or web page (`.html`) to write; None
             for none.
         size: width and height in pixels; None for the figure's own.
-        options: of the figure: `title` (`compare`: `titles`, `techniques`), `array`, `log`,
-            `floor`, `ceiling`, `levels`, `evaluated`; None values are left out.
+        options: of the figure: `title` (`compare`, `flatness`: `titles`), `techniques`, `array`,
+            `log`, `floor`, `ceiling`, `levels`, `evaluated`, `persistence`; None values are left
+            out.
         state: the `.pvsm` to write, with the inputs named relative to it.
         dpi: the pixels an inch that a PNG states; None for no statement.
         transparent: a PNG without a background.

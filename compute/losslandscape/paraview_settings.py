@@ -4,7 +4,8 @@ ParaView keeps two files in one folder: ``ParaView<version>.ini`` (Qt's), where 
 ``Local:<program>`` of the group ``PluginsList`` holds an XML list of plugins, and
 ``ParaView-UserSettings.json``, where ``ReaderDetails`` says which reader takes a file name. Both
 are edited as text or JSON at these places alone. What was there before lies in the folder
-``losslandscape`` beside them, with a record of what was written.
+``losslandscape`` beside them, with a record of what was written, and the name of this Python, which
+the plugin starts to compute.
 """
 
 import hashlib
@@ -31,6 +32,7 @@ _JSON_NAME = "ParaView-UserSettings.json"
 _OWN_FOLDER = "losslandscape"
 _MACROS = "Macros"  # ParaView makes a button of each file there
 _RECORD = "installed.json"
+_PYTHON_NAME = "python.txt"  # read by losslandscape_paraview/refine_process.py
 _SECTION = "[PluginsList]"
 _MEND_NAME = "losslandscape_paraview.pth"
 # Python's `site` runs the line at each start; in programs other than ParaView's it does nothing.
@@ -241,6 +243,7 @@ def _wanted(
     wanted = {ini: text.encode("latin-1")}
     if take_nc:
         wanted[settings] = _with_reader(settings)
+    wanted[folder / _OWN_FOLDER / _PYTHON_NAME] = os.fsencode(sys.executable)
     if not about.loads_python_plugins and about.user_site:
         wanted[Path(about.user_site) / _MEND_NAME] = _MEND.encode("ascii")
     return wanted
@@ -291,7 +294,7 @@ def _with_reader(path: Path) -> bytes:
 
 def _without_ours(path: Path, content: bytes) -> "bytes | None":
     """A file that was changed since, without what `install` put in; None for none of it."""
-    if path.name == _MEND_NAME:
+    if path.name in (_MEND_NAME, _PYTHON_NAME):
         return None
     if path.name != _JSON_NAME:
         return re.sub(_entry_pattern(), "", content.decode("latin-1")).encode("latin-1")

@@ -10,14 +10,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from .errors import LossLandscapeError
+from .paraview_process import fitting_figure
 from .paraview_programs import clean_environment, find_paraview, plugin_path
 from .paraview_settings import files_with_plugin, forget_plugin, settings_folder
 
 LANDSCAPES = (".nc", ".llnc")
 _VTK = ".vti"
 _STATE = ".pvsm"
-# figure -> how many landscapes it takes; those not named take one
-_COUNTS = {"compare": (2,), "flatness": (1, 2)}
 
 
 @dataclass(frozen=True)
@@ -67,15 +66,7 @@ def what_to_open(
         return Opening(names, "state", trust)
     if not files:
         return Opening()
-    if figure is None:
-        figure = {1: "default", 2: "compare"}.get(len(files))
-    elif len(files) not in _COUNTS.get(figure, (1,)):
-        counts = " or ".join(str(count) for count in _COUNTS.get(figure, (1,)))
-        raise LossLandscapeError(
-            f"--figure {figure} takes {counts} landscape{'s' * (counts != '1')}, not "
-            f"{len(files)}: {_listed(files)}"
-        )
-    return Opening(names, figure)
+    return Opening(names, fitting_figure(figure, files))
 
 
 def open_window(opening: Opening) -> int:

@@ -20,6 +20,7 @@ from losslandscape.errors import LossLandscapeError
 from losslandscape.interpolation_errors import interpolation_errors
 from losslandscape.landscape import INTERPOLATED, Landscape
 from losslandscape.linear_interpolation import linear_interpolation_matrix
+from losslandscape.progress import Progress
 from losslandscape.topology import persistence_pairs
 
 Method = Literal["bootstrap", "bottleneck", "standard_error", "none"]
@@ -182,6 +183,7 @@ def noise_threshold(
     draws: int = 1000,
     seed: int = 0,
     confidence: float = 0.95,
+    quiet: bool = True,
 ) -> NoiseThreshold:
     """The persistence below which pairs cannot be told from noise.
 
@@ -212,6 +214,8 @@ def noise_threshold(
         At least 1,000 for a 95% quantile.
     confidence : float
         Between 0 and 1.
+    quiet : bool
+        Do not say on standard error how far the draws are.
 
     Raises
     ------
@@ -244,7 +248,9 @@ def noise_threshold(
     method = method or _best_method(landscape)
     interpolated = np.isfinite(values) & (landscape.status == INTERPOLATED)
     if method in ("bootstrap", "bottleneck"):
-        found = _bootstrap(landscape, values, interpolated, scale, method, draws, seed, confidence)
+        found = _bootstrap(
+            landscape, values, interpolated, scale, method, draws, seed, confidence, quiet
+        )
     elif method == "standard_error":
         found = _from_standard_errors(landscape, values, interpolated, scale, confidence)
     else:
@@ -278,6 +284,7 @@ def _bootstrap(
     draws: int,
     seed: int,
     confidence: float,
+    quiet: bool,
 ) -> NoiseThreshold:
     if draws * (1 - confidence) < 1:
         raise LossLandscapeError(
@@ -299,11 +306,13 @@ def _bootstrap(
             f"{_where(landscape)}no point has finite losses for all samples: nothing to resample"
         )
     if method == "bootstrap":
-        spread, largest = bootstrap_deviations(losses, usable, draws, seed, scale == "log")
+        spread, largest = bootstrap_deviations(losses, usable, draws, seed, scale == "log", quiet)
         threshold, band = _quantile(spread, confidence), 2 * _quantile(largest, confidence)
     else:
         filled = np.where(interpolated, values, np.nan)
-        distances = bottleneck_deviations(losses, usable, filled, draws, seed, scale == "log")
+        distances = bottleneck_deviations(
+            losses, usable, filled, draws, seed, scale == "log", quiet
+        )
         threshold, band = 2 * _quantile(distances, confidence), np.nan
     return NoiseThreshold(
         sampling=threshold,
@@ -320,7 +329,12 @@ def _bootstrap(
 
 
 def bootstrap_deviations(
-    losses: np.ndarray, usable: np.ndarray, draws: int, seed: int, log: bool
+    losses: np.ndarray,
+    usable: np.ndarray,
+    draws: int,
+    seed: int,
+    log: bool,
+    quiet: bool = True,
 ) -> tuple[np.ndarray, np.ndarray]:
     """How far resampled surfaces lie from the measured one.
 
@@ -334,6 +348,8 @@ def bootstrap_deviations(
         Points to take, whose losses are all finite.
     log : bool
         Compare log10 of the means.
+    quiet : bool
+        Do not say how far it is.
 
     Returns
     -------
@@ -346,23 +362,26 @@ def bootstrap_deviations(
     points = np.flatnonzero(usable)
     samples = losses.shape[1]
     spread, largest = np.empty((2, draws))
-    for some, weights in _weights(draws, samples, samples, seed):
-        count = weights.shape[1]
-        high, low = np.full(count, -np.inf), np.full(count, np.inf)
-        for part in _slices(points.size, samples + count):
-            wide = losses[points[part]].astype(np.float64)
-            measured, resampled = wide.mean(axis=1, keepdims=True), wide @ weights
-            if log:
-                with np.errstate(divide="ignore", invalid="ignore"):
-                    change = np.log10(resampled) - np.log10(measured)
-                change[np.isnan(change)] = -np.inf  # a negative mean: off the scale like 0
-            else:
-                change = resampled - measured
-            np.maximum(high, change.max(axis=0), out=high)
-            np.minimum(low, change.min(axis=0), out=low)
-        high[np.isinf(low)] = np.inf  # a draw that fell off the log scale
-        spread[some] = high - low
-        largest[some] = np.maximum(high, -low)
+    work = draws, points.size, samples
+    with _progress(draws * points.size, "resampled means", work, quiet) as progress:
+        for some, weights in _weights(draws, samples, samples, seed):
+            count = weights.shape[1]
+            high, low = np.full(count, -np.inf), np.full(count, np.inf)
+            for part in _slices(points.size, samples + count):
+                wide = losses[points[part]].astype(np.float64)
+                measured, resampled = wide.mean(axis=1, keepdims=True), wide @ weights
+                if log:
+                    with np.errstate(divide="ignore", invalid="ignore"):
+                        change = np.log10(resampled) - np.log10(measured)
+                    change[np.isnan(change)] = -np.inf  # a negative mean: off the scale like 0
+                else:
+                    change = resampled - measured
+                np.maximum(high, change.max(axis=0), out=high)
+                np.minimum(low, change.min(axis=0), out=low)
+                progress.advance(change.size)
+            high[np.isinf(low)] = np.inf  # a draw that fell off the log scale
+            spread[some] = high - low
+            largest[some] = np.maximum(high, -low)
     return spread, largest
 
 
@@ -373,6 +392,7 @@ def bottleneck_deviations(
     draws: int,
     seed: int,
     log: bool,
+    quiet: bool = True,
 ) -> np.ndarray:
     """Bottleneck distances between the diagrams of resampled surfaces and of the measured one.
 
@@ -381,7 +401,7 @@ def bottleneck_deviations(
 
     Parameters
     ----------
-    losses, usable, draws, seed, log
+    losses, usable, draws, seed, log, quiet
         As for :func:`bootstrap_deviations`; the draws are the same.
     interpolated : ndarray, shape of the grid
         Values at interpolated points, on the scale; NaN elsewhere.
@@ -410,21 +430,31 @@ def bottleneck_deviations(
 
     measured, between_values = on_the_scale(wide.mean(axis=1)), interpolated.ravel()[filled]
     reference = diagram(measured, between_values)
+
+    def distance(drawn: np.ndarray) -> float:
+        off = ~np.isfinite(drawn)
+        if off.all():
+            return np.inf
+        change = between @ np.where(off, 0.0, drawn - measured)
+        change[between @ off > 0] = -np.inf
+        resampled = diagram(drawn, between_values + change)
+        return max(finite_bottleneck_distance(reference, resampled, kind) for kind in (0, 1))
+
     distances = []
-    for _, weights in _weights(draws, samples, samples + points.size, seed):
-        for means in (wide @ weights).T:
-            drawn = on_the_scale(means)
-            off = ~np.isfinite(drawn)
-            if off.all():
-                distances.append(np.inf)
-                continue
-            change = between @ np.where(off, 0.0, drawn - measured)
-            change[between @ off > 0] = -np.inf
-            resampled = diagram(drawn, between_values + change)
-            distances.append(
-                max(finite_bottleneck_distance(reference, resampled, kind) for kind in (0, 1))
-            )
+    work = draws, points.size, samples
+    with _progress(draws, "persistence diagrams", work, quiet) as progress:
+        for _, weights in _weights(draws, samples, samples + points.size, seed):
+            for means in (wide @ weights).T:
+                distances.append(distance(on_the_scale(means)))
+                progress.advance()
     return np.array(distances)
+
+
+def _progress(total: int, unit: str, work: tuple[int, int, int], quiet: bool) -> Progress:
+    """Of a bootstrap; ``work`` is draws, points, samples."""
+    draws, points, samples = work
+    words = f"{draws:,} draws of {points:,} points, {samples:,} samples each"
+    return Progress(total, "bootstrap", work=words, unit=unit, quiet=quiet)
 
 
 def _weights(draws: int, samples: int, row: int, seed: int) -> Iterator[tuple[slice, np.ndarray]]:

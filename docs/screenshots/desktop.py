@@ -144,13 +144,16 @@ class Desktop:
         self._xdotool("mouseup", "1")
         time.sleep(0.3)
 
-    def wait(self, least: float = 0.0, calm: float = CALM, limit: float = 300.0) -> None:
+    def wait(
+        self, least: float = 0.0, calm: float = CALM, limit: float = 300.0, white: float = 0.0
+    ) -> None:
         """Wait until nothing changes on the screen any more.
 
         Args:
             least: the share of coloured pixels that the views have then.
             calm: seconds without a change.
             limit: seconds.
+            white: the share of white pixels, a figure's ground, that the views have then.
 
         Raises:
             WindowError: the time was up, or ParaView has ended.
@@ -163,7 +166,9 @@ class Desktop:
             if (picture != before).any(axis=-1).sum() > BLINKING:
                 before, last = picture, now
             there = picture[MENU].min() > 200  # the window fills the screen
-            if there and now - last > calm and coloured(picture[VIEWS]) >= least:
+            views = picture[VIEWS]
+            there &= coloured(views) >= least and (views == 255).all(axis=-1).mean() >= white
+            if there and now - last > calm:
                 return
             if self._started is not None and self._started.poll() is not None:
                 self.end()
@@ -171,14 +176,21 @@ class Desktop:
                 self.picture("failed")
                 raise WindowError(f"not ready after {limit:g} s; see failed.png")
 
-    def picture(self, name: str) -> Path:
-        """Write the whole screen as a PNG, with colours rounded to what the eye tells apart."""
+    def image(self) -> Image.Image:
+        """The whole screen."""
+        return Image.fromarray(np.ascontiguousarray(self._screen.pixels()[..., ::-1]))
+
+    def picture(self, name: str, image: Image.Image | None = None) -> Path:
+        """Write an image, the whole screen where none is given, as `NAME.png`.
+
+        Colours are rounded to what the eye tells apart.
+        """
         path = self.pictures / f"{name}.png"
-        steps = np.round(self._screen.pixels()[..., ::-1] / COLOUR_STEP) * COLOUR_STEP
-        image = Image.fromarray(np.clip(steps, 0, 255).astype(np.uint8))
-        image.save(path, optimize=True)
+        steps = np.round(np.asarray(image or self.image()) / COLOUR_STEP) * COLOUR_STEP
+        rounded = Image.fromarray(np.clip(steps, 0, 255).astype(np.uint8))
+        rounded.save(path, optimize=True)
         if path.stat().st_size > LARGEST:
-            image.quantize(256).save(path, optimize=True)
+            rounded.quantize(256).save(path, optimize=True)
         return path
 
     def _xdotool(self, *arguments: str) -> None:

@@ -19,6 +19,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+from docs.screenshots.contact_sheet import contact_sheet
 from docs.screenshots.desktop import ASIDE, Desktop, WindowError, missing_programs
 
 from losslandscape import Landscape
@@ -42,12 +44,39 @@ FIGURES = {
 APPLY = (48, 437)
 MACROS, MACROS_PLACE = (1151, 82), (745, 122)  # the handle of the buttons' toolbar
 MORE = (1271, 118)  # at the toolbar's end: the buttons that have no room
-BUTTONS = {"Loss contours": (900, 122), "Loss flat region": (1098, 122)}
+BUTTONS = {
+    "Loss compare": (793, 118),
+    "Loss contours": (900, 118),
+    "Loss curve": (997, 118),
+    "Loss flat region": (1098, 118),
+    "Loss isosurfaces": (802, 143),
+    "Loss surface": (912, 143),
+    "Loss topology": (1014, 143),
+    "Loss trajectory": (1124, 143),
+    "Loss volume": (789, 168),
+    "Refine What Is Seen": (916, 168),
+}  # when all are shown; the first four have room without that
+# buttons -> the landscapes open when they are pressed
+PRESSED = {
+    ("Loss surface", "Loss contours", "Loss trajectory", "Loss topology", "Loss flat region"): (
+        DATA / "vgg11_pca" / "landscape.nc",
+    ),
+    ("Loss compare",): tuple(DATA / name / "landscape.nc" for name in FIGURES["compare"]),
+    ("Loss curve",): (Path("1.nc"),),
+    ("Loss isosurfaces", "Loss volume"): (Path("3.nc"),),
+}
+MIDDLE, ZOOM = (789, 482), 12  # of the view, and how many turns of the wheel
+LAYOUT = (300, 146, 1280, 770)  # of the screen: left, top, right, bottom
 HEIGHT_FILTER = (180, 240)  # in the pipeline browser
 CEILING = (138, 591), (115, 591)  # its slider, from 100% to about half
 FILTERS = (271, 311)  # Loss Landscape in the menu Filters
-RESET = (690, 82)  # the button Reset Camera
-POSITION, LENGTH = ((119, 615), (180, 615)), ((119, 642), (180, 642))  # of Refine Here's box
+BROWSER_END = (146, 365), (146, 318)  # its lower edge, moved up: more room for properties
+PANEL_SIDE = (295, 470), (365, 470)  # its right edge, moved to the right
+WORDS = (slice(735, 762), slice(600, 1100))  # rows and columns of the progress in the view
+APPLY_ABOVE = (48, 390)  # then
+CANCEL, GO_ON = (138, 600), (138, 629)  # of Refine Here
+POSITION, LENGTH = ((119, 711), (180, 711)), ((119, 738), (180, 738))  # of its box
+WHITE = 0.2  # share of the views' pixels that are a figure's ground at least
 COLOURED = 0.004  # share of the views' pixels that a figure colours at least
 
 
@@ -155,6 +184,85 @@ def opened(session: Session) -> None:
         session.run("paraview", "--uninstall")
 
 
+def pressed(session: Session) -> None:
+    """Each button that draws a figure, on one page."""
+    desktop, drawn = session.desktop, {}
+    perceptron(session)
+    for dimensions, grid in ((1, 51), (3, 13)):
+        if not (session.folder / f"{dimensions}.nc").exists():
+            session.run("surface", "--model", "mlp", "--weights", "perceptron", "--data", "digits8",
+                        "--samples", "300", "--dimensions", str(dimensions), "--grid", str(grid),
+                        "--title", "Perceptron", "--output", f"{dimensions}.nc",
+                        "--quiet")  # fmt: skip
+    session.run("paraview", "--install")
+    try:
+        for number, (buttons, paths) in enumerate(PRESSED.items()):
+            if paths[0].is_absolute():
+                desktop.start(f"pressed{number}", [str(find_paraview())], session.folder)
+                desktop.wait(calm=6)
+                desktop.keys("Escape")  # a first start's welcome
+                for path in paths:
+                    open_dialog(desktop, path)
+            else:  # of a line ParaView's plain view is an error, of a cube an outline
+                command = [*COMMAND, "paraview", str(session.folder / paths[0])]
+                desktop.start(f"pressed{number}", command, session.folder)
+                desktop.wait(calm=3, white=WHITE)
+            desktop.drag(MACROS, MACROS_PLACE)
+            for name in buttons:
+                desktop.click(MORE)
+                desktop.wait(calm=1)
+                desktop.click(BUTTONS[name])
+                desktop.point(ASIDE)
+                desktop.wait(calm=3, white=WHITE)  # a curve and isosurfaces have little colour
+                drawn[name] = desktop.image().crop(LAYOUT)
+            session.end()
+    finally:
+        session.run("paraview", "--uninstall")
+    desktop.picture("buttons_pressed", contact_sheet(drawn))
+
+
+def seen(session: Session) -> None:
+    """The button Refine What Is Seen, on a part of the plain view."""
+    desktop, landscape = session.desktop, session.folder / "seen.llnc"
+    for path in (landscape, *session.folder.glob("seen_refined*")):
+        path.unlink(missing_ok=True)
+    coarse(session, landscape)
+    session.run("paraview", "--install")
+    try:
+        desktop.start("seen", [str(find_paraview())], session.folder)
+        desktop.wait(calm=6)
+        desktop.keys("Escape")  # a first start's welcome
+        open_dialog(desktop, landscape)
+        desktop.drag(MACROS, MACROS_PLACE)
+        desktop.click(MIDDLE, times=ZOOM, button=4)
+        desktop.wait(COLOURED)
+        desktop.click(MORE)
+        desktop.wait(calm=1)
+        desktop.click(BUTTONS["Refine What Is Seen"])
+        desktop.point(ASIDE)
+        wait_for_points(landscape.with_name("seen_refined.nc"), share=0.3)
+        time.sleep(1)
+        desktop.picture("refine_seen")
+        session.end()
+    finally:
+        session.run("paraview", "--uninstall")
+
+
+def coarse(session: Session, landscape: Path) -> None:
+    """A landscape to refine."""
+    perceptron(session)
+    session.run("surface", "--model", "mlp", "--weights", "perceptron", "--data", "digits8",
+                "--grid", "31", "--quiet", "--title", "Perceptron",
+                "--output", landscape.name)  # fmt: skip
+
+
+def perceptron(session: Session) -> None:
+    """A network whose landscape takes seconds."""
+    if not (session.folder / "perceptron").exists():
+        session.run("train", "--model", "mlp", "--data", "digits8", "--epochs", "20",
+                    "--output", "perceptron", "--quiet")  # fmt: skip
+
+
 def reloaded(session: Session) -> None:
     """A landscape that is still computed, before and after File > Reload Files."""
     desktop, landscape = session.desktop, session.folder / "growing.nc"
@@ -171,13 +279,17 @@ def reloaded(session: Session) -> None:
 
 
 def refined(session: Session) -> None:
-    """Refine Here: settings, applied and running, result."""
+    """Refine Here: settings, applied and running, cancelled, gone on with, result."""
     desktop, landscape = session.desktop, session.folder / "coarse.llnc"
-    session.measure()
-    shutil.copy(session.landscape, landscape)
-    landscape.with_name("coarse_refined.nc").unlink(missing_ok=True)
+    output = landscape.with_name("coarse_refined.nc")
+    for path in (landscape, output, output.with_name(f"{output.name}.journal")):
+        path.unlink(missing_ok=True)
+    coarse(session, landscape)
     open_file(desktop, "refined", [*COMMAND, "paraview"], landscape)
+    desktop.drag(*BROWSER_END)
+    desktop.drag(*PANEL_SIDE)
     desktop.keys("ctrl+space")
+    desktop.wait(calm=1)
     desktop.type("Refine Here")
     desktop.wait(calm=1)
     desktop.keys("Return")
@@ -191,44 +303,55 @@ def refined(session: Session) -> None:
     desktop.point(ASIDE)
     desktop.wait()
     desktop.picture("refine_settings")
-    desktop.click(APPLY)
+    desktop.click(APPLY_ABOVE)
     desktop.point(ASIDE)
-    output = landscape.with_name("coarse_refined.nc")
     wait_for_points(output, share=0.3)
-    desktop.click(RESET)
-    desktop.point(ASIDE)
-    time.sleep(3)
+    time.sleep(1)  # until the window has seen them
     desktop.picture("refine_running")
+    desktop.click(CANCEL)
+    desktop.wait(COLOURED)
+    if not output.with_name(f"{output.name}.journal").exists():
+        raise WindowError("Refine Here: ended before it was cancelled")
+    desktop.click(GO_ON)
+    desktop.point(ASIDE)
     wait_for_points(output, share=1.0)
+    while (np.asarray(desktop.image())[WORDS].min(axis=-1) > 200).any():  # till the child's end
+        time.sleep(1)
     desktop.wait(COLOURED)
     desktop.picture("refine_result")
     session.end()
 
 
 def open_file(desktop: Desktop, name: str, command: list[str], path: Path) -> None:
-    """Start ParaView without a file, then Ctrl+O, the path, Enter, Apply."""
+    """Start ParaView without a file and open one, with pictures."""
     desktop.start(name, command, path.parent)
     desktop.wait(calm=6)
     desktop.keys("Escape")  # a first start's welcome
     desktop.wait()
+    open_dialog(desktop, path, f"{name}_dialog")
+    desktop.picture(name)
+
+
+def open_dialog(desktop: Desktop, path: Path, picture: str | None = None) -> None:
+    """Ctrl+O, the path, Enter, Apply."""
     desktop.keys("ctrl+o")
     desktop.wait(calm=1)
     desktop.type(str(path))
     desktop.wait(calm=1)
-    desktop.picture(f"{name}_dialog")
+    if picture:
+        desktop.picture(picture)
     desktop.keys("Return")
     desktop.wait()
     desktop.click(APPLY)
     desktop.point(ASIDE)
     desktop.wait(COLOURED)
-    desktop.picture(name)
 
 
 def wait_for_points(path: Path, share: float, limit: float = 300.0) -> None:
     """Until a share of a landscape's points is evaluated and in the file."""
     begin = time.perf_counter()
     while not path.exists() or (Landscape.open(path).status == 1).mean() < share:
-        time.sleep(1)
+        time.sleep(2)
         if time.perf_counter() - begin > limit:
             raise WindowError(f"{path.name}: not so far after {limit:g} s")
 
@@ -236,8 +359,10 @@ def wait_for_points(path: Path, share: float, limit: float = 300.0) -> None:
 STEPS: dict[str, Callable[[Session], None]] = {
     "figures": figures,
     "opened": opened,
+    "pressed": pressed,
     "reloaded": reloaded,
     "refined": refined,
+    "seen": seen,
 }
 
 

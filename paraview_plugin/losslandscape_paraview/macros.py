@@ -1,4 +1,4 @@
-"""Macros, the buttons of ParaView's toolbar: one for each figure, of the selected landscape.
+"""Macros, the buttons of ParaView's toolbar: each figure, and a finer grid, of what is selected.
 
 This module needs nothing but Python, so that an installer can load it from its file alone and
 call `install_macros` with ParaView's folder of macros (`~/.config/ParaView/Macros` on Linux, and
@@ -9,8 +9,7 @@ import os
 import tempfile
 from pathlib import Path
 
-# what ParaView calls the button -> the figure in `pipelines.FIGURES`
-MACROS = {
+_FIGURES = {
     "Loss surface": "surface",
     "Loss contours": "contours",
     "Loss trajectory": "trajectory",
@@ -21,6 +20,11 @@ MACROS = {
     "Loss isosurfaces": "isosurfaces",
     "Loss volume": "volume",
 }
+# what ParaView calls the button -> the function it calls: module, name, arguments
+MACROS = {
+    **{name: ("selection", "draw", f'"{figure}"') for name, figure in _FIGURES.items()},
+    "Refine What Is Seen": ("refine_seen", "refine_what_is_seen", ""),
+}
 
 # its first line tells files of this module from the user's own of the same name
 _MARK = "# Written by losslandscape; changes are lost when it is installed again."
@@ -29,7 +33,7 @@ _MARK = "# Written by losslandscape; changes are lost when it is installed again
 _TEMPLATE = (
     _MARK
     + """
-# Draws the figure "{figure}" of the landscape that is selected in the pipeline browser.
+# For the landscape that is selected in the pipeline browser.
 import sys
 from importlib.machinery import PathFinder
 from importlib.util import module_from_spec
@@ -42,9 +46,9 @@ if "losslandscape_paraview" not in sys.modules:
         sys.modules[spec.name] = module_from_spec(spec)
         spec.loader.exec_module(sys.modules[spec.name])
 if "losslandscape_paraview" in sys.modules:
-    from losslandscape_paraview.selection import draw
+    from losslandscape_paraview.{module} import {function}
 
-    draw("{figure}")
+    {function}({arguments})
 else:
     print_error("{name}: losslandscape is no longer in " + {folder!r} + "; install it again")
 """
@@ -70,8 +74,8 @@ def install_macros(folder):
     paths = [folder / f"{name}.py" for name in MACROS]
     ours = [path for path in paths if not path.exists() or _is_ours(path)]
     for path in ours:
-        text = _TEMPLATE.format(name=path.stem, figure=MACROS[path.stem], folder=_FOLDER)
-        _write(path, text)
+        names = dict(zip(("module", "function", "arguments"), MACROS[path.stem]))
+        _write(path, _TEMPLATE.format(name=path.stem, folder=_FOLDER, **names))
     return ours
 
 

@@ -56,6 +56,8 @@ class RefineFilter(VTKPythonAlgorithmBase):
         self._shown = LandscapeReader()
         self._chosen = ""  # an output name that was not given
         self._view = self._timer = self._label = None
+        self._goes_on = False  # begin again when the cancelled child has ended
+        self._coloured = False  # the loss was shown in place of ParaView's outline
 
     def SetPosition(self, x, y, z):
         self._set("_position", [x, y, z])
@@ -83,10 +85,13 @@ class RefineFilter(VTKPythonAlgorithmBase):
             self._process.cancel()
 
     def GoOn(self):
-        """Begin the same run again, after it was cancelled or failed."""
-        if self._process is None:
-            self._held, self._begun = False, None
-            self._update()
+        """Begin the same run again, after it was cancelled or failed; at once or as it ends."""
+        if self._process is not None:
+            self._goes_on = self._process.cancelled
+            return
+        self._goes_on = False
+        self._held, self._begun = False, None
+        self._update()
 
     def _set(self, name, value):
         if getattr(self, name) != value:
@@ -149,7 +154,8 @@ class RefineFilter(VTKPythonAlgorithmBase):
         if not python:
             raise LandscapeError(
                 "the Python that has the package losslandscape is not known: start ParaView by "
-                f"'losslandscape paraview', set {PYTHON_VARIABLE}, or give the property Python"
+                "'losslandscape paraview', give 'losslandscape paraview --install' once, set "
+                f"{PYTHON_VARIABLE}, or give the property Python"
             )
         dimensions = max(1, sum(count > 1 for count in image.GetDimensions()))
         bounds = []
@@ -206,14 +212,19 @@ class RefineFilter(VTKPythonAlgorithmBase):
         if self._process is None:
             return
         finished = self._process.finished()
-        words = self._process.progress()[0]
+        words = f"refining: {self._process.progress()[0]}"
+        if self._process.cancelled:
+            words = "ending; what is finished is kept"
         if finished:
             interactor, observer, timer = self._timer
             interactor.DestroyTimer(timer)
             interactor.RemoveObserver(observer)
             self._timer = None
             self._end()
-        self._show_words(None if finished else f"refining: {words}")
+        self._show_words(None if finished else words)
+        if finished and self._goes_on:
+            self.GoOn()
+            return
         path = self._output or self._chosen
         stamp = os.stat(path).st_mtime_ns if os.path.isfile(path) else None
         if finished or stamp != self._stamp:
@@ -254,20 +265,26 @@ class RefineFilter(VTKPythonAlgorithmBase):
     def _colour(self, proxy):
         """Show the loss where ParaView, which saw an empty grid at Apply, chose an outline.
 
-        The colours' range follows the new grid, once when it appears and once when it is whole; a
-        person's own choice of another representation stays.
+        The colours' range is that of the first points, grows with those that follow, and is fitted
+        to the whole grid at the end; a person's choice of something else to show stays.
         """
         from paraview import simple
 
         shown = simple.GetRepresentation(proxy, self._view)
-        if shown is None or not proxy.GetDataInformation().GetNumberOfPoints():
-            return
-        if shown.Representation == "Outline":
-            shown.Representation = "Surface"
+        losses = proxy.GetPointDataInformation().GetArray("loss")
+        if shown is None or losses is None or not losses.GetRange()[0] <= losses.GetRange()[1]:
+            return  # no point is there yet
+        first = not self._coloured and shown.Representation == "Outline"
+        self._coloured = True
+        if first:
+            extent = proxy.GetDataInformation().GetExtent()
+            plane = extent[4] == extent[5] and extent[2] < extent[3]
+            shown.Representation = "Slice" if plane else "Surface"  # ParaView's choice for a plane
             simple.ColorBy(shown, ("POINTS", "loss"))
-            shown.RescaleTransferFunctionToDataRange(False, True)
-        elif self._process is None and shown.ColorArrayName[1] == "loss":
-            shown.RescaleTransferFunctionToDataRange(False, True)
+            shown.SetScalarBarVisibility(self._view, True)
+        if shown.ColorArrayName[1] == "loss":
+            grows = not first and self._process is not None
+            shown.RescaleTransferFunctionToDataRange(grows, True)
 
     def _proxy(self):
         from paraview import simple
@@ -326,6 +343,44 @@ def _say(words):
       compute package in a process of its own, and shows the new file while it is computed. The
       file stays.
     </Documentation>
+    <IntVectorProperty name="Factor" command="SetFactor" number_of_elements="1" default_values="4">
+      <IntRangeDomain name="range" min="1" max="16"/>
+      <Documentation>New intervals of the grid for an old one.</Documentation>
+    </IntVectorProperty>
+    <StringVectorProperty name="OutputFile" label="Output File" command="SetOutputFile"
+        number_of_elements="1">
+      <FileListDomain name="files"/>
+      <Documentation>
+        The new landscape file (.nc); beside the landscape where none is given. A file that is there
+        is never replaced.
+      </Documentation>
+      <Hints>
+        <FileChooser extensions="nc" file_description="Loss landscape"/>
+        <AcceptAnyFile/>
+      </Hints>
+    </StringVectorProperty>
+    <StringVectorProperty name="Python" command="SetPython" number_of_elements="1"
+        panel_visibility="advanced">
+      <Documentation>
+        The Python that has the package losslandscape; where none is given, that of 'losslandscape
+        paraview', at its start or its --install. One that a state file holds does not count.
+      </Documentation>
+    </StringVectorProperty>
+    <IntVectorProperty name="TrustFile" label="Trust the file's model code" command="SetTrustFile"
+        number_of_elements="1" default_values="0">
+      <BooleanDomain name="bool"/>
+      <Documentation>
+        A landscape of your own model names the functions that build it. Tick this to let ParaView
+        have them run: only for files of your own or of people you trust. A tick that a state file
+        holds does not count.
+      </Documentation>
+    </IntVectorProperty>
+    <Property name="Cancel" command="Cancel" panel_widget="command_button">
+      <Documentation>End the evaluation; what is finished is kept.</Documentation>
+    </Property>
+    <Property name="GoOn" label="Go On" command="GoOn" panel_widget="command_button">
+      <Documentation>Go on with an evaluation that was cancelled.</Documentation>
+    </Property>
     <InputProperty name="Input" port_index="0" command="SetInputConnection">
       <ProxyGroupDomain name="groups">
         <Group name="sources"/>
@@ -359,44 +414,6 @@ def _say(words):
       <Property function="UseReferenceBounds" name="UseReferenceBounds"/>
       <Property function="ReferenceBounds" name="ReferenceBounds"/>
     </PropertyGroup>
-    <IntVectorProperty name="Factor" command="SetFactor" number_of_elements="1" default_values="4">
-      <IntRangeDomain name="range" min="1" max="16"/>
-      <Documentation>New intervals of the grid for an old one.</Documentation>
-    </IntVectorProperty>
-    <StringVectorProperty name="OutputFile" label="Output File" command="SetOutputFile"
-        number_of_elements="1">
-      <FileListDomain name="files"/>
-      <Documentation>
-        The new landscape file (.nc); beside the landscape where none is given. A file that is there
-        is never replaced.
-      </Documentation>
-      <Hints>
-        <FileChooser extensions="nc" file_description="Loss landscape"/>
-        <AcceptAnyFile/>
-      </Hints>
-    </StringVectorProperty>
-    <StringVectorProperty name="Python" command="SetPython" number_of_elements="1"
-        panel_visibility="advanced">
-      <Documentation>
-        The Python that has the package losslandscape; that of 'losslandscape paraview' where none
-        is given. One that a state file holds does not count.
-      </Documentation>
-    </StringVectorProperty>
-    <IntVectorProperty name="TrustFile" label="Trust the file's model code" command="SetTrustFile"
-        number_of_elements="1" default_values="0">
-      <BooleanDomain name="bool"/>
-      <Documentation>
-        A landscape of your own model names the functions that build it. Tick this to let ParaView
-        have them run: only for files of your own or of people you trust. A tick that a state file
-        holds does not count.
-      </Documentation>
-    </IntVectorProperty>
-    <Property name="Cancel" command="Cancel" panel_widget="command_button">
-      <Documentation>End the evaluation; what is finished is kept.</Documentation>
-    </Property>
-    <Property name="GoOn" label="Go On" command="GoOn" panel_widget="command_button">
-      <Documentation>Go on with an evaluation that was cancelled.</Documentation>
-    </Property>
     """
 )
 class LossLandscapeRefineHere(RefineFilter):

@@ -117,8 +117,25 @@ class RefineProcess:
 
 
 def default_python():
-    """The compute package's Python as the launcher named it; empty where there was none."""
-    return os.environ.get(PYTHON_VARIABLE, "")
+    """The compute package's Python; empty where nobody named one.
+
+    The launcher names it for its own start, and `losslandscape paraview --install` for every other
+    in a file beside ParaView's settings.
+    """
+    named = os.environ.get(PYTHON_VARIABLE)
+    if named:
+        return named
+    try:
+        return os.fsdecode((_settings_folder() / "losslandscape" / "python.txt").read_bytes())
+    except OSError:
+        return ""
+
+
+def _settings_folder():
+    """Of the user's ParaView settings, as `losslandscape.paraview_settings` finds it."""
+    if sys.platform == "win32":
+        return Path(os.environ.get("APPDATA", "")) / "ParaView"
+    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "ParaView"
 
 
 def _environment():

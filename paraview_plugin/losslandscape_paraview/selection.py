@@ -60,8 +60,8 @@ def selected_landscapes(count):
             f"select {wanted} in the pipeline browser; {len(found)} selected, "
             f"{len(everything)} open (File > Open reads .nc and surface.vti)"
         )
-    order = {_key(source): place for place, source in enumerate(everything)}
-    found.sort(key=lambda source: order[_key(source)])
+    order = {key_of(source): place for place, source in enumerate(everything)}
+    found.sort(key=lambda source: order[key_of(source)])
     return [sources_of(source, sliders=True) for source in found]
 
 
@@ -91,12 +91,18 @@ def _number(item):
 def _origins(sources):
     """The landscapes' grids that some pipeline objects come from, each once."""
     found = {}
-    for source in sources:
-        while _input_of(source) is not None:
-            source = _input_of(source)
+    for source in map(origin_of, sources):
         if is_landscape(source):
-            found.setdefault(_key(source), source)
+            found.setdefault(key_of(source), source)
     return list(found.values())
+
+
+def origin_of(source):
+    """The source at the beginning of the pipeline that an object, or an output of one, is in."""
+    source = getattr(source, "Proxy", source)
+    while _input_of(source) is not None:
+        source = _input_of(source)
+    return source
 
 
 def _input_of(source):
@@ -121,5 +127,6 @@ def is_landscape(source):
     return fetch(source).GetPointData().GetArray("loss") is not None
 
 
-def _key(source):
+def key_of(source):
+    """Which pipeline object it is: two Python objects may stand for the same."""
     return source.SMProxy.GetGlobalID()

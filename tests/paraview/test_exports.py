@@ -7,6 +7,7 @@ import shutil
 import struct
 from io import BytesIO
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -173,9 +174,64 @@ def test_edges_are_shapes_turned_inside_out(exported):
         assert ("extensions" in material) is edge
 
 
+@pytest.fixture(scope="module")
+def wells(tmp_path_factory, write_landscape):
+    """Two wells at (+-0.5, 0) below a saddle and steep slopes, and their flat region."""
+    y = np.linspace(-1, 1, 5)[:, None]
+    path = tmp_path_factory.mktemp("wells") / "wells.nc"
+    x = np.linspace(-1.25, 1.25, 7)
+    loss = 0.1 + 2 * (x**2 - 0.7) ** 2 + 3 * y**2 + 0.02 * x
+    write_landscape(path, loss=loss, provenance={"format": "losslandscape", "title": "Wells"})
+    assert main(["flatness", str(path)]) == 0
+    return path
+
+
+def minima(picture):
+    """How many pixels above the legend have the colour of minima, which no surface has."""
+    pixels = imread(picture)
+    red, _green, blue = np.moveaxis(pixels[: int(0.8 * len(pixels)), :, :3], -1, 0)
+    return int(((blue > 200) & (red < 130)).sum())
+
+
+def test_topology_is_drawn_by_the_command(tmp_path, wells):
+    pictures = {}
+    for name, options in {"all": [], "few": ["--persistence", "5"]}.items():
+        picture, state = tmp_path / f"{name}.png", tmp_path / f"{name}.pvsm"
+        given = ["--figure", "topology", "--size", "1000x500", *options, "--state", str(state)]
+        assert main(["render", str(wells), "--output", str(picture), *given]) == 0
+        pictures[name] = minima(picture)
+        root = ElementTree.parse(state).getroot()
+        thresholds = root.findall(".//Proxy[@type='LossMorseSmaleComplex']/Property"
+                                  "[@name='Persistence']/Element")  # fmt: skip
+        assert [float(e.get("value")) for e in thresholds] == [5.0 if options else 0.0]
+    assert pictures["all"] > 1.5 * pictures["few"] > 0  # one of the two is gone
+
+
+def test_flatness_is_drawn_by_the_command_of_one_and_of_two(tmp_path, wells):
+    plain, one, two = (tmp_path / f"{name}.png" for name in ("plain", "one", "two"))
+    size = ["--size", "1000x800"]
+    assert main(["render", str(wells), "--output", str(plain), *size]) == 0
+    flat = ["--figure", "flatness", *size]
+    assert main(["render", str(wells), "--output", str(one), *flat]) == 0
+    titles = ["--titles", "One", "Other"]
+    assert main(["render", str(wells), str(wells), "--output", str(two), *flat, *titles]) == 0
+    for picture in (one, two):
+        assert (imread(picture)[..., :3] != 255).any(axis=2).mean() > 0.1
+    assert not np.array_equal(imread(plain), imread(one))
+
+
+def test_what_flatness_lacks_is_said(tmp_path, capsys, plane):
+    picture = tmp_path / "x.png"
+    assert main(["render", str(plane), "--figure", "flatness", "--output", str(picture)]) == 1
+    assert "`losslandscape flatness FILE.nc --output FOLDER` writes them" in capsys.readouterr().err
+    assert not picture.exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
+        (["{nc}", "--figure", "compare", "--output", "x.png"], "compare takes 2 landscapes, not 1"),
+        (["{nc}"] * 3 + ["--output", "x.png"], "3 landscapes were given"),
         (["{nc}", "--output", "x.pdf"], "the ending must be one of .png, .html"),
         (["{nc}", "--output", "x.glb", "--dpi", "300"], "--dpi is for pictures"),
         (["{nc}", "--output", "x.png", "--size", "20x20mm"], "too narrow for legible letters"),

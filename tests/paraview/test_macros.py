@@ -24,7 +24,8 @@ def test_every_macro_is_written_and_removed(macros, tmp_path):
     assert sorted(written) == sorted(folder.iterdir())
     for path in written:
         compile(path.read_text(encoding="utf-8"), path.name, "exec")
-        assert f'draw("{macros.MACROS[path.stem]}")' in path.read_text(encoding="utf-8")
+        _module, function, arguments = macros.MACROS[path.stem]
+        assert f"    {function}({arguments})\n" in path.read_text(encoding="utf-8")
     assert macros.install_macros(folder) == written
     assert macros.remove_macros(folder) == written
     assert not list(folder.iterdir())

@@ -10,7 +10,7 @@ import pytest
 from skimage.io import imread
 
 import losslandscape
-from losslandscape import Landscape, paraview_process, paraview_programs
+from losslandscape import Landscape, paraview_process, paraview_programs, paraview_settings
 
 HERE = Path(__file__).resolve().parent
 MINE = """
@@ -54,8 +54,42 @@ def project(tmp_path):
     return folder
 
 
-def test_in_a_script(project, in_paraview):
-    found, done = in_paraview("refine_here.py", project, sys.executable)
+@pytest.fixture
+def installed(project):
+    """ParaView's settings in config/, where `--install` named this Python."""
+    about = paraview_programs.Installation("5.11.0", "3.11.2", False, True, None)
+    paraview_settings.install(
+        project / "config" / "ParaView", [], about, paraview_programs.plugin_path()
+    )
+
+
+def test_what_is_seen_is_refined(project, installed, in_paraview):
+    found, done = in_paraview("refine_seen.py", project)
+    # the camera sees x from -0.02 to 0.52 and y from -0.5 to -0.1: one point, and its cells
+    assert found["plain"] == pytest.approx([-0.2, 0.6, -0.6, 0.2, 0, 0])
+    assert "all of the landscape is seen; zoom in" in found["all"]
+    for name in ("none", "hidden"):
+        assert "shows no point of the landscape" in found[name]
+    for name in ("perspective", "figure"):
+        inside = np.array(found[f"{name} by VTK"])
+        assert 0 < len(inside) < 36
+        expected = [(inside[:, i].min() - 0.4, inside[:, i].max() + 0.4) for i in range(2)]
+        expected = np.clip(np.ravel(expected), -1, 1)
+        np.testing.assert_allclose(found[name][:4], expected, atol=1e-6)
+    # the file's code is refused until a person trusts it
+    assert found["untrusted"] == 0
+    assert "say that it may run: --model mine:build" in done.stdout + done.stderr
+    assert found["box"] == pytest.approx([-0.2, 0.6, -0.6, 0.2, 0, 0])
+    assert found["points"] == 9 * 9
+    assert not found["reader shown"]
+    assert found["beside"] == ["Refine What Is Seen"]
+    assert found["beside box"] == pytest.approx(found["figure"])
+    assert found["shown"] == [True, False]
+    assert (Landscape.open(project / "coarse_refined.nc").status == 1).all()
+
+
+def test_in_a_script(project, installed, in_paraview):
+    found, done = in_paraview("refine_here.py", project)
     said = done.stdout + done.stderr
     assert "the Python that has the package losslandscape is not known" in said
     assert found["no python"]["loss"] is None
@@ -76,7 +110,7 @@ def test_in_a_script(project, in_paraview):
 
 
 def test_in_the_window(project, repository):
-    """Apply, event loop alive, cancel, go on, the result shown."""
+    """Apply, event loop alive, cancel, go on, the result shown; what a person chose stays."""
     with paraview_process.screen() as display:
         environment = paraview_programs.clean_environment()
         plugin = paraview_programs.plugin_path()
@@ -109,6 +143,9 @@ def test_in_the_window(project, repository):
     said = report.read_text().splitlines()
     assert said[-1] == "done", said
     assert "cancelled with some points" in said
+    # in the place of the outline that ParaView shows of an empty grid
+    assert "running: Slice of loss, range fits: True" in said
+    assert "a person's own: Wireframe of loss, range fits: True" in said
     landscape = Landscape.open(project / "window.nc")
     assert (landscape.status == 1).all()
     # the surface is in the pictures; ParaView draws in yellow what is not evaluated yet

@@ -146,3 +146,14 @@ def test_the_colour_maps_can_be_imported(ran):
     assert ran[0]["presets"] == [True, True, True]
     assert ran[0]["viridis"] < 2e-6
     assert ran[0]["kinds"] == [0.30, 0.66, 0.96, 1.0, 1.0, 1.0, 0.88, 0.20, 0.13]
+
+
+def test_a_second_figure_on_a_log_scale_has_the_colours_of_the_first(
+    tmp_path, write_landscape, in_paraview
+):
+    (first, second), _done = in_paraview(
+        "figure_again.py", write_landscape(tmp_path / "x.nc", loss=bowl())
+    )
+    np.testing.assert_allclose(first, second, rtol=1e-12)
+    # evenly spaced in the logarithm
+    np.testing.assert_allclose(np.ptp(np.diff(np.log10(first[::4]))), 0, atol=1e-4)

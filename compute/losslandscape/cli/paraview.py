@@ -6,11 +6,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from losslandscape.cli.render import FIGURES as RENDERED
+from losslandscape.paraview_process import FIGURES
 
 HELP = "open ParaView with the plugin loaded and, where given, a landscape's figure"
-
-FIGURES = tuple(dict.fromkeys((*RENDERED, "topology", "flatness")))
 
 EPILOG = """\
 examples:

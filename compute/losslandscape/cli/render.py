@@ -9,6 +9,7 @@ from pathlib import Path
 
 from losslandscape.cli.arguments import positive_int
 from losslandscape.errors import LossLandscapeError, OutputExistsError
+from losslandscape.paraview_process import FIGURES
 
 HELP = "draw a figure of a landscape with ParaView, as a PNG, as glTF, or as a web page that turns"
 
@@ -23,8 +24,6 @@ LETTER_SHARE, LARGEST_LETTERS = 0.020, 1.8
 _INCHES = {"mm": 1 / 25.4, "cm": 1 / 2.54, "in": 1.0}
 _LARGEST_PIXELS = 16384
 
-FIGURES = ("curve", "surface", "contours", "trajectory", "isosurfaces", "volume", "compare")
-
 _EPILOG = """\
 figures:
   curve        1 direction: the loss as a line, with its error band (2 standard errors)
@@ -33,6 +32,9 @@ figures:
   isosurfaces  3 directions: nested surfaces of equal loss, levels in the legend
   volume       3 directions: the lower the loss, the more opaque
   trajectory   the way of training on the surface, coloured by step
+  topology     2 directions: critical points, separatrices, persistence diagram
+  flatness     1 or 2 landscapes: the flat regions that 'losslandscape flatness' wrote to
+               NAME_flatness/, or beside the landscape
   compare      two landscapes side by side, on one scale
 
 examples:
@@ -41,6 +43,7 @@ examples:
   losslandscape render vgg11.nc --figure trajectory --output vgg11.html
   losslandscape render figure4.pvsm --output figure4.glb
   losslandscape render cube.nc --figure volume --output cube.png
+  losslandscape render vgg11_three.nc --figure topology --persistence 0.1 --output topology.png
   losslandscape render resnet50.nc vgg11.nc --figure compare --output pair.png --state pair.pvsm
 
 ParaView is found on the PATH, or named with PVPYTHON=/where/it/is/pvpython.
@@ -109,11 +112,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action=argparse.BooleanOptionalAction,
         help="a dot at every point that was evaluated, and not interpolated (default: in curves)",
     )
+    look.add_argument(
+        "--persistence",
+        type=float,
+        metavar="T",
+        help="topology without the pairs up to it: decades on a log scale, else the loss's unit",
+    )
     look.add_argument("--titles", nargs="+", metavar="TEXT", help="one for each landscape")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from losslandscape.paraview_process import render, render_state
+    from losslandscape.paraview_process import fitting_figure, render, render_state
 
     ending = arguments.output.suffix.lower()
     if ending not in OUTPUTS:
@@ -144,12 +153,10 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     if arguments.layout is not None or arguments.trust_file:
         raise LossLandscapeError("--layout and --trust-file are for a state (.pvsm)")
-    figure = arguments.figure or ("compare" if len(arguments.landscapes) == 2 else None)
-    panels = 2 if figure == "compare" else 1
-    if len(arguments.landscapes) != panels:
+    figure = fitting_figure(arguments.figure, arguments.landscapes)
+    if figure is None:
         raise LossLandscapeError(
-            f"--figure {figure or 'default'} draws {panels} landscape{'s' * (panels > 1)}; "
-            f"{len(arguments.landscapes)} were given"
+            f"{len(arguments.landscapes)} landscapes were given, and a figure shows two at most"
         )
     options = {
         "array": arguments.array,
@@ -157,9 +164,10 @@ def run(arguments: argparse.Namespace) -> int:
         "ceiling": arguments.ceiling,
         "levels": arguments.levels,
         "evaluated": arguments.show_evaluated,
+        "persistence": arguments.persistence,
         "letters": letters,
     }
-    if arguments.titles is not None and figure == "compare":
+    if arguments.titles is not None and max(FIGURES.get(figure, (1,))) > 1:
         options["titles"] = arguments.titles
     elif arguments.titles is not None:
         options["title"] = " ".join(arguments.titles)
@@ -182,7 +190,8 @@ def _refuse_for_state(arguments: argparse.Namespace) -> None:
     """A state is drawn as it is: the options that build a figure are not for it."""
     if len(arguments.landscapes) > 1:
         raise LossLandscapeError("a state (.pvsm) is drawn alone, without other files")
-    building = ("figure", "state", "array", "log", "ceiling", "levels", "show_evaluated", "titles")
+    look = ("array", "log", "ceiling", "levels", "show_evaluated", "persistence", "titles")
+    building = ("figure", "state", *look)
     for option in building:
         if getattr(arguments, option) is not None:
             raise LossLandscapeError(

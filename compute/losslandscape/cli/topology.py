@@ -42,6 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_noise_arguments(parser)
     add_result_arguments(parser, "topology")
+    parser.add_argument("--quiet", action="store_true", help="show no progress")
 
 
 def add_noise_arguments(parser: argparse.ArgumentParser) -> None:
@@ -93,6 +94,7 @@ def run(arguments: argparse.Namespace) -> int:
         seed=arguments.seed,
         confidence=arguments.confidence,
         simplify=arguments.simplify,
+        quiet=arguments.quiet,
     )
     make_folder(folder)
     topology_data.write(landscape, found, folder)

@@ -72,6 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
         draws=arguments.draws,
         seed=arguments.seed,
         confidence=arguments.confidence,
+        quiet=arguments.quiet,
     )
     objective, subspace = problem_of(landscape, arguments)
     make_folder(folder.parent)

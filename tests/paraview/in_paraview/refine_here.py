@@ -1,4 +1,4 @@
-"""Refine Here in a script: plugin, folder with coarse.nc, Python of the compute package."""
+"""Refine Here in a script: plugin, folder with coarse.nc and a config/ installed in."""
 
 import json
 import os
@@ -13,7 +13,7 @@ def losses(data):
     return None if array is None else vtk_to_numpy(array).tolist()
 
 
-def main(plugin, folder, python):
+def main(plugin, folder):
     sys.path.insert(0, plugin)
     from losslandscape_paraview import load_plugin
 
@@ -22,6 +22,7 @@ def main(plugin, folder, python):
 
     folder, found = Path(folder), {}
     os.environ.pop("LOSSLANDSCAPE_PYTHON", None)
+    os.environ["XDG_CONFIG_HOME"] = str(folder / "no config")
     reader = simple.OpenDataFile(str(folder / "coarse.nc"))
 
     def refine(name, **options):
@@ -33,7 +34,7 @@ def main(plugin, folder, python):
         return made, {"dimensions": data.GetDimensions(), "loss": losses(data)}
 
     found["no python"] = refine("no_python")[1]
-    os.environ["LOSSLANDSCAPE_PYTHON"] = python
+    os.environ["XDG_CONFIG_HOME"] = str(folder / "config")
     found["untrusted"] = refine("untrusted")[1]
     made, found["trusted"] = refine("trusted", Trustthefilesmodelcode=1)
     found["ran"] = (folder / "ran.txt").exists()

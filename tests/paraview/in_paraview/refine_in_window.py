@@ -1,9 +1,10 @@
-"""In ParaView's window: apply, cancel, go on, quit. Steps follow by a Qt-independent VTK timer."""
+"""In ParaView's window: apply, cancel, go on, twice, quit; by a VTK timer, independent of Qt."""
 
 import os
 import traceback
 from pathlib import Path
 
+import numpy as np
 from paraview import simple
 from vtkmodules.util.numpy_support import vtk_to_numpy
 
@@ -25,6 +26,7 @@ made = simple.RefineHere(
 )  # fmt: skip
 made.UpdatePipeline()
 say(f"applied, {made.GetDataInformation().GetNumberOfPoints()} points")
+simple.Show(made, view)
 filter_ = made.SMProxy.GetClientSideObject()
 interactor = view.GetInteractor()
 
@@ -35,10 +37,17 @@ def evaluated():
     return int((vtk_to_numpy(array) == 1).sum()) if array else 0
 
 
+def colours():
+    """How it is shown, and whether the colours' range is that of the losses."""
+    shown = simple.GetRepresentation(made, view)
+    table = simple.GetColorTransferFunction("loss").RGBPoints
+    losses = made.GetPointDataInformation().GetArray("loss").GetRange()
+    fits = np.allclose([table[0], table[-4]], losses, rtol=1e-6)
+    kind = str(shown.Representation).strip("'")
+    return f"{kind} of {shown.ColorArrayName[1] or 'no array'}, range fits: {fits}"
+
+
 def show():
-    shown = simple.Show(made, view)
-    shown.Representation = "Surface"
-    simple.ColorBy(shown, ("POINTS", "loss"))
     view.ResetActiveCameraToNegativeZ()
     simple.ResetCamera(view)
     simple.Render(view)
@@ -55,6 +64,7 @@ def step(*_):
     try:
         if state["step"] == "running" and evaluated() >= 8:
             say(f"event loop ran {state['ticks']} times meanwhile")
+            say(f"running: {colours()}")
             show()
             simple.SaveScreenshot(str(folder / "running.png"), view, ImageResolution=[700, 500])
             made.SMProxy.InvokeCommand("Cancel")
@@ -64,8 +74,16 @@ def step(*_):
                 finish("no journal after cancelling")
             say("cancelled with some points")
             made.SMProxy.InvokeCommand("GoOn")
+            state["points"] = evaluated()
             state["step"] = "again" if filter_._process is not None else finish("not begun again")
-        elif state["step"] == "again" and filter_._process is None:
+        elif state["step"] == "again" and evaluated() > state["points"]:
+            made.SMProxy.InvokeCommand("Cancel")
+            made.SMProxy.InvokeCommand("GoOn")  # while it is ending
+            simple.GetRepresentation(made, view).Representation = "Wireframe"
+            state["step"] = "once more"
+        elif state["step"] == "once more" and filter_._process is None:
+            say(f"a person's own: {colours()}")
+            simple.GetRepresentation(made, view).Representation = "Slice"
             data = filter_.GetOutputDataObject(0)
             if evaluated() != data.GetNumberOfPoints():
                 finish(f"{evaluated()} of {data.GetNumberOfPoints()} points shown")
