@@ -54,6 +54,7 @@ from losslandscape.projected_trajectory import (
     measure_trajectory,
     warn_outside,
 )
+from losslandscape.relative_paths import seen_from
 from losslandscape.subspace import Subspace
 
 if TYPE_CHECKING:
@@ -613,6 +614,10 @@ class _Run:
             "quantities": {**dict.fromkeys(names, ""), **_titles(names, self.objective)},
             "versions": self.recipe["computer"],
         }
+        checkpoints = self.subspace.trajectory_folder
+        if checkpoints is not None and self.path is not None:
+            place = self.path.absolute().parent
+            provenance["trajectory_folder"] = seen_from(place, checkpoints)
         return Landscape(
             grid=self.grid,
             fields={name: np.full(shape, np.nan) for name in names},
