@@ -7,6 +7,7 @@ imports torch, vtk and the like inside `run`, so that ``losslandscape --help`` a
 
 import argparse
 import os
+import re
 import shlex
 import sys
 from collections.abc import Sequence
@@ -14,7 +15,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from keyword import iskeyword
 from types import ModuleType
-from typing import Optional
+from typing import Any, Optional
 
 from losslandscape import __version__
 from losslandscape.errors import LossLandscapeError
@@ -36,6 +37,10 @@ VERBS = (
     "paraview",
     "info",
 )
+
+# numbers joined by commas, the first of them below 0; 'nan' and 'inf' are for who wants them
+_NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
+_NUMBERS = re.compile(rf"^(?=-){_NUMBER}(?:,{_NUMBER})*,?$")
 
 EXIT_ERROR = 1
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells have it
@@ -99,8 +104,16 @@ def _module_name(verb: str) -> str:
     return f"{__name__}.{verb}_" if iskeyword(verb) else f"{__name__}.{verb}"
 
 
+class _Parser(argparse.ArgumentParser):
+    """Takes ``-1,1`` and ``-1e-3`` for values, as argparse alone takes ``-1``."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._negative_number_matcher = _NUMBERS
+
+
 def _parser(verbs: dict[str, ModuleType]) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="losslandscape",
         description="Measure the loss landscape of a PyTorch model and show it in ParaView.",
         epilog=_EPILOG,

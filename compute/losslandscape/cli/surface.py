@@ -60,7 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     grid.add_argument(
         "--bounds",
         metavar="A0,A1,B0,B1",
-        help="ends of each axis, alpha first, instead of --half-width; write --bounds=-1,1,-1,1",
+        help="ends of each axis, alpha first, instead of --half-width: -1,1,-1,1",
     )
     adaptive = parser.add_argument_group("fewer points (default: all of the grid)")
     adaptive.add_argument(
