@@ -176,7 +176,11 @@ def evaluate(
             objective, subspace, grid, tolerance, batch_size, path, overwrite, keep_samples, title,
             provenance, quiet,
         )  # fmt: skip
-        return run.finish(executor, trajectory)
+        try:
+            return run.finish(executor, trajectory)
+        except KeyboardInterrupt as error:
+            error.args = run.kept()  # the last line of the traceback
+            raise
 
 
 class _Run:
@@ -292,6 +296,15 @@ class _Run:
             if self.journal is not None and not self.failures:
                 self.journal.remove()
         return self.result
+
+    def kept(self) -> tuple[str, ...]:
+        """What an interrupted run leaves, for people; nothing where it leaves nothing."""
+        if self.journal is None or not self.stored or not self.journal.path.exists():
+            return ()
+        return (
+            f"{self.stored:,} of {self.grid.size:,} points are in {self.journal.path}, and the "
+            "same call goes on",
+        )
 
     def _measure_points(self, executor: Executor | None, threads: int) -> None:
         if not self.settings:

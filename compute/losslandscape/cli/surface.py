@@ -26,7 +26,6 @@ from losslandscape.cli.problem import (
 from losslandscape.errors import LossLandscapeError
 
 HELP = "evaluate the loss on a grid around a model and write a landscape file (.nc)"
-GOES_ON = True
 
 _EPILOG = """\
 examples:
