@@ -113,5 +113,5 @@ def _hera() -> Any:
     try:
         # Hera alone: GUDHI's own bottleneck distance is under another licence (GPL)
         return import_module("gudhi.hera")
-    except ImportError as error:
-        raise LossLandscapeError(NEEDS_GUDHI) from error
+    except ImportError:
+        raise LossLandscapeError(NEEDS_GUDHI) from None
