@@ -3,6 +3,7 @@
 import csv
 import itertools
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -125,6 +126,16 @@ def test_differences_that_stand_in_the_way_are_noted():
     assert "windows" in text
 
 
+def test_samples_are_compared_by_their_values_not_by_what_is_known_of_them():
+    def of(name, sha256, **more):
+        return wells(1.0, objective={"sets": {name: {"samples": 9, "sha256": sha256, **more}}})
+
+    one = of("train", "a", source="tuple", dataset_samples=1797)
+    words = "different samples"
+    assert words not in " ".join(compare([one, of("data", "a")]).notes)
+    assert words in " ".join(compare([one, of("train", "b", source="tuple")]).notes)
+
+
 def test_volumes_are_compared_without_topology():
     grid = Grid.cube(9)
     values = (grid.points() ** 2).sum(axis=1).reshape(grid.shape) + 1
@@ -190,3 +201,22 @@ def test_files_of_one_name_are_called_by_their_folders(tmp_path):
         landscapes.append(wells(1.0))
         landscapes[-1].save(tmp_path / name / "landscape.nc")
     assert [row["label"] for row in compare(landscapes).rows] == ["first", "second"]
+
+
+def test_without_gudhi_the_table_is_there_and_what_is_missing_is_said(
+    tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setitem(sys.modules, "gudhi.hera", None)  # as if it were not installed
+    files = [str(tmp_path / f"{name}.nc") for name in "ab"]
+    for file in files:
+        wells(1.0).save(file)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "distances.csv").write_text("of another comparison")
+    command = ["compare", *files, "--output", str(tmp_path / "out"), "--overwrite"]
+    assert main(command) == 0
+    printed = capsys.readouterr().out
+    assert "flat parameter size" in printed
+    assert "need GUDHI: pip install 'losslandscape[compare]'" in printed
+    assert "Wasserstein distance" not in printed
+    assert (tmp_path / "out" / "comparison.csv").exists()
+    assert not (tmp_path / "out" / "distances.csv").exists()

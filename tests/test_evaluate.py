@@ -281,8 +281,20 @@ def interrupted(path, cnn, images, after, **options):
             raise KeyboardInterrupt
         return nn.functional.cross_entropy(model(batch[0]), batch[1], reduction="none")
 
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt) as caught:
         evaluate(Objective(cnn, loss, images, batch_size=40), path=path, quiet=True, **options)
+    return str(caught.value)
+
+
+def test_an_interrupted_call_says_what_is_kept_and_nothing_where_nothing_is(cnn, images, tmp_path):
+    path = tmp_path / "x.nc"
+    plane, grid = Subspace.random(cnn), Grid.square(4)
+    assert interrupted(path, cnn, images, 0, subspace=plane, grid=grid) == ""
+    assert interrupted(None, cnn, images, 8, subspace=plane, grid=grid) == ""
+    said = interrupted(path, cnn, images, 8, subspace=plane, grid=grid)
+    kept = len(Journal.resume(journal_path(path))[1]) - 1  # the origin is a record too
+    assert kept > 0
+    assert said == f"{kept} of 16 points are in {path}.journal, and the same call goes on"
 
 
 def test_an_unfinished_run_of_something_else_is_refused(cnn, images, tmp_path):

@@ -130,6 +130,16 @@ def test_softmax_mse_is_against_one_hot_targets(cnn, images):
     assert "accuracy" in measured
 
 
+def test_targets_without_the_column_of_the_outputs_are_refused_with_the_remedy():
+    model = nn.Linear(3, 1)
+    targets = torch.randn(6)
+    objective = Objective(model, "mse", (torch.randn(6, 3), targets), batch_size=6)
+    with pytest.raises(LossLandscapeError, match=r"give targets\[:, None\]"):
+        losses_at(objective, Subspace.random(model))
+    given = Objective(model, "mse", (torch.randn(6, 3), targets[:, None]), batch_size=6)
+    assert losses_at(given, Subspace.random(model))["loss"].shape == (6,)
+
+
 def test_mse_of_shapes_that_would_broadcast_is_refused():
     model = nn.Linear(3, 1)
     objective = Objective(model, "mse", (torch.randn(6, 3), torch.randn(6)), batch_size=6)

@@ -724,3 +724,21 @@ def test_a_buffer_under_two_names_is_that_of_the_checkpoint(tmp_path):
         quiet=True,
     )
     np.testing.assert_allclose(found.checkpoint_loss, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("checkpoints", [0, 1])
+def test_an_interrupted_recording_says_what_is_kept(tmp_path, checkpoints):
+    def train():
+        with ll.TrajectoryRecorder(nn.Linear(2, 1), tmp_path / "way") as recorder:
+            for step in range(checkpoints):
+                recorder.record(step)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt) as caught:
+        train()
+    said = str(caught.value)
+    if checkpoints:
+        assert said.startswith(f"1 checkpoints are in {tmp_path / 'way'}; ")
+        assert "resume=True" in said
+    else:
+        assert said == ""

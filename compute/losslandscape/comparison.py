@@ -14,12 +14,15 @@ import numpy as np
 
 from losslandscape.critical_points import find_critical_points
 from losslandscape.diagrams import (
+    NEEDS_GUDHI,
     bottleneck_distance,
+    distances_are_available,
     total_persistence,
     wasserstein_distance,
 )
 from losslandscape.errors import LossLandscapeError
 from losslandscape.flatness import flat_region
+from losslandscape.identity import samples_alone
 from losslandscape.interpolation_errors import interpolation_of
 from losslandscape.landscape import Landscape
 from losslandscape.roughness import roughness
@@ -37,7 +40,8 @@ class Comparison:
     rows : list of dict
         A landscape each; see ``docs/comparison.md`` for the columns.
     wasserstein, bottleneck : ndarray, shape (n, n)
-        Distances between the persistence diagrams; NaN where there are none (3-D).
+        Distances between the persistence diagrams; NaN where there are none (3-D, or GUDHI is not
+        installed, which a note says).
     scale : "log" or "linear"
         Of all landscapes.
     notes : list of str
@@ -120,7 +124,7 @@ def compare(
     Raises
     ------
     LossLandscapeError
-        If there are fewer than two, they have different dimensions, or GUDHI is not installed.
+        If there are fewer than two, or they have different dimensions.
 
     Examples
     --------
@@ -206,6 +210,9 @@ def compare(
             "the thresholds come from different methods (noise_method): counts of significant "
             "points do not mean the same"
         )
+    if diagrams and not distances_are_available():
+        notes.append(NEEDS_GUDHI)
+        diagrams = []
     return Comparison(
         rows,
         _matrix(diagrams, wasserstein_distance, len(landscapes)),
@@ -250,6 +257,12 @@ def _normalization(landscape: Landscape) -> Any:
     return plane.get("kind"), plane.get("normalization")
 
 
+def _samples(landscape: Landscape) -> Any:
+    """What tells the samples of the loss, the first set, from others; not their set's name."""
+    sets = samples_alone(landscape.provenance.get("objective", {}).get("sets", {}))
+    return next(iter(sets.values()), None)
+
+
 def _same(landscapes: Sequence[Landscape], fact: Callable[[Landscape], Any]) -> bool:
     return len({repr(fact(landscape)) for landscape in landscapes}) == 1
 
@@ -269,7 +282,7 @@ def _notes(landscapes: Sequence[Landscape], comparable_planes: bool) -> list[str
     for what, fact in (
         ("losses", lambda one: one.provenance.get("objective", {}).get("loss")),
         ("batch-norm modes", lambda one: one.provenance.get("objective", {}).get("batch_norm")),
-        ("samples", lambda one: one.provenance.get("objective", {}).get("sets")),
+        ("samples", _samples),
         ("windows", lambda one: one.grid.bounds),
         ("grids", lambda one: one.grid.counts),
     ):

@@ -10,6 +10,10 @@ import numpy as np
 
 from losslandscape.errors import LossLandscapeError
 
+NEEDS_GUDHI = (
+    "distances between persistence diagrams need GUDHI: pip install 'losslandscape[compare]'"
+)
+
 
 def finite_points(pairs: Mapping[str, np.ndarray], pair_type: int) -> np.ndarray:
     """Birth and death of the finite pairs of one type off the diagonal, shape (n, 2).
@@ -96,12 +100,18 @@ def total_persistence(pairs: Mapping[str, np.ndarray]) -> float:
     return float(sum(np.diff(finite_points(pairs, kind), axis=1).sum() for kind in (0, 1)))
 
 
+def distances_are_available() -> bool:
+    """Whether GUDHI is installed."""
+    try:
+        _hera()
+    except LossLandscapeError:
+        return False
+    return True
+
+
 def _hera() -> Any:
     try:
         # Hera alone: GUDHI's own bottleneck distance is under another licence (GPL)
         return import_module("gudhi.hera")
-    except ImportError as error:
-        raise LossLandscapeError(
-            "distances between persistence diagrams need GUDHI: "
-            "pip install 'losslandscape[compare]'"
-        ) from error
+    except ImportError:
+        raise LossLandscapeError(NEEDS_GUDHI) from None

@@ -54,6 +54,7 @@ from losslandscape.projected_trajectory import (
     measure_trajectory,
     warn_outside,
 )
+from losslandscape.relative_paths import seen_from
 from losslandscape.subspace import Subspace
 
 if TYPE_CHECKING:
@@ -175,7 +176,11 @@ def evaluate(
             objective, subspace, grid, tolerance, batch_size, path, overwrite, keep_samples, title,
             provenance, quiet,
         )  # fmt: skip
-        return run.finish(executor, trajectory)
+        try:
+            return run.finish(executor, trajectory)
+        except KeyboardInterrupt as error:
+            error.args = run.kept()  # the last line of the traceback
+            raise
 
 
 class _Run:
@@ -291,6 +296,15 @@ class _Run:
             if self.journal is not None and not self.failures:
                 self.journal.remove()
         return self.result
+
+    def kept(self) -> tuple[str, ...]:
+        """What an interrupted run leaves, for people; nothing where it leaves nothing."""
+        if self.journal is None or not self.stored or not self.journal.path.exists():
+            return ()
+        return (
+            f"{self.stored:,} of {self.grid.size:,} points are in {self.journal.path}, and the "
+            "same call goes on",
+        )
 
     def _measure_points(self, executor: Executor | None, threads: int) -> None:
         if not self.settings:
@@ -613,6 +627,10 @@ class _Run:
             "quantities": {**dict.fromkeys(names, ""), **_titles(names, self.objective)},
             "versions": self.recipe["computer"],
         }
+        checkpoints = self.subspace.trajectory_folder
+        if checkpoints is not None and self.path is not None:
+            place = self.path.absolute().parent
+            provenance["trajectory_folder"] = seen_from(place, checkpoints)
         return Landscape(
             grid=self.grid,
             fields={name: np.full(shape, np.nan) for name in names},

@@ -17,7 +17,7 @@ Keep = Callable[[int, bytes], None]
 
 @contextmanager
 def finished_parts(
-    path: Path | None, recipe: dict[str, Any], record_bytes: int
+    path: Path | None, recipe: dict[str, Any], record_bytes: int, unit: str = "parts"
 ) -> Iterator[tuple[dict[int, bytes], Keep]]:
     """Records of the parts that an interrupted run finished, and how to keep further ones.
 
@@ -32,6 +32,8 @@ def finished_parts(
         All that a part's bits depend on, as JSON.
     record_bytes : int
         Size of a record.
+    unit : str
+        What the parts are, in the plural, for people.
 
     Raises
     ------
@@ -61,8 +63,20 @@ def finished_parts(
     header = {"recipe": json.loads(json.dumps(recipe)), "record_bytes": record_bytes}
     with OutputLock(path, elsewhere=False):
         journal, records = _journal(path, header)
+        finished = len(records)
+
+        def keep(number: int, record: bytes) -> None:
+            nonlocal finished
+            journal.append(number, record)
+            finished += 1
+
         with journal:
-            yield records, journal.append
+            try:
+                yield records, keep
+            except KeyboardInterrupt as error:
+                if finished:  # the last line of the traceback
+                    error.args = (f"{finished:,} {unit} are in {path}, and the same call goes on",)
+                raise
             journal.remove()
 
 

@@ -228,9 +228,11 @@ def _cross_entropy(outputs: Tensor, targets: Tensor) -> Tensor:
 
 def _mse(outputs: Tensor, targets: Tensor) -> Tensor:
     if outputs.shape != targets.shape:
+        column = outputs.shape == (*targets.shape, 1)
         raise LossLandscapeError(
             f"loss mse: outputs have shape {tuple(outputs.shape)} and targets "
             f"{tuple(targets.shape)}; they must agree (broadcasting would pair wrong samples)"
+            + ("; give targets[:, None]" if column and targets.dim() == 1 else "")
         )
     return (
         (outputs - targets).square().flatten(1).mean(1)

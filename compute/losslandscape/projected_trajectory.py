@@ -52,7 +52,7 @@ def measure_trajectory(
     }
     samples = len(next(iter(objective.sets.values())))
     with (
-        finished_parts(journal, recipe, losses[0].nbytes) as (records, keep),
+        finished_parts(journal, recipe, losses[0].nbytes, "checkpoints") as (records, keep),
         Evaluator(objective, subspace, batch_size) as evaluator,
         Progress(
             len(trajectory),

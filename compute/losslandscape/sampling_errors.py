@@ -322,7 +322,8 @@ def summary(
         size = None
         notes.append(
             "against the data set: not known, for the file does not say how large it is"
-            + (" (--dataset-samples)" if name == "loss" else "")
+            + ("; N is its size: info --dataset-samples N" if name == "loss" else "")
+            + ", or Objective(dataset_samples=N) when it is measured"
         )
     if size is not None:
         correction = np.broadcast_to(_correction(landscape, name, "dataset", size), evaluated.shape)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -123,6 +124,7 @@ class Subspace:
         self.recipe: dict[str, Any] = recipe
         self.points: tuple[LabelledPoint, ...] = tuple(points)
         self._default_grid: Grid | None = default_grid
+        self.trajectory_folder: Path | None = None  # of principal components, for provenance
         self.direction_names: tuple[str, ...] = AXIS_NAMES[: len(directions)]
 
     @classmethod
@@ -202,6 +204,7 @@ class Subspace:
         subspace = cls._make(layout, origin, directions, trajectory.buffers(-1), recipe)
         coordinates = subspace.project_trajectory(trajectory).coordinates
         subspace._default_grid = Grid.around(coordinates, margin=0.2)
+        subspace.trajectory_folder = trajectory.path.absolute()
         return subspace
 
     @classmethod

@@ -113,6 +113,11 @@ class TrajectoryRecorder:
         traceback: Optional[TracebackType],
     ) -> None:
         self._closed = True
+        if isinstance(error, KeyboardInterrupt) and self._checkpoints:
+            error.args = (  # the last line of the traceback
+                f"{len(self._checkpoints)} checkpoints are in {self.path}; to train on from one, "
+                "TrajectoryRecorder(..., resume=True)",
+            )
 
     def record(self, step: float, **numbers: float) -> None:
         """Store the model as it is now.

@@ -278,7 +278,9 @@ def verify(
         }
         found = []
         with (
-            finished_parts(journal, recipe, _Found.record_bytes(grid.dimensions)) as parts,
+            finished_parts(
+                journal, recipe, _Found.record_bytes(grid.dimensions), "critical points"
+            ) as parts,
             Progress(
                 len(positions),
                 "critical points",

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -229,7 +230,7 @@ def test_weights_that_moved_with_the_file_are_found(project, tmp_path):
     assert "same to the bit" in done.stdout
 
 
-@pytest.mark.parametrize("kind", ["random", "pca", "given"])
+@pytest.mark.parametrize("kind", ["random", "pca", "moved pca", "given"])
 def test_a_landscape_made_from_python(project, tmp_path, kind):
     import mine_to_refine
 
@@ -240,11 +241,16 @@ def test_a_landscape_made_from_python(project, tmp_path, kind):
         plane = Subspace.random(model, 2, "layer", seed=5, zero_vectors=False)
     elif kind == "pca":
         plane = Subspace.pca(Trajectory.open(project / "run" / "trajectory"))
+    elif kind == "moved pca":
+        moved = shutil.copytree(project / "run" / "trajectory", tmp_path / "way")
+        plane = Subspace.pca(Trajectory.open(moved))
     else:
         direction = {name: torch.ones_like(p) for name, p in model.named_parameters()}
         other = {name: torch.randn_like(p) for name, p in model.named_parameters()}
         plane = Subspace(dict(model.named_parameters()), [direction, other])
     losslandscape.evaluate(objective, plane, Grid.square(5), path=tmp_path / "x.nc", quiet=True)
+    if kind == "moved pca":
+        moved.rename(tmp_path / "elsewhere")
     (project / "ran.txt").unlink(missing_ok=True)
     done = run("refine", tmp_path / "x.nc", *BOX, "--output", tmp_path / "y.nc", folder=project)
     assert done.returncode == 1
@@ -256,7 +262,7 @@ def test_a_landscape_made_from_python(project, tmp_path, kind):
         assert "losslandscape.refine(landscape, objective, subspace, bounds, ...)" in done.stderr
         return
     wanted = "--model package.module:build --data package.module:load"
-    if kind == "pca":
+    if kind == "moved pca":
         wanted += " --trajectory FOLDER"
         typed += ["--trajectory", "run/trajectory"]
     assert f"type {wanted} (and" in done.stderr
@@ -267,6 +273,63 @@ def test_a_landscape_made_from_python(project, tmp_path, kind):
     refined = Landscape.open(tmp_path / "y.nc").provenance["refined"]
     assert refined["points"] > 0
     assert refined["largest_difference"] < 1e-6  # the first had as many threads as torch chose
+
+
+@pytest.mark.parametrize(
+    ("kind", "verb"),
+    [("pca", ("verify", "--noise", "none")), ("between", ("flatness", "--sharpness"))],
+)
+def test_planes_made_from_python_are_measured_again(project, tmp_path, kind, verb):
+    import mine_to_refine
+
+    model = mine_to_refine.build()
+    weights = torch.load(project / "run" / "weights.pt")
+    model.load_state_dict(weights)
+    objective = Objective(model, "cross_entropy", mine_to_refine.load(), batch_size=32)
+    way, code = tmp_path / "way", ["--model=mine_to_refine:build", "--data=mine_to_refine:load"]
+    if kind == "pca":
+        shutil.copytree(project / "run" / "trajectory", way)
+        plane, again = Subspace.pca(Trajectory.open(way)), ["--trajectory", tmp_path / "moved"]
+    else:
+        other = mine_to_refine.build()
+        other.load_state_dict({name: 1.5 * tensor for name, tensor in weights.items()})
+        torch.save(other.state_dict(), tmp_path / "other.pt")
+        plane = Subspace.between(model, other)
+        again = ["--models", "run/weights.pt", tmp_path / "other.pt"]
+    grid = Grid.rectangle([5] * plane.dimensions, [(-1, 1)] * plane.dimensions)
+    losslandscape.evaluate(objective, plane, grid, path=tmp_path / "x.nc", quiet=True)
+    told = [verb[0], tmp_path / "x.nc", *verb[1:], *code, "--overwrite"]
+    if kind == "pca":
+        done = run(*told, folder=project)  # the file says where the checkpoints are
+        assert done.returncode == 0, done.stderr
+        way.rename(tmp_path / "moved")
+    done = run(*told, folder=project)
+    assert done.returncode == 1
+    assert ("--trajectory FOLDER" if kind == "pca" else "--models FILE FILE") in done.stderr
+    done = run(*told, *again, folder=project)
+    assert done.returncode == 0, done.stderr
+
+
+def test_checkpoints_of_another_run_where_the_file_says_are_refused(project, tmp_path):
+    import mine_to_refine
+
+    way = shutil.copytree(project / "run" / "trajectory", tmp_path / "way")
+    model = mine_to_refine.build()
+    objective = Objective(model, "cross_entropy", mine_to_refine.load(), batch_size=32)
+    plane = Subspace.pca(Trajectory.open(way))
+    losslandscape.evaluate(objective, plane, Grid.square(3), path=tmp_path / "x.nc", quiet=True)
+    shutil.rmtree(way)
+    with TrajectoryRecorder(model, way) as recorder:
+        for step in range(4):
+            recorder.record(step)
+            for parameter in model.parameters():
+                parameter.data.add_(torch.randn_like(parameter))
+    code = ["--model=mine_to_refine:build", "--data=mine_to_refine:load"]
+    done = run("verify", tmp_path / "x.nc", "--noise", "none", *code, folder=project)
+    assert done.returncode == 1
+    assert "the given subspace is not the landscape's" in done.stderr
+    assert f"{way.name})" in done.stderr
+    assert not (tmp_path / "x_verification").exists()
 
 
 def test_what_is_typed_wrong_is_a_message(project):

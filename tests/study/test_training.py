@@ -188,8 +188,11 @@ def test_interrupted_in_a_step(tmp_path, monkeypatch, whole, optimizer, steps):
         return step(*arguments)
 
     monkeypatch.setattr(training, "_step", step_until)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt) as caught:
         run(tmp_path / "stopped", optimizer=optimizer)
+    done = len(json.loads((tmp_path / "stopped" / "metrics.json").read_text())) - 1
+    assert str(caught.value).startswith(f"{done} of " if done > 0 else "")
+    assert bool(caught.value.args) == (done > 0)
     monkeypatch.undo()
     run(tmp_path / "stopped", optimizer=optimizer)
     assert contents(tmp_path / "stopped") == whole(optimizer=optimizer)

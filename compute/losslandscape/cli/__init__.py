@@ -1,12 +1,14 @@
 """The command ``losslandscape``: one module of this package a verb.
 
-A verb's module has `HELP` (one line), `add_arguments(parser)` and `run(arguments) -> int`; with
-`GOES_ON`, the same command goes on after an interruption, without the options of `NOT_TO_GO_ON`. It
-imports torch, vtk and the like inside `run`, so that ``losslandscape --help`` answers at once.
+A verb's module has `HELP` (one line), `add_arguments(parser)` and `run(arguments) -> int`. After an
+interruption that says what is kept, the same command goes on, without the options of
+`NOT_TO_GO_ON`. A verb imports torch, vtk and the like inside `run`, so that the help answers at
+once.
 """
 
 import argparse
 import os
+import re
 import shlex
 import sys
 from collections.abc import Sequence
@@ -14,7 +16,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from keyword import iskeyword
 from types import ModuleType
-from typing import Optional
+from typing import Any, Optional
 
 from losslandscape import __version__
 from losslandscape.errors import LossLandscapeError
@@ -37,6 +39,10 @@ VERBS = (
     "info",
 )
 
+# numbers joined by commas, the first of them below 0; 'nan' and 'inf' are for who wants them
+_NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
+_NUMBERS = re.compile(rf"^(?=-){_NUMBER}(?:,{_NUMBER})*,?$")
+
 EXIT_ERROR = 1
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
@@ -53,20 +59,20 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     verbs = _available_verbs()
     arguments = _parser(verbs).parse_args(argv)
     # Kept for the provenance of what is written.
-    arguments.command = shlex.join(["losslandscape", *(sys.argv[1:] if argv is None else argv)])
+    arguments.command = shlex.join(["losslandscape", *_given(argv)])
     try:
         return verbs[arguments.verb].run(arguments)
     except LossLandscapeError as error:
         print(f"losslandscape {arguments.verb}: {error}", file=sys.stderr)
         return EXIT_ERROR
-    except KeyboardInterrupt:
-        module = verbs[arguments.verb]
-        what = (
-            "what was finished is kept. This goes on from there:"
-            if getattr(module, "GOES_ON", False)
-            else "nothing was written. This begins again:"
-        )
-        again = shlex.join(["losslandscape", *_to_go_on(module, argv)])
+    except KeyboardInterrupt as error:
+        kept = str(error)  # who keeps what is finished says so
+        if kept:
+            what = f"{kept}. To go on:"
+            words = _to_go_on(verbs[arguments.verb], argv)
+        else:
+            what, words = "nothing was finished. The command again:", _given(argv)
+        again = shlex.join(["losslandscape", *words])
         print(f"\nlosslandscape {arguments.verb}: interrupted; {what}\n  {again}", file=sys.stderr)
         return EXIT_INTERRUPTED
     except BrokenPipeError:
@@ -75,11 +81,16 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         return EXIT_ERROR
 
 
+def _given(argv: Optional[Sequence[str]]) -> list[str]:
+    return list(sys.argv[1:] if argv is None else argv)
+
+
 def _to_go_on(module: ModuleType, argv: Optional[Sequence[str]]) -> list[str]:
     """The command line without what would throw away what is finished."""
     dropped = getattr(module, "NOT_TO_GO_ON", ())
-    given = sys.argv[1:] if argv is None else argv
-    return [word for word in given if not any(_short_for(word, option) for option in dropped)]
+    return [
+        word for word in _given(argv) if not any(_short_for(word, option) for option in dropped)
+    ]
 
 
 def _short_for(word: str, option: str) -> bool:
@@ -99,8 +110,16 @@ def _module_name(verb: str) -> str:
     return f"{__name__}.{verb}_" if iskeyword(verb) else f"{__name__}.{verb}"
 
 
+class _Parser(argparse.ArgumentParser):
+    """Takes ``-1,1`` and ``-1e-3`` for values, as argparse alone takes ``-1``."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._negative_number_matcher = _NUMBERS
+
+
 def _parser(verbs: dict[str, ModuleType]) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="losslandscape",
         description="Measure the loss landscape of a PyTorch model and show it in ParaView.",
         epilog=_EPILOG,

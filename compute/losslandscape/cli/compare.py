@@ -56,6 +56,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    import numpy as np
+
     from losslandscape.atomic_files import make_folder
     from losslandscape.comparison import compare
     from losslandscape.formats.report import table_lines, write_csv, write_json
@@ -80,6 +82,7 @@ def run(arguments: argparse.Namespace) -> int:
         confidence=arguments.confidence,
         sharpness=[_measured_sharpness(landscape) for landscape in landscapes],
     )
+    has_distances = bool(np.isfinite(found.wasserstein).any())
     make_folder(folder)
     columns = list(found.rows[0])
     write_csv(folder / TABLE_FILE, columns, [[row[c] for c in columns] for row in found.rows])
@@ -90,7 +93,10 @@ def run(arguments: argparse.Namespace) -> int:
         for j in range(i + 1, len(labels))
     ]
     header = ("one", "other", "Wasserstein distance", "bottleneck distance")
-    write_csv(folder / DISTANCES_FILE, header, distances)
+    if has_distances:
+        write_csv(folder / DISTANCES_FILE, header, distances)
+    else:
+        (folder / DISTANCES_FILE).unlink(missing_ok=True)  # of another comparison
     write_json(folder / REPORT_FILE, {"command": arguments.command, **found.to_json()})
 
     unit = "decades" if found.scale == "log" else "units of the loss"
@@ -99,7 +105,8 @@ def run(arguments: argparse.Namespace) -> int:
     facts = [name for name in columns if name not in ("label", "file")]
     rows = [[name.replace("_", " "), *(row[name] for row in found.rows)] for name in facts]
     print("\n".join(f"  {line}" for line in table_lines(("", *labels), rows)))
-    print("\n".join(f"  {line}" for line in table_lines(header, distances)))
+    if has_distances:
+        print("\n".join(f"  {line}" for line in table_lines(header, distances)))
     if found.spread:
         names = list(found.spread[0])
         spread = [[row[name] for name in names] for row in found.spread]

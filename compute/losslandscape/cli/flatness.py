@@ -56,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--minimum",
         metavar="A,B",
-        help="coordinates of the minimum; write --minimum=-1,2 (default: the lowest grid point)",
+        help="coordinates of the minimum, such as -1,2 (default: the lowest grid point)",
     )
     group = parser.add_argument_group("sharpness, by the model itself")
     group.add_argument(

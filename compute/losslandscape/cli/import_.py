@@ -23,7 +23,7 @@ examples:
       directions.h5_proj_cos.h5 --output pca.nc
   losslandscape import plane.npy --format loss-landscapes --function random_plane --distance 1 \\
       --output plane.nc
-  losslandscape import loss.npy --bounds=-1,1,-1,1 --output loss.nc
+  losslandscape import loss.npy --bounds -1,1,-1,1 --output loss.nc
 """
 
 
@@ -38,8 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--bounds",
         metavar="LOW,HIGH,...",
-        help="ends of each axis, alpha first, where the file has no coordinates, or in their "
-        "place; write --bounds=-1,1,-1,1",
+        help="ends of each axis, alpha first, where the file has no coordinates, or in their place",
     )
     parser.add_argument("--array", metavar="NAME", help="which of the file's arrays is the loss")
     parser.add_argument(

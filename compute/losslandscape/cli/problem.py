@@ -7,7 +7,6 @@ the model again (``recorded_problem.py``).
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +21,7 @@ from losslandscape.cli.arguments import (
     samples_from,
 )
 from losslandscape.errors import LossLandscapeError
+from losslandscape.relative_paths import seen_from
 
 if TYPE_CHECKING:
     from losslandscape.objective import Objective
@@ -239,17 +239,3 @@ def kept_arguments(arguments: argparse.Namespace, output: Path) -> dict[str, Any
     kept = {name: getattr(arguments, name) for name in KEPT}
     kept = {name: str(v) if isinstance(v, Path) else v for name, v in kept.items()}
     return {**kept, "folder": seen_from(output.absolute().parent, Path.cwd())}
-
-
-def seen_from(folder: Path, path: Path) -> str:
-    """The way from a folder to a path, with ``/``; absolute where there is none.
-
-    Examples
-    --------
-    >>> seen_from(Path("project/results"), Path("project"))
-    '..'
-    """
-    try:
-        return Path(os.path.relpath(path, folder)).as_posix()
-    except ValueError:  # Windows: another drive
-        return path.absolute().as_posix()

@@ -18,8 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from losslandscape.cli.problem import KEPT, build_problem, kept_arguments, seen_from
+from losslandscape.cli.problem import KEPT, build_problem, kept_arguments
 from losslandscape.errors import LossLandscapeError
+from losslandscape.relative_paths import seen_from
 
 if TYPE_CHECKING:
     from losslandscape.landscape import Landscape
@@ -174,22 +175,22 @@ def add_same_problem_arguments(parser: argparse.ArgumentParser, *, trust: bool =
     group.add_argument("--weights", metavar="FILE", help="where its weights are now")
     group.add_argument("--data", metavar="NAME", help="the data, as they were given to 'surface'")
     group.add_argument("--loss", metavar="NAME", help="the loss, as it was given to 'surface'")
+    group.add_argument(
+        "--trajectory",
+        dest="checkpoints",
+        type=Path,
+        metavar="FOLDER",
+        help="where the checkpoints are now, for a plane of their principal components",
+    )
+    group.add_argument(
+        "--models", nargs="+", metavar="FILE", help="where the models of the plane are now"
+    )
     if trust:
         group.add_argument(
             "--trust-file",
             action="store_true",
             help="run the code that the file names, from the folder that it names: only for files "
             "of your own or of people you trust",
-        )
-        group.add_argument(
-            "--trajectory",
-            dest="checkpoints",
-            type=Path,
-            metavar="FOLDER",
-            help="where the checkpoints are now, for a plane of their principal components",
-        )
-        group.add_argument(
-            "--models", nargs="+", metavar="FILE", help="where the models of the plane are now"
         )
 
 
@@ -228,9 +229,10 @@ def _from_recipe(landscape: Landscape, arguments: argparse.Namespace) -> dict[st
     needed = {"model": "package.module:build", "data": "package.module:load"}
     if measured.get("loss") not in NAMES:
         needed["loss"] = "package.module:function"
-    if plane["kind"] == "pca" and hasattr(arguments, "checkpoints"):
+    trajectory = _recorded_trajectory(landscape)
+    if plane["kind"] == "pca" and trajectory is None:
         needed["checkpoints"] = "FOLDER"
-    if plane["kind"] == "between" and hasattr(arguments, "models"):
+    if plane["kind"] == "between":
         needed["models"] = " ".join(["FILE"] * len(plane.get("models", "ab")))
     untold = {name: what for name, what in needed.items() if not getattr(arguments, name, None)}
     if untold:
@@ -254,9 +256,18 @@ def _from_recipe(landscape: Landscape, arguments: argparse.Namespace) -> dict[st
         "dimensions": landscape.grid.dimensions,
         "normalization": plane.get("normalization", "filter"),
         "move_vectors": not plane.get("zero_vectors", True), "seed": plane.get("seed", 0),
-        "trajectory": None, "center": plane.get("center", "origin"), "models": None,
+        "trajectory": trajectory, "center": plane.get("center", "origin"), "models": None,
         "labels": plane.get("models"),
     }  # fmt: skip
+
+
+def _recorded_trajectory(landscape: Landscape) -> str | None:
+    """The checkpoints of a plane that was made from Python, if they are where the file says."""
+    recorded = landscape.provenance.get("trajectory_folder")
+    if not isinstance(recorded, str) or landscape.path is None:
+        return None
+    folder = landscape.path.absolute().parent / recorded
+    return str(folder) if folder.is_dir() else None
 
 
 def _found(path: str | None, folders: Sequence[Path]) -> str | None:

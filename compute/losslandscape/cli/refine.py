@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         required=True,
         metavar="END",
         help="ends of the box along each axis, alpha first: A0 A1 B0 B1, or joined by commas as in "
-        "--bounds=-1e-3,0,0,1",
+        "-1e-3,0,0,1",
     )
     grid = parser.add_mutually_exclusive_group()
     grid.add_argument(

@@ -26,7 +26,6 @@ from losslandscape.cli.problem import (
 from losslandscape.errors import LossLandscapeError
 
 HELP = "evaluate the loss on a grid around a model and write a landscape file (.nc)"
-GOES_ON = True
 
 _EPILOG = """\
 examples:
@@ -60,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     grid.add_argument(
         "--bounds",
         metavar="A0,A1,B0,B1",
-        help="ends of each axis, alpha first, instead of --half-width; write --bounds=-1,1,-1,1",
+        help="ends of each axis, alpha first, instead of --half-width: -1,1,-1,1",
     )
     adaptive = parser.add_argument_group("fewer points (default: all of the grid)")
     adaptive.add_argument(

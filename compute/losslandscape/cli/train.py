@@ -16,7 +16,6 @@ from losslandscape.cli.arguments import (
 )
 
 HELP = "train a network and record the way its parameters go"
-GOES_ON = True
 NOT_TO_GO_ON = ("--overwrite",)  # it throws the finished epochs away
 
 DESCRIPTION = """\

@@ -9,7 +9,6 @@ from losslandscape.cli.arguments import add_run_arguments
 from losslandscape.cli.recorded_problem import add_same_problem_arguments, problem_of
 
 HELP = "project a recorded training trajectory on a landscape and measure the loss along it"
-GOES_ON = True
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -11,7 +11,6 @@ from losslandscape.cli.results import add_result_arguments, result_folder
 from losslandscape.cli.topology import add_noise_arguments
 
 HELP = "check the critical points of a landscape with the network's own gradients"
-GOES_ON = True
 
 DESCRIPTION = """\
 At each critical point of the grid, Newton's method in the plane with the gradient and the Hessian

@@ -217,6 +217,11 @@ def train(
                         recorder.record(epoch, batch_loss=_mean(losses), **metrics)
                     run.finish_epoch({"epoch": epoch, **metrics, "seconds": round(seconds, 3)})
         run.finish()
+    except KeyboardInterrupt as error:
+        done = run.last_epoch
+        kept = f"{done} of {epochs} epochs are in {folder}, and the same call goes on"
+        error.args = (kept,) if done > 0 else ()  # the last line of the traceback
+        raise
     finally:
         model.eval()
         if channels_last:
