@@ -75,10 +75,10 @@ class Allotment:
         with np.errstate(all="ignore"):
             mean = float(losses.mean())
             central = losses - mean
-            moments = [float((central**k).sum()) for k in (2, 4)]
+            second, fourth = (float((central**k).sum()) for k in (2, 4))
         if not np.isfinite(mean):
             return True
-        return bool(self._suffice(count, mean, *moments, of))
+        return bool(self._suffice(count, mean, second, fourth, of))
 
     def _suffice(self, count, mean, second, fourth, of):
         """The same of sums of powers of the losses less their mean; arrays of one shape."""

@@ -428,7 +428,7 @@ def _correction(
     size = dataset_size(landscape, name, dataset_samples)
     counts = landscape.fields.get(f"{name}_sample_count")
     numbers = np.empty(0) if counts is None else np.unique(counts[np.isfinite(counts)])
-    if numbers.size <= 1:
+    if counts is None or numbers.size <= 1:
         return finite_population_correction(sample_count(landscape, name), size)
     finite_population_correction(int(numbers[-1]), size)  # its message
     return np.sqrt(1 - counts / size)  # points took what they needed of the data
