@@ -176,6 +176,21 @@ def test_the_global_minimum_counts_even_on_the_boundary_and_other_minima_there_a
     assert any("the global minimum lies on the boundary" in line for line in found.summary())
 
 
+def test_a_lone_minimum_is_said_to_count_always():
+    measured = Landscape(
+        Grid((5, 5), ((0, 1), (0, 1))), {"loss": np.add.outer(np.arange(-2.0, 3) ** 2,
+        np.arange(-2.0, 3) ** 2)}, np.ones((5, 5), np.int8), np.eye(2),
+    )  # fmt: skip
+    words = "the lowest of all always counts"
+    assert any(words in line for line in find_critical_points(measured, persistence=1).summary())
+    two = Landscape(
+        Grid((5, 3), ((0, 1), (0, 1))),
+        {"loss": np.array([[9.0, 9, 9, 9, 9], [9, 0, 5, 1, 9], [9, 9, 9, 9, 9]])},
+        np.ones((3, 5), np.int8), np.eye(2),
+    )  # fmt: skip
+    assert not any(words in line for line in find_critical_points(two, persistence=1).summary())
+
+
 def test_a_saddle_that_only_closes_around_a_hole_is_no_feature_of_the_loss():
     field = np.add.outer(np.arange(5.0) ** 2, np.arange(5.0) ** 2)
     field[2, 2] = np.nan

@@ -100,6 +100,8 @@ class CriticalPoints:
             edge = found["boundary_significant"] + found["boundary_not_significant"]
             if edge:
                 line += f"; {edge} more on the boundary ({found['boundary_significant']} {word})"
+            if kind == "minimum" and found["significant"] + found["boundary_significant"] == 1:
+                line += "; the lowest of all always counts, for nothing ends it"
             lines.append(line)
         if self.interpolation.interpolated:
             lines.append(f"{self.interpolation}{self._critical_interpolated()}")

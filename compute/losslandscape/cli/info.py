@@ -71,7 +71,11 @@ def _lines(landscape, dataset_samples=None):
     for name, values in landscape.fields.items():
         finite = values[np.isfinite(values)]
         if finite.size and not name.endswith("sample_count"):
-            yield f"  {name:28} {finite.min():g} to {finite.max():g}"
+            words = f"{finite.min():g} to {finite.max():g}"
+            known = values[np.isfinite(values) & (landscape.status != INTERPOLATED)]
+            if known.size and (known.min() > finite.min() or known.max() < finite.max()):
+                words = f"{known.min():g} to {known.max():g} evaluated, {words} with interpolated"
+            yield f"  {name:28} {words}"
     for name in landscape.fields:
         if name == "loss" or name.endswith("_loss"):
             yield from _error_lines(landscape, name, dataset_samples if name == "loss" else None)
