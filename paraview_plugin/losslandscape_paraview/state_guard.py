@@ -31,8 +31,9 @@ ALLOWED = {
     "extract_implicit_functions": "Box Plane Sphere",
     "filters": "Append AppendArcLength AppendAttributes AppendPolyData AppendSelections Calculator "
     "CellCenters CellDataToPointData CellSize CleanPolyData CleanUnstructuredGrid Clip "
-    "ClipClosedSurface Contour Curvatures Cut DataSetSurfaceFilter DataSetTriangleFilter "
-    "DecimatePolyline DecimatePro Delaunay2D Delaunay3D ElevationFilter ExtractBlock "
+    "ClipClosedSurface Contour ConvertToPointCloud Curvatures Cut DataSetSurfaceFilter "
+    "DataSetTriangleFilter DecimatePolyline DecimatePro Delaunay2D Delaunay3D ElevationFilter "
+    "ExtractBlock "
     "ExtractComponent ExtractEdges ExtractGeometry ExtractGrid ExtractHistogram ExtractSelection "
     "FeatureEdges GenerateIdScalars GenericClip GenericContour GeometryFilter Glyph "
     "GlyphWithCustomSource Gradient GradientLegacy GroupDataSets IntegrateAttributes IsoVolume "

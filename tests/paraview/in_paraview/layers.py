@@ -57,9 +57,11 @@ def main(plugin, output, job):
             with hidden(shown):
                 render_layout(figure.layout, folder / f"{name}.png", SIZE)
         answers[build["name"]] = {"layers": sorted(layers), "volume": volume_facts()}
-        figure.save_state(folder / "state.pvsm")
+        # beside its data: elsewhere it would have to be trusted
+        state = Path(build["inputs"][0]).parent / f"{build['name']}.pvsm"
+        figure.save_state(state)
         new_session()
-        layout = load_state(folder / "state.pvsm")
+        layout = load_state(state)
         render_layout(layout, folder / "reopened.png", SIZE)
         answers[build["name"]]["reopened"] = sorted(find_layers())
     end_session()
