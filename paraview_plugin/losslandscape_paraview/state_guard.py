@@ -147,7 +147,12 @@ def named_files(root):
 
 def is_file_property(prop):
     """Whether the values of a `Property` of a state file are names of files."""
-    return prop.get("name") in FILE_PROPERTIES or prop.find("Domain[@name='files']") is not None
+    name = prop.get("name") or ""
+    return (
+        name in FILE_PROPERTIES
+        or name.endswith("FontFile")
+        or prop.find("Domain[@name='files']") is not None
+    )
 
 
 def _parse(path):

@@ -39,7 +39,9 @@ def save_state(path):
 
 def _make_portable(tree, folder):
     for prop in tree.iter("Property"):
-        for element in prop.findall("Element") if is_file_property(prop) else ():
+        # the latter is what ParaView tells of the former; nothing reads it, and it gives paths away
+        named = is_file_property(prop) or prop.get("name") == "FileNameInfo"
+        for element in prop.findall("Element") if named else ():
             name = element.get("value", "")
             if os.path.isabs(name) and os.path.exists(name):
                 with suppress(ValueError):  # on another drive, which has no relative name

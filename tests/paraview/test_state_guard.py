@@ -121,6 +121,8 @@ def test_data_lie_in_the_folder_of_the_state(guard, tmp_path):
         with pytest.raises(guard.LandscapeFileError, match="names data outside of its folder"):
             guard.checked_state(path)
         guard.checked_state(path, trust=True)
+        with pytest.raises(guard.LandscapeFileError, match="names data outside of its folder"):
+            guard.checked_state(state(folder, reading(name, "XTitleFontFile")))
 
 
 @pytest.mark.parametrize("format_", ["%-#6.3g", "%6.2f", "", "loss %g nats", "{:.3g}", "100%% %g"])
