@@ -49,9 +49,9 @@ class Allotment:
     Examples
     --------
     >>> losses = np.array([1.0, 5.0] * 2000)
-    >>> Allotment("linear", error=0.1).suffices(losses, of=50_000)
+    >>> Allotment("linear", error=0.05).suffices(losses, of=50_000)
     False
-    >>> Allotment("linear", error=0.2).suffices(losses, of=50_000)
+    >>> Allotment("linear", error=0.1).suffices(losses, of=50_000)
     True
     """
 

@@ -182,6 +182,6 @@ def test_render_needs_the_right_number_of_landscapes(run_folder, capsys):
     (run_folder / "a.nc").touch()
     arguments = ["render", str(run_folder / "a.nc"), "--figure", "compare", "--output", "a.png"]
     assert main(arguments) == 1
-    assert "draws 2 landscapes; 1 were given" in capsys.readouterr().err
+    assert "--figure compare takes 2 landscapes, not 1" in capsys.readouterr().err
     assert main([*arguments[:2], "--size", "0x3", "--output", "a.png"]) == 1
     assert "0 x 3 pixels" in capsys.readouterr().err
