@@ -180,7 +180,7 @@ def test_verify(folder):
     _run(folder, [*verify, "--output", "whole"])
     journal = folder / "stopped.journal"
     again, error = _interrupt(
-        folder, [*verify, "--output", "stopped"], _grows(journal, 1, 8 * 13), pause=0.05
+        folder, [*verify, "--output", "stopped"], _grows(journal, 2, 8 * 13), pause=0.05
     )
     assert "critical points are in stopped.journal, and the same call goes on. To go on:" in error
     assert journal.exists()
