@@ -297,6 +297,8 @@ class RefineFilter(VTKPythonAlgorithmBase):
 
 def _file_of(proxy):
     """The landscape file that a proxy's data come from."""
+    from .selection import input_of
+
     while proxy is not None:
         path = getattr(proxy, "FileName", None)
         if path:
@@ -304,8 +306,7 @@ def _file_of(proxy):
             if not path.endswith((".nc", ".llnc")):
                 raise LandscapeError(f"{path}: is no landscape file (.nc), which names its model")
             return path
-        source = getattr(proxy, "Input", None)
-        proxy = getattr(source, "Proxy", source) if source is not None else None
+        proxy = input_of(proxy)
     raise LandscapeError("the input does not come from a landscape file (.nc)")
 
 

@@ -100,12 +100,12 @@ def _origins(sources):
 def origin_of(source):
     """The source at the beginning of the pipeline that an object, or an output of one, is in."""
     source = getattr(source, "Proxy", source)
-    while _input_of(source) is not None:
-        source = _input_of(source)
+    while input_of(source) is not None:
+        source = input_of(source)
     return source
 
 
-def _input_of(source):
+def input_of(source):
     """The proxy whose output a pipeline object takes, the first of several; None for a source."""
     from paraview import servermanager
 
