@@ -1,6 +1,5 @@
 """What ParaView's window shows when the launcher has started it."""
 
-from .auto_apply import without_auto_apply
 from .compatibility import restore_getargspec
 from .errors import LandscapeError
 from .quick_import import import_simple, indexed_documentation
@@ -34,8 +33,7 @@ def open_in_window(files=(), figure=None, trust=False):
             _drop(simple, _empty_layouts(simple))
             open_state(files[0], trust)
         else:
-            with without_auto_apply():
-                _draw(simple, files, figure)
+            _draw(simple, files, figure)
     except LandscapeError as error:
         from paraview import print_error
 

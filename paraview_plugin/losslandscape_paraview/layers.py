@@ -90,22 +90,13 @@ def add_trajectory(panel, array="step"):
 
 def add_markers(panel, array="step"):
     """A sphere where each trajectory starts and where it ends, in the colours of these steps."""
-    from paraview import simple
-
     source = _trajectories(panel)
     data = fetch(source)
     ends = []
     for cell in range(data.GetNumberOfCells()):
         ids = data.GetCell(cell).GetPointIds()
         ends += [ids.GetId(0), ids.GetId(ids.GetNumberOfIds() - 1)]
-    chosen = simple.IDSelectionSource(
-        registrationName=panel.named("markers, ids of start and end"),
-        IDs=[number for point in ends for number in (-1, point)],
-        FieldType="POINT",
-    )
-    points = simple.ExtractSelection(
-        registrationName=panel.named("markers, start and end"), Input=source, Selection=chosen
-    )
+    points = panel.chosen_points(source, ends, "markers", "start and end")
     if panel.dimensions == 3:
         lifted = panel.lift(points, "markers")
     else:

@@ -102,6 +102,26 @@ class Panel:
         shown.LookupTable = table
         shown.SetScalarBarVisibility(self.view, False)
 
+    def chosen_points(self, source, numbers, what, which):
+        """The points of a source with these numbers; `which` says in words which they are."""
+        from paraview import simple
+
+        chosen = simple.IDSelectionSource(
+            registrationName=self.named(f"{what}, ids of {which}"),
+            IDs=[part for number in numbers for part in (-1, number)],
+            FieldType="POINT",
+        )
+        # Between the two, as ParaView's own selections have it: its panel of properties ends
+        # ParaView where an Extract Selection is applied without (5.11).
+        selections = simple.AppendSelections(
+            registrationName=self.named(f"{what}, selection of {which}"),
+            Input=[chosen],
+            SelectionNames=["s0"],
+        )
+        return simple.ExtractSelection(
+            registrationName=self.named(f"{what}, {which}"), Input=source, Selection=selections
+        )
+
     def tubes(self, source, what, radius, sides=24):
         """Tubes of a given radius, in half plane widths, around lifted curves."""
         from paraview import simple

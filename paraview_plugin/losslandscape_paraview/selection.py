@@ -22,7 +22,6 @@ def draw(figure):
     """
     from paraview import print_error, simple
 
-    from .auto_apply import without_auto_apply
     from .pipelines import FIGURES
     from .plugin import load_plugin
 
@@ -30,11 +29,10 @@ def draw(figure):
         # an exported grid may be open without it
         load_plugin()
         selected = simple.GetActiveSource()
-        with without_auto_apply():
-            drawn = FIGURES[figure](*selected_landscapes(2 if figure in PAIRS else 1))
-            # what was made last, the title's text, would be selected
-            simple.SetActiveSource(selected)
-            simple.RenderAllViews()  # a view that is not the active one stays empty otherwise
+        drawn = FIGURES[figure](*selected_landscapes(2 if figure in PAIRS else 1))
+        # what was made last, the title's text, would be selected
+        simple.SetActiveSource(selected)
+        simple.RenderAllViews()  # a view that is not the active one stays empty otherwise
         return drawn
     except LandscapeError as error:
         print_error(f"Loss landscape, {figure}: {error}")

@@ -74,20 +74,9 @@ def add_volume(panel):
 
 def add_minimum(panel):
     """A ball at the grid point of the least value."""
-    from paraview import simple
-
     values = panel.landscape.values(panel.scale.array)
     lowest = int(np.nanargmin(np.where(np.isfinite(values), values, np.nan)))
-    chosen = simple.IDSelectionSource(
-        registrationName=panel.named("minimum, id of the lowest point"),
-        IDs=[-1, lowest],
-        FieldType="POINT",
-    )
-    point = simple.ExtractSelection(
-        registrationName=panel.named("minimum, lowest point"),
-        Input=panel.landscape.surface,
-        Selection=chosen,
-    )
+    point = panel.chosen_points(panel.landscape.surface, [lowest], "minimum", "lowest point")
     position = fetch(panel.landscape.surface).GetPoint(lowest)
     panel.report["minimum"] = {
         "position": list(position),

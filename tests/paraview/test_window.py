@@ -38,6 +38,20 @@ def test_the_window_shows_the_figure(write_landscape, tmp_path, own_settings):
     assert not list(Path(own_settings["HOME"]).rglob("*UserSettings.json"))
 
 
+@pytest.mark.parametrize("figure", ["trajectory", "topology"])
+def test_the_window_shows_the_figure_where_everything_is_applied_at_once(
+    figure, write_landscape, tmp_path, own_settings
+):
+    """ParaView 5.11 ended while the trajectory was drawn."""
+    landscape = write_landscape(tmp_path / "a.nc")
+    folder = tmp_path / "settings"
+    folder.mkdir()
+    environment = {**own_settings, **startup.fresh_settings(folder)}  # AutoApply
+    command = [sys.executable, "-m", "losslandscape", "paraview", str(landscape)]
+    command += ["--figure", figure]
+    assert startup.seconds_to_picture(command, environment, limit=120.0) > 0
+
+
 def test_no_figure_no_colours(tmp_path, own_settings):
     """The watcher of the screen sees the difference."""
     command = [sys.executable, "-m", "losslandscape", "paraview"]
