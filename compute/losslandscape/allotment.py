@@ -74,10 +74,13 @@ class Allotment:
             return True
         with np.errstate(all="ignore"):
             mean = float(losses.mean())
-            central = losses - mean
-            second, fourth = (float((central**k).sum()) for k in (2, 4))
         if not np.isfinite(mean):
             return True
+        if count < least(of):
+            return False
+        with np.errstate(all="ignore"):
+            squares = np.square(losses - mean)
+            second, fourth = float(squares.sum()), float(np.square(squares).sum())
         return bool(self._suffice(count, mean, second, fourth, of))
 
     def _suffice(self, count, mean, second, fourth, of):

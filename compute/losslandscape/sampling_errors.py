@@ -134,8 +134,7 @@ def sample_count(landscape: Landscape, name: str = "loss") -> int:
     if kept is not None:
         return kept.shape[-1]
     # first what points took: with an allotment that is a part of the set
-    counts = landscape.fields.get(f"{name}_sample_count", np.empty(0))
-    counts = counts[np.isfinite(counts)]
+    counts = _counts(landscape, name)
     count = np.median(counts) if counts.size else _set(landscape, name).get("samples")
     if count is None:
         raise LossLandscapeError(
@@ -328,11 +327,10 @@ def summary(
     if size is not None:
         correction = np.broadcast_to(_correction(landscape, name, "dataset", size), evaluated.shape)
         rows.append(_row("of the loss, against the data set", (population * correction)[evaluated]))
-    counts = landscape.fields.get(f"{name}_sample_count", np.empty(0))
-    if np.unique(counts[np.isfinite(counts)]).size > 1:
+    counts = _counts(landscape, name)
+    if np.unique(counts).size > 1:
         notes.append(
-            f"points took {np.nanmin(counts):,.0f} to {np.nanmax(counts):,.0f} samples; n is their "
-            "median"
+            f"points took {counts.min():,.0f} to {counts.max():,.0f} samples; n is their median"
         )
     if f"{name}_samples" not in landscape.samples:
         notes.append("of differences: not known, for losses by sample are not kept")
@@ -426,12 +424,18 @@ def _correction(
     if against == "population":
         return 1.0
     size = dataset_size(landscape, name, dataset_samples)
-    counts = landscape.fields.get(f"{name}_sample_count")
-    numbers = np.empty(0) if counts is None else np.unique(counts[np.isfinite(counts)])
-    if counts is None or numbers.size <= 1:
+    counts = _counts(landscape, name)
+    if np.unique(counts).size <= 1:
         return finite_population_correction(sample_count(landscape, name), size)
-    finite_population_correction(int(numbers[-1]), size)  # its message
-    return np.sqrt(1 - counts / size)  # points took what they needed of the data
+    finite_population_correction(int(counts.max()), size)  # its message
+    # points took what they needed of the data
+    return np.sqrt(1 - landscape.fields[f"{name}_sample_count"] / size)
+
+
+def _counts(landscape: Landscape, name: str) -> np.ndarray:
+    """How many samples points took, of those that took any; empty where it is not kept."""
+    counts = landscape.fields.get(f"{name}_sample_count", np.empty(0))
+    return counts[np.isfinite(counts)]
 
 
 def _losses(landscape: Landscape, name: str) -> np.ndarray:

@@ -226,3 +226,13 @@ def _image_shape_and_classes(
         )
     channels, height, width = images.shape[1:]
     return (channels, height, width), int(labels.max()) + 1
+
+
+def add_state_trust(parser: "argparse._ActionsContainer", verb: str) -> None:
+    """``--trust-file`` of a command that takes a ParaView state, which it draws or opens."""
+    parser.add_argument(
+        "--trust-file",
+        action="store_true",
+        help=f"{verb} a state that has other objects than figures need, which may run any code, or "
+        "data outside of its folder: only of your own or of people you trust",
+    )

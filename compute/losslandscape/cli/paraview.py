@@ -6,6 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from losslandscape.cli.arguments import add_state_trust
 from losslandscape.paraview_process import FIGURES
 
 HELP = "open ParaView with the plugin loaded and, where given, a landscape's figure"
@@ -35,12 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=FIGURES,
         help="what to draw (default: what fits the file; compare for two files; for more, none)",
     )
-    parser.add_argument(
-        "--trust-file",
-        action="store_true",
-        help="open a state that has other objects than figures need, which may run any code, or "
-        "data outside of its folder: only of your own or of people you trust",
-    )
+    add_state_trust(parser, "open")
     instead = parser.add_mutually_exclusive_group()
     instead.add_argument(
         "--check",

@@ -7,7 +7,7 @@ import math
 import re
 from pathlib import Path
 
-from losslandscape.cli.arguments import positive_int
+from losslandscape.cli.arguments import add_state_trust, positive_int
 from losslandscape.errors import LossLandscapeError, OutputExistsError
 from losslandscape.paraview_process import FIGURES
 
@@ -79,12 +79,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--overwrite", action="store_true", help="replace files that are there")
     state = parser.add_argument_group("a state (.pvsm) as the input")
     state.add_argument("--layout", metavar="NAME", help="which of its layouts to draw")
-    state.add_argument(
-        "--trust-file",
-        action="store_true",
-        help="draw a state that has other objects than figures need, which may run any code, or "
-        "data outside of its folder: only of your own or of people you trust",
-    )
+    add_state_trust(state, "draw")
     picture = parser.add_argument_group("picture (.png)")
     picture.add_argument(
         "--size",
