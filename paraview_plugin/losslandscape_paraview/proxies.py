@@ -7,6 +7,7 @@ restore_getargspec()
 from paraview.util.vtkAlgorithm import smdomain, smhint, smproperty, smproxy  # noqa: E402
 
 from .contour_levels import ContourLevelsFilter  # noqa: E402
+from .definitions import join_definitions  # noqa: E402
 from .display_height import DisplayHeightFilter  # noqa: E402
 from .flat_region import FlatRegionFilter  # noqa: E402
 from .morse_smale import MorseSmaleFilter  # noqa: E402
@@ -241,3 +242,6 @@ class LossFlatRegion(FlatRegionFilter):
 )
 class LossMorseSmaleComplex(MorseSmaleFilter):
     """`MorseSmaleFilter` with ParaView's properties."""
+
+
+join_definitions([globals()[name] for name in __all__])
