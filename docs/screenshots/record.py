@@ -139,7 +139,7 @@ def figures(session: Session) -> None:
         files = [str(DATA / name / "landscape.nc") for name in names]
         command = [*COMMAND, "paraview", *files, "--figure", figure]
         session.desktop.start(figure, command, session.folder)
-        session.desktop.wait(COLOURED)
+        session.desktop.wait(calm=3, white=WHITE)
         session.desktop.picture(f"figure_{figure}")
         session.end()
 
