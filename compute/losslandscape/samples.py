@@ -25,12 +25,11 @@ from losslandscape.batches import (
 from losslandscape.errors import LossLandscapeError
 from losslandscape.parameters import sha256
 from losslandscape.random_draws import fixed_draws, own_generators
-from losslandscape.streamed_samples import StreamedBatches, StreamedSamples
+from losslandscape.streamed_samples import LOOKED_AT, StreamedBatches, StreamedSamples
 
 # Above this samples are read anew at each point. While they are read to be held, they take twice
 # as much.
 HOLD_BYTES = 4 << 30
-_LOOKED_AT = 8  # samples, to see how large they are
 
 
 class SampleSet:
@@ -225,7 +224,7 @@ class SampleSet:
             whole = map_batch(lambda tensor: tensor[index], self._whole)
             return SampleSet(whole, self.name, self._hold_bytes)
         picked = self._streamed.picked(index.numpy())
-        few = next(picked.read([(0, min(_LOOKED_AT, len(picked)))]))
+        few = next(picked.read([(0, min(LOOKED_AT, len(picked)))]))
         if batch_bytes(few) * len(picked) <= self._hold_bytes * batch_length(few):
             whole = next(picked.read([(0, len(picked))]))
             return SampleSet(whole, self.name, self._hold_bytes)

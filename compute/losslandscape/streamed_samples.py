@@ -27,7 +27,7 @@ from losslandscape.errors import LossLandscapeError
 from losslandscape.random_draws import fixed_draws, own_generators, seed_draws
 
 _PART = 256  # samples read at once where nobody says how many
-_LOOKED_AT = 8
+LOOKED_AT = 8  # samples, to see how large they are
 Range = tuple[int, int]
 
 
@@ -93,7 +93,7 @@ class StreamedSamples:
         count = len(dataset)
         try:
             with fixed_draws(0):
-                items = [dataset[i] for i in range(min(_LOOKED_AT, count))]
+                items = [dataset[i] for i in range(min(LOOKED_AT, count))]
             few = as_batch(loader.collate_fn(items), name)
             large = batch_bytes(few) * count > hold_bytes * len(items)
         except Exception:  # said by whoever reads all of it
