@@ -11,7 +11,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from tests.fuzz.forked_child import forked_children
 
 
-@pytest.fixture(autouse=True, scope="session")
+@pytest.fixture(autouse=True, scope="module")  # longer, it would hold for other folders too
 def forked():
     if not hasattr(os, "fork"):
         yield
