@@ -81,6 +81,24 @@ def test_products_are_used_and_independent_of_the_model_code(data):
     np.testing.assert_allclose(first, expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("dimensions", [1, 2, 3])
+def test_the_sum_of_a_row_does_not_show_in_which_order_points_came(data, dimensions):
+    torch.manual_seed(0)
+    model = Network()
+    space = Subspace.random(model, dimensions, zero_vectors=False)
+    points = [(0.1 * i, 0.3, -0.2 * i)[:dimensions] for i in range(5)]
+    points += [(0.1 * i, -1.1, 0.7)[:dimensions] for i in range(5)]
+
+    def measured(order):
+        with Evaluator(Objective(model, "cross_entropy", data), space) as evaluator:
+            losses = {i: evaluator.measure(points[i])["train"]["loss"].copy() for i in order}
+        return [losses[i] for i in range(len(points))]
+
+    in_rows = measured(range(len(points)))
+    for order in (range(9, -1, -1), [0, 5, 1, 6, 2, 7, 3, 8, 4, 9]):
+        np.testing.assert_array_equal(measured(order), in_rows)
+
+
 class OwnInputs(nn.Module):
     """Linear layers whose input depends on the parameters, or is written to."""
 

@@ -3,7 +3,9 @@
 At theta0 + a * d1 + b * d2 a linear layer that reads the data gives X W^T + c with W = W0 + a D1 +
 b D2, which is P0 + a P1 + b P2 with the constant products P0 = X W0^T + c0 and Pi = X Di^T + ci.
 Where the layer has many more inputs than outputs, as the first of a multilayer perceptron does,
-nearly all of a point's arithmetic is in this product, and two vector operations replace it.
+nearly all of a point's arithmetic is in this product, and vector operations replace it. The terms
+of the slow coordinates are summed once for a row of the grid, always in the same order, so that a
+point's value is the same bits whatever points came before it.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from losslandscape.batches import Batch, tensors_of
 from losslandscape.parameters import sharing
 from losslandscape.subspace import Subspace
 
-# The products take 1/8 of the data's memory at most.
+# The products and the sum of a row take 1/8 of the data's memory at most.
 _INPUTS_AN_OUTPUT = 8
 
 
@@ -50,7 +52,7 @@ class InputProducts:
             for name, group in sharing(model, names).items()
             for parameter in group
         }
-        needed = _INPUTS_AN_OUTPUT * (subspace.dimensions + 1)
+        needed = _INPUTS_AN_OUTPUT * (subspace.dimensions + 2)
         self.layers = [
             module
             for module in model.modules()
@@ -60,7 +62,7 @@ class InputProducts:
             and module.in_features >= needed * module.out_features
         ]
         self._data: dict[int, int] = {}
-        self._products: dict[tuple, list[Tensor]] = {}
+        self._products: dict[tuple, _Products] = {}
         # most of the parameters, and not read where the products are
         self.weights = frozenset(self._names[id(layer.weight)] for layer in self.layers)
         for layer in self.layers:
@@ -99,11 +101,8 @@ class InputProducts:
             key = (id(layer), input.data_ptr(), tuple(input.shape), input.stride())
             products = self._products.get(key)
             if products is None:
-                products = self._products[key] = self._measure(layer, input)
-            result = torch.add(products[0], products[1], alpha=self.coordinates[0])
-            for coordinate, product in zip(self.coordinates[1:], products[2:]):
-                result.add_(product, alpha=coordinate)
-            return result
+                products = self._products[key] = _Products(self._measure(layer, input))
+            return products.at(self.coordinates)
 
         return forward
 
@@ -126,3 +125,25 @@ class InputProducts:
                 bias = views[name] if name else (layer.bias if i == 0 else None)
             products.append(functional.linear(input, weight, bias))
         return products
+
+
+class _Products:
+    """A layer's products with a batch at the origin and along each direction."""
+
+    def __init__(self, products: list[Tensor]):
+        self._origin, self._fast, *self._slow = products
+        self._row = self._origin  # with the terms of the slow coordinates
+        self._coordinates: list[float] | None = None  # of that row
+
+    def at(self, coordinates: list[float]) -> Tensor:
+        """Their sum at a point. The first coordinate is the one that a grid's points run along."""
+        fast, *slow = coordinates
+        if self._slow and slow != self._coordinates:
+            self._coordinates = None  # an interruption leaves a row of neither point
+            if self._row is self._origin:
+                self._row = torch.empty_like(self._origin)
+            torch.add(self._origin, self._slow[0], alpha=slow[0], out=self._row)
+            for coordinate, product in zip(slow[1:], self._slow[1:]):
+                self._row.add_(product, alpha=coordinate)
+            self._coordinates = slow
+        return torch.add(self._row, self._fast, alpha=fast)
