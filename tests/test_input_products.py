@@ -16,7 +16,7 @@ from losslandscape.objective import Evaluator
 class Network(nn.Sequential):
     def __init__(self, bias=True):
         super().__init__(
-            nn.Flatten(), nn.Linear(300, 8, bias=bias), nn.ReLU(inplace=True), nn.Linear(8, 5)
+            nn.Flatten(), nn.Linear(300, 7, bias=bias), nn.ReLU(inplace=True), nn.Linear(7, 5)
         )
 
 

@@ -52,7 +52,7 @@ class InputProducts:
             for name, group in sharing(model, names).items()
             for parameter in group
         }
-        needed = _INPUTS_AN_OUTPUT * (subspace.dimensions + 2)
+        needed = _INPUTS_AN_OUTPUT * (subspace.dimensions + 1 + (subspace.dimensions > 1))
         self.layers = [
             module
             for module in model.modules()
