@@ -46,6 +46,15 @@ def warm_up() -> None:
         torch.nn.Linear(8, 8)(torch.zeros(2, 8))
 
 
+def give_back() -> None:
+    """Freed blocks go back to the system: what is used of them again would not be counted."""
+    import torch
+
+    from losslandscape.batch_size import release_memory
+
+    release_memory(torch.device("cpu"))
+
+
 class AnonymousPeak(threading.Thread):
     """The peak of memory that is not a mapped file's, sampled every millisecond."""
 
@@ -82,6 +91,7 @@ def evaluation(name: str, batch_size: int) -> dict[str, int]:
         model, "cross_entropy", models.data(models.SAMPLES[name]), batch_size=batch_size or None
     )
     subspace = Subspace.random(model, seed=0)
+    give_back()
     reset_peak()
     with Evaluator(objective, subspace) as evaluator:
         opened = status("VmHWM")
@@ -99,6 +109,7 @@ def forward(name: str, batch_size: int) -> dict[str, int]:
     images = models.data(batch_size)[0].contiguous(memory_format=torch.channels_last)
     with torch.no_grad():
         warm_up()
+        give_back()
         start = status("VmRSS")
         reset_peak()
         model(images)

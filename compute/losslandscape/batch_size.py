@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import functools
 from collections.abc import Callable
 
 import torch
@@ -80,9 +82,23 @@ def _expected(rates: dict[int, float], small: int, large: int, following: int) -
 
 
 def release_memory(device: torch.device) -> None:
-    """Give back what a device's allocator keeps for later."""
+    """Give back what a device's allocator keeps for later.
+
+    The C library of Linux keeps freed blocks of up to 32 MiB between those in use.
+    """
     if device.type == "cuda":
         torch.cuda.empty_cache()
+    elif device.type == "cpu" and (trim := _malloc_trim()) is not None:
+        trim(0)
+
+
+@functools.cache
+def _malloc_trim() -> Callable[[int], int] | None:
+    """glibc's ``malloc_trim``; None where the C library has none."""
+    try:
+        return ctypes.CDLL(None).malloc_trim
+    except (AttributeError, OSError, TypeError):  # musl, macOS; Windows
+        return None
 
 
 def out_of_memory(error: BaseException) -> bool:

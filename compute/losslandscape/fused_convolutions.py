@@ -23,6 +23,8 @@ from torch.nn import functional
 # oneDNN's rectifier turns NaN into 0. Its leaky one keeps NaN, and with this slope leaves of a
 # negative number less than any rounding error of what it is added to.
 _SLOPE = 1e-30
+# Larger kernels are folded at each call: kept, they would be a second copy of the parameters.
+_KEPT_ELEMENTS = 1 << 16
 _RECTIFIERS = {torch.relu, torch.relu_, functional.relu, "relu", "relu_"}
 _SUMS = {operator.add, operator.iadd, torch.add, "add", "add_"}
 
@@ -196,16 +198,18 @@ class _FusedConvolution(nn.Module):
         self._summed, self._rectified = summed, rectified
         self.folded: tuple[Tensor, Tensor | None] | None = None
         self.always = False  # also where it does not pay, to see whether it is right
+        self._keeps = norm is None or layer.weight.numel() <= _KEPT_ELEMENTS
         padding = [int(p) for p in layer.padding]
         self._geometry = (padding, list(layer.stride), list(layer.dilation), layer.groups)
 
     def forward(self, images: Tensor, summand: Any = None) -> Tensor:
         if not self._pays(images, summand):
             return self._as_given(images, summand)
-        if self.folded is None:
-            self.folded = self._fold()
+        folded = self._fold() if self.folded is None else self.folded
+        if self._keeps and not self.always:
+            self.folded = folded
         convolve = torch.ops.mkldnn._convolution_pointwise
-        arguments = (*self.folded, *self._geometry)
+        arguments = (*folded, *self._geometry)
         if self._summed:  # oneDNN's rectifier after a sum has no slope
             result = convolve.binary(images, summand, *arguments, "add", 1.0, None, [], "")
             return result.relu_() if self._rectified else result

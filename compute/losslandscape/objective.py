@@ -372,6 +372,7 @@ class Evaluator:
 
     def _open(self, stack: ExitStack) -> None:
         """Make everything ready; what undoes it goes on the stack first."""
+        release_memory(self.objective.device)  # of what made the model and the directions
         modules = list(self.model.modules())
         stack.callback(kept_state(self.model))
         self._saved_buffers = [
@@ -398,10 +399,12 @@ class Evaluator:
         set_modes(self.model, self.objective.modes)
         self._set_origin_buffers()
         self._choose_memory_format()
+        release_memory(self.objective.device)  # of a trial, before the next needs some
         self._choose_shortcuts()
         if self._batch_size is None:
             self._batch_size = self._fastest_batch_size()
         self._cut_batches()
+        release_memory(self.objective.device)  # of the trials
 
     def _cut_batches(self) -> None:
         """Cut the samples into batches of the present size."""
