@@ -1,8 +1,8 @@
-"""Import `paraview.simple` in a third of the time; only start-up code needs this.
+"""Import `paraview.simple` in a third of the time; only start-up code and new sessions need this.
 
-`paraview.simple` gives each of its about 500 functions the documentation of its proxy, and
-ParaView 5.11 looks each up by going through the definitions of all proxies: half a second on a
-fast machine. With an index, made once a group, the same texts are there at once.
+`paraview.simple` gives each of its about 500 functions the documentation of its proxy, anew for
+each session, and ParaView 5.11 looks each up by going through the definitions of all proxies: half
+a second on a fast machine. With an index, made once a group, the same texts are there at once.
 """
 
 from contextlib import contextmanager

@@ -1,14 +1,15 @@
 """ParaView's session: begin an empty one in a script, end the last; is there a window?"""
 
 from .compatibility import restore_getargspec
+from .quick_import import import_simple, indexed_documentation
 
 
 def new_session():
     """Drop everything that is loaded, for the next figure of the same process."""
     restore_getargspec()
-    from paraview import simple
-
-    simple.ResetSession()
+    simple = import_simple()
+    with indexed_documentation():  # ParaView makes all its functions again for a new session
+        simple.ResetSession()
 
 
 def end_session():
