@@ -8,7 +8,6 @@ from typing import Any, Union
 
 import numpy as np
 import torch
-import torchvision
 from torch import Tensor
 
 from losslandscape.errors import LossLandscapeError
@@ -100,16 +99,18 @@ def cifar10(split: str = "train", *, root: PathLike = DATA_ROOT, download: bool 
 
     Source: A. Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009.
     """
-    return _cifar(torchvision.datasets.CIFAR10, split, root, download, _CIFAR10_MEAN, _CIFAR10_STD)
+    from torchvision.datasets import CIFAR10  # here: see `networks`
+
+    return _cifar(CIFAR10, split, root, download, _CIFAR10_MEAN, _CIFAR10_STD)
 
 
 def cifar100(
     split: str = "train", *, root: PathLike = DATA_ROOT, download: bool = False
 ) -> Samples:
     """CIFAR-100 with its 100 fine labels; the folder is ``cifar-100-python``, else as `cifar10`."""
-    return _cifar(
-        torchvision.datasets.CIFAR100, split, root, download, _CIFAR100_MEAN, _CIFAR100_STD
-    )
+    from torchvision.datasets import CIFAR100
+
+    return _cifar(CIFAR100, split, root, download, _CIFAR100_MEAN, _CIFAR100_STD)
 
 
 DATASETS: dict[str, Callable[..., Samples]] = {

@@ -1,4 +1,8 @@
-"""The networks of the study: the paper's pair, and small ones for a laptop and for tests."""
+"""The networks of the study: the paper's pair, and small ones for a laptop and for tests.
+
+torchvision is imported where it is used: it brings PyTorch's compiler, which takes longer to import
+than all the rest of the package.
+"""
 
 from collections import OrderedDict
 from collections.abc import Callable
@@ -6,7 +10,6 @@ from difflib import get_close_matches
 from typing import Any
 
 import torch
-import torchvision
 from torch import Tensor, nn
 
 from losslandscape.errors import LossLandscapeError
@@ -29,7 +32,9 @@ def resnet50(image_shape: ImageShape = _COLOUR_32, classes: int = 10) -> nn.Modu
         The images do not have three channels.
     """
     _require_colour("resnet50", image_shape)
-    return torchvision.models.resnet50(weights=None, num_classes=classes)
+    from torchvision import models
+
+    return models.resnet50(weights=None, num_classes=classes)
 
 
 def vgg11(image_shape: ImageShape = _COLOUR_32, classes: int = 10) -> nn.Module:
@@ -49,9 +54,11 @@ def vgg11(image_shape: ImageShape = _COLOUR_32, classes: int = 10) -> nn.Module:
         raise LossLandscapeError(
             f"vgg11: made for images 32x32, not {image_shape[1]}x{image_shape[2]}"
         )
+    from torchvision import models
+
     # On the meta device ImageNet's 120 million linear weights cost neither memory nor time.
     with torch.device("meta"):
-        features = torchvision.models.vgg11(weights=None, init_weights=False).features
+        features = models.vgg11(weights=None, init_weights=False).features
     features.to_empty(device="cpu")
     for layer in features:
         if isinstance(layer, nn.Conv2d):
@@ -142,7 +149,9 @@ def small_transformer(image_shape: ImageShape = _COLOUR_32, classes: int = 10) -
             f"small_transformer: made for square images of a multiple of 4 pixels, "
             f"not {height}x{width}"
         )
-    return torchvision.models.VisionTransformer(
+    from torchvision.models import VisionTransformer
+
+    return VisionTransformer(
         image_size=height,
         patch_size=height // 4,
         num_layers=2,
