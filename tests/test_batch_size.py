@@ -1,4 +1,6 @@
+import os
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 import torch
@@ -7,7 +9,12 @@ from hypothesis import strategies as st
 from torch import nn
 
 from losslandscape import Grid, Objective, Subspace, evaluate
-from losslandscape.batch_size import fastest_batch_size, out_of_memory
+from losslandscape.batch_size import (
+    _malloc_trim,
+    fastest_batch_size,
+    out_of_memory,
+    release_memory,
+)
 from losslandscape.errors import LossLandscapeError
 from losslandscape.objective import Evaluator
 
@@ -222,3 +229,21 @@ def test_late_shortages_leave_points_out_until_the_same_call(tmp_path, of_a_hund
     found = surface(Crowded(10**9, 0), path, overwrite=True)
     assert found.finished
     assert path.read_bytes() == undisturbed(tmp_path / "b.nc", 100)
+
+
+@pytest.mark.skipif(_malloc_trim() is None, reason="the C library has no malloc_trim")
+def test_freed_blocks_go_back_to_the_system():
+    def resident():
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE")
+
+    release_memory(torch.device("cpu"))
+    before = resident()
+    blocks = [torch.ones(16_000) for _ in range(1_000)]  # 64 kB each: of the heap, not mapped
+    last = torch.ones(16_000)  # the heap's end is in use: freeing alone gives nothing back
+    held = resident() - before
+    del blocks
+    release_memory(torch.device("cpu"))
+    assert held > 50e6
+    assert resident() - before < 0.1 * held
+    assert last.sum() == 16_000

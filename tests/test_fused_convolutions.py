@@ -286,3 +286,17 @@ def test_a_function_of_the_users_gets_the_model_itself():
     with Evaluator(Objective(model, loss, data), Subspace.random(model, seed=0)) as evaluator:
         evaluator.measure((0.1, 0.2))
     assert set(map(id, seen)) == {id(model)}
+
+
+def test_fused_kernels_are_not_held_together_in_a_trial():
+    layers = [nn.Conv2d(8, 8, 3, padding=1, bias=False), nn.BatchNorm2d(8), nn.ReLU()]
+    model = nn.Sequential(*layers).eval().to(memory_format=torch.channels_last)
+    fused = FusedConvolutions(model)
+    images = torch.randn(2, 8, 8, 8).contiguous(memory_format=torch.channels_last)
+    with torch.no_grad():
+        with fused.everywhere():
+            fused.called(images)
+            assert all(layer.folded is None for layer in fused.layers)
+        fused.called(images)
+        assert fused.layers
+        assert all(layer.folded is not None for layer in fused.layers)
