@@ -515,7 +515,8 @@ class _Run:
         if self.refinement is not None:
             words = f"at most {words}, interpolated where the tolerance allows it"
         part = "at most " if self.allotment is not None else ""
-        each = f"{sizes}, {self.settings.get('passes', 0):,} forward passes"
+        passes = self.settings.get("passes", 0)
+        each = f"{sizes}, {passes:,} forward pass{'' if passes == 1 else 'es'}"
         return f"{words}; {part}{each} each"
 
     def _fail(self, number: int, failure: PointFailure) -> None:
