@@ -40,6 +40,7 @@ def reset_peak() -> None:
 def warm_up() -> None:
     """What a process allocates once, with its threads and its libraries' code."""
     import torch
+    import torchvision  # noqa: F401  (some networks import it)
 
     with torch.no_grad():
         torch.nn.Conv2d(3, 8, 3)(torch.zeros(2, 3, 8, 8))
@@ -85,6 +86,7 @@ def evaluation(name: str, batch_size: int) -> dict[str, int]:
     from losslandscape.objective import Evaluator
 
     warm_up()
+    give_back()
     start = status("VmRSS")
     model = models.build(name)
     objective = Objective(

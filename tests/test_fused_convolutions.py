@@ -300,3 +300,15 @@ def test_fused_kernels_are_not_held_together_in_a_trial():
         fused.called(images)
         assert fused.layers
         assert all(layer.folded is not None for layer in fused.layers)
+
+
+def test_large_kernels_are_not_kept():
+    small, large = nn.Conv2d(8, 8, 1), nn.Conv2d(8, 8320, 1)
+    layers = [small, nn.BatchNorm2d(8), nn.ReLU(), large, nn.BatchNorm2d(8320), nn.ReLU()]
+    model = nn.Sequential(*layers).eval().to(memory_format=torch.channels_last)
+    fused = FusedConvolutions(model)
+    images = torch.randn(2, 8, 8, 8).contiguous(memory_format=torch.channels_last)
+    with torch.no_grad():
+        found, expected = fused.called(images), model(images)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+    assert [layer.folded is not None for layer in fused.layers] == [True, False]

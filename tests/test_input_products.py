@@ -16,7 +16,7 @@ from losslandscape.objective import Evaluator
 class Network(nn.Sequential):
     def __init__(self, bias=True):
         super().__init__(
-            nn.Flatten(), nn.Linear(300, 7, bias=bias), nn.ReLU(inplace=True), nn.Linear(7, 5)
+            nn.Flatten(), nn.Linear(300, 8, bias=bias), nn.ReLU(inplace=True), nn.Linear(8, 5)
         )
 
 
@@ -81,22 +81,59 @@ def test_products_are_used_and_independent_of_the_model_code(data):
     np.testing.assert_allclose(first, expected, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("dimensions", [1, 2, 3])
-def test_the_sum_of_a_row_does_not_show_in_which_order_points_came(data, dimensions):
+def rows(outputs, dimensions):
+    """A network of a layer with products, a space, and points of two rows of a grid."""
     torch.manual_seed(0)
-    model = Network()
-    space = Subspace.random(model, dimensions, zero_vectors=False)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(300, outputs), nn.ReLU(), nn.Linear(outputs, 5))
     points = [(0.1 * i, 0.3, -0.2 * i)[:dimensions] for i in range(5)]
     points += [(0.1 * i, -1.1, 0.7)[:dimensions] for i in range(5)]
+    return model, Subspace.random(model, dimensions, zero_vectors=False), points
+
+
+@pytest.mark.parametrize("outputs", [5, 9])  # room for the sum of a row, and none
+@pytest.mark.parametrize("dimensions", [1, 2, 3])
+def test_the_sum_of_a_row_does_not_show_in_which_order_points_came(data, dimensions, outputs):
+    model, space, points = rows(outputs, dimensions)
 
     def measured(order):
         with Evaluator(Objective(model, "cross_entropy", data), space) as evaluator:
             losses = {i: evaluator.measure(points[i])["train"]["loss"].copy() for i in order}
+            (products,) = evaluator._products._products.values()
+            assert products._keep_row == (8 * (dimensions + 2) * outputs <= 300)
         return [losses[i] for i in range(len(points))]
 
     in_rows = measured(range(len(points)))
     for order in (range(9, -1, -1), [0, 5, 1, 6, 2, 7, 3, 8, 4, 9]):
         np.testing.assert_array_equal(measured(order), in_rows)
+
+
+def test_a_row_that_was_interrupted_is_not_used(data, monkeypatch):
+    model, space, points = rows(5, 3)
+    with Evaluator(Objective(model, "cross_entropy", data), space) as evaluator:
+        expected = evaluator.measure(points[7])["train"]["loss"].copy()
+        evaluator.measure(points[0])
+        add = torch.add
+
+        def interrupted(*arguments, **options):
+            add(*arguments, **options)
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr("losslandscape.input_products.torch.add", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            evaluator.measure(points[7])
+        monkeypatch.undo()
+        found = evaluator.measure(points[7])["train"]["loss"]
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_rows_of_inference_mode_can_be_read_outside(data):
+    model, space, points = rows(5, 2)
+    with Evaluator(Objective(model, "cross_entropy", data), space) as evaluator:
+        expected = [evaluator.measure(point)["train"]["loss"].copy() for point in points]
+        with torch.inference_mode():
+            evaluator.measure(points[0])
+        found = [evaluator.measure(point)["train"]["loss"].copy() for point in points]
+    np.testing.assert_array_equal(found, expected)
 
 
 class OwnInputs(nn.Module):

@@ -84,7 +84,8 @@ def _expected(rates: dict[int, float], small: int, large: int, following: int) -
 def release_memory(device: torch.device) -> None:
     """Give back what a device's allocator keeps for later.
 
-    The C library of Linux keeps freed blocks of up to 32 MiB between those in use.
+    glibc, whose allocator PyTorch uses on Linux x86-64, keeps freed blocks of up to 32 MiB between
+    those in use.
     """
     if device.type == "cuda":
         torch.cuda.empty_cache()
@@ -96,9 +97,11 @@ def release_memory(device: torch.device) -> None:
 def _malloc_trim() -> Callable[[int], int] | None:
     """glibc's ``malloc_trim``; None where the C library has none."""
     try:
-        return ctypes.CDLL(None).malloc_trim
+        trim = ctypes.CDLL(None).malloc_trim
     except (AttributeError, OSError, TypeError):  # musl, macOS; Windows
         return None
+    trim.argtypes = [ctypes.c_size_t]
+    return trim
 
 
 def out_of_memory(error: BaseException) -> bool:

@@ -1,9 +1,10 @@
 """Convolutions, with the batch norm, sum and rectifier that follow, in one call of oneDNN.
 
 With fixed statistics a batch norm is one factor and one summand a channel: they go into the kernel
-and its bias, anew at each point. A sum and a rectifier that follow are done while the result is in
-the processor's cache. That saves reading and writing each map up to three times, which takes half
-of the time of a small residual network. The order of the model's operations is found by torch.fx.
+and its bias, anew at each point, or at each call where the kernel is large. A sum and a rectifier
+that follow are done while the result is in the processor's cache. That saves reading and writing
+each map up to three times, which takes half of the time of a small residual network. The order of
+the model's operations is found by torch.fx.
 """
 
 from __future__ import annotations
@@ -218,7 +219,7 @@ class _FusedConvolution(nn.Module):
         return convolve(images, *arguments, "none", [], "")
 
     def _pays(self, images: Tensor, summand: Any) -> bool:
-        """Whether maps are larger than kernels, which are folded at each point, and than a pixel.
+        """Whether maps are larger than kernels, which are folded anew, and than a pixel.
 
         A convolution to one pixel is a matrix product: see ``pixel_convolutions``.
         """

@@ -4,8 +4,9 @@ At theta0 + a * d1 + b * d2 a linear layer that reads the data gives X W^T + c w
 b D2, which is P0 + a P1 + b P2 with the constant products P0 = X W0^T + c0 and Pi = X Di^T + ci.
 Where the layer has many more inputs than outputs, as the first of a multilayer perceptron does,
 nearly all of a point's arithmetic is in this product, and vector operations replace it. The terms
-of the slow coordinates are summed once for a row of the grid, always in the same order, so that a
-point's value is the same bits whatever points came before it.
+of the slow coordinates are summed once for a row of the grid where there is room to keep the sum.
+The order of summation is the same everywhere, so that a point's value is the same bits whatever
+points came before it.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from losslandscape.batches import Batch, tensors_of
 from losslandscape.parameters import sharing
 from losslandscape.subspace import Subspace
 
-# The products and the sum of a row take 1/8 of the data's memory at most.
+# The products take 1/8 of the data's memory at most, with the sum of a row where that is kept.
 _INPUTS_AN_OUTPUT = 8
 
 
@@ -52,7 +53,8 @@ class InputProducts:
             for name, group in sharing(model, names).items()
             for parameter in group
         }
-        needed = _INPUTS_AN_OUTPUT * (subspace.dimensions + 1 + (subspace.dimensions > 1))
+        needed = _INPUTS_AN_OUTPUT * (subspace.dimensions + 1)
+        self._needed_for_row = needed + _INPUTS_AN_OUTPUT
         self.layers = [
             module
             for module in model.modules()
@@ -101,7 +103,10 @@ class InputProducts:
             key = (id(layer), input.data_ptr(), tuple(input.shape), input.stride())
             products = self._products.get(key)
             if products is None:
-                products = self._products[key] = _Products(self._measure(layer, input))
+                products = self._products[key] = _Products(
+                    self._measure(layer, input),
+                    keep_row=layer.in_features >= self._needed_for_row * layer.out_features,
+                )
             return products.at(self.coordinates)
 
         return forward
@@ -130,20 +135,21 @@ class InputProducts:
 class _Products:
     """A layer's products with a batch at the origin and along each direction."""
 
-    def __init__(self, products: list[Tensor]):
+    def __init__(self, products: list[Tensor], keep_row: bool):
         self._origin, self._fast, *self._slow = products
-        self._row = self._origin  # with the terms of the slow coordinates
-        self._coordinates: list[float] | None = None  # of that row
+        self._keep_row = keep_row
+        self._row: tuple[list[float], Tensor] = ([], self._origin)  # slow coordinates, their sum
 
     def at(self, coordinates: list[float]) -> Tensor:
         """Their sum at a point. The first coordinate is the one that a grid's points run along."""
         fast, *slow = coordinates
-        if self._slow and slow != self._coordinates:
-            self._coordinates = None  # an interruption leaves a row of neither point
-            if self._row is self._origin:
-                self._row = torch.empty_like(self._origin)
-            torch.add(self._origin, self._slow[0], alpha=slow[0], out=self._row)
-            for coordinate, product in zip(slow[1:], self._slow[1:]):
-                self._row.add_(product, alpha=coordinate)
-            self._coordinates = slow
-        return torch.add(self._row, self._fast, alpha=fast)
+        kept, row = self._row
+        if slow == kept:
+            return torch.add(row, self._fast, alpha=fast)
+        row = torch.add(self._origin, self._slow[0], alpha=slow[0])
+        for coordinate, product in zip(slow[1:], self._slow[1:]):
+            row.add_(product, alpha=coordinate)
+        if not self._keep_row:
+            return row.add_(self._fast, alpha=fast)
+        self._row = (slow, row)
+        return torch.add(row, self._fast, alpha=fast)

@@ -372,7 +372,7 @@ class Evaluator:
 
     def _open(self, stack: ExitStack) -> None:
         """Make everything ready; what undoes it goes on the stack first."""
-        release_memory(self.objective.device)  # of what made the model and the directions
+        self._release_memory()  # of what made the model and the directions
         modules = list(self.model.modules())
         stack.callback(kept_state(self.model))
         self._saved_buffers = [
@@ -399,12 +399,16 @@ class Evaluator:
         set_modes(self.model, self.objective.modes)
         self._set_origin_buffers()
         self._choose_memory_format()
-        release_memory(self.objective.device)  # of a trial, before the next needs some
         self._choose_shortcuts()
         if self._batch_size is None:
             self._batch_size = self._fastest_batch_size()
         self._cut_batches()
-        release_memory(self.objective.device)  # of the trials
+        self._release_memory()  # of the trials
+
+    def _release_memory(self) -> None:
+        # a GPU's is left to whoever else uses it, as a training that pauses for this
+        if self.objective.device.type == "cpu":
+            release_memory(self.objective.device)
 
     def _cut_batches(self) -> None:
         """Cut the samples into batches of the present size."""
@@ -768,6 +772,7 @@ class Evaluator:
         fused = FusedConvolutions(self.model)
         if fused.called is None:
             return
+        self._release_memory()  # of one trial, before the next
         trial = self._trial(_FUSION_SAMPLES)
 
         def losses(point: Sequence[float], called: Any) -> Tensor:

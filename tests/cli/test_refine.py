@@ -169,7 +169,8 @@ def test_a_file_cannot_smuggle_code_in_by_its_folder(project, tmp_path):
     (tmp_path / "here").mkdir()
 
     def change(provenance):
-        provenance["arguments"].update(model="mlp", data="digits8", weights=None, folder="evil")
+        wanted = {"model": "small_transformer", "data": "digits"}  # import all that is planted
+        provenance["arguments"].update(**wanted, weights=None, folder="evil")
 
     file = altered(project / "results" / "coarse.nc", tmp_path / "x.nc", change)
     done = run("refine", file, *BOX, "--output", "y.nc", folder=tmp_path / "here")
