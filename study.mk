@@ -9,9 +9,10 @@ SURFACE = $(LOSSLANDSCAPE) surface --data digits --grid 51 --tolerance 0.01 --ba
     --overwrite --output $(@:.nc=.unfinished.nc)
 # Surfaces too rough to be interpolated within 1% at a bearable cost: the error that is left is stated.
 ROUGH = --max-points 160
-# An interpolation error counts twice in what is noise, and persistence is of the loss, not its
-# logarithm: the error is bounded on that scale.
-LINEAR = --tolerance-scale linear
+# Critical points want every point of the grid: an interpolation error counts twice in what is noise,
+# and a share of the linear range, on which persistence is judged, is more than the loss of a minimum.
+DENSE = $(LOSSLANDSCAPE) surface --data digits --samples 200 --grid 33 --batch-size 200 \
+    --overwrite --output $(@:.nc=.unfinished.nc)
 # A landscape in the making has another name, so that make never takes it for a finished one.
 FINISH = mv $(@:.nc=.unfinished.nc) $@
 TRAIN = $(LOSSLANDSCAPE) train --data digits --epochs 5
@@ -56,7 +57,7 @@ $(STUDY)/vgg11_pca.nc: $(STUDY)/vgg11/weights.safetensors
 	$(FINISH)
 
 $(STUDY)/vgg11_three.nc: $(foreach run,vgg11 vgg11_seed1 vgg11_seed2,$(STUDY)/$(run)/weights.safetensors)
-	$(SURFACE) $(LINEAR) --model vgg11 --directions between --models $^ \
+	$(DENSE) --model vgg11 --directions between --models $^ \
 	    --labels "seed 0" "seed 1" "seed 2" --title "Three VGG-11 on digits"
 	$(FINISH)
 
