@@ -160,6 +160,21 @@ def test_losses_turn_out_not_positive():
     assert np.abs(values - field).max() <= 0.01 * np.ptp(field)
 
 
+def test_interpolated_losses_below_zero_are_told():
+    """A linear scale allows an error larger than the loss in a valley beside a steep wall."""
+    valley = 1e-3 + 40 * np.maximum(0, np.abs(X + 0.3 * Y) - 0.4)
+    refinement, evaluated, values, _ = refined(SQUARE, valley, scale="linear")
+    count = int((values <= 0).sum())
+    assert count > 0
+    assert (values[evaluated] > 0).all()
+    assert refinement.to_json()["predicted_not_positive"] == count
+    assert f"at {count} points the interpolated loss is 0 or less" in describe(refinement.to_json())
+    for other, scale in ((valley, "log"), (valley - 0.1, "linear")):
+        done = refined(SQUARE, other, scale=scale)[0].to_json()
+        assert done["predicted_not_positive"] == 0
+        assert "0 or less" not in describe(done)
+
+
 def test_a_smaller_grid_than_the_coarse_one_is_evaluated_whole():
     grid = Grid.square(5)
     _, evaluated, _, _ = refined(grid, grid.points()[:, 0])

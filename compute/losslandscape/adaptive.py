@@ -125,6 +125,8 @@ class FieldModel:
         No estimate of the error is smaller; see :meth:`LocalInterpolation.predict`.
     ratios : ndarray
         |error| / deviation of each known value predicted from the others.
+    not_positive : int
+        Predictions of 0 and less where all known values are above 0.
     """
 
     def __init__(self, grid: Grid, values: np.ndarray, evaluated: np.ndarray, scale: str | None):
@@ -144,6 +146,7 @@ class FieldModel:
         self.predicted, self.deviation = np.full((2, self.targets.size), np.nan)
         self.least = np.zeros(self.targets.size)
         self.ratios = np.empty(0)
+        self.not_positive = 0
         self.range = float(np.ptp(on_scale[known])) if known.any() else 0.0
         self.distance = np.zeros(self.targets.size)
         if not self.targets.size:
@@ -163,6 +166,8 @@ class FieldModel:
             rounding = _ROUNDING * largest
             self.predicted[some], self.deviation[some] = value, np.maximum(deviation, rounding)
             self.ratios = model.residuals / np.maximum(model.residual_deviations, rounding)
+            if self.scale == "linear" and on_scale[known].min() > 0:
+                self.not_positive = int((self.predicted <= 0).sum())
         self.deviation[some & ~finite.all(axis=1)] = np.inf
 
     @property
@@ -349,6 +354,7 @@ class Refinement:
             "evaluated": self.grid.size - self.model.targets.size,
             "interpolated": int(self.model.targets.size),
             "predicted_not_finite": int(np.isnan(self.model.predicted).sum()),
+            "predicted_not_positive": self.model.not_positive,
             "finished": self.finished,
             # JSON has no infinity: None where nothing is known of the error
             "estimated_error": _finite(self.estimated_error),
@@ -482,6 +488,12 @@ def describe(done: dict[str, Any]) -> str:
         )
         if done.get("predicted_not_finite"):
             text += f"; at {done['predicted_not_finite']} points no finite loss is predicted"
+        if done.get("predicted_not_positive"):
+            text += (
+                f"; at {done['predicted_not_positive']} points the interpolated loss is 0 or less, "
+                "though all that were evaluated are above: it has no logarithm there "
+                "(--tolerance-scale log keeps it above 0)"
+            )
         if not done.get("finished", True):
             text += "; it ended at the limit of points, before a last check"
     if "allotment" in done:
