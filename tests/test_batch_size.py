@@ -122,9 +122,9 @@ def test_memory_used_up_is_explained(limit, size):
     objective = Objective(model, "mse", (torch.zeros(30, 3), torch.zeros(30, 2)), batch_size=size)
     with (
         pytest.raises(LossLandscapeError, match="memory of cpu does not hold a batch"),
-        Evaluator(objective, Subspace.random(model)),
+        Evaluator(objective, Subspace.random(model)) as evaluator,
     ):
-        pass
+        evaluator.measure((0.0, 0.0))
     assert model.linear.weight.data_ptr() == weight
 
 
@@ -262,3 +262,26 @@ def test_an_evaluation_gives_back_what_was_freed_before_it(monkeypatch):
         assert len(released) == 2  # before the trials and after them
         evaluator.measure((0.1, 0.2))
     assert released == [torch.device("cpu")] * 2  # not at each point
+
+
+@pytest.mark.parametrize("takes", [None, 20])
+def test_a_given_size_is_tried_with_few_samples_where_the_model_takes_them(takes):
+    class Counting(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.linear = nn.Linear(3, 2)
+            self.sizes = []
+
+        def forward(self, inputs):
+            if takes is not None and len(inputs) != takes:
+                raise ValueError(f"{len(inputs)} samples")
+            self.sizes.append(len(inputs))
+            return self.linear(inputs)
+
+    model = Counting()
+    data = torch.zeros(40, 3), torch.zeros(40, 2)
+    objective = Objective(model, "mse", data, batch_size=20)
+    with Evaluator(objective, Subspace.random(model)) as evaluator:
+        tried = set(model.sizes)  # copies of a batch are made for a trial
+        assert evaluator.measure((0.0, 0.0))["train"]["loss"].shape == (40,)
+    assert tried == {takes or 2}

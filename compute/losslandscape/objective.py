@@ -700,14 +700,13 @@ class Evaluator:
 
         A model that calls ``view`` on its feature maps or kernels needs them row-major.
         """
-        count = self._batch_size or 2
         has_convolutions = any(
             isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)) for module in self.model.modules()
         )
         if has_convolutions:
             self._lay_out(channels_last=True)
             try:
-                self._try(count)
+                self._try_few()
             except LossLandscapeError:
                 pass  # row-major then; if it is not that, the trial below says what it is
             else:
@@ -716,7 +715,16 @@ class Evaluator:
                         samples.lay_out(channels_last=True)
                 return
         self._lay_out(channels_last=False)
-        self._try(count)
+        self._try_few()
+
+    def _try_few(self) -> None:
+        """Try two samples; as many as a batch has for a model that takes nothing else."""
+        try:
+            self._try(2)
+        except LossLandscapeError:
+            if self._batch_size in (None, 2):
+                raise
+            self._try(self._batch_size)
 
     @torch.no_grad()
     def _try(self, count: int) -> None:
