@@ -717,14 +717,22 @@ class Evaluator:
         self._lay_out(channels_last=False)
         self._try_few()
 
+    @torch.no_grad()
     def _try_few(self) -> None:
-        """Try two samples; as many as a batch has for a model that takes nothing else."""
+        """Try two samples, or a whole batch of a given size where the model takes nothing else.
+
+        That a batch of a given size fits into memory is seen without a copy of it.
+        """
+        size = self._batch_size or 2
         try:
-            self._try(2)
+            self._try(min(2, size))
         except LossLandscapeError:
-            if self._batch_size in (None, 2):
+            if size <= 2:
                 raise
-            self._try(self._batch_size)
+            self._try(size)
+        else:
+            if size > 2:
+                self._values(self._trial(size))
 
     @torch.no_grad()
     def _try(self, count: int) -> None:
