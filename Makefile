@@ -37,7 +37,7 @@ $(VENV)/.installed_test: pyproject.toml | $(INSTALLED)
 	@touch $@
 
 # ParaView from PVPYTHON=, the path or the usual folders; else from the distribution, where it can be.
-FIND_PARAVIEW = $(BIN)/python -c "from losslandscape import paraview_process as p; p.check()"
+FIND_PARAVIEW = $(BIN)/python -c "from losslandscape.paraview import process as p; p.check()"
 paraview: $(INSTALLED)
 	@$(FIND_PARAVIEW) >/dev/null 2>&1 \
 	    || $(MAKE) --no-print-directory apt PACKAGES="paraview python3-paraview libqt5svg5 xvfb"
@@ -64,7 +64,7 @@ test: $(INSTALLED_TEST) paraview
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 
 figures: $(INSTALLED) paraview
-	$(BIN)/python -m losslandscape.paraview_process state_files/render_all.py
+	$(BIN)/python -m losslandscape.paraview.process state_files/render_all.py
 
 screenshots: $(INSTALLED_TEST) paraview
 	$(BIN)/python -m docs.screenshots.record

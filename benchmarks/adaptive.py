@@ -16,7 +16,7 @@ from scipy.stats import spearmanr
 
 from benchmarks import results
 from losslandscape import Grid
-from losslandscape.adaptive import Adaptive, Refinement
+from losslandscape.adaptive.refinement import Adaptive, Refinement
 
 SURFACES = Path(__file__).parent / "surfaces"
 TOLERANCE = 0.01

@@ -18,8 +18,8 @@ from torch import Tensor, nn
 
 import losslandscape as ll
 from benchmarks import results
-from losslandscape.adaptive import Adaptive
-from losslandscape.landscape import Landscape
+from losslandscape.adaptive.refinement import Adaptive
+from losslandscape.landscape.landscape import Landscape
 
 SIZE = 50_000
 TOLERANCE = 0.01

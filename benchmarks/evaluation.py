@@ -21,9 +21,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks import models, results
 from benchmarks.peers import PEERS, Bare, Li, between
 from losslandscape import Objective, Subspace
-from losslandscape.batch_size import fastest_batch_size
-from losslandscape.objective import Evaluator
-from losslandscape.precision import arithmetic
+from losslandscape.point.batch_size import fastest_batch_size
+from losslandscape.point.evaluator import Evaluator
+from losslandscape.problem.precision import arithmetic
 
 POINTS = ((0.0, 0.0), (0.5, -0.5), (-1.0, 1.0))  # where values are compared
 TURN_SECONDS = 0.15

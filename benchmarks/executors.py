@@ -24,10 +24,10 @@ import torch
 
 from benchmarks import results
 from losslandscape import Grid, Objective, Subspace, evaluate
-from losslandscape.computer import computer
-from losslandscape.executors import PointPool, Use, process_pool
-from losslandscape.objective import Evaluator
-from losslandscape.point_records import PointJob, summarised
+from losslandscape.point.evaluator import Evaluator
+from losslandscape.run.computer import computer
+from losslandscape.run.executors import PointPool, Use, process_pool
+from losslandscape.run.point_records import PointJob, summarised
 
 SECONDS = 0.1
 WORKERS = 2
@@ -88,7 +88,7 @@ def adaptive(executor: Executor) -> Use:
         pools.append(PointPool(*arguments))
         return pools[-1]
 
-    from losslandscape import evaluation
+    from losslandscape.run import evaluation
 
     evaluation.PointPool = kept  # type: ignore[misc,assignment]
     try:

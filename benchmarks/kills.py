@@ -21,7 +21,7 @@ from pathlib import Path
 
 import losslandscape
 from losslandscape import Landscape
-from losslandscape.journal import Journal, journal_path
+from losslandscape.files.journal import Journal, journal_path
 
 MODEL = """
 import os, time
@@ -45,7 +45,7 @@ def loss(model, batch):
 PROGRAM = """
 import sys
 if __name__ == "__main__":
-    import losslandscape.evaluation as evaluation
+    import losslandscape.run.evaluation as evaluation
     from losslandscape.cli import main
     evaluation._REWRITE_SECONDS = float(sys.argv.pop(1))
     sys.exit(main())

@@ -51,7 +51,7 @@ def give_back() -> None:
     """Freed blocks go back to the system: what is used of them again would not be counted."""
     import torch
 
-    from losslandscape.batch_size import release_memory
+    from losslandscape.point.batch_size import release_memory
 
     release_memory(torch.device("cpu"))
 
@@ -83,7 +83,7 @@ def evaluation(name: str, batch_size: int) -> dict[str, int]:
     """Peak of opening an evaluator and measuring points."""
 
     from losslandscape import Objective, Subspace
-    from losslandscape.objective import Evaluator
+    from losslandscape.point.evaluator import Evaluator
 
     warm_up()
     give_back()
@@ -124,8 +124,8 @@ def components(_: str, checkpoints: int) -> dict[str, int]:
     from torch import nn
 
     from losslandscape import Trajectory, TrajectoryRecorder
-    from losslandscape.directions import principal_directions
-    from losslandscape.parameters import ParameterLayout
+    from losslandscape.planes.directions import principal_directions
+    from losslandscape.planes.parameters import ParameterLayout
 
     model = nn.Linear(500, 500)
     with tempfile.TemporaryDirectory() as folder:

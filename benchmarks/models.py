@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from losslandscape import batch_norm
+from losslandscape.problem import batch_norm
 from losslandscape.study.networks import build_network
 
 # name -> number of images, 32x32 with three channels

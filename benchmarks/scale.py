@@ -32,7 +32,7 @@ def grid(counts: list[int]) -> dict[str, float]:
     from torch import nn
 
     import losslandscape as ll
-    from losslandscape.objective import Evaluator
+    from losslandscape.point.evaluator import Evaluator
 
     def stub(self: Evaluator, coordinates: np.ndarray, allotment: object = None) -> dict:
         losses = np.array([1.0 + np.square(coordinates).sum(), 1.0], np.float32)
@@ -65,7 +65,7 @@ def network(width: int) -> dict[str, float]:
     from torch import nn
 
     import losslandscape as ll
-    from losslandscape.objective import Evaluator
+    from losslandscape.point.evaluator import Evaluator
 
     start = status("VmRSS")
     torch.manual_seed(0)

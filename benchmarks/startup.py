@@ -26,7 +26,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import results
-from losslandscape.paraview_programs import clean_environment, find_paraview
+from losslandscape.paraview.programs import clean_environment, find_paraview
 
 DATA = Path(__file__).parents[1] / "state_files" / "data"
 SCREEN = (1152, 762)  # of ParaView's window where nothing is known of the user's

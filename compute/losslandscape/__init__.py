@@ -15,20 +15,20 @@ __version__ = "0.1.0"
 
 # public name -> module that defines it
 _PUBLIC = {
-    "Grid": "grid",
-    "Landscape": "landscape",
+    "Grid": "planes.grid",
+    "Landscape": "landscape.landscape",
     "LossLandscapeError": "errors",
-    "Objective": "objective",
-    "Subspace": "subspace",
-    "Trajectory": "trajectory",
-    "TrajectoryRecorder": "trajectory",
-    "evaluate": "evaluation",
-    "compare": "comparison",
-    "epsilon_sharpness": "sharpness",
-    "find_critical_points": "critical_points",
-    "refine": "box_refinement",
-    "flat_region": "flatness",
-    "verify": "verification",
+    "Objective": "problem.objective",
+    "Subspace": "planes.subspace",
+    "Trajectory": "training.trajectory",
+    "TrajectoryRecorder": "training.trajectory",
+    "evaluate": "run.evaluation",
+    "compare": "analysis.comparison",
+    "epsilon_sharpness": "analysis.sharpness",
+    "find_critical_points": "analysis.critical_points",
+    "refine": "run.box_refinement",
+    "flat_region": "analysis.flatness",
+    "verify": "analysis.verification",
 }
 _MODULES = ("topology",)
 

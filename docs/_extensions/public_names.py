@@ -1,8 +1,8 @@
 """References in docstrings find the page of an object, by whatever path they name it.
 
-``losslandscape.objective.Objective`` is documented as ``losslandscape.Objective``, and docstrings
-may say either, or ``Objective`` alone. A name that has no page is left as text where the code has
-it; one that the code has not remains an error.
+``losslandscape.problem.objective.Objective`` is documented as ``losslandscape.Objective``, and
+docstrings may say either, or ``Objective`` alone. A name that has no page is left as text
+where the code has it; one that the code has not remains an error.
 """
 
 from functools import reduce

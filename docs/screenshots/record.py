@@ -25,7 +25,7 @@ from docs.screenshots.desktop import ASIDE, Desktop, WindowError, missing_progra
 
 from losslandscape import Landscape
 from losslandscape.errors import LossLandscapeError
-from losslandscape.paraview_programs import find_paraview
+from losslandscape.paraview.programs import find_paraview
 
 ROOT = Path(__file__).resolve().parents[2]
 PICTURES = ROOT / "docs" / "images" / "window"

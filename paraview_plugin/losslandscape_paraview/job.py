@@ -1,6 +1,6 @@
 """Does one job in a ParaView process and writes what came of it: `pvpython job.py job.json`.
 
-The job is a JSON object; `losslandscape.paraview_process` writes it and reads the result, so that
+The job is a JSON object; `losslandscape.paraview.process` writes it and reads the result, so that
 no Python of the user's and none of ParaView's meet in one process. Its keys:
 
 - `action`: `figure` (with `figure`, null for the one that fits, `inputs`, `output`, `state`,

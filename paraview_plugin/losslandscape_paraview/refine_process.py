@@ -132,7 +132,7 @@ def default_python():
 
 
 def _settings_folder():
-    """Of the user's ParaView settings, as `losslandscape.paraview_settings` finds it."""
+    """Of the user's ParaView settings, as `losslandscape.paraview.settings` finds it."""
     if sys.platform == "win32":
         return Path(os.environ.get("APPDATA", "")) / "ParaView"
     return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "ParaView"

@@ -3,8 +3,8 @@
 import numpy as np
 
 from losslandscape.cli import main
-from losslandscape.grid import Grid
-from losslandscape.landscape import EVALUATED, INTERPOLATED, Landscape
+from losslandscape.landscape.landscape import EVALUATED, INTERPOLATED, Landscape
+from losslandscape.planes.grid import Grid
 
 
 def test_a_range_that_interpolation_made_is_told_from_what_was_measured(tmp_path, capsys):

@@ -15,7 +15,7 @@ from netCDF4 import Dataset
 
 import losslandscape
 from losslandscape import Grid, Landscape, Objective, Subspace, Trajectory, TrajectoryRecorder
-from losslandscape.journal import Journal, journal_path
+from losslandscape.files.journal import Journal, journal_path
 
 MINE = """
 import os

@@ -8,7 +8,7 @@ import torch
 from losslandscape import Landscape, TrajectoryRecorder
 from losslandscape.cli import main
 from losslandscape.study.networks import build_network
-from losslandscape.weights import save_weights
+from losslandscape.training.weights import save_weights
 
 FAST = ["--data", "digits8", "--samples", "40", "--batch-size", "40", "--quiet"]
 

@@ -13,7 +13,7 @@ from losslandscape.cli import arguments as shared
 from losslandscape.cli import main
 from losslandscape.errors import LossLandscapeError
 from losslandscape.study import training
-from losslandscape.weights import load_weights, save_weights
+from losslandscape.training.weights import load_weights, save_weights
 
 SMALL = ["--model", "mlp", "--data", "digits8", "--epochs", "1", "--records-per-epoch", "2"]
 

@@ -8,8 +8,9 @@ from tests.fuzz.forked_child import forked_children
 
 from losslandscape.errors import LossLandscapeError
 from losslandscape.formats import file_seal, netcdf, netcdf_content
-from losslandscape.grid import Grid
-from losslandscape.landscape import Landscape, ModelPoint, ProjectedTrajectory
+from losslandscape.landscape.landscape import Landscape
+from losslandscape.landscape.overlays import ModelPoint, ProjectedTrajectory
+from losslandscape.planes.grid import Grid
 
 SECONDS = 5.0
 REFUSED, UNCHANGED = "refused", "unchanged"  # any other outcome is a failure

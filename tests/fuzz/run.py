@@ -17,7 +17,7 @@ from pathlib import Path
 from tests.fuzz import forked_child, landscape_files
 from tests.fuzz.mutations import mutated
 
-from losslandscape.paraview_programs import clean_environment, find_pvpython
+from losslandscape.paraview.programs import clean_environment, find_pvpython
 
 ROOT = Path(__file__).resolve().parents[2]
 BATCH = 200

@@ -19,7 +19,7 @@ from losslandscape.errors import FileFormatError, LossLandscapeError
 from losslandscape.formats import guarded_child
 from losslandscape.formats.imports import readers
 from losslandscape.formats.imports.source import Options, Source
-from losslandscape.landscape import Landscape
+from losslandscape.landscape.landscape import Landscape
 
 needs_limits = pytest.mark.skipif(
     not sys.platform.startswith("linux"), reason="limits of a process as Linux keeps them"

@@ -17,6 +17,7 @@ from tests.fuzz import landscape_files
 from tests.fuzz.mutations import mutated
 
 from losslandscape.errors import FileFormatError, LossLandscapeError
+from losslandscape.files.guarded_reading import check_zip, file_inside, read_json_object
 from losslandscape.formats import (
     file_seal,
     guarded_child,
@@ -24,9 +25,8 @@ from losslandscape.formats import (
     netcdf,
     netcdf_content,
 )
-from losslandscape.guarded_reading import check_zip, file_inside, read_json_object
-from losslandscape.landscape import Landscape
-from losslandscape.weights import load_weights
+from losslandscape.landscape.landscape import Landscape
+from losslandscape.training.weights import load_weights
 
 needs_limits = pytest.mark.skipif(
     not sys.platform.startswith("linux"), reason="limits of a process as Linux keeps them"
@@ -260,7 +260,7 @@ def test_damaged_weights_are_errors(tmp_path, suffix):
     if suffix == ".pt":
         torch.save(weights, path)
     else:
-        from losslandscape.weights import save_weights
+        from losslandscape.training.weights import save_weights
 
         save_weights(weights, path)
     content = path.read_bytes()

@@ -11,7 +11,7 @@ transformers = pytest.importorskip("transformers", reason="pip install transform
 pytest.importorskip("accelerate", reason="pip install accelerate")
 
 from losslandscape.integrations.huggingface import TrajectoryCallback  # noqa: E402
-from losslandscape.weights import load_into  # noqa: E402
+from losslandscape.training.weights import load_into  # noqa: E402
 
 TOKENS = torch.randint(0, 16, (24, 6), generator=torch.Generator().manual_seed(0))
 LABELS = (TOKENS == 3).any(1).long()

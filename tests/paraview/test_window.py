@@ -1,66 +1,90 @@
-"""ParaView's real window, started by the launcher on a virtual screen with settings of its own."""
-
-import os
-import shutil
-import sys
-from pathlib import Path
+"""What the launcher opens for the paths it is given."""
 
 import pytest
-from benchmarks import startup
 
-from losslandscape import paraview_programs
 from losslandscape.errors import LossLandscapeError
+from losslandscape.paraview.window import Opening, what_to_open
 
 
 @pytest.fixture
-def own_settings(tmp_path):
-    """An environment that touches nothing of the user's."""
-    if shutil.which("Xvfb") is None:
-        pytest.skip("no virtual screen for a window: Xvfb is not installed")
-    try:
-        paraview_programs.find_paraview()
-    except LossLandscapeError as error:
-        pytest.skip(str(error))
-    home = tmp_path / "home"
-    home.mkdir()
-    names = {name: str(home) for name in ("HOME", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR")}
-    home.chmod(0o700)
-    package = Path(paraview_programs.__file__).parents[1]
-    return {**os.environ, **names, "PYTHONPATH": str(package), "QT_QPA_PLATFORM": "xcb"}
+def files(tmp_path):
+    """Make empty files by relative name; returns their absolute names."""
+
+    def make(*names):
+        for name in names:
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).touch()
+        return tuple(str(tmp_path / name) for name in names)
+
+    return make
 
 
-def test_the_window_shows_the_figure(write_landscape, tmp_path, own_settings):
-    """Coloured pixels in the views; a first start's welcome would stop it there."""
-    landscape = write_landscape(tmp_path / "a lándscape.nc")
-    command = [sys.executable, "-m", "losslandscape", "paraview", str(landscape)]
-    assert startup.seconds_to_picture(command, own_settings, limit=120.0) > 0
-    # ParaView was killed: what it holds is what the launcher wrote, nothing
-    assert not list(Path(own_settings["HOME"]).rglob("*UserSettings.json"))
+@pytest.mark.parametrize(
+    ("names", "figure", "opened"),
+    [
+        (["a.nc"], None, "default"),
+        (["a.nc"], "contours", "contours"),
+        (["a.nc", "b.nc"], None, "compare"),
+        (["a.nc", "b.llnc", "c/surface.vti"], None, None),
+        (["a.nc"], "flatness", "flatness"),
+        (["a.nc", "b.nc"], "flatness", "flatness"),
+        (["a.pvsm"], None, "state"),
+    ],
+)
+def test_files(files, names, figure, opened):
+    made = files(*names)
+    assert what_to_open(made, figure) == Opening(made, opened)
 
 
-@pytest.mark.parametrize("figure", ["trajectory", "topology"])
-def test_the_window_shows_the_figure_where_everything_is_applied_at_once(
-    figure, write_landscape, tmp_path, own_settings
-):
-    """ParaView 5.11 ended while the trajectory was drawn."""
-    landscape = write_landscape(tmp_path / "a.nc")
-    folder = tmp_path / "settings"
-    folder.mkdir()
-    environment = {**own_settings, **startup.fresh_settings(folder)}  # AutoApply
-    command = [sys.executable, "-m", "losslandscape", "paraview", str(landscape)]
-    command += ["--figure", figure]
-    assert startup.seconds_to_picture(command, environment, limit=120.0) > 0
+@pytest.mark.parametrize(
+    ("inside", "taken"),
+    [
+        (["a.nc", "notes.txt", "figure.pvsm"], ["a.nc"]),
+        (["b.nc", "a.nc"], ["a.nc", "b.nc"]),
+        (["surface.vti", "trajectory.vtp"], ["surface.vti"]),
+        (["surface.vti", "landscape.nc"], ["landscape.nc"]),
+        (["figure.pvsm", "one/landscape.nc"], ["one/landscape.nc"]),
+        (["one/landscape.nc", "two/landscape.nc"], ["one/landscape.nc", "two/landscape.nc"]),
+    ],
+)
+def test_a_folder_is_what_is_in_it(files, tmp_path, inside, taken):
+    files(*(f"folder/{name}" for name in inside))
+    opening = what_to_open([tmp_path / "folder"])
+    assert opening.files == tuple(str(tmp_path / "folder" / name) for name in taken)
 
 
-def test_no_figure_no_colours(tmp_path, own_settings):
-    """The watcher of the screen sees the difference."""
-    command = [sys.executable, "-m", "losslandscape", "paraview"]
-    with pytest.raises(RuntimeError, match="no picture after"):
-        startup.seconds_to_picture(command, own_settings, limit=12.0)
+def test_nothing_asked_nothing_opened():
+    assert what_to_open([]) == Opening()
 
 
-def test_documentation_of_functions_is_paraviews(in_paraview):
-    answer, _done = in_paraview("documentation.py")
-    assert answer["differ"] == []
-    assert answer["documented"] > 300
-    assert answer["checked"] > 300
+@pytest.mark.parametrize(
+    ("names", "figure", "words"),
+    [
+        (["a.nc", "b.nc"], "surface", "--figure surface takes 1 landscape, not 2"),
+        (["a.nc"], "compare", "--figure compare takes 2 landscapes, not 1"),
+        (["a.pvsm", "b.nc"], None, "a state opens alone"),
+        (["a.pvsm"], "surface", "leave --figure out"),
+        (["a.txt"], None, "neither a landscape"),
+    ],
+)
+def test_what_does_not_fit_is_said(files, names, figure, words):
+    with pytest.raises(LossLandscapeError, match=words):
+        what_to_open(files(*names), figure)
+
+
+def test_missing_and_empty_and_ambiguous(files, tmp_path):
+    with pytest.raises(LossLandscapeError, match=r"gone\.nc: no such file or folder"):
+        what_to_open([tmp_path / "gone.nc"])
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(LossLandscapeError, match="holds no landscape"):
+        what_to_open([tmp_path / "empty"])
+
+
+def test_a_state_is_never_picked_out_of_a_folder(files, tmp_path):
+    files("received/a.pvsm", "runs/one/b.pvsm")
+    for folder, name in (("received", r"a\.pvsm"), ("runs", r"b\.pvsm")):
+        with pytest.raises(LossLandscapeError, match=f"by its own name only.* hold code: .*{name}"):
+            what_to_open([tmp_path / folder])
+    state = tmp_path / "received" / "a.pvsm"
+    assert what_to_open([state], trust=True) == Opening((str(state),), "state", True)
+    assert not what_to_open([state]).trust

@@ -15,8 +15,8 @@ from torch import nn
 from losslandscape.errors import FileFormatError, LossLandscapeError, OutputExistsError
 from losslandscape.study import training
 from losslandscape.study.training import train
-from losslandscape.trajectory import Trajectory, TrajectoryRecorder
-from losslandscape.weights import load_weights
+from losslandscape.training.trajectory import Trajectory, TrajectoryRecorder
+from losslandscape.training.weights import load_weights
 
 
 @pytest.fixture(autouse=True)

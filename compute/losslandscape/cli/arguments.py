@@ -114,7 +114,7 @@ def model_from(
         The model or the weights cannot be had, or do not fit each other.
     """
     from losslandscape.study.networks import NETWORKS, build_network
-    from losslandscape.weights import load_into, load_weights
+    from losslandscape.training.weights import load_into, load_weights
 
     if samples is None or arguments.model not in NETWORKS:  # which builds one's own, or refuses
         model = build_network(arguments.model)

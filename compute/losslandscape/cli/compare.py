@@ -11,7 +11,7 @@ from losslandscape.cli.topology import add_noise_arguments
 from losslandscape.errors import OutputExistsError
 
 if TYPE_CHECKING:
-    from losslandscape.landscape import Landscape
+    from losslandscape.landscape.landscape import Landscape
 
 HELP = "set landscapes side by side: flatness, sharpness, minima, persistence, roughness"
 
@@ -58,10 +58,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     import numpy as np
 
-    from losslandscape.atomic_files import make_folder
-    from losslandscape.comparison import compare
+    from losslandscape.analysis.comparison import compare
+    from losslandscape.files.atomic_files import make_folder
     from losslandscape.formats.report import table_lines, write_csv, write_json
-    from losslandscape.landscape import Landscape
+    from losslandscape.landscape.landscape import Landscape
 
     folder = arguments.output
     for name in (REPORT_FILE, TABLE_FILE, DISTANCES_FILE):

@@ -80,7 +80,7 @@ def process_workers(
     """The executor, or processes of this machine; sets the number of threads a worker."""
     import torch
 
-    from losslandscape.executors import process_pool
+    from losslandscape.run.executors import process_pool
 
     if executor is not None:  # the cores of workers elsewhere are not this machine's
         torch.set_num_threads(arguments.threads or 1)

@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     from losslandscape import formats
     from losslandscape.errors import OutputExistsError
-    from losslandscape.landscape import Landscape
+    from losslandscape.landscape.landscape import Landscape
 
     landscape = Landscape.open(arguments.landscape)
     folder = arguments.output or arguments.landscape.with_suffix("")

@@ -12,9 +12,9 @@ from losslandscape.cli.results import add_result_arguments, result_folder
 from losslandscape.errors import LossLandscapeError
 
 if TYPE_CHECKING:
-    from losslandscape.flatness import FlatRegion
-    from losslandscape.landscape import Landscape
-    from losslandscape.sharpness import Sharpness
+    from losslandscape.analysis.flatness import FlatRegion
+    from losslandscape.analysis.sharpness import Sharpness
+    from losslandscape.landscape.landscape import Landscape
 
 HELP = "measure the flat region around a minimum, and its sharpness"
 
@@ -82,11 +82,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from losslandscape.atomic_files import make_folder
-    from losslandscape.flatness import BasinOfMinimum, flat_region
+    from losslandscape.analysis.flatness import BasinOfMinimum, flat_region
+    from losslandscape.files.atomic_files import make_folder
     from losslandscape.formats import flat_region_data
     from losslandscape.formats.report import loss_sha256, table_lines, write_json
-    from losslandscape.landscape import Landscape
+    from losslandscape.landscape.landscape import Landscape
 
     landscape = Landscape.open(arguments.landscape)
     folder = result_folder(arguments, "flatness", (REPORT_FILE, flat_region_data.OUTLINE_FILE))
@@ -139,8 +139,8 @@ def _coordinates(text: str | None) -> list[float] | None:
 
 
 def _sharpness(arguments: argparse.Namespace, landscape: Landscape, found: FlatRegion) -> Sharpness:
-    from losslandscape.determinism import require_one_value
-    from losslandscape.sharpness import epsilon_sharpness
+    from losslandscape.analysis.sharpness import epsilon_sharpness
+    from losslandscape.point.determinism import require_one_value
 
     require_one_value(landscape)
     objective, subspace = problem_of(landscape, arguments)

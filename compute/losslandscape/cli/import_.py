@@ -71,7 +71,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from losslandscape.landscape import Landscape
+    from losslandscape.landscape.landscape import Landscape
 
     output = arguments.output
     if output.suffix not in (".nc", ".llnc"):
@@ -115,7 +115,7 @@ def _lines(landscape, found: bool):
     """What was read and how, for people."""
     import numpy as np
 
-    from losslandscape.landscape import NOT_EVALUATED, NOT_FINITE
+    from losslandscape.landscape.landscape import NOT_EVALUATED, NOT_FINITE
 
     about, grid = landscape.provenance["imported"], landscape.grid
     how = " (found from the content)" if found else ""

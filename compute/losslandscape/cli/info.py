@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     import json
 
-    from losslandscape.landscape import Landscape
+    from losslandscape.landscape.landscape import Landscape
 
     landscape = Landscape.open(arguments.landscape)
     if arguments.json:
@@ -38,7 +38,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _lines(landscape, dataset_samples=None):
     import numpy as np
 
-    from losslandscape.landscape import EVALUATED, INTERPOLATED, NOT_EVALUATED, NOT_FINITE
+    from losslandscape.landscape.landscape import EVALUATED, INTERPOLATED, NOT_EVALUATED, NOT_FINITE
 
     about = landscape.description()
     grid, objective, plane = landscape.grid, about.get("objective", {}), about.get("subspace", {})
@@ -116,7 +116,7 @@ def _error_lines(landscape, name, dataset_samples):
     import numpy as np
 
     from losslandscape.formats.report import table_lines
-    from losslandscape.sampling_errors import summary
+    from losslandscape.landscape.sampling_errors import summary
 
     kept = f"{name}_samples" in landscape.samples
     if not kept and not np.isfinite(landscape.fields.get(f"{name}_standard_error", np.nan)).any():

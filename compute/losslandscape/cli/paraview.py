@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from losslandscape.cli.arguments import add_state_trust
-from losslandscape.paraview_process import FIGURES
+from losslandscape.paraview.process import FIGURES
 
 HELP = "open ParaView with the plugin loaded and, where given, a landscape's figure"
 
@@ -58,7 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from losslandscape.paraview_window import open_window, what_to_open
+    from losslandscape.paraview.window import open_window, what_to_open
 
     if arguments.check:
         return _check()
@@ -74,14 +74,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _check() -> int:
-    from losslandscape import paraview_settings as settings
     from losslandscape.errors import LossLandscapeError
-    from losslandscape.paraview_programs import (
-        describe,
-        find_paraview,
-        find_pvpython,
-        plugin_path,
-    )
+    from losslandscape.paraview import settings
+    from losslandscape.paraview.programs import describe, find_paraview, find_pvpython, plugin_path
 
     problems = []
     try:
@@ -110,14 +105,9 @@ def _check() -> int:
 
 
 def _install(take_nc: bool) -> int:
-    from losslandscape import paraview_settings as settings
     from losslandscape.errors import LossLandscapeError
-    from losslandscape.paraview_programs import (
-        describe,
-        find_paraview,
-        find_pvpython,
-        plugin_path,
-    )
+    from losslandscape.paraview import settings
+    from losslandscape.paraview.programs import describe, find_paraview, find_pvpython, plugin_path
 
     about = describe(find_pvpython())
     if not about.loads_python_plugins and not about.user_site:
@@ -142,8 +132,8 @@ def _install(take_nc: bool) -> int:
 
 
 def _uninstall() -> int:
-    from losslandscape import paraview_settings as settings
-    from losslandscape.paraview_programs import plugin_path
+    from losslandscape.paraview import settings
+    from losslandscape.paraview.programs import plugin_path
 
     folder = settings.settings_folder()
     changed = settings.uninstall(folder) + settings.take_macros_out(folder, plugin_path())

@@ -21,11 +21,11 @@ from losslandscape.cli.arguments import (
     samples_from,
 )
 from losslandscape.errors import LossLandscapeError
-from losslandscape.relative_paths import seen_from
+from losslandscape.files.relative_paths import seen_from
 
 if TYPE_CHECKING:
-    from losslandscape.objective import Objective
-    from losslandscape.subspace import Subspace
+    from losslandscape.planes.subspace import Subspace
+    from losslandscape.problem.objective import Objective
 
 # what is kept in the file: everything below but the names of outputs
 KEPT = (
@@ -160,7 +160,7 @@ def build_problem(arguments: argparse.Namespace) -> tuple[Objective, Subspace]:
     LossLandscapeError
         If something cannot be had, or does not fit.
     """
-    from losslandscape.objective import Objective
+    from losslandscape.problem.objective import Objective
     from losslandscape.study.resolve import resolve
 
     device = device_from(arguments)
@@ -191,9 +191,9 @@ def build_problem(arguments: argparse.Namespace) -> tuple[Objective, Subspace]:
 
 
 def _subspace(arguments: argparse.Namespace, model: Any, samples: Any) -> Subspace:
-    from losslandscape.subspace import Subspace
-    from losslandscape.trajectory import Trajectory
-    from losslandscape.weights import load_into, load_weights
+    from losslandscape.planes.subspace import Subspace
+    from losslandscape.training.trajectory import Trajectory
+    from losslandscape.training.weights import load_into, load_weights
 
     if arguments.directions == "random":
         return Subspace.random(

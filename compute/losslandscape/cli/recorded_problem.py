@@ -20,12 +20,12 @@ from typing import TYPE_CHECKING, Any
 
 from losslandscape.cli.problem import KEPT, build_problem, kept_arguments
 from losslandscape.errors import LossLandscapeError
-from losslandscape.relative_paths import seen_from
+from losslandscape.files.relative_paths import seen_from
 
 if TYPE_CHECKING:
-    from losslandscape.landscape import Landscape
-    from losslandscape.objective import Objective
-    from losslandscape.subspace import Subspace
+    from losslandscape.landscape.landscape import Landscape
+    from losslandscape.planes.subspace import Subspace
+    from losslandscape.problem.objective import Objective
 
 _CODE = ("model", "data", "loss")
 _OPTIONAL_TEXT, _OPTIONAL_NUMBER = (str, type(None)), (int, type(None))
@@ -148,8 +148,8 @@ def build_recorded(landscape: Landscape, problem: RecordedProblem) -> tuple[Obje
     LossLandscapeError
         If something cannot be had, or differs; the message says what.
     """
-    from losslandscape.determinism import check_origin_loss
-    from losslandscape.identity import check_objective, check_plane
+    from losslandscape.landscape.identity import check_objective, check_plane
+    from losslandscape.point.determinism import check_origin_loss
 
     if problem.trusted:
         print(
@@ -213,7 +213,7 @@ def _check_kept(landscape: Landscape, kept: dict[str, Any]) -> None:
 
 def _from_recipe(landscape: Landscape, arguments: argparse.Namespace) -> dict[str, Any]:
     """Arguments for a landscape made from Python: its recipe, and the names it does not have."""
-    from losslandscape.losses import NAMES
+    from losslandscape.problem.losses import NAMES
 
     plane = landscape.provenance.get("subspace", {})
     measured = landscape.provenance.get("objective", {})

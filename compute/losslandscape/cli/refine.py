@@ -64,7 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from losslandscape.landscape import Landscape
+    from losslandscape.landscape.landscape import Landscape
 
     if arguments.end_with_input:
         _end_with_input()
@@ -77,9 +77,9 @@ def run(arguments: argparse.Namespace) -> int:
     bounds = _bounds(arguments.bounds, landscape.grid.dimensions)
     problem = recorded_problem(landscape, arguments)
 
-    from losslandscape.atomic_files import make_folder
-    from losslandscape.box_refinement import describe, finer_grid, refine
     from losslandscape.cli.surface import require_free
+    from losslandscape.files.atomic_files import make_folder
+    from losslandscape.run.box_refinement import describe, finer_grid, refine
 
     require_free(arguments)
     grid = finer_grid(landscape.grid, bounds, arguments.factor, arguments.grid)

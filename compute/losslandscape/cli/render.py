@@ -9,7 +9,7 @@ from pathlib import Path
 
 from losslandscape.cli.arguments import add_state_trust, positive_int
 from losslandscape.errors import LossLandscapeError, OutputExistsError
-from losslandscape.paraview_process import FIGURES
+from losslandscape.paraview.process import FIGURES
 
 HELP = "draw a figure of a landscape with ParaView, as a PNG, as glTF, or as a web page that turns"
 
@@ -117,7 +117,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from losslandscape.paraview_process import fitting_figure, render, render_state
+    from losslandscape.paraview.process import fitting_figure, render, render_state
 
     ending = arguments.output.suffix.lower()
     if ending not in OUTPUTS:

@@ -105,12 +105,12 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _measure(arguments: argparse.Namespace, executor: Executor | None) -> int:
-    from losslandscape.adaptive import describe
-    from losslandscape.atomic_files import make_folder
-    from losslandscape.determinism import stated
-    from losslandscape.evaluation import evaluate
-    from losslandscape.plan import plan
-    from losslandscape.trajectory import Trajectory
+    from losslandscape.adaptive.refinement import describe
+    from losslandscape.files.atomic_files import make_folder
+    from losslandscape.point.determinism import stated
+    from losslandscape.run.evaluation import evaluate
+    from losslandscape.run.plan import plan
+    from losslandscape.training.trajectory import Trajectory
 
     if arguments.output.suffix not in (".nc", ".llnc"):
         raise LossLandscapeError(f"--output {arguments.output}: the name must end in .nc or .llnc")
@@ -156,7 +156,7 @@ def _measure(arguments: argparse.Namespace, executor: Executor | None) -> int:
 
 
 def _tolerance(arguments: argparse.Namespace):
-    from losslandscape.adaptive import Adaptive
+    from losslandscape.adaptive.refinement import Adaptive
 
     if arguments.tolerance is None:
         for name in ("tolerance_scale", "max_points"):
@@ -179,7 +179,7 @@ def _range(loss) -> str:
 def require_free(arguments: argparse.Namespace) -> None:
     """Find out before any work that the output is there already."""
     from losslandscape.errors import OutputExistsError
-    from losslandscape.journal import journal_path
+    from losslandscape.files.journal import journal_path
 
     output = arguments.output
     if output.exists() and not arguments.overwrite and not journal_path(output).exists():
@@ -187,7 +187,7 @@ def require_free(arguments: argparse.Namespace) -> None:
 
 
 def _grid(arguments: argparse.Namespace, subspace):
-    from losslandscape.grid import Grid
+    from losslandscape.planes.grid import Grid
 
     try:
         counts = [int(count) for count in arguments.grid.lower().split("x")]

@@ -77,11 +77,11 @@ def add_noise_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from losslandscape.atomic_files import make_folder
-    from losslandscape.critical_points import find_critical_points
+    from losslandscape.analysis.critical_points import find_critical_points
+    from losslandscape.files.atomic_files import make_folder
     from losslandscape.formats import topology_data
     from losslandscape.formats.report import table_lines, write_json
-    from losslandscape.landscape import Landscape
+    from losslandscape.landscape.landscape import Landscape
 
     landscape = Landscape.open(arguments.landscape)
     folder = result_folder(arguments, "topology", (REPORT_FILE, topology_data.CRITICAL_POINTS_FILE))

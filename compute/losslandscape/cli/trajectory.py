@@ -25,8 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from losslandscape.landscape import Landscape
-    from losslandscape.trajectory import Trajectory
+    from losslandscape.landscape.landscape import Landscape
+    from losslandscape.training.trajectory import Trajectory
 
     landscape = Landscape.open(arguments.landscape)
     trajectory = Trajectory.open(arguments.trajectory)

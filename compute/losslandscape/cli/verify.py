@@ -54,13 +54,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     from vtkmodules.vtkIOXML import vtkXMLPolyDataWriter
 
-    from losslandscape.atomic_files import make_folder
-    from losslandscape.critical_points import find_critical_points
+    from losslandscape.analysis.critical_points import find_critical_points
+    from losslandscape.analysis.verification import verify
+    from losslandscape.files.atomic_files import make_folder
     from losslandscape.formats.report import table_lines, write_json
     from losslandscape.formats.topology_data import critical_point_data
     from losslandscape.formats.vtk_xml import write_xml
-    from losslandscape.landscape import Landscape
-    from losslandscape.verification import verify
+    from losslandscape.landscape.landscape import Landscape
 
     landscape = Landscape.open(arguments.landscape)
     folder = result_folder(arguments, "verification", (REPORT_FILE, POINTS_FILE))

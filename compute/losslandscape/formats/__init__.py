@@ -13,11 +13,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from losslandscape.atomic_files import make_folder
 from losslandscape.errors import LossLandscapeError
+from losslandscape.files.atomic_files import make_folder
 
 if TYPE_CHECKING:
-    from losslandscape.landscape import Landscape
+    from losslandscape.landscape.landscape import Landscape
 
 _EXPORTERS = {
     "vti": "image_data",

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from xml.etree import ElementTree
 
-from losslandscape.atomic_files import replace_file
+from losslandscape.files.atomic_files import replace_file
 from losslandscape.formats import image_data, poly_data
-from losslandscape.landscape import Landscape
+from losslandscape.landscape.landscape import Landscape
 
 FILE_NAME = "landscape.pvd"
 FILES = (FILE_NAME,)

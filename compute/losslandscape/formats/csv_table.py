@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from losslandscape.atomic_files import replace_file
-from losslandscape.landscape import Landscape
+from losslandscape.files.atomic_files import replace_file
+from losslandscape.landscape.landscape import Landscape
 
 FILE_NAME = "surface.csv"
 FILES = (FILE_NAME,)

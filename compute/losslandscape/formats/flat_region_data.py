@@ -19,11 +19,11 @@ from vtkmodules.vtkIOXML import (
     vtkXMLUnstructuredGridWriter,
 )
 
-from losslandscape.flatness import FlatRegion
+from losslandscape.analysis.flatness import FlatRegion
 from losslandscape.formats.image_data import image_data
 from losslandscape.formats.poly_data import poly_data
 from losslandscape.formats.vtk_xml import write_xml
-from losslandscape.landscape import Landscape
+from losslandscape.landscape.landscape import Landscape
 
 REGION_FILE = "flat_region.vtp"
 VOLUME_FILE = "flat_region.vtu"  # VTK's poly data hold no volumes

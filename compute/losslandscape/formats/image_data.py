@@ -12,8 +12,8 @@ from vtkmodules.vtkCommonDataModel import vtkImageData
 from vtkmodules.vtkIOXML import vtkXMLImageDataWriter
 
 from losslandscape.formats.vtk_xml import write_xml
-from losslandscape.landscape import Landscape
-from losslandscape.sampling_errors import grid_arrays
+from losslandscape.landscape.landscape import Landscape
+from losslandscape.landscape.sampling_errors import grid_arrays
 
 FILE_NAME = "surface.vti"
 FILES = (FILE_NAME,)

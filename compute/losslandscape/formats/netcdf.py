@@ -10,18 +10,14 @@ from typing import Any
 import numpy as np
 
 from losslandscape import __version__
-from losslandscape.atomic_files import replace_file
-from losslandscape.errors import FileFormatError, LossLandscapeError
+from losslandscape.errors import FileFormatError, LossLandscapeError, OutputExistsError
+from losslandscape.files.atomic_files import replace_file
 from losslandscape.formats import file_seal, guarded_netcdf
 from losslandscape.formats.content_stream import Variable
 from losslandscape.formats.netcdf_content import CHECKSUM, content_sha256
-from losslandscape.grid import AXIS_NAMES, Grid
-from losslandscape.landscape import (
-    FORMAT_VERSION,
-    Landscape,
-    ModelPoint,
-    ProjectedTrajectory,
-)
+from losslandscape.landscape.landscape import FORMAT_VERSION, Landscape
+from losslandscape.landscape.overlays import ModelPoint, ProjectedTrajectory
+from losslandscape.planes.grid import AXIS_NAMES, Grid
 
 _TRAJECTORY_FIELDS = {
     "step": "training step",
@@ -29,6 +25,22 @@ _TRAJECTORY_FIELDS = {
     "checkpoint_loss": "loss of the checkpoint",
     "distance_to_plane": "distance from the checkpoint to its projection, in parameter space",
 }
+
+
+def save(landscape: Landscape, path: str | os.PathLike, overwrite: bool = False) -> None:
+    """Write a landscape file, whole or not at all, and note its path in the landscape.
+
+    Raises
+    ------
+    OutputExistsError
+        If the file is there and ``overwrite`` is not set.
+    """
+    if Path(path).exists() and not overwrite:
+        raise OutputExistsError(
+            f"{path}: exists; choose another name or overwrite it (overwrite=True, --overwrite)"
+        )
+    write(landscape, path)
+    landscape.path = Path(path)
 
 
 def write(landscape: Landscape, path: str | os.PathLike) -> None:

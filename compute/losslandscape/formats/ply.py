@@ -10,9 +10,9 @@ from vtkmodules.vtkCommonCore import vtkPoints
 from vtkmodules.vtkCommonDataModel import vtkCellArray, vtkPolyData
 from vtkmodules.vtkIOPLY import vtkPLYWriter
 
-from losslandscape.atomic_files import replace_file
 from losslandscape.errors import LossLandscapeError
-from losslandscape.landscape import Landscape
+from losslandscape.files.atomic_files import replace_file
+from losslandscape.landscape.landscape import Landscape
 
 FILE_NAME = "surface.ply"
 FILES = (FILE_NAME,)

@@ -13,7 +13,7 @@ from vtkmodules.vtkIOXML import vtkXMLPolyDataWriter
 
 from losslandscape.formats.report import loss_sha256
 from losslandscape.formats.vtk_xml import write_xml
-from losslandscape.landscape import Landscape
+from losslandscape.landscape.landscape import Landscape
 
 TRAJECTORY_FILE = "trajectory.vtp"
 MODELS_FILE = "models.vtp"

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from losslandscape.atomic_files import replace_file
-from losslandscape.landscape import Landscape
+from losslandscape.files.atomic_files import replace_file
+from losslandscape.landscape.landscape import Landscape
 
 
 def write_json(path: Path, report: Mapping[str, Any]) -> None:

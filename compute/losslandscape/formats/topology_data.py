@@ -10,11 +10,11 @@ from vtkmodules.util.numpy_support import numpy_to_vtk
 from vtkmodules.vtkCommonDataModel import vtkCellArray, vtkImageData, vtkPolyData
 from vtkmodules.vtkIOXML import vtkXMLImageDataWriter, vtkXMLPolyDataWriter
 
-from losslandscape.critical_points import CriticalPoints
+from losslandscape.analysis.critical_points import CriticalPoints
 from losslandscape.formats.image_data import add_point_array, image_data
 from losslandscape.formats.poly_data import poly_data
 from losslandscape.formats.vtk_xml import write_xml
-from losslandscape.landscape import Landscape
+from losslandscape.landscape.landscape import Landscape
 from losslandscape.topology.separatrices import CELL_ARRAYS
 
 CRITICAL_POINTS_FILE = "critical_points.vtp"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from losslandscape.atomic_files import replace_file
 from losslandscape.errors import LossLandscapeError
+from losslandscape.files.atomic_files import replace_file
 
 
 def write_xml(writer, data, path: Path) -> None:

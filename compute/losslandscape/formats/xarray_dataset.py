@@ -9,7 +9,7 @@ import numpy as np
 
 from losslandscape.errors import LossLandscapeError
 from losslandscape.formats import netcdf
-from losslandscape.landscape import Landscape
+from losslandscape.landscape.landscape import Landscape
 
 if TYPE_CHECKING:
     import xarray

@@ -10,7 +10,7 @@ from typing import Any
 from torch import nn
 
 from losslandscape.errors import LossLandscapeError, OutputExistsError
-from losslandscape.trajectory import TrajectoryRecorder
+from losslandscape.training.trajectory import TrajectoryRecorder
 
 # What parameters cut up among processes look like: DTensor (FSDP2, tensor parallelism), DeepSpeed
 # ZeRO-3, FSDP1.

@@ -8,7 +8,7 @@ The folder of a run:
 
 =========================  ========================================================================
 ``settings.json``          what was asked for; a run goes on only with the same
-``trajectory/``            the checkpoints, see `losslandscape.trajectory`
+``trajectory/``            the checkpoints, see `losslandscape.training.trajectory`
 ``state.safetensors``      model and optimiser after the last finished epoch, and its metrics
 ``metrics.json``           losses, accuracies and seconds of each epoch, for people and scripts
 ``weights.safetensors``    the model after the last epoch, when all are done
@@ -31,11 +31,11 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from losslandscape import __version__
-from losslandscape.atomic_files import make_folder, remove_leftovers, replace_file
 from losslandscape.errors import FileFormatError, LossLandscapeError, OutputExistsError
+from losslandscape.files.atomic_files import make_folder, remove_leftovers, replace_file
 from losslandscape.progress import Progress
-from losslandscape.trajectory import TrajectoryRecorder
-from losslandscape.weights import (
+from losslandscape.training.trajectory import TrajectoryRecorder
+from losslandscape.training.weights import (
     buffer_tensors,
     load_into,
     load_weights,

@@ -19,7 +19,7 @@ from losslandscape.formats.imports.readers import FORMATS
 from losslandscape.formats.imports.source import Options, Source
 
 if TYPE_CHECKING:
-    from losslandscape.landscape import Landscape
+    from losslandscape.landscape.landscape import Landscape
 
 
 def read(

@@ -16,7 +16,7 @@ from losslandscape.formats.imports.source import (
     grid_from_bounds,
     grid_of,
 )
-from losslandscape.landscape import EVALUATED, NOT_EVALUATED, NOT_FINITE
+from losslandscape.landscape.landscape import EVALUATED, NOT_EVALUATED, NOT_FINITE
 
 TOOL = "text table"
 OPTIONS = ("array", "bounds", "transposed")

@@ -29,7 +29,7 @@ from losslandscape.formats.imports.source import (
     grid_from_bounds,
     grid_of,
 )
-from losslandscape.landscape import ProjectedTrajectory
+from losslandscape.landscape.overlays import ProjectedTrajectory
 
 TOOL = "loss-landscape (Li et al. 2018)"
 OPTIONS = ("array", "bounds", "directions", "trajectory")

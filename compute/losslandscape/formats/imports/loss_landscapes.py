@@ -11,8 +11,8 @@ import numpy as np
 from losslandscape.errors import LossLandscapeError
 from losslandscape.formats.imports.npy import read_file
 from losslandscape.formats.imports.source import Imported, Options, Source
-from losslandscape.grid import Grid
-from losslandscape.landscape import EVALUATED, NOT_EVALUATED, NOT_FINITE
+from losslandscape.landscape.landscape import EVALUATED, NOT_EVALUATED, NOT_FINITE
+from losslandscape.planes.grid import Grid
 
 TOOL = "loss-landscapes"
 OPTIONS = ("function", "distance")

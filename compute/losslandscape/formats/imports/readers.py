@@ -12,7 +12,7 @@ from types import ModuleType
 
 from losslandscape.errors import FileFormatError
 from losslandscape.formats.imports.source import Options, Source, landscape_of
-from losslandscape.landscape import Landscape
+from losslandscape.landscape.landscape import Landscape
 
 # format -> module; the more particular before the more general
 _READERS = {

@@ -15,14 +15,9 @@ import numpy as np
 
 from losslandscape import __version__
 from losslandscape.errors import FileFormatError, LossLandscapeError
-from losslandscape.grid import AXIS_NAMES, Grid
-from losslandscape.landscape import (
-    EVALUATED,
-    NOT_EVALUATED,
-    NOT_FINITE,
-    Landscape,
-    ProjectedTrajectory,
-)
+from losslandscape.landscape.landscape import EVALUATED, NOT_EVALUATED, NOT_FINITE, Landscape
+from losslandscape.landscape.overlays import ProjectedTrajectory
+from losslandscape.planes.grid import AXIS_NAMES, Grid
 
 LARGEST_ARRAY = 10**8  # values; 0.8 GB
 _LARGEST_COMPRESSION = 1100  # of deflate, 1032 at best

@@ -1,0 +1,1 @@
+"""Which points are evaluated, and how many samples each takes."""

@@ -1,0 +1,1 @@
+"""What a landscape says: critical points, flat regions, comparisons."""

@@ -1,0 +1,291 @@
+"""Landscapes beside each other: flatness, sharpness, topology, roughness.
+
+What may be compared with what is told in ``docs/comparison.md``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from losslandscape.analysis.critical_points import find_critical_points
+from losslandscape.analysis.diagrams import (
+    NEEDS_GUDHI,
+    bottleneck_distance,
+    distances_are_available,
+    total_persistence,
+    wasserstein_distance,
+)
+from losslandscape.analysis.flatness import flat_region
+from losslandscape.analysis.roughness import roughness
+from losslandscape.analysis.significance import Method, on_scale
+from losslandscape.errors import LossLandscapeError
+from losslandscape.landscape.identity import samples_alone
+from losslandscape.landscape.interpolation_errors import interpolation_of
+from losslandscape.landscape.landscape import Landscape
+
+_TOPOLOGY_DIMENSIONS = (1, 2)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A table of landscapes. Made by :func:`compare`.
+
+    Attributes
+    ----------
+    rows : list of dict
+        A landscape each; see ``docs/comparison.md`` for the columns.
+    wasserstein, bottleneck : ndarray, shape (n, n)
+        Distances between the persistence diagrams; NaN where there are none (3-D, or GUDHI is not
+        installed, which a note says).
+    scale : "log" or "linear"
+        Of all landscapes.
+    notes : list of str
+        What stands in the way of comparing.
+    """
+
+    rows: list[dict[str, Any]]
+    wasserstein: np.ndarray
+    bottleneck: np.ndarray
+    scale: str
+    epsilon: float
+    notes: list[str]
+
+    @property
+    def spread(self) -> list[dict[str, Any]]:
+        """Mean, standard deviation, least and greatest of each label that has several rows."""
+        found = []
+        for label in dict.fromkeys(row["label"] for row in self.rows):
+            group = [row for row in self.rows if row["label"] == label]
+            if len(group) < 2:
+                continue
+            for name in group[0]:
+                values = [row[name] for row in group]
+                if any(value is None or isinstance(value, (str, bool)) for value in values):
+                    continue
+                wide = np.array(values, dtype=float)
+                found.append(
+                    {
+                        "label": label,
+                        "quantity": name,
+                        "files": len(group),
+                        "mean": float(wide.mean()),
+                        "standard_deviation": float(wide.std(ddof=1)),
+                        "least": float(wide.min()),
+                        "greatest": float(wide.max()),
+                    }
+                )
+        return found
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "scale": self.scale,
+            "epsilon": self.epsilon,
+            "landscapes": self.rows,
+            "spread": self.spread,
+            "wasserstein_distance": self.wasserstein,
+            "bottleneck_distance": self.bottleneck,
+            "notes": self.notes,
+        }
+
+
+def compare(
+    landscapes: Sequence[Landscape],
+    labels: Sequence[str] | None = None,
+    *,
+    epsilon: float = 0.1,
+    scale: str | None = None,
+    method: Method | None = None,
+    draws: int = 1000,
+    seed: int = 0,
+    confidence: float = 0.95,
+    sharpness: Sequence[float | None] | None = None,
+) -> Comparison:
+    """Flatness, sharpness, topology and roughness of some landscapes.
+
+    Parameters
+    ----------
+    labels : sequence of str, optional
+        The files' names by default. Landscapes of one label (several seeds) are one group with a
+        spread.
+    epsilon : float
+        Of the flat regions, the same for all.
+    scale : "log" or "linear", optional
+        The same for all; by default log where that is the scale of any and no loss is 0 or less.
+    method, draws, seed
+        Of the noise thresholds; see :func:`losslandscape.analysis.significance.noise_threshold`.
+    sharpness : sequence of float or None, optional
+        Epsilon-sharpness of each, where it was measured with the model.
+
+    Raises
+    ------
+    LossLandscapeError
+        If there are fewer than two, or they have different dimensions.
+
+    Examples
+    --------
+    >>> from losslandscape import Grid
+    >>> grid = Grid.square(21)
+    >>> def bowl(width):
+    ...     values = 1 + ((grid.points() / width) ** 2).sum(axis=1).reshape(grid.shape)
+    ...     return Landscape(grid, {"loss": values}, np.ones(grid.shape, np.int8), np.eye(2))
+    >>> found = compare([bowl(1.0), bowl(2.0)], ["sharp", "flat"])
+    >>> [round(row["flat_size"], 2) for row in found.rows]
+    [0.3, 1.25]
+    """
+    if len(landscapes) < 2:
+        raise LossLandscapeError("a comparison needs two landscapes or more")
+    if labels is not None and len(labels) != len(landscapes):
+        raise LossLandscapeError(
+            f"{len(labels)} labels were given for {len(landscapes)} landscapes"
+        )
+    dimensions = {landscape.grid.dimensions for landscape in landscapes}
+    if len(dimensions) > 1:
+        raise LossLandscapeError(
+            "landscapes of different dimensions cannot be compared: "
+            + ", ".join(
+                f"{name} has {one.grid.dimensions}"
+                for name, one in zip(_names(landscapes), landscapes)
+            )
+        )
+    names = labels or _names(landscapes)
+    scale = scale or _common_scale(landscapes)
+    comparable_planes = _same(landscapes, _normalization)
+    interpolations = [interpolation_of(landscape) for landscape in landscapes]
+    any_interpolated = any(one.interpolated for one in interpolations)
+    rows, diagrams = [], []
+    for i, landscape in enumerate(landscapes):
+        region = flat_region(landscape, epsilon, scale=scale)
+        row: dict[str, Any] = {
+            "label": names[i],
+            "file": str(landscape.path) if landscape.path else "",
+            "minimum_loss": region.minimum_loss,
+            # coordinates count lengths of the directions: of different recipes they say nothing
+            "flat_size": region.size if comparable_planes else None,
+            "flat_parameter_size": region.parameter_size,
+            "flat_lower_bound": region.lower_bound,
+            "flat_resolved": region.resolved,
+            "sharpness": sharpness[i] if sharpness is not None else None,
+        }
+        if any_interpolated:
+            row["interpolated_points"] = interpolations[i].interpolated
+            row["interpolation_error"] = interpolations[i].largest_error
+        if landscape.grid.dimensions in _TOPOLOGY_DIMENSIONS:
+            found = find_critical_points(
+                landscape,
+                scale=scale,
+                method=method,
+                draws=draws,
+                seed=seed,
+                confidence=confidence,
+            )
+            pairs = found.complex.persistence_pairs
+            diagrams.append(pairs)
+            finite = (pairs["IsFinite"] == 1) & (pairs["Persistence"] > found.threshold)
+            for kind, count in found.counts.items():
+                plural = "minima" if kind == "minimum" else f"{kind}s".replace("maximums", "maxima")
+                row[f"significant_{plural}"] = count["significant"]
+                row[f"boundary_{plural}"] = count["boundary_significant"]
+            row["threshold"] = found.threshold
+            row["noise_method"] = found.noise.method if found.noise else None
+            row["total_persistence"] = total_persistence(pairs)
+            row["significant_persistence"] = float(pairs["Persistence"][finite].sum())
+        row["roughness"] = roughness(on_scale(landscape, scale)[0])
+        explained = landscape.provenance.get("subspace", {}).get("explained_variance")
+        row["explained_variance"] = float(sum(explained)) if explained else None
+        rows.append(row)
+    notes = _notes(landscapes, comparable_planes)
+    if any_interpolated:
+        notes += [f"{name}: {one}" for name, one in zip(names, interpolations) if one.interpolated]
+        notes.append(
+            "interpolated surfaces are smoother than evaluated ones: roughness and total "
+            "persistence compare only where equally many points were evaluated"
+        )
+    if len({row.get("noise_method") for row in rows}) > 1:
+        notes.append(
+            "the thresholds come from different methods (noise_method): counts of significant "
+            "points do not mean the same"
+        )
+    if diagrams and not distances_are_available():
+        notes.append(NEEDS_GUDHI)
+        diagrams = []
+    return Comparison(
+        rows,
+        _matrix(diagrams, wasserstein_distance, len(landscapes)),
+        _matrix(diagrams, bottleneck_distance, len(landscapes)),
+        scale,
+        epsilon,
+        notes,
+    )
+
+
+def _names(landscapes: Sequence[Landscape]) -> list[str]:
+    """The files' names without ending; their folders' names where those are all the same."""
+    paths = [landscape.path or Path(f"landscape {i}") for i, landscape in enumerate(landscapes)]
+    names = [path.stem for path in paths]
+    if len(set(names)) == 1:
+        names = [path.resolve().parent.name for path in paths]
+    return names
+
+
+def _common_scale(landscapes: Sequence[Landscape]) -> str:
+    positive = all(
+        np.nanmin(np.where(np.isfinite(one.values()), one.values(), np.nan)) > 0
+        for one in landscapes
+        if np.isfinite(one.values()).any()
+    )
+    any_log = any(landscape.scale == "log" for landscape in landscapes)
+    return "log" if any_log and positive else "linear"
+
+
+def _matrix(diagrams: list, distance: Callable[[Any, Any], float], count: int) -> np.ndarray:
+    if not diagrams:
+        return np.full((count, count), np.nan)
+    matrix = np.zeros((count, count))
+    for i in range(count):
+        for j in range(i):
+            matrix[i, j] = matrix[j, i] = distance(diagrams[i], diagrams[j])
+    return matrix
+
+
+def _normalization(landscape: Landscape) -> Any:
+    plane = landscape.provenance.get("subspace", {})
+    return plane.get("kind"), plane.get("normalization")
+
+
+def _samples(landscape: Landscape) -> Any:
+    """What tells the samples of the loss, the first set, from others; not their set's name."""
+    sets = samples_alone(landscape.provenance.get("objective", {}).get("sets", {}))
+    return next(iter(sets.values()), None)
+
+
+def _same(landscapes: Sequence[Landscape], fact: Callable[[Landscape], Any]) -> bool:
+    return len({repr(fact(landscape)) for landscape in landscapes}) == 1
+
+
+def _notes(landscapes: Sequence[Landscape], comparable_planes: bool) -> list[str]:
+    notes = []
+    if not comparable_planes:
+        notes.append(
+            "the directions are of different kinds or normalisations: their coordinates are not "
+            "compared, only sizes in parameter space"
+        )
+    elif _same(landscapes, _normalization) and _normalization(landscapes[0])[1] == "none":
+        notes.append(
+            "the directions are not normalised: networks that compute the same with differently "
+            "scaled weights get different regions"
+        )
+    for what, fact in (
+        ("losses", lambda one: one.provenance.get("objective", {}).get("loss")),
+        ("batch-norm modes", lambda one: one.provenance.get("objective", {}).get("batch_norm")),
+        ("samples", _samples),
+        ("windows", lambda one: one.grid.bounds),
+        ("grids", lambda one: one.grid.counts),
+    ):
+        if not _same(landscapes, fact):
+            notes.append(f"the landscapes have different {what}")
+    return notes

@@ -1,0 +1,270 @@
+"""The critical points of a landscape, those that stand above its noise marked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from losslandscape.analysis.significance import Method, NoiseThreshold, noise_threshold, on_scale
+from losslandscape.errors import LossLandscapeError
+from losslandscape.landscape.interpolation_errors import Interpolation, interpolation_of
+from losslandscape.landscape.landscape import INTERPOLATED, Landscape
+from losslandscape.topology import MorseSmaleComplex, morse_smale_complex
+
+
+@dataclass(frozen=True)
+class CriticalPoints:
+    """The Morse-Smale complex of a landscape and the significance of its critical points.
+
+    Made by :func:`find_critical_points`.
+
+    Attributes
+    ----------
+    arrays : dict of ndarray, shape (n, ...)
+        The complex's ``critical_points`` with the mean loss itself in ``loss`` on either scale, and
+        ``significant`` int8: 1 where the persistence exceeds the threshold. The global minimum is
+        always 1; a saddle that only closes around a hole of the domain is 0. Where the landscape
+        has interpolated points, ``interpolated`` int8: 1 where the critical point is at one.
+    complex : MorseSmaleComplex
+        Of the field on its scale; its values and persistence are decades where the scale is log.
+    scale : "log" or "linear"
+    threshold : float
+        In units of the scale.
+    noise : NoiseThreshold or None
+        Where the threshold comes from; None where it was given.
+    simplified : bool
+        Whether pairs up to the threshold were removed before.
+    interpolation : Interpolation
+        How many points of the landscape are interpolated, and how far these may be off.
+    """
+
+    arrays: dict[str, np.ndarray]
+    complex: MorseSmaleComplex
+    scale: str
+    threshold: float
+    noise: NoiseThreshold | None
+    simplified: bool
+    interpolation: Interpolation
+
+    def __len__(self) -> int:
+        return len(self.arrays["points"])
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Names of the cell dimensions: a critical edge of a line is its maximum."""
+        planar = self.complex.values.ndim == 2
+        return ("minimum", "saddle", "maximum") if planar else ("minimum", "maximum")
+
+    @property
+    def counts(self) -> dict[str, dict[str, int]]:
+        """By kind: ``significant`` and ``not_significant`` inside, and the same on the boundary.
+
+        The global minimum counts as significant wherever it lies.
+        """
+        kind, on_boundary = self.arrays["CellDimension"], self.arrays["IsOnBoundary"] == 1
+        significant = self.arrays["significant"] == 1
+        inside = ~on_boundary
+        if len(self):
+            inside = inside | (np.arange(len(self)) == self.global_minimum)
+        return {
+            name: {
+                "significant": int((significant & inside & (kind == number)).sum()),
+                "not_significant": int((~significant & inside & (kind == number)).sum()),
+                "boundary_significant": int((significant & ~inside & (kind == number)).sum()),
+                "boundary_not_significant": int((~significant & ~inside & (kind == number)).sum()),
+            }
+            for number, name in enumerate(self.kinds)
+        }
+
+    @property
+    def global_minimum(self) -> int:
+        """Number of the lowest critical point."""
+        minima = np.flatnonzero(self.arrays["CellDimension"] == 0)
+        return int(minima[np.argmin(self.arrays["loss"][minima])])
+
+    def summary(self) -> list[str]:
+        """How many of each kind stand above the noise, a sentence a kind."""
+        unit = " decades" if self.scale == "log" else ""
+        source = self.noise.reason if self.noise else "as given"
+        lines = [f"threshold t = {self.threshold:.4g}{unit}: {source}"]
+        certain = self.noise is not None and self.noise.method != "none"
+        word = (
+            f"significant at {100 * self.noise.confidence:g}%"
+            if certain and self.noise
+            else ("of persistence above t")
+        )
+        for kind, found in self.counts.items():
+            name = kind if found["significant"] == 1 else _PLURALS[kind]
+            line = f"{found['significant']} {name} {word}, {found['not_significant']} not"
+            edge = found["boundary_significant"] + found["boundary_not_significant"]
+            if edge:
+                line += f"; {edge} more on the boundary ({found['boundary_significant']} {word})"
+            if kind == "minimum" and found["significant"] + found["boundary_significant"] == 1:
+                line += "; the lowest of all always counts, for nothing ends it"
+            lines.append(line)
+        if self.interpolation.interpolated:
+            lines.append(f"{self.interpolation}{self._critical_interpolated()}")
+        if self.arrays["IsOnBoundary"][self.global_minimum]:
+            lines.append(
+                "the global minimum lies on the boundary: the loss may be lower outside the window"
+            )
+        if len(self) == 1:
+            lines.append("the minimum is the only critical point of this window")
+        return lines
+
+    def _critical_interpolated(self) -> str:
+        """How many critical points above the threshold are at interpolated grid points."""
+        significant = self.arrays["significant"] == 1
+        count = int((significant & (self.arrays["interpolated"] == 1)).sum())
+        if not count:
+            return "; none of the critical points above t is at one of these"
+        total = int(significant.sum())
+        return f"; {count} of the {total} critical points above t are at one of these"
+
+    def table(self) -> list[dict]:
+        """A row a critical point, the most persistent first."""
+        order = np.lexsort((self.arrays["loss"], -self.arrays["persistence"]))
+        dimensions = self.complex.values.ndim
+        rows = []
+        for i in order:
+            row = {
+                "number": int(i),
+                "kind": self.kinds[self.arrays["CellDimension"][i]],
+                "position": [float(c) for c in self.arrays["points"][i, :dimensions]],
+                "loss": float(self.arrays["loss"][i]),
+                "persistence": float(self.arrays["persistence"][i]),
+                "significant": bool(self.arrays["significant"][i]),
+                "on_boundary": bool(self.arrays["IsOnBoundary"][i]),
+            }
+            if "persistence_standard_error" in self.arrays:
+                error = self.arrays["persistence_standard_error"][i]
+                row["persistence_standard_error"] = float(error)
+            if "interpolated" in self.arrays:
+                row["interpolated"] = bool(self.arrays["interpolated"][i])
+            rows.append(row)
+        return rows
+
+    def to_json(self) -> dict:
+        return {
+            "scale": self.scale,
+            "threshold": self.threshold,
+            "noise": self.noise.to_json() if self.noise else None,
+            "simplified": self.simplified,
+            "interpolation": self.interpolation.to_json(),
+            "counts": self.counts,
+            "summary": self.summary(),
+            "critical_points": self.table(),
+        }
+
+
+_PLURALS = {"minimum": "minima", "saddle": "saddles", "maximum": "maxima"}
+
+
+def find_critical_points(
+    landscape: Landscape,
+    *,
+    scale: str | None = None,
+    persistence: float | None = None,
+    method: Method | None = None,
+    draws: int = 1000,
+    seed: int = 0,
+    confidence: float = 0.95,
+    simplify: bool = False,
+    quiet: bool = True,
+) -> CriticalPoints:
+    """The Morse-Smale complex of the mean loss, its points told apart from sampling noise.
+
+    Parameters
+    ----------
+    scale : "log" or "linear", optional
+        The landscape's own by default.
+    persistence : float, optional
+        A threshold of your own, in units of the scale; by default that of
+        :func:`losslandscape.analysis.significance.noise_threshold`, which takes ``method``,
+        ``draws``, ``seed`` and ``confidence``.
+    simplify : bool
+        Remove the pairs up to the threshold, instead of marking them.
+    quiet : bool
+        Do not say on standard error how far a bootstrap is.
+
+    Raises
+    ------
+    LossLandscapeError
+        If the landscape is 3-D, has no interior, is equal or NaN everywhere; if the threshold is
+        negative; if the noise cannot be had as asked for.
+
+    Examples
+    --------
+    >>> from losslandscape import Grid
+    >>> line = Landscape(Grid.line(5), {"loss": np.array([3.0, 1.0, 1.1, 0.5, 2.0])},
+    ...                  np.ones(5, np.int8), np.eye(1))
+    >>> find_critical_points(line, persistence=0.2).counts["minimum"]["significant"]
+    1
+    """
+    if persistence is not None and not persistence >= 0:
+        raise LossLandscapeError(
+            f"the persistence threshold is {persistence:g}; it must be 0 or more, in "
+            "units of the loss, or decades where the scale is log"
+        )
+    values, scale = on_scale(landscape, scale)
+    origin, spacing = landscape.grid.origin, landscape.grid.spacing
+    complex_ = morse_smale_complex(values, origin, spacing)  # refuses bad fields before any draw
+    noise = None
+    if persistence is None:
+        noise = noise_threshold(
+            landscape,
+            scale=scale,
+            method=method,
+            draws=draws,
+            seed=seed,
+            confidence=confidence,
+            quiet=quiet,
+        )
+        persistence = noise.persistence
+    if simplify:
+        highest = float(np.nanmax(values) - np.nanmin(values))
+        complex_ = morse_smale_complex(values, origin, spacing, min(persistence, highest))
+    arrays = dict(complex_.critical_points)
+    arrays["loss"] = landscape.values("loss").ravel()[arrays["ttkVertexScalarField"]]
+    minimum = arrays["CellDimension"] == 0
+    endless = np.isinf(arrays["persistence"])
+    above = np.where(endless, minimum, arrays["persistence"] > persistence)
+    arrays["significant"] = above.astype(np.int8)
+    errors = _persistence_errors(landscape, complex_, scale)
+    if errors is not None:
+        arrays["persistence_standard_error"] = errors
+    interpolation = interpolation_of(landscape)
+    if interpolation.interpolated:
+        status = landscape.status.ravel()[arrays["ttkVertexScalarField"]]
+        arrays["interpolated"] = (status == INTERPOLATED).astype(np.int8)
+    return CriticalPoints(
+        arrays, complex_, scale, float(persistence), noise, simplify, interpolation
+    )
+
+
+def _persistence_errors(
+    landscape: Landscape, complex_: MorseSmaleComplex, scale: str
+) -> np.ndarray | None:
+    """Standard error of each point's persistence as the difference of two fixed grid points.
+
+    From the per-sample differences between the pair's two vertices, which vary together. Other
+    places may take the pair's part under other samples: the threshold knows that, this does not.
+    NaN where one of them is interpolated.
+    """
+    losses = landscape.samples.get("loss_samples")
+    if losses is None or losses.shape[-1] < 2:
+        return None
+    losses = losses.reshape(-1, losses.shape[-1])
+    pairs = complex_.persistence_pairs
+    ends = []
+    for vertices in (pairs["death_vertex"], pairs["birth_vertex"]):
+        rows = losses[vertices].astype(np.float64)
+        with np.errstate(all="ignore"):
+            # first order on the log scale: each sample's share in the change of log10
+            scaled = rows / (np.log(10) * rows.mean(axis=1, keepdims=True))
+        ends.append(scaled if scale == "log" else rows)
+    with np.errstate(all="ignore"):
+        errors = (ends[0] - ends[1]).std(axis=1, ddof=1) / np.sqrt(losses.shape[1])
+    errors = np.where(pairs["IsFinite"] == 1, errors, np.nan)
+    return errors[complex_.critical_points["pair"]]

@@ -1,0 +1,157 @@
+"""Sharpness of a minimum within a subspace, measured with the loss itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from itertools import product
+
+import numpy as np
+from scipy.optimize import minimize
+
+from losslandscape.errors import LossLandscapeError
+from losslandscape.planes.parameters import inner_products
+from losslandscape.planes.subspace import Subspace
+from losslandscape.point.plane_derivatives import PlaneDerivatives
+from losslandscape.problem.objective import Objective
+from losslandscape.progress import Progress
+
+_ITERATIONS = 10  # as many as Keskar et al. give L-BFGS-B
+
+
+@dataclass(frozen=True)
+class Sharpness:
+    """The largest rise of the loss in a small box, and the curvature at its centre.
+
+    Attributes
+    ----------
+    value : float
+        100 (max L - L(x)) / (1 + L(x)), in percent.
+    epsilon : float
+    position : list of float
+        x, in coordinates of the subspace.
+    box : list of [low, high]
+        Of each coordinate.
+    loss, highest_loss : float
+    highest_position : list of float
+    hessian_eigenvalues : list of float
+        Of the Hessian by the coordinates at x, ascending.
+    gradient_norm : float
+        Per unit of the coordinates at x.
+    """
+
+    value: float
+    epsilon: float
+    position: list[float]
+    box: list[list[float]]
+    loss: float
+    highest_loss: float
+    highest_position: list[float]
+    hessian_eigenvalues: list[float]
+    gradient_norm: float
+
+    def to_json(self) -> dict:
+        return asdict(self)
+
+
+def epsilon_sharpness(
+    objective: Objective,
+    subspace: Subspace,
+    position: Sequence[float],
+    *,
+    epsilon: float = 1e-3,
+    precision: str | None = None,
+    batch_size: int | None = None,
+    reestimation_batch_size: int | None = None,
+    quiet: bool = True,
+) -> Sharpness:
+    """Epsilon-sharpness of Keskar et al. in the plane of the landscape.
+
+    With A the directions, the box around coordinates c of x = theta0 + A c is
+    ``|z_i - c_i| <= epsilon (|(A^+ x)_i| + 1)``, and the sharpness
+    ``100 (max L(theta0 + A z) - L(x)) / (1 + L(x))``. The maximum is sought with L-BFGS-B from the
+    best point of a lattice of 3 points a side, corners and centre among them.
+
+    Parameters
+    ----------
+    position : sequence of float
+        c, of the minimum.
+    epsilon : float
+    precision, batch_size, reestimation_batch_size
+        See :class:`losslandscape.point.plane_derivatives.PlaneDerivatives`.
+    quiet : bool
+        Show no progress.
+
+    Raises
+    ------
+    LossLandscapeError
+        If epsilon is not positive, or the loss is not finite.
+
+    Notes
+    -----
+    N. S. Keskar, D. Mudigere, J. Nocedal, M. Smelyanskiy, P. T. P. Tang, "On large-batch training
+    for deep learning: generalization gap and sharp minima", ICLR 2017, section 2.2.2, metric 2.1.
+
+    Examples
+    --------
+    >>> import torch
+    >>> model = torch.nn.Linear(1, 1, bias=False)
+    >>> _ = torch.nn.init.zeros_(model.weight)
+    >>> objective = Objective(model, "mse", (torch.ones(1, 1), torch.zeros(1, 1)))
+    >>> line = Subspace(dict(model.named_parameters()), [{"weight": torch.ones(1, 1)}])
+    >>> found = epsilon_sharpness(objective, line, (0.0,), epsilon=0.5)
+    >>> found.value, found.box
+    (25.0, [[-0.5, 0.5]])
+    """
+    if not 0 < epsilon < np.inf:
+        raise LossLandscapeError(f"epsilon is {epsilon:g}; it must be a number above 0")
+    centre = np.array([float(c) for c in position])
+    # A^+ x = G^+ A^T theta0 + c
+    projected = np.linalg.pinv(subspace.gram_matrix) @ inner_products(
+        subspace.directions, [subspace.origin]
+    )
+    half = epsilon * (abs(projected[:, 0] + centre) + 1)
+    lattice = [np.array(unit, float) for unit in product((-1, 0, 1), repeat=len(centre))]
+    samples = len(next(iter(objective.sets.values())))
+    with (
+        PlaneDerivatives(
+            objective, subspace, precision, batch_size, reestimation_batch_size
+        ) as loss,
+        Progress(
+            len(lattice) + _ITERATIONS,
+            "sharpness",
+            quiet=quiet,
+            work=f"a Hessian, {len(lattice)} gradients on a lattice, then up to {_ITERATIONS} "
+            f"iterations of L-BFGS-B; each over {samples:,} samples",
+            unit="gradients",
+        ) as progress,
+    ):
+        here = loss.expansion(centre)
+        if not np.isfinite(here.value):
+            raise LossLandscapeError(f"the loss at {tuple(centre)} is {here.value}")
+        progress.begin()
+
+        def fall(unit: np.ndarray) -> tuple[float, np.ndarray]:
+            value, gradient = loss.value_and_gradient(centre + unit * half)
+            progress.total = max(progress.total, progress.done + 1)  # a line search takes more
+            progress.advance()
+            return -value, -gradient * half
+
+        start = min(lattice, key=lambda unit: fall(unit)[0])
+        found = minimize(
+            fall, start, jac=True, method="L-BFGS-B", bounds=[(-1, 1)] * len(centre),
+            options={"maxiter": _ITERATIONS},
+        )  # fmt: skip
+        progress.total = progress.done  # or fewer
+    low, high = centre - half, centre + half
+    return Sharpness(
+        value=float(100 * (-found.fun - here.value) / (1 + here.value)),
+        epsilon=epsilon,
+        position=centre.tolist(),
+        box=np.stack([low, high], axis=1).tolist(),
+        loss=here.value,
+        highest_loss=float(-found.fun),
+        highest_position=(centre + found.x * half).tolist(),
+        hessian_eigenvalues=np.linalg.eigvalsh(here.hessian).tolist(),
+        gradient_norm=float(np.linalg.norm(here.gradient)),
+    )

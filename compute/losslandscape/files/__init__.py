@@ -1,0 +1,1 @@
+"""Files: atomic, locked, journalled, and read with care."""

@@ -1,0 +1,165 @@
+"""Finished points of a running evaluation, on disk as they come.
+
+The journal lies beside the output (``vgg11.nc.journal``). It begins with the recipe, and each
+finished point is one record with its own checksum, so that after a crash everything up to the last
+whole record counts. Records are flushed to the disk every two seconds. Who writes holds the
+output's lock, see `losslandscape.files.output_lock`.
+
+Layout: magic, header length (uint32) and CRC-32 (uint32), header (JSON), then records of fixed
+size: point number (uint32), CRC-32 of number and payload (uint32), payload.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import struct
+import time
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from losslandscape.errors import FileFormatError, LossLandscapeError
+from losslandscape.files.atomic_files import replace_file
+
+_MAGIC = b"losslandscape journal 1\n"
+_HEAD = struct.Struct("<II")
+_SYNC_SECONDS = 2.0
+
+
+def journal_path(output: str | os.PathLike) -> Path:
+    """Where the journal of an output lies."""
+    return Path(f"{os.fspath(output)}.journal")
+
+
+def trajectory_journal_path(output: str | os.PathLike) -> Path:
+    """Where the journal of a trajectory lies that is measured on a landscape."""
+    return Path(f"{os.fspath(output)}.trajectory.journal")
+
+
+class Journal:
+    """An append-only file of records; a context manager that flushes on leaving."""
+
+    def __init__(self, path: Path, header: dict[str, Any], file: Any):
+        self.path = path
+        self.header = header
+        self._file = file
+        self._synced = time.monotonic()
+
+    @classmethod
+    def create(cls, path: Path, header: dict[str, Any]) -> Journal:
+        """Start a journal; ``header["record_bytes"]`` is the size of a payload."""
+        text = json.dumps(header).encode()
+        with replace_file(path) as temporary:
+            temporary.write_bytes(_MAGIC + _HEAD.pack(len(text), zlib.crc32(text)) + text)
+        return cls(path, header, path.open("a+b"))
+
+    @classmethod
+    def resume(cls, path: Path) -> tuple[Journal, dict[int, bytes]]:
+        """Open a journal and read its records: point number -> payload.
+
+        What follows the last whole record (a write cut short) is removed.
+
+        Raises
+        ------
+        FileFormatError
+            If the file is no journal or its header is damaged.
+        """
+        file = path.open("a+b")
+        try:
+            file.seek(0)
+            header = _read_header(file, path)
+            records = dict(_read_records(file, header["record_bytes"]))
+            file.truncate()
+        except BaseException:
+            file.close()
+            raise
+        return cls(path, header, file), records
+
+    @staticmethod
+    def header_of(path: Path) -> dict[str, Any]:
+        """The header alone."""
+        with path.open("rb") as file:
+            return _read_header(file, path)
+
+    def append(self, number: int, payload: bytes) -> None:
+        """Add a finished point; on the disk within two seconds of further appending.
+
+        Raises
+        ------
+        LossLandscapeError
+            If it cannot be written (the disk is full); the records before it are.
+        """
+        checksum = zlib.crc32(payload, zlib.crc32(struct.pack("<I", number)))
+        with self._explained():
+            self._file.write(_HEAD.pack(number, checksum) + payload)
+            self._file.flush()  # out of this process, which may be killed
+        if time.monotonic() - self._synced >= _SYNC_SECONDS:
+            self.sync()
+
+    def sync(self) -> None:
+        """Flush to the disk."""
+        with self._explained():
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        self._synced = time.monotonic()
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+            raise LossLandscapeError(
+                f"{self.path}: cannot be written ({error.strerror}); what is finished is kept, and "
+                f"the same command goes on when {'there is room' if full else 'it can be written'}"
+            ) from error
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(self, kind: object = None, *_: object) -> None:
+        if self._file.closed:
+            return
+        try:
+            self.sync()
+        except LossLandscapeError:
+            if kind is None:  # else what went wrong before is told
+                raise
+        finally:
+            with suppress(OSError):  # of what a full disk left in the buffer
+                self._file.close()
+
+    def remove(self) -> None:
+        """The output is whole: the journal has done its work."""
+        self._file.close()
+        self.path.unlink()
+
+
+def _read_header(file, path: Path) -> dict[str, Any]:
+    head = file.read(len(_MAGIC) + _HEAD.size)
+    if len(head) == len(_MAGIC) + _HEAD.size and head.startswith(_MAGIC):
+        length, checksum = _HEAD.unpack(head[len(_MAGIC) :])
+        if length <= os.fstat(file.fileno()).st_size:
+            text = file.read(length)
+            if zlib.crc32(text) == checksum:
+                return json.loads(text)
+    raise FileFormatError(f"{path}: not a journal of losslandscape, or a damaged one; delete it")
+
+
+def _read_records(file, record_bytes: int) -> Iterator[tuple[int, bytes]]:
+    """Whole records; leaves the file at the end of the last one."""
+    while True:
+        place = file.tell()
+        record = file.read(_HEAD.size + record_bytes)
+        if len(record) == _HEAD.size + record_bytes:
+            number, checksum = _HEAD.unpack_from(record)
+            payload = record[_HEAD.size :]
+            if zlib.crc32(payload, zlib.crc32(record[:4])) == checksum:
+                yield number, payload
+                continue
+        file.seek(place)
+        return

@@ -1,0 +1,1 @@
+"""The result: plain data with its errors."""

@@ -1,0 +1,144 @@
+"""Is this the model, the plane and the data that a file was measured with, and what differs?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from losslandscape.errors import LossLandscapeError
+from losslandscape.planes.grid import AXIS_NAMES
+
+if TYPE_CHECKING:
+    from losslandscape.landscape.landscape import Landscape
+    from losslandscape.planes.subspace import Subspace
+    from losslandscape.problem.objective import Objective
+
+# what may differ: where and how it is computed
+_FREE = ("device", "precision", "reestimation_batch_size", "streamed")
+_PARTS = {
+    "parameters_sha256": "the model's parameters (other weights?)",
+    "buffers_sha256": "the model's buffers, such as batch-norm statistics (other weights?)",
+}
+_MEANINGS = {
+    "subspace.parameters_sha256": "the model's parameters: other weights",
+    "subspace.buffers_sha256": "the model's buffers, such as batch-norm statistics",
+    "subspace.directions_sha256": "the directions of the plane",
+    "objective.model_structure": "the model's layers",
+    "objective.frozen_parameters": "parameters that do not move (requires_grad=False)",
+    "objective.loss_code": "the code of the loss or a constant that it uses; "
+    "older versions hash it otherwise",
+    "objective.training_modules": "modules in train mode",
+    "grid.shape": "the number of points",
+    "grid.bounds": "the ends of the axes",
+}
+
+
+def described_plane(subspace: Subspace) -> dict[str, Any]:
+    """A subspace for the file: its recipe, hashes of its parts, and that of the whole."""
+    return {**subspace.recipe, **subspace.part_hashes, "sha256": subspace.identity}
+
+
+def meaning(difference: str) -> str:
+    """What an entry of a recipe is, for people; nothing where its name says it.
+
+    Examples
+    --------
+    >>> meaning("objective.sets.train.sha256"), meaning("grid.shape"), meaning("objective.loss")
+    (' (the values of the samples)', ' (the number of points)', '')
+    """
+    if difference.startswith("objective.sets.") and difference.endswith(".sha256"):
+        return " (the values of the samples)"
+    if difference.startswith("computer."):
+        return " (another version or machine: other last bits)"
+    words = _MEANINGS.get(difference)
+    return f" ({words})" if words else ""
+
+
+def check_plane(landscape: Landscape, subspace: Subspace, weights: object = None) -> None:
+    """Raise a LossLandscapeError that names what differs if a subspace is not the landscape's.
+
+    ``weights``, where they were read from, is for the message.
+    """
+    found = landscape.provenance.get("subspace", {})
+    wanted = found.get("sha256")
+    if wanted is None or wanted == subspace.identity:
+        return
+    given = subspace.part_hashes
+    parts = [words for key, words in _PARTS.items() if key in found and found[key] != given[key]]
+    parts += _directions(found.get("directions_sha256"), given["directions_sha256"])
+    # files of before had the hash of the whole alone
+    what = " and ".join(parts) or "its origin or its directions (other weights, another seed?)"
+    source = f" (weights: {weights})" if weights is not None else ""
+    raise LossLandscapeError(
+        f"{_where(landscape)}the given subspace is not the landscape's; what differs: "
+        f"{what}{source}"
+    )
+
+
+def _directions(there: Any, given: list[str]) -> list[str]:
+    if there is None or there == given:
+        return []
+    if not isinstance(there, list) or len(there) != len(given):
+        return ["the directions (another seed, another trajectory?)"]
+    names = [name for name, one, other in zip(AXIS_NAMES, there, given) if one != other]
+    return [f"direction {' and '.join(names)} (another seed, another trajectory?)"]
+
+
+def check_objective(landscape: Landscape, objective: Objective) -> None:
+    """Raise a LossLandscapeError that names what differs if an objective is not the one measured.
+
+    Where it is computed, and in which precision, may differ. The code of a loss that was hashed by
+    another version of Python cannot be compared: only its value can.
+    """
+    measured = landscape.provenance.get("objective", {})
+    for key, given in objective.to_json().items():
+        if key in _FREE or key not in measured:
+            continue
+        there = measured[key]
+        if key == "sets":
+            there, given = samples_alone(there), samples_alone(given)
+        same = objective.loss.may_have_code(there) if key == "loss_code" else there == given
+        if not same:
+            raise LossLandscapeError(
+                f"{_where(landscape)}the given objective is not the landscape's: its {key} differs"
+                f"{_details(key, there, given)}"
+            )
+
+
+def _details(key: str, there: Any, given: Any) -> str:
+    if key == "loss_code":
+        return " (the code of the loss or a constant that it uses)"
+    if key != "sets":
+        words = meaning(f"objective.{key}")
+        if words or not isinstance(there, (str, int, float)):
+            return words
+        return f" ({there} in the file, {given} given)"
+    if there.keys() != given.keys():
+        return f" ({', '.join(there)} in the file, {', '.join(given)} given)"
+    for name in there:
+        for part in there[name]:
+            one, other = there[name][part], given[name].get(part)
+            if one != other:
+                what = "other values" if part == "sha256" else f"{part}: {one}, now {other}"
+                return f" (set '{name}': {what})"
+    return ""
+
+
+def samples_alone(sets: Mapping[str, dict]) -> dict[str, dict]:
+    """Sets of samples as described in a file, by what tells samples from others: number and hash.
+
+    Not by the size of the data that they were drawn from, nor by what held them.
+
+    Examples
+    --------
+    >>> samples_alone({"train": {"samples": 200, "source": "tuple", "dataset_samples": 1438}})
+    {'train': {'samples': 200}}
+    """
+    return {
+        name: {key: described[key] for key in ("samples", "sha256") if key in described}
+        for name, described in sets.items()
+    }
+
+
+def _where(landscape: Landscape) -> str:
+    return f"{landscape.path}: " if landscape.path is not None else ""

@@ -1,0 +1,99 @@
+"""The result: values on a grid with their errors, what lies on it, and where it all came from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from losslandscape.errors import LossLandscapeError
+from losslandscape.landscape.face import LandscapeFace
+from losslandscape.landscape.overlays import ModelPoint, ProjectedTrajectory
+from losslandscape.landscape.scale import scale_of
+from losslandscape.planes.grid import Grid
+
+if TYPE_CHECKING:
+    from losslandscape.planes.subspace import Subspace
+    from losslandscape.problem.objective import Objective
+
+NOT_EVALUATED, EVALUATED, INTERPOLATED, NOT_FINITE = 0, 1, 2, 3
+FORMAT_VERSION = 1
+
+
+@dataclass(repr=False)
+class Landscape(LandscapeFace):
+    """A measured loss landscape.
+
+    Made by :func:`losslandscape.evaluate`, :meth:`open` or :meth:`imported`.
+
+    Attributes
+    ----------
+    grid : Grid
+    fields : dict of name to float64 ndarray, shape ``grid.shape``
+        ``loss``, ``loss_standard_error``, ``accuracy`` ...; see ``docs/file_format.md``.
+    status : int8 ndarray, shape ``grid.shape``
+        0 not evaluated, 1 evaluated, 2 interpolated, 3 evaluated and not finite.
+    gram_matrix : ndarray, shape (dimensions, dimensions)
+        Inner products of the directions.
+    samples : dict of name to float32 ndarray, shape ``(*grid.shape, samples)``
+        Per-sample losses of each set, ``loss_samples`` and so on, where they were kept.
+    provenance : dict
+        What was measured and how.
+    """
+
+    grid: Grid
+    fields: dict[str, np.ndarray]
+    status: np.ndarray
+    gram_matrix: np.ndarray
+    provenance: dict[str, Any] = field(default_factory=dict)
+    samples: dict[str, np.ndarray] = field(default_factory=dict)
+    models: list[ModelPoint] = field(default_factory=list)
+    trajectories: list[ProjectedTrajectory] = field(default_factory=list)
+    path: Path | None = None
+    _measured: tuple[Objective, Subspace] | None = field(default=None, repr=False, compare=False)
+
+    def __repr__(self) -> str:
+        size = " x ".join(map(str, self.grid.counts))
+        where = f" {str(self.path)!r}" if self.path is not None else ""
+        return f"<Landscape{where}: {size} points, {', '.join(self.fields)}>"
+
+    def values(self, name: str = "loss") -> np.ndarray:
+        """A grid variable, shape ``grid.shape``: (ny, nx), axis 0 along the second direction.
+
+        Raises
+        ------
+        LossLandscapeError
+            If there is none of that name.
+        """
+        if name not in self.fields:
+            raise LossLandscapeError(
+                f"{self._where()}there is no variable '{name}' (found: {', '.join(self.fields)})"
+            )
+        return self.fields[name]
+
+    @property
+    def scale(self) -> str:
+        """``"log"`` where the positive losses span more than two decades, else ``"linear"``."""
+        return scale_of(self.values("loss"))
+
+    @property
+    def finished(self) -> bool:
+        """Whether every point of the grid has a value."""
+        return bool((self.status != NOT_EVALUATED).all())
+
+    def description(self) -> dict[str, Any]:
+        """The provenance and what follows from the data; the JSON object in the files."""
+        return {
+            "format": "losslandscape",
+            "format_version": FORMAT_VERSION,
+            **self.provenance,
+            "grid": self.grid.to_json(),
+            "scale": self.scale,
+            "models": [model.label for model in self.models],
+            "trajectories": [trajectory.label for trajectory in self.trajectories],
+        }
+
+    def _where(self) -> str:
+        return f"{self.path}: " if self.path is not None else ""

@@ -1,0 +1,1 @@
+"""Where ParaView is, its settings and its processes; nothing here imports it."""

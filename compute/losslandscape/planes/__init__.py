@@ -1,0 +1,1 @@
+"""Where the loss is measured: parameters, directions, subspaces and grids."""

@@ -1,0 +1,246 @@
+"""Directions in parameter space: random ones and the principal components of a trajectory."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from losslandscape.errors import LossLandscapeError
+from losslandscape.planes.parameters import ParameterLayout, Segment
+
+if TYPE_CHECKING:
+    from losslandscape.training.trajectory import Block, Trajectory
+
+Normalization = Literal["filter", "layer", "none"]
+NORMALIZATIONS = ("filter", "layer", "none")
+
+_TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+_PCA_BLOCK_BYTES = 64 << 20
+
+
+def random_direction(
+    model: nn.Module,
+    layout: ParameterLayout,
+    seed: int,
+    index: int,
+    normalization: Normalization = "filter",
+    zero_vectors: bool = True,
+) -> Tensor:
+    """A Gaussian direction with the norms of the model's own filters, shape (size,).
+
+    Each filter d_ij of the direction is scaled to the norm of the weight's filter, d_ij <- d_ij /
+    ||d_ij|| * ||theta_ij|| (Li et al. 2018, section 4), which makes landscapes of networks with
+    scale-invariant layers comparable. A filter is a slice along the output dimension: dimension 0,
+    or dimension 1 of transposed convolutions (one a group).
+
+    Numbers are drawn on the CPU from a generator seeded by (seed, index, parameter name), so they
+    do not depend on the device or on the model's other parameters.
+
+    Parameters
+    ----------
+    normalization : "filter", "layer" (one norm a parameter) or "none"
+    zero_vectors : bool
+        Parameters of one dimension or none (biases, normalisation weights) do not move.
+
+    Raises
+    ------
+    LossLandscapeError
+        If nothing would move.
+    """
+    if normalization not in NORMALIZATIONS:
+        raise LossLandscapeError(
+            f"normalization {normalization!r} is not one of {', '.join(NORMALIZATIONS)}"
+        )
+    if zero_vectors and all(is_vector(segment) for segment in layout.segments):
+        raise LossLandscapeError(
+            "all trainable parameters have one dimension or none, and these stay fixed by default, "
+            "so the direction would be zero: pass zero_vectors=False (--move-vectors)"
+        )
+    weights = dict(model.named_parameters())
+    groups = _transposed_groups(model)
+    direction = layout.empty()
+    for segment in layout.segments:
+        view = segment.view(direction)
+        if zero_vectors and is_vector(segment):
+            view.zero_()
+            continue
+        key = hashlib.sha256(f"{seed}/{index}/{segment.name}".encode()).digest()
+        generator = torch.Generator("cpu").manual_seed(int.from_bytes(key[:8], "little") >> 1)
+        view.copy_(
+            torch.randn(segment.shape, generator=generator, dtype=torch.float32, device="cpu")
+        )
+        if normalization != "none":
+            weight = weights[segment.name].detach()
+            by_filter = normalization == "filter" and len(segment.shape) > 1
+            _match_norms(view, weight, groups.get(segment.name), by_filter)
+    return direction
+
+
+def is_vector(segment: Segment) -> bool:
+    """Whether a parameter has no filters: one dimension or none, or the gains of weight norm.
+
+    The gains, one a filter, have the weight's number of dimensions but are scales like a batch
+    norm's. PyTorch names them ``original0`` (parametrization) or ``weight_g``.
+    """
+    last = segment.name.rpartition(".")[2]
+    gains = last in ("original0", "weight_g") and segment.stop - segment.start == segment.shape[0]
+    return len(segment.shape) <= 1 or gains
+
+
+def _transposed_groups(model: nn.Module) -> dict[str, int]:
+    """Names of transposed convolutions' weights and the number of groups of each."""
+    weights = ("weight", "parametrizations.weight.original", "parametrizations.weight.original1")
+    return {
+        f"{name}.{weight}".lstrip("."): module.groups
+        for name, module in model.named_modules()
+        if isinstance(module, _TRANSPOSED)
+        for weight in (*weights, "weight_v")
+    }
+
+
+def filters(tensor: Tensor, transposed_groups: int | None = None) -> Tensor:
+    """The filters of a weight as rows: shape (filters, elements of one).
+
+    For a transposed convolution, whose weight is (inputs, outputs / groups, ...), there is one row
+    for each group and output channel.
+
+    Examples
+    --------
+    >>> filters(torch.zeros(8, 3, 5, 5)).shape
+    torch.Size([8, 75])
+    >>> filters(torch.zeros(8, 3, 5, 5), transposed_groups=2).shape
+    torch.Size([6, 100])
+    """
+    if transposed_groups is not None:
+        inputs, outputs, *kernel = tensor.shape
+        tensor = tensor.reshape(transposed_groups, inputs // transposed_groups, outputs, *kernel)
+        tensor = tensor.transpose(1, 2).flatten(0, 1)
+    return tensor.flatten(1)
+
+
+def _match_norms(
+    direction: Tensor, weight: Tensor, transposed_groups: int | None, by_filter: bool
+) -> None:
+    """Scale the direction in place to the norms of the weight, a filter or the whole at a time."""
+
+    def norms(tensor: Tensor) -> Tensor:
+        tensor = tensor.cpu().double()  # not every device has float64
+        rows = filters(tensor, transposed_groups) if by_filter else tensor.reshape(1, -1)
+        return torch.linalg.vector_norm(rows, dim=1)
+
+    own, wanted = norms(direction), norms(weight)
+    scale = torch.where(own > 0, wanted / own, torch.zeros_like(own))
+    if not by_filter:
+        direction.mul_(scale.item())
+    elif transposed_groups is None:
+        shape = (-1,) + (1,) * (direction.dim() - 1)
+        direction.copy_(direction.double() * scale.view(shape))
+    else:
+        per_input = direction.shape[0] // transposed_groups
+        scale = scale.view(transposed_groups, -1).repeat_interleave(per_input, dim=0)
+        scale = scale.view(*direction.shape[:2], *(1,) * (direction.dim() - 2))
+        direction.copy_(direction.double() * scale)
+
+
+def principal_directions(
+    trajectory: Trajectory,
+    layout: ParameterLayout,
+    dimensions: int,
+    center: Literal["origin", "mean"] = "origin",
+    block_bytes: int = _PCA_BLOCK_BYTES,
+) -> tuple[list[Tensor], np.ndarray]:
+    """Principal directions of theta_i - theta_final, each of unit norm (Li et al. 2018, section 7).
+
+    ``center="origin"`` takes the singular vectors of the differences themselves: of all planes
+    through the final checkpoint, the one that holds most of the trajectory. ``"mean"`` subtracts
+    the mean first, as scikit-learn's PCA and Li et al. do.
+
+    The Gram matrix of the checkpoints is summed in float64 over blocks of parameters that run
+    across all checkpoints, so memory is ``block_bytes`` whatever the length of the trajectory
+    (besides the directions themselves).
+
+    Returns
+    -------
+    directions : list of ``dimensions`` flat vectors, shape (size,)
+        Signed so that the first checkpoint has no negative coordinate.
+    explained : ndarray, shape (dimensions,)
+        Share of the summed squared distance from the final checkpoint along each direction: the
+        share of the trajectory that the drawn plane shows.
+
+    Raises
+    ------
+    LossLandscapeError
+        If the trajectory spans fewer than ``dimensions`` directions.
+    """
+    if center not in ("origin", "mean"):
+        raise LossLandscapeError(f"center {center!r} is neither 'origin' nor 'mean'")
+    count = len(trajectory)
+    if count - 1 < dimensions:
+        raise LossLandscapeError(
+            f"{trajectory.path}: {count} checkpoints span at most {max(count - 1, 0)} directions, "
+            f"and {dimensions} are wanted; record more checkpoints"
+        )
+    plain = np.zeros((count, count))  # inner products of theta_i - theta_final
+    for _, differences in _difference_blocks(trajectory, layout, block_bytes):
+        plain += differences @ differences.T
+        del differences  # before the next block is read
+    gram = plain
+    if center == "mean":
+        centering = np.eye(count) - 1.0 / count
+        gram = centering @ plain @ centering
+    eigenvalues, vectors = np.linalg.eigh(gram)
+    order = np.argsort(eigenvalues)[::-1][:dimensions]
+    # differences below the square root of float64's precision are rounding, not movement
+    if eigenvalues[order[-1]] <= 1e-12 * max(eigenvalues[order[0]], np.finfo(float).tiny):
+        raise LossLandscapeError(
+            f"{trajectory.path}: the checkpoints span fewer than {dimensions} directions "
+            "(they lie on a line, or are all equal); record more, or ask for fewer dimensions"
+        )
+    coefficients = vectors[:, order] / np.sqrt(eigenvalues[order])
+    if center == "mean":
+        coefficients = centering @ coefficients
+    # sign: the trajectory starts on the positive side; `plain @ coefficients` are its coordinates
+    coordinates = plain @ coefficients
+    coefficients *= np.where(coordinates[0] < 0, -1.0, 1.0)
+    explained = (coordinates**2).sum(axis=0) / np.trace(plain)
+    directions = [layout.empty() for _ in range(dimensions)]
+    views = [layout.views(direction) for direction in directions]
+    for (name, start, stop), differences in _difference_blocks(trajectory, layout, block_bytes):
+        values = torch.from_numpy(coefficients.T @ differences)
+        del differences
+        for view, row in zip(views, values):
+            _assign(view[name], start, stop, row)
+    return directions, explained
+
+
+def _difference_blocks(
+    trajectory: Trajectory, layout: ParameterLayout, block_bytes: int
+) -> Iterator[tuple[tuple[str, int, int], np.ndarray]]:
+    """Blocks (name, start, stop), theta_i - theta_final of shape (checkpoints, stop - start)."""
+    names = {segment.name for segment in layout.segments}
+
+    def differences(block: Block) -> tuple[tuple[str, int, int], np.ndarray]:
+        name, start, stop, values = block
+        values -= values[-1].copy()
+        return (name, start, stop), values
+
+    # not a loop: its variable would hold a block while the next one is read
+    blocks = trajectory.blocks(block_bytes)
+    return map(differences, filter(lambda block: block.name in names, blocks))
+
+
+def _assign(view: Tensor, start: int, stop: int, values: Tensor) -> None:
+    """Write elements start..stop, counted in row-major order, of any view."""
+    if view.is_contiguous():
+        view.view(-1)[start:stop] = values
+        return
+    if stop - start == view.numel():
+        view.copy_(values.view(view.shape))
+        return
+    index = np.unravel_index(np.arange(start, stop), view.shape)
+    view[tuple(torch.from_numpy(i) for i in index)] = values.to(view.dtype)

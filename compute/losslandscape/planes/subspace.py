@@ -1,0 +1,449 @@
+"""A line, plane or volume in parameter space: an origin and one to three directions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from losslandscape.errors import LossLandscapeError
+from losslandscape.planes.directions import Normalization, principal_directions, random_direction
+from losslandscape.planes.grid import AXIS_NAMES, Grid
+from losslandscape.planes.parameters import (
+    ParameterLayout,
+    blocks,
+    check_tensors,
+    inner_products,
+    sha256,
+    trainable_parameters,
+)
+
+if TYPE_CHECKING:
+    from losslandscape.training.trajectory import Trajectory
+
+
+@dataclass(frozen=True)
+class LabelledPoint:
+    """A model that lies in or near the subspace."""
+
+    label: str
+    coordinates: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Projection:
+    """Points of parameter space seen from a subspace.
+
+    Attributes
+    ----------
+    coordinates : ndarray, shape (points, dimensions)
+    distance : ndarray, shape (points,)
+        Euclidean distance from each point to its projection.
+    """
+
+    coordinates: np.ndarray
+    distance: np.ndarray
+
+
+class Subspace:
+    """Origin and directions; coordinates (a, b) stand for theta0 + a * d1 + b * d2.
+
+    Directions need not be orthogonal or of unit norm: the Gram matrix is kept, and lengths and
+    areas convert to parameter space by it.
+
+    Parameters
+    ----------
+    origin : mapping of name to tensor
+        Parameters at coordinates 0, for instance ``dict(model.named_parameters())``.
+    directions : sequence of mappings of name to tensor
+        One to three of them, of the origin's names and shapes.
+    buffers : mapping of name to tensor, optional
+        The origin's buffers (batch-norm statistics); the model's own where they are not given.
+
+    Raises
+    ------
+    LossLandscapeError
+        If names or shapes differ, or there are none or more than three directions.
+
+    Examples
+    --------
+    >>> origin = {"weight": torch.zeros(2)}
+    >>> plane = Subspace(origin, [{"weight": torch.tensor([1.0, 0.0])},
+    ...                           {"weight": torch.tensor([1.0, 1.0])}])
+    >>> plane.parameters_at((2.0, 3.0))["weight"]
+    tensor([5., 3.])
+    >>> plane.project({"weight": torch.tensor([5.0, 3.0])})
+    array([2., 3.])
+    """
+
+    def __init__(
+        self,
+        origin: Mapping[str, Tensor],
+        directions: Sequence[Mapping[str, Tensor]],
+        buffers: Mapping[str, Tensor] | None = None,
+    ):
+        shapes = {name: tuple(tensor.shape) for name, tensor in origin.items()}
+        dtypes = {tensor.dtype for tensor in origin.values()}
+        if len(dtypes) != 1:
+            raise LossLandscapeError(f"the origin's tensors are of types {dtypes}, not of one type")
+        layout = ParameterLayout(shapes, dtypes.pop())
+        self._set(
+            layout,
+            layout.flatten(origin, "origin"),
+            [self._flattened(layout, d, i) for i, d in enumerate(directions)],
+            buffers,
+            {"kind": "given"},
+        )
+
+    @staticmethod
+    def _flattened(layout: ParameterLayout, direction: Mapping[str, Tensor], index: int) -> Tensor:
+        unknown = set(direction) - {segment.name for segment in layout.segments}
+        if unknown:
+            raise LossLandscapeError(
+                f"direction {index}: '{min(unknown)}' is not a parameter of the origin"
+            )
+        return layout.flatten(direction, f"direction {index}")
+
+    def _set(self, layout, origin, directions, buffers, recipe, points=(), default_grid=None):
+        if not 1 <= len(directions) <= 3:
+            raise LossLandscapeError(
+                f"a subspace has 1, 2 or 3 directions, and {len(directions)} were given"
+            )
+        self.layout: ParameterLayout = layout
+        self.origin: Tensor = origin
+        self.directions: list[Tensor] = list(directions)
+        self.buffers: dict[str, Tensor] = {
+            name: tensor.detach().cpu().clone() for name, tensor in (buffers or {}).items()
+        }
+        self.recipe: dict[str, Any] = recipe
+        self.points: tuple[LabelledPoint, ...] = tuple(points)
+        self._default_grid: Grid | None = default_grid
+        self.trajectory_folder: Path | None = None  # of principal components, for provenance
+        self.direction_names: tuple[str, ...] = AXIS_NAMES[: len(directions)]
+
+    @classmethod
+    def _make(cls, *arguments, **options) -> Subspace:
+        subspace = cls.__new__(cls)
+        subspace._set(*arguments, **options)
+        return subspace
+
+    @classmethod
+    def random(
+        cls,
+        model: nn.Module,
+        dimensions: int = 2,
+        normalization: Normalization = "filter",
+        seed: int = 0,
+        zero_vectors: bool = True,
+    ) -> Subspace:
+        """Random Gaussian directions through the model (Li et al. 2018, section 4).
+
+        Parameters
+        ----------
+        dimensions : 1, 2 or 3
+        normalization : "filter", "layer" or "none"
+        seed : int
+        zero_vectors : bool
+            Biases and normalisation weights (one dimension or none) do not move.
+        """
+        layout = ParameterLayout.of(model)
+        directions = [
+            random_direction(model, layout, seed, index, normalization, zero_vectors)
+            for index in range(_checked_dimensions(dimensions))
+        ]
+        recipe = {
+            "kind": "random",
+            "normalization": normalization,
+            "seed": seed,
+            "zero_vectors": zero_vectors,
+        }
+        origin = layout.flatten(dict(model.named_parameters()))
+        return cls._make(layout, origin, directions, dict(model.named_buffers()), recipe)
+
+    @classmethod
+    def pca(
+        cls,
+        trajectory: Trajectory,
+        dimensions: int = 2,
+        center: Literal["origin", "mean"] = "origin",
+    ) -> Subspace:
+        """Principal components of a training trajectory, through its last checkpoint.
+
+        See :func:`losslandscape.planes.directions.principal_directions`. The share of the
+        trajectory that the plane shows is ``subspace.recipe["explained_variance"]``,
+        a number a direction; the default grid holds the projected trajectory and a margin of 20%.
+        """
+        if not len(trajectory):
+            raise LossLandscapeError(f"{trajectory.path}: no checkpoint was recorded")
+        final = trajectory.parameters(-1)
+        moving = {n: t for n, t in final.items() if t.is_floating_point()}
+        dtypes = {tensor.dtype for tensor in moving.values()}
+        if len(dtypes) != 1:
+            raise LossLandscapeError(
+                f"{trajectory.path}: its parameters are of types "
+                f"{', '.join(sorted(map(str, dtypes)))}; a plane needs one type"
+            )
+        layout = ParameterLayout({n: tuple(t.shape) for n, t in moving.items()}, dtypes.pop())
+        directions, explained = principal_directions(
+            trajectory, layout, _checked_dimensions(dimensions), center
+        )
+        recipe = {
+            "kind": "pca",
+            "center": center,
+            "trajectory": trajectory.path.name,
+            "checkpoints": len(trajectory),
+            "explained_variance": [float(share) for share in explained],
+        }
+        origin = layout.flatten(final)
+        subspace = cls._make(layout, origin, directions, trajectory.buffers(-1), recipe)
+        coordinates = subspace.project_trajectory(trajectory).coordinates
+        subspace._default_grid = Grid.around(coordinates, margin=0.2)
+        subspace.trajectory_folder = trajectory.path.absolute()
+        return subspace
+
+    @classmethod
+    def between(
+        cls,
+        model_a: nn.Module,
+        model_b: nn.Module,
+        model_c: nn.Module | None = None,
+        labels: Sequence[str] | None = None,
+    ) -> Subspace:
+        """The line through two models or the plane through three (Garipov et al. 2018, section 3).
+
+        d1 = b - a; d2 is the part of c - a orthogonal to d1, scaled to the length of d1. The models
+        are labelled points of the subspace: a at (0, 0), b at (1, 0).
+
+        Raises
+        ------
+        LossLandscapeError
+            If two models are equal, or the three lie on one line.
+        """
+        models = [model_a, model_b] + ([model_c] if model_c is not None else [])
+        labels = list(labels or [f"model {letter}" for letter in "abc"[: len(models)]])
+        if len(labels) != len(models):
+            raise LossLandscapeError(f"{len(labels)} labels were given for {len(models)} models")
+        layout = ParameterLayout.of(model_a)
+        _check_fixed_parts(layout, models, labels)
+        flat = [
+            layout.flatten(dict(m.named_parameters()), label) for m, label in zip(models, labels)
+        ]
+        origin = flat[0]
+        first = flat[1] - origin
+        length = float(np.sqrt(inner_products([first], [first])[0, 0]))
+        if length == 0:
+            raise LossLandscapeError(
+                f"{labels[0]} and {labels[1]} have the same parameters: they span no direction"
+            )
+        directions = [first]
+        coordinates: list[tuple[float, ...]] = [(0.0,), (1.0,)]
+        if model_c is not None:
+            second = flat[2] - origin
+            along = float(inner_products([second], [first])[0, 0]) / length**2
+            whole = float(np.sqrt(inner_products([second], [second])[0, 0]))
+            rest = (second.double() - along * first.double()).to(layout.dtype)
+            height = float(np.sqrt(inner_products([rest], [rest])[0, 0]))
+            if height <= 1e-6 * max(whole, length):
+                raise LossLandscapeError(
+                    f"{labels[2]} lies on the line through {labels[0]} and {labels[1]} "
+                    "(or equals one of them): they span no plane"
+                )
+            directions.append((rest.double() * (length / height)).to(layout.dtype))
+            coordinates = [(0.0, 0.0), (1.0, 0.0), (along, height / length)]
+        points = [LabelledPoint(label, c) for label, c in zip(labels, coordinates)]
+        return cls._make(
+            layout,
+            origin,
+            directions,
+            dict(model_a.named_buffers()),
+            {"kind": "between", "models": labels},
+            points=points,
+            default_grid=Grid.around(np.array(coordinates), margin=0.4),
+        )
+
+    @property
+    def dimensions(self) -> int:
+        return len(self.directions)
+
+    @cached_property
+    def gram_matrix(self) -> np.ndarray:
+        """Inner products of the directions, float64, shape (dimensions, dimensions)."""
+        return inner_products(self.directions, self.directions)
+
+    @cached_property
+    def identity(self) -> str:
+        """Hash of the origin, the directions and the origin's buffers."""
+        return sha256(
+            [self.origin, *self.directions, *(self.buffers[n] for n in sorted(self.buffers))]
+        )
+
+    @cached_property
+    def part_hashes(self) -> dict[str, Any]:
+        """Hashes of the origin, of its buffers and of each direction, to tell which differs."""
+        return {
+            "parameters_sha256": sha256([self.origin]),
+            "buffers_sha256": sha256([self.buffers[n] for n in sorted(self.buffers)]),
+            "directions_sha256": [sha256([direction]) for direction in self.directions],
+        }
+
+    def default_grid(self, points: int = 51, half_width: float = 1.0) -> Grid:
+        """The grid that suits the plane: around the trajectory or the models, else +-half_width."""
+        if self._default_grid is not None:
+            return self._default_grid.resized(points)
+        return Grid((points,) * self.dimensions, ((-half_width, half_width),) * self.dimensions)
+
+    def parameters_at(self, coordinates: Sequence[float]) -> dict[str, Tensor]:
+        """The parameters theta0 + a * d1 + b * d2, name -> tensor (new memory)."""
+        return self.layout.views(self.move(self.layout.empty(), coordinates))
+
+    def move(self, flat: Tensor, coordinates: Sequence[float]) -> Tensor:
+        """Write theta0 + a * d1 + b * d2 into a flat buffer, always from the origin.
+
+        ``flat``, the origin and the directions are on one device and of one type here; a point's
+        value does not depend on the points visited before.
+        """
+        return combine(self.checked(coordinates), self.origin, self.directions, flat)
+
+    def checked(self, coordinates: Sequence[float]) -> list[float]:
+        """Coordinates as numbers, one a direction; a LossLandscapeError if they are not."""
+        if len(coordinates) != self.dimensions:
+            raise LossLandscapeError(
+                f"{len(coordinates)} coordinates were given for {self.dimensions} directions"
+            )
+        return [float(coordinate) for coordinate in coordinates]
+
+    def placed(
+        self, device: torch.device, dtype: torch.dtype, channels_last: bool = True
+    ) -> Subspace:
+        """The same subspace with its vectors on a device, of a type and in a memory order.
+
+        Itself where they are so already.
+        """
+        layout = self.layout.changed(dtype, channels_last)
+        if layout == self.layout and self.origin.dtype == dtype and self.origin.device == device:
+            return self
+
+        def moved(vector: Tensor) -> Tensor:
+            if layout == self.layout:
+                return vector.to(device, dtype)
+            new = layout.empty(dtype, device)
+            for segment, old in zip(layout.segments, self.layout.segments):
+                segment.view(new).copy_(old.view(vector))
+            return new
+
+        return self._make(
+            layout,
+            moved(self.origin),
+            [moved(direction) for direction in self.directions],
+            self.buffers,
+            self.recipe,
+            self.points,
+            self._default_grid,
+        )
+
+    def project(self, parameters: Mapping[str, Tensor]) -> np.ndarray:
+        """Coordinates of the orthogonal projection of parameters, float64, shape (dimensions,).
+
+        Solves the normal equations G c = D^T (theta - theta0) with the directions' Gram matrix G.
+
+        Raises
+        ------
+        LossLandscapeError
+            If names or shapes differ from the subspace's, or the directions are not independent.
+        """
+        return self._project(parameters)[0]
+
+    def project_trajectory(self, trajectory: Trajectory) -> Projection:
+        """Coordinates and distances of all checkpoints of a trajectory."""
+        rows = [self._project(trajectory.parameters(i)) for i in range(len(trajectory))]
+        return Projection(np.array([c for c, _ in rows]), np.array([d for _, d in rows]))
+
+    def _project(self, parameters: Mapping[str, Tensor]) -> tuple[np.ndarray, float]:
+        flat = self.layout.flatten(parameters, "parameters to project")
+        products, squared = np.zeros(self.dimensions), 0.0
+        for part in blocks(self.layout.size):
+            difference = flat[part].double() - self.origin[part].double()
+            squared += float(difference @ difference)
+            for i, direction in enumerate(self.directions):
+                products[i] += float(difference @ direction[part].double())
+        gram = self.gram_matrix
+        norms = np.sqrt(np.diag(gram))
+        if (norms == 0).any() or np.linalg.cond(gram / np.outer(norms, norms)) > 1e10:
+            raise LossLandscapeError(
+                "the directions are not independent (their Gram matrix is singular): "
+                "coordinates on their subspace are not unique; choose other directions"
+            )
+        coordinates = np.linalg.solve(gram, products)
+        # ||r||^2 = ||x||^2 - c.G.c; near the plane rounding would take most of it
+        residual = squared - coordinates @ gram @ coordinates
+        if residual < 1e-6 * squared:
+            residual = self._residual(flat, coordinates)
+        return coordinates, float(np.sqrt(max(residual, 0.0)))
+
+    def _residual(self, flat: Tensor, coordinates: np.ndarray) -> float:
+        """Squared distance from a flat vector to a point of the subspace, without cancellation."""
+        squared = 0.0
+        for part in blocks(self.layout.size):
+            rest = flat[part].double() - self.origin[part].double()
+            for coordinate, direction in zip(coordinates, self.directions):
+                rest -= coordinate * direction[part].double()
+            squared += float(rest @ rest)
+        return squared
+
+    def check_model(self, model: nn.Module) -> None:
+        """Raise a LossLandscapeError if the subspace is not one of the model's parameters."""
+        what = f"model {type(model).__name__}"
+        parameters = dict(model.named_parameters())
+        self.layout.check(parameters, what)
+        check_tensors(model)
+        for segment in self.layout.segments:
+            part = slice(segment.start, segment.stop)
+            frozen = not parameters[segment.name].requires_grad
+            if frozen and any(direction[part].any() for direction in self.directions):
+                raise LossLandscapeError(
+                    f"{what}: '{segment.name}' is frozen (requires_grad=False), and the subspace "
+                    "moves it. Freeze parameters before the subspace is made; or, to move it, call "
+                    "model.requires_grad_(True)"
+                )
+        known = {segment.name for segment in self.layout.segments}
+        for name in trainable_parameters(model):
+            if name not in known:
+                raise LossLandscapeError(f"{what}: trainable '{name}' is not in the subspace")
+
+
+def combine(
+    coordinates: Sequence[float], origin: Tensor, directions: Sequence[Tensor], out: Tensor
+) -> Tensor:
+    """Write origin + a * d1 + b * d2 into ``out``; all are of one shape, type and device."""
+    torch.add(origin, directions[0], alpha=coordinates[0], out=out)
+    for coordinate, direction in zip(coordinates[1:], directions[1:]):
+        out.add_(direction, alpha=coordinate)
+    return out
+
+
+def _check_fixed_parts(
+    layout: ParameterLayout, models: Sequence[nn.Module], labels: Sequence[str]
+) -> None:
+    """Frozen parameters do not move along the plane, so the models must agree on them."""
+    moving = {segment.name for segment in layout.segments}
+    first = {n: p for n, p in models[0].named_parameters() if n not in moving}
+    for model, label in zip(models[1:], labels[1:]):
+        others = dict(model.named_parameters())
+        for name, parameter in first.items():
+            if name in others and not torch.equal(parameter, others[name]):
+                raise LossLandscapeError(
+                    f"{labels[0]} and {label} differ in '{name}', which is frozen "
+                    "(requires_grad=False) and would not move between them; unfreeze it"
+                )
+
+
+def _checked_dimensions(dimensions: int) -> int:
+    if dimensions not in (1, 2, 3):
+        raise LossLandscapeError(f"dimensions must be 1, 2 or 3, not {dimensions!r}")
+    return dimensions

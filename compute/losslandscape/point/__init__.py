@@ -1,0 +1,1 @@
+"""The loss at one point, fast."""

@@ -1,0 +1,313 @@
+"""Is a value the same every time it is measured?
+
+A landscape compares points with each other, which says nothing if a point's value is another one
+when it is measured again. Four things are looked at, at the cost of one point in all:
+
+- the first evaluation of the origin: did the model draw random numbers, and did it write to its
+  buffers (:func:`observe`);
+- a few items of the data, read again: does the data set augment them at random
+  (:func:`check_data`);
+- the origin once more after the last point: are all its values the same to the bit
+  (:func:`difference`). Between the two lies the whole run, its restarts and its workers.
+
+What is found is refused, or stated in the file where that was asked for.
+"""
+
+# The legacy generator is the one that models and data sets draw from.
+# ruff: noqa: NPY002
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from losslandscape.errors import LossLandscapeError
+from losslandscape.landscape.landscape import Landscape
+from losslandscape.planes.subspace import Subspace
+from losslandscape.point.evaluator import Evaluator
+from losslandscape.point.measurement import Measurement, mean_loss
+from losslandscape.problem.batches import batch_length, same_values
+from losslandscape.problem.determinism import HOW_TO_ALLOW
+from losslandscape.problem.objective import Objective
+
+_TOLERANCE = {False: 1e-3, True: 0.1}  # of the origin's loss, in plain and in other arithmetic
+
+
+def observe(evaluator: Evaluator) -> tuple[Measurement, dict[str, Any]]:
+    """Measure the origin, and tell what else the evaluation did.
+
+    Returns
+    -------
+    measurement : as :meth:`losslandscape.point.evaluator.Evaluator.measure`
+    observed : dict
+        ``random_numbers``: of which generators the model drew, of ``torch``, ``torch.cuda``,
+        ``numpy`` and ``python``; ``altered_buffers``: names of the buffers it wrote to. Where it
+        drew, ``seed_difference``: the largest difference of a sample's loss with another seed.
+        Where it altered buffers and there are batches enough, ``order_difference``: the same with
+        the batches in the opposite order.
+    """
+    origin = (0.0,) * evaluator.subspace.dimensions
+    evaluator._seed()
+    before = _states(evaluator.objective.device)
+    measured = evaluator.measure(origin)
+    after = _states(evaluator.objective.device)
+    observed: dict[str, Any] = {
+        "random_numbers": [name for name in before if before[name] != after[name]],
+        "altered_buffers": altered_buffers(evaluator),
+    }
+    if observed["random_numbers"]:
+        evaluator.seed = 1
+        try:
+            other = evaluator.measure(origin)
+        finally:
+            evaluator.seed = 0
+        observed["seed_difference"] = largest_difference(measured, other)
+    elif observed["altered_buffers"] and any(len(b) > 1 for b in evaluator._batches.values()):
+        observed["order_difference"] = _order_difference(evaluator, origin, measured)
+    return measured, observed
+
+
+def altered_buffers(evaluator: Evaluator) -> list[str]:
+    """Names of the buffers that are not what they were before the last point was measured.
+
+    Statistics that are gathered anew at each point are meant to change.
+    """
+    names = {id(module): name for name, module in evaluator.model.named_modules()}
+    altered = []
+    for module, name, buffer, value in evaluator._point_buffers:
+        if evaluator._reestimated and isinstance(module, _BatchNorm):
+            continue
+        now = module._buffers[name]
+        same = now is buffer or (now is not None and now.shape == value.shape)
+        if not same or not same_values(now, value):
+            altered.append(f"{names[id(module)]}.{name}".lstrip("."))
+    return altered
+
+
+def _states(device: torch.device) -> dict[str, Any]:
+    """The states of the generators that a model may draw from."""
+    kind, keys, *rest = np.random.get_state()
+    states = {
+        "torch": torch.get_rng_state().numpy().tobytes(),
+        "numpy": (kind, np.asarray(keys).tobytes(), *rest),
+        "python": random.getstate(),
+    }
+    if device.type == "cuda":
+        states["torch.cuda"] = torch.cuda.get_rng_state(device).numpy().tobytes()
+    return states
+
+
+def _order_difference(
+    evaluator: Evaluator, origin: Sequence[float], measured: Measurement
+) -> float:
+    """Largest difference of a sample's loss when the batches come in the opposite order."""
+    given = evaluator._batches
+    ends = {}  # of each batch but the last, in the opposite order
+    evaluator._batches = {name: batches[::-1] for name, batches in given.items()}
+    try:
+        for name, batches in evaluator._batches.items():
+            lengths = [batch_length(batch) for batch in batches]
+            ends[name] = np.cumsum(lengths)[:-1]
+        other = evaluator.measure(origin)
+    finally:
+        evaluator._batches = given
+    turned = {
+        name: {"loss": np.concatenate(np.split(values["loss"], ends[name])[::-1])}
+        for name, values in other.items()
+    }
+    return largest_difference(measured, turned)
+
+
+def largest_difference(a: Measurement, b: Measurement) -> float:
+    """Largest absolute difference of the losses by sample; infinite where one is not finite.
+
+    Examples
+    --------
+    >>> one, other = ({"train": {"loss": np.array([1.0, x])}} for x in (np.nan, 3.0))
+    >>> largest_difference(one, one), largest_difference(one, other)
+    (0.0, inf)
+    """
+    return max(_largest(a[name]["loss"], b[name]["loss"]) for name in a)
+
+
+def _largest(a: np.ndarray, b: np.ndarray) -> float:
+    differing = ~((a == b) | (np.isnan(a) & np.isnan(b)))
+    if not differing.any():
+        return 0.0
+    with np.errstate(invalid="ignore"):
+        apart = np.abs(a[differing].astype(np.float64) - b[differing])
+    return float(np.where(np.isfinite(apart), apart, np.inf).max())
+
+
+def difference(names: Sequence[str], first: np.ndarray, last: np.ndarray) -> dict[str, Any]:
+    """How the values of the origin differ between its first evaluation and its last.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Of the first entries; those after them are losses by sample.
+    first, last : float64 ndarray, shape (values,)
+
+    Returns
+    -------
+    dict
+        ``bit_equal``; and where that is false ``first`` and ``last``, the values that differ by
+        name, and ``largest_sample_difference`` where losses by sample were kept.
+
+    Examples
+    --------
+    >>> difference(["loss"], np.array([1.0, 1.0]), np.array([1.0, 1.0]))
+    {'bit_equal': True}
+    >>> difference(["loss"], np.array([1.0, 1.0]), np.array([1.5, 2.0]))["last"]
+    {'loss': 1.5}
+    """
+    same = (first == last) | (np.isnan(first) & np.isnan(last))
+    if same.all():
+        return {"bit_equal": True}
+    found: dict[str, Any] = {"bit_equal": False, "first": {}, "last": {}}
+    for name, equal, one, other in zip(names, same, first, last):
+        if not equal:
+            found["first"][name], found["last"][name] = float(one), float(other)
+    if len(first) > len(names):
+        found["largest_sample_difference"] = _largest(first[len(names) :], last[len(names) :])
+    return found
+
+
+def refuse_observed(objective: Objective, observed: Mapping[str, Any]) -> None:
+    """Raise a LossLandscapeError if what :func:`observe` found makes the values doubtful.
+
+    Random numbers drawn by modules that were asked to stay in train mode are what was asked for.
+    """
+    if objective.nondeterminism == "stated":
+        return
+    model = type(objective.model).__name__
+    asked = objective.modes == "own" and any(m.training for m in objective.model.modules())
+    drawn = observed["random_numbers"]
+    if drawn and (not asked or not all(name.startswith("torch") for name in drawn)):
+        raise LossLandscapeError(
+            f"{model}: draws random numbers (generator of {' and '.join(drawn)}) while it is "
+            "evaluated in eval mode; with others a sample's loss differs by up to "
+            f"{observed['seed_difference']:.3g}. Likely causes: torch.nn.functional.dropout "
+            "without training=self.training, noise or sampling in forward, a loss that draws; or "
+            f"{HOW_TO_ALLOW}"
+        )
+    if observed.get("order_difference"):
+        raise LossLandscapeError(
+            f"{model}: the loss of a sample depends on the batches before it (by up to "
+            f"{observed['order_difference']:.3g}), through buffers that forward writes to in eval "
+            f"mode: {', '.join(observed['altered_buffers'])}. Write to them only where "
+            f"self.training is set; or {HOW_TO_ALLOW}"
+        )
+
+
+def refuse_difference(
+    objective: Objective, found: Mapping[str, Any], journal: Path | None = None
+) -> None:
+    """Raise a LossLandscapeError if the last evaluation of the origin was not as the first.
+
+    ``journal`` has the points, if they are kept.
+    """
+    if found["bit_equal"] or objective.nondeterminism == "stated":
+        return
+    if "loss" in found["first"]:
+        what = f"loss {found['first']['loss']:.9g} first and {found['last']['loss']:.9g} last"
+    else:
+        what = f"other values of {', '.join(found['first']) or 'the samples'}"
+    largest = found.get("largest_sample_difference")
+    by_sample = f" (a sample's by up to {largest:.3g})" if largest is not None else ""
+    cuda = objective.device.type == "cuda"
+    kernels = (
+        "kernels that add in no fixed order (torch.use_deterministic_algorithms(True) finds them); "
+        if cuda
+        else ""
+    )
+    kept = (
+        f"All points are in {journal.name}: delete it if the model, the loss or the data are "
+        "repaired; "
+        if journal is not None
+        else ""
+    )
+    raise LossLandscapeError(
+        f"the origin was evaluated twice and is not the same: {what}{by_sample}. Likely causes: "
+        f"{kernels}random numbers of a generator of the model's own; a model or loss that keeps "
+        "something from call to call, reads a file, or depends on the time. "
+        f"{kept}the same call with {HOW_TO_ALLOW}, with the difference"
+    )
+
+
+def stated(found: Mapping[str, Any]) -> list[str]:
+    """What a file states about its values that its readers should know; usually nothing.
+
+    Examples
+    --------
+    >>> stated({"bit_equal": True, "random_numbers": [], "altered_buffers": ["seen"]})
+    ['forward writes to buffers in eval mode: seen (put back before each point)']
+    """
+    lines = []
+    if not found["bit_equal"]:
+        largest = found.get("largest_sample_difference")
+        by = f", a sample's loss by up to {largest:.3g}" if largest is not None else ""
+        lines.append(f"not the same each time it is measured: the origin differs{by}")
+    if found.get("random_numbers"):
+        lines.append(
+            f"random numbers are drawn ({', '.join(found['random_numbers'])}); with others a "
+            f"sample's loss differs by up to {found['seed_difference']:.3g}"
+        )
+    if found.get("altered_buffers"):
+        lines.append(
+            "forward writes to buffers in eval mode: "
+            f"{', '.join(found['altered_buffers'])} (put back before each point)"
+        )
+    if found.get("order_difference"):
+        lines.append(
+            "the order of the batches changes a sample's loss by up to "
+            f"{found['order_difference']:.3g}"
+        )
+    return lines
+
+
+def require_one_value(landscape: Landscape) -> None:
+    """Raise a LossLandscapeError if a landscape's file states that its values are not repeatable.
+
+    For whoever needs derivatives, which would be those of another loss at each step.
+    """
+    stated = landscape.provenance.get("determinism", {})
+    repeatable = stated.get("bit_equal", True) and not stated.get("order_difference")
+    if stated.get("random_numbers") or not repeatable:
+        where = f"{landscape.path}: " if landscape.path is not None else ""
+        raise LossLandscapeError(
+            f"{where}the file states that its losses are not the same each time they are measured: "
+            "there are no derivatives to take of them"
+        )
+
+
+def check_origin_loss(landscape: Landscape, objective: Objective, subspace: Subspace) -> None:
+    """Raise a LossLandscapeError if the loss at the origin is not that in a landscape's file.
+
+    Hashes tell whether weights, layers and data are the same, not what the code of a module does.
+    Another machine, or another precision, gives other last digits: 0.1% is passed over, in reduced
+    precision 10%.
+    """
+    stated = landscape.provenance.get("determinism", {})
+    if "origin_loss" not in stated or stated.get("random_numbers") or not stated["bit_equal"]:
+        return
+    if "allotment" in landscape.provenance.get("adaptive", {}):  # of a part of the samples
+        return
+    batch_size = landscape.provenance.get("objective", {}).get("batch_size")
+    with Evaluator(objective, subspace, batch_size) as evaluator:
+        measured = evaluator.measure((0.0,) * subspace.dimensions)
+    loss = mean_loss(measured)
+    reduced = objective.arithmetic is not None and objective.arithmetic.reduced
+    tolerance = _TOLERANCE[reduced]
+    if not np.isclose(loss, stated["origin_loss"], rtol=tolerance, atol=1e-6, equal_nan=True):
+        raise LossLandscapeError(
+            f"{landscape.path}: at the origin the loss is {loss:.6g}, and the file says "
+            f"{stated['origin_loss']:.6g}, although weights and data are the same: was the code of "
+            "the model or of the loss changed?"
+        )

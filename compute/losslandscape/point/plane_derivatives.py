@@ -1,0 +1,426 @@
+"""Value, gradient and Hessian of the mean loss in the coordinates of a subspace, by autograd."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Union
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn import functional
+
+from losslandscape.errors import LossLandscapeError
+from losslandscape.planes.parameters import sharing
+from losslandscape.planes.subspace import Subspace
+from losslandscape.point.module_state import copied, kept_state
+from losslandscape.problem import batch_norm as bn
+from losslandscape.problem.batches import Batch, map_batch
+from losslandscape.problem.modes import refuse, set_modes, training_modules
+from losslandscape.problem.objective import Objective
+from losslandscape.problem.precision import PRECISIONS
+from losslandscape.problem.samples import SampleSet
+
+Parameters = dict[str, Tensor]
+Coordinates = Union[Sequence[float], np.ndarray]
+# parameters made of fresh leaves, and these leaves
+Make = Callable[[], tuple[Parameters, list[Tensor]]]
+
+
+@dataclass(frozen=True)
+class Expansion:
+    """The mean loss around a point to second order.
+
+    Attributes
+    ----------
+    gradient : float64 ndarray, shape (dimensions,)
+        Per unit of the coordinates.
+    hessian : float64 ndarray, shape (dimensions, dimensions)
+    """
+
+    value: float
+    gradient: np.ndarray
+    hessian: np.ndarray
+
+
+class PlaneDerivatives:
+    """Derivatives of the loss that :func:`losslandscape.evaluate` measures; a context manager.
+
+    The loss of the first set of samples is differentiated through coordinates -> theta0 + a d1 +
+    b d2 by :func:`torch.func.functional_call`. Graphs are kept for one batch at a time.
+
+    With re-estimated batch norm the loss is a function of the coordinates and of the statistics
+    s, which are themselves one: the mean over the re-estimation batches of each batch's means and
+    unbiased variances, with every layer's input normalised by its own batch, as in training. With
+    J = ds/dc gathered in a first pass, the second differentiates the loss at s + J (c - c0), whose
+    derivatives are the loss's but for the term of d2s/dc2; a third pass adds that. Nothing is
+    taken for constant.
+
+    Parameters
+    ----------
+    precision : "float32" or "float64", optional
+        The objective's own by default; another one computes on a copy of the model.
+    batch_size : int, optional
+        Samples a pass, which bounds the memory; the objective's own, or all at once, by default.
+    reestimation_batch_size : int, optional
+        Samples of a re-estimation batch, which the loss itself depends on; the objective's own by
+        default.
+
+    Examples
+    --------
+    >>> model = nn.Linear(1, 1, bias=False)
+    >>> _ = nn.init.constant_(model.weight, 2.0)
+    >>> objective = Objective(model, "mse", (torch.ones(4, 1), torch.zeros(4, 1)))
+    >>> line = Subspace(dict(model.named_parameters()), [{"weight": torch.ones(1, 1)}])
+    >>> with PlaneDerivatives(objective, line) as loss:
+    ...     loss.expansion((1.0,))
+    Expansion(value=9.0, gradient=array([6.]), hessian=array([[2.]]))
+    """
+
+    def __init__(
+        self,
+        objective: Objective,
+        subspace: Subspace,
+        precision: str | None = None,
+        batch_size: int | None = None,
+        reestimation_batch_size: int | None = None,
+    ):
+        if precision is not None and precision not in PRECISIONS:
+            raise LossLandscapeError(
+                f"precision {precision!r} is not one of {', '.join(PRECISIONS)}"
+            )
+        subspace.check_model(objective.model)
+        model = objective.model
+        if objective.modes == "own":
+            refuse(model, training_modules(model), "has derivatives in eval mode alone")
+        names = [segment.name for segment in subspace.layout.segments]
+        own = model.get_parameter(names[0])
+        wanted = PRECISIONS[precision] if precision else objective.precision
+        self.dtype = wanted or own.dtype
+        self._device = objective.device
+        named = {id(parameter): name for name, parameter in model.named_parameters()}
+        # a parameter and those tied to it by their memory get one tensor
+        self._names = {
+            name: [f"model.{named[id(parameter)]}" for parameter in group]
+            for name, group in sharing(model, names).items()
+        }
+        if own.dtype != self.dtype or own.device != self._device:
+            model = copied(model, self._device, wanted)
+        # row-major, which every model can take
+        placed = subspace.placed(self._device, self.dtype, channels_last=False)
+        self._origin = placed.layout.views(placed.origin)
+        self._directions = [placed.layout.views(direction) for direction in placed.directions]
+        self._loss = _LossModule(model, objective)
+        self._buffers = {
+            f"model.{name}": subspace.buffers.get(name, own).to(own)
+            for name, own in model.named_buffers()
+        }
+
+        def batched(samples: SampleSet, size: int) -> Sequence[Batch]:
+            return samples.batches(size, self._device, wanted)
+
+        samples = next(iter(objective.sets.values()))
+        self._count = len(samples)
+        self._batches = batched(samples, batch_size or objective.batch_size or len(samples))
+        self._statistics: _Statistics | None = None
+        self._reestimation_batches: Sequence[Batch] = []
+        if objective.batch_norm == "reestimated":
+            self._statistics = _Statistics(bn.layers(model))
+            self._reestimation_batches = batched(
+                objective.reestimation, reestimation_batch_size or objective.reestimation_batch_size
+            )
+
+    def __enter__(self) -> PlaneDerivatives:
+        self._restore = kept_state(self._loss)
+        try:
+            set_modes(self._loss, "eval")
+        except LossLandscapeError:
+            self._restore()
+            raise
+        self._random = torch.get_rng_state()
+        self._autocast = torch.autocast(self._device.type, enabled=False)
+        self._autocast.__enter__()
+        if self._statistics is not None:
+            self._statistics.install()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._statistics is not None:
+            self._statistics.remove()
+        self._autocast.__exit__(None, None, None)
+        torch.set_rng_state(self._random)
+        self._restore()
+
+    @property
+    def dimensions(self) -> int:
+        return len(self._directions)
+
+    def gradient(self, coordinates: Coordinates) -> np.ndarray:
+        """Gradient per unit of the coordinates, float64, shape (dimensions,)."""
+        return self.value_and_gradient(coordinates)[1]
+
+    def value_and_gradient(self, coordinates: Coordinates) -> tuple[float, np.ndarray]:
+        """The mean loss, and its gradient per unit of the coordinates, float64, (dimensions,)."""
+        value, (gradient,) = self._gradient(lambda: self._on_plane(coordinates))
+        return value, gradient.cpu().numpy()
+
+    def full_gradient_norm(self, coordinates: Coordinates) -> float:
+        """Euclidean norm of the gradient in the space of all parameters that move."""
+        _, gradients = self._gradient(lambda: self._free(coordinates))
+        return float(sum(g.double().square().sum() for g in gradients) ** 0.5)
+
+    def expansion(self, coordinates: Coordinates) -> Expansion:
+        """Value, gradient and Hessian.
+
+        Raises
+        ------
+        LossLandscapeError
+            If a part of the model or the loss cannot be differentiated twice.
+        """
+        value = 0.0
+        gradient = torch.zeros(self.dimensions, dtype=torch.float64)
+        hessian = torch.zeros(self.dimensions, self.dimensions, dtype=torch.float64)
+        measured = jacobian = weight = None
+        torch.manual_seed(0)  # a model that draws numbers draws those of the evaluation
+        if self._statistics is not None:
+            measured, jacobian = self._measured_statistics(coordinates)
+            weight = torch.zeros_like(measured)
+        for batch in self._batches:
+            parameters, (leaf,) = self._on_plane(coordinates)
+            sources = [leaf]
+            if self._statistics is not None and measured is not None and jacobian is not None:
+                sources.append(measured.clone().requires_grad_())
+                # J (c - c0): zero, with the derivative J
+                self._statistics.use(sources[1] + jacobian @ (leaf - leaf.detach()).to(self.dtype))
+            loss = self._sum(parameters, batch)
+            first = _differentiate(loss, sources, create_graph=True)
+            value += float(loss.detach())
+            gradient += first[0].detach().cpu()
+            hessian += _rows(first[0], leaf)
+            if weight is not None:
+                weight += first[1].detach()
+        if self._statistics is not None and weight is not None:
+            torch.manual_seed(0)
+            for batch in self._reestimation_batches:
+                parameters, (leaf,) = self._on_plane(coordinates)
+                weighted = weight @ self._gathered(parameters, batch)
+                (first_part,) = _differentiate(weighted, [leaf], create_graph=True)
+                hessian += _rows(first_part, leaf) / len(self._reestimation_batches)
+        hessian = (hessian + hessian.T) / 2
+        n = self._count
+        return Expansion(value / n, (gradient / n).numpy(), (hessian / n).numpy())
+
+    def _gradient(self, make: Make) -> tuple[float, list[Tensor]]:
+        """The mean loss and its gradient at the leaves of ``make``."""
+        value, gradients = 0.0, None
+        measured = weight = None
+        torch.manual_seed(0)
+        if self._statistics is not None:
+            measured = self._mean_statistics(make)
+            weight = torch.zeros_like(measured)
+        for batch in self._batches:
+            parameters, sources = make()
+            if self._statistics is not None and measured is not None:
+                sources = [*sources, measured.clone().requires_grad_()]
+                self._statistics.use(sources[-1])
+            loss = self._sum(parameters, batch)
+            parts = _differentiate(loss, sources)
+            value += float(loss.detach())
+            if weight is not None:
+                weight += parts.pop()
+            gradients = _add(gradients, parts)
+        if weight is not None:
+            torch.manual_seed(0)
+            for batch in self._reestimation_batches:
+                parameters, sources = make()
+                share = weight @ self._gathered(parameters, batch)
+                parts = _differentiate(share / len(self._reestimation_batches), sources)
+                gradients = _add(gradients, parts)
+        return value / self._count, [g / self._count for g in gradients or []]
+
+    def _on_plane(self, coordinates: Coordinates) -> tuple[Parameters, list[Tensor]]:
+        """Parameters as functions of the coordinates."""
+        leaf = torch.tensor(
+            [float(c) for c in coordinates], dtype=torch.float64, requires_grad=True
+        )
+        factors = leaf.to(self._device, self.dtype)
+        moved = {}
+        for name, origin in self._origin.items():
+            value = origin
+            for factor, direction in zip(factors, self._directions):
+                value = value + factor * direction[name]
+            moved[name] = value
+        return moved, [leaf]
+
+    def _free(self, coordinates: Coordinates) -> tuple[Parameters, list[Tensor]]:
+        """Parameters as leaves."""
+        with torch.no_grad():
+            moved = self._on_plane(coordinates)[0]
+        leaves = {name: value.detach().requires_grad_() for name, value in moved.items()}
+        return leaves, list(leaves.values())
+
+    def _sum(self, parameters: Parameters, batch: Batch) -> Tensor:
+        return self._losses(parameters, batch).sum(dtype=torch.float64)
+
+    def _losses(self, parameters: Parameters, batch: Batch) -> Tensor:
+        tensors = {alias: parameters[name] for name in parameters for alias in self._names[name]}
+        # copies, because a forward pass may write to its buffers
+        tensors.update((name, buffer.clone()) for name, buffer in self._buffers.items())
+        return functional_call(self._loss, tensors, (batch,))
+
+    def _gathered(self, parameters: Parameters, batch: Batch) -> Tensor:
+        """A batch's statistics of all layers in one vector."""
+        assert self._statistics is not None
+        self._statistics.gather()
+        self._losses(parameters, batch)
+        return self._statistics.gathered()
+
+    def _mean_statistics(self, make: Make) -> Tensor:
+        """The statistics at a point, the mean over the re-estimation batches."""
+        with torch.no_grad():
+            parameters = make()[0]
+            batches = self._reestimation_batches
+            return sum(self._gathered(parameters, b) for b in batches) / len(batches)  # type: ignore[return-value]
+
+    def _measured_statistics(self, coordinates: Coordinates) -> tuple[Tensor, Tensor]:
+        """The statistics s and their Jacobian ds/dc, shape (statistics, dimensions)."""
+        total = jacobian = None
+        for batch in self._reestimation_batches:
+            parameters, (leaf,) = self._on_plane(coordinates)
+            statistics = self._gathered(parameters, batch)
+            # J u by reverse mode twice: J^T u is linear in u, and its derivative by u is J
+            dual = torch.zeros_like(statistics, requires_grad=True)
+            (transposed,) = _differentiate(statistics, [leaf], dual, create_graph=True)
+            columns = [
+                _differentiate(row, [dual], retain_graph=True)[0] for row in transposed.unbind()
+            ]
+            total = _add(total, [statistics.detach()])
+            jacobian = _add(jacobian, [torch.stack(columns, dim=1)])
+        count = len(self._reestimation_batches)
+        assert total is not None
+        assert jacobian is not None
+        return total[0] / count, jacobian[0] / count
+
+
+class _LossModule(nn.Module):
+    """Model and loss as one module, so that functional_call reaches whatever the loss reads."""
+
+    def __init__(self, model: nn.Module, objective: Objective):
+        super().__init__()
+        self.model = model
+        self._objective = objective
+
+    def forward(self, batch: Batch) -> Tensor:
+        # copies, because a forward pass may write to its inputs
+        losses = self._objective.loss(self.model, map_batch(torch.clone, batch))["loss"]
+        if torch.is_grad_enabled() and not losses.requires_grad:
+            raise LossLandscapeError(
+                f"loss {self._objective.loss.name}: its values cannot be differentiated by the "
+                "parameters (were they detached?)"
+            )
+        return losses
+
+
+class _Statistics:
+    """Batch-norm layers whose statistics autograd sees.
+
+    PyTorch's running statistics are constants to autograd, and its evaluation mode does not
+    differentiate by them; while installed, the layers normalise by formulas that do.
+    """
+
+    def __init__(self, layers: Sequence[Any]):
+        self._layers = list(layers)
+        self._calls: dict[nn.Module, list[Tensor]] = {}
+        self._used: dict[nn.Module, tuple[Tensor, Tensor]] | None = None
+
+    def install(self) -> None:
+        for layer in self._layers:
+            layer.forward = lambda inputs, layer=layer: self._forward(layer, inputs)
+
+    def remove(self) -> None:
+        for layer in self._layers:
+            del layer.forward
+        self._calls, self._used = {}, None
+
+    def gather(self) -> None:
+        """From now on normalise by each batch's own statistics, and keep them."""
+        self._calls, self._used = {layer: [] for layer in self._layers}, None
+
+    def gathered(self) -> Tensor:
+        """Means and unbiased variances of the layers since ``gather``, one vector.
+
+        A layer called several times a pass keeps the mean of its calls; one never called keeps
+        PyTorch's initial 0 and 1.
+        """
+        parts = []
+        for layer in self._layers:
+            calls = self._calls[layer]
+            if calls:
+                parts.append(torch.stack(calls).mean(0))
+            else:
+                like = layer.running_mean
+                parts.append(torch.cat([torch.zeros_like(like), torch.ones_like(like)]))
+        return torch.cat(parts)
+
+    def use(self, statistics: Tensor) -> None:
+        """From now on normalise by these statistics, laid out as ``gathered`` does."""
+        sizes = [layer.num_features for layer in self._layers for _ in range(2)]
+        parts = statistics.split(sizes)
+        self._used = {
+            layer: (mean, variance)
+            for layer, mean, variance in zip(self._layers, parts[::2], parts[1::2])
+        }
+
+    def _forward(self, layer: Any, inputs: Tensor) -> Tensor:
+        if self._used is None:
+            axes = [0, *range(2, inputs.dim())]
+            variance, mean = torch.var_mean(inputs, axes)  # unbiased, as running statistics are
+            self._calls[layer].append(torch.cat([mean, variance]))
+            return functional.batch_norm(
+                inputs, None, None, layer.weight, layer.bias, training=True, eps=layer.eps
+            )
+        mean, variance = self._used[layer]
+        scale = (variance + layer.eps).rsqrt()
+        if layer.weight is not None:
+            scale = scale * layer.weight
+        shift = -mean * scale if layer.bias is None else layer.bias - mean * scale
+        shape = (1, -1, *(1,) * (inputs.dim() - 2))
+        return inputs * scale.view(shape) + shift.view(shape)
+
+
+def _differentiate(
+    output: Tensor,
+    sources: Sequence[Tensor],
+    direction: Tensor | None = None,
+    create_graph: bool = False,
+    retain_graph: bool | None = None,
+) -> list[Tensor]:
+    """torch.autograd.grad, zero where the output does not depend on a source."""
+    if not output.requires_grad:
+        return [torch.zeros_like(source) for source in sources]
+    try:
+        found = torch.autograd.grad(
+            output, sources, direction, create_graph=create_graph, retain_graph=retain_graph,
+            allow_unused=True,
+        )  # fmt: skip
+    except (RuntimeError, NotImplementedError) as error:
+        if "not implemented" not in str(error) and "differentiable" not in str(error):
+            raise
+        raise LossLandscapeError(
+            f"the model or the loss cannot be differentiated twice: {str(error).splitlines()[0]}"
+        ) from error
+    return [torch.zeros_like(s) if g is None else g for g, s in zip(found, sources)]
+
+
+def _rows(gradient: Tensor, leaf: Tensor) -> Tensor:
+    """The derivative of a gradient by the leaf, shape (dimensions, dimensions)."""
+    rows = [_differentiate(entry, [leaf], retain_graph=True)[0] for entry in gradient.unbind()]
+    return torch.stack(rows).detach().cpu()
+
+
+def _add(total: list[Tensor] | None, parts: Sequence[Tensor]) -> list[Tensor]:
+    if total is None:
+        return [part.detach() for part in parts]
+    return [one + part.detach() for one, part in zip(total, parts)]

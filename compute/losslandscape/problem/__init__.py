@@ -1,0 +1,1 @@
+"""What is measured: a model, a loss and samples."""

@@ -1,0 +1,140 @@
+"""A batch of samples: a tuple of tensors, or a dict of name -> tensor, and what is done with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from losslandscape.errors import LossLandscapeError
+
+Batch = Any  # tuple of tensors, or dict of name -> tensor; dimension 0 is the sample
+_BOUNDARY = 64  # bytes
+_COPIED_AT_MOST = 4 << 30  # bytes; larger data may be a file in the address space
+
+
+def place_batch(
+    batch: Batch,
+    device: torch.device | str,
+    dtype: torch.dtype | None = None,
+    channels_last: bool = False,
+) -> Batch:
+    """A batch on a device; see :meth:`losslandscape.problem.samples.SampleSet.batches`."""
+    return map_batch(lambda tensor: placed(tensor, device, dtype, channels_last), batch)
+
+
+def placed(
+    tensor: Tensor, device: torch.device | str, dtype: torch.dtype | None, channels_last: bool
+) -> Tensor:
+    """A tensor on a device; floating-point ones of a type, images (4-D) in a memory order."""
+    if dtype is not None and tensor.is_floating_point():
+        tensor = tensor.to(dtype)
+    tensor = tensor.to(device)
+    if tensor.dim() == 4:
+        order = torch.channels_last if channels_last else torch.contiguous_format
+        tensor = tensor.contiguous(memory_format=order)
+    return tensor
+
+
+def batch_length(batch: Batch) -> int:
+    """Number of samples of a batch."""
+    return len(tensors_of(batch)[0])
+
+
+def batch_bytes(batch: Batch) -> int:
+    """Memory that the values of a batch take."""
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors_of(batch))
+
+
+def describe(batch: Batch) -> str:
+    """Shapes of a batch, for messages."""
+    if isinstance(batch, Mapping):
+        return ", ".join(f"{key} {tuple(value.shape)}" for key, value in batch.items())
+    return ", ".join(str(tuple(value.shape)) for value in batch)
+
+
+def as_batch(value: Any, name: str) -> Batch:
+    """What a data set gives as a batch of tensors; a LossLandscapeError that names the set."""
+    return map_batch(lambda one: _tensor(one, name), value)
+
+
+def check_lengths(batch: Batch, name: str) -> None:
+    """Raise a LossLandscapeError where the tensors are of different numbers of samples."""
+    lengths = {len(tensor) for tensor in tensors_of(batch)}
+    if len(lengths) > 1:
+        raise LossLandscapeError(
+            f"{name}: tensors of {', '.join(map(str, sorted(lengths)))} samples in one "
+            "batch; dimension 0 of every tensor is the sample"
+        )
+
+
+def _tensor(value: Any, name: str) -> Tensor:
+    if isinstance(value, np.ndarray):
+        value = torch.from_numpy(value)
+    if not isinstance(value, Tensor):
+        raise LossLandscapeError(
+            f"{name}: a batch holds a {type(value).__name__} where a tensor is expected; "
+            "give tuples or dicts of tensors"
+        )
+    if value.dim() == 0:
+        raise LossLandscapeError(f"{name}: a batch holds a scalar; dimension 0 is the sample")
+    return aligned(value.detach())
+
+
+def aligned(tensor: Tensor, copies: dict[int, torch.UntypedStorage] | None = None) -> Tensor:
+    """The tensor, in memory that begins where PyTorch's own does, on a boundary of 64 bytes.
+
+    Sums depend on that in their last bits. Memory that was NumPy's or a file's may begin elsewhere,
+    and in a worker, where it is PyTorch's, they would be others. What is copied is the storage, as
+    on the way to a worker: a part of it is as far from the beginning as before. ``copies`` has
+    those of earlier calls, by address.
+    """
+    if tensor.device.type != "cpu" or tensor.layout is not torch.strided or not tensor.numel():
+        return tensor
+    storage = tensor.untyped_storage()
+    address = storage.data_ptr()
+    if address % _BOUNDARY == 0 or storage.nbytes() > _COPIED_AT_MOST:
+        return tensor
+    copies = {} if copies is None else copies
+    if address not in copies:
+        copies[address] = storage.clone()
+    empty = torch.empty(0, dtype=tensor.dtype)
+    return empty.set_(copies[address], tensor.storage_offset(), tensor.shape, tensor.stride())
+
+
+def map_batch(function: Callable[[Any], Any], batch: Batch) -> Batch:
+    """A batch of the same kind with the function of each of its tensors."""
+    if isinstance(batch, Mapping):
+        return {key: function(value) for key, value in batch.items()}
+    if isinstance(batch, (tuple, list)):
+        return tuple(function(value) for value in batch)
+    return (function(batch),)
+
+
+def tensors_of(batch: Batch) -> list[Tensor]:
+    """The tensors of a batch."""
+    return list(batch.values()) if isinstance(batch, Mapping) else list(batch)
+
+
+def sample_shapes(batch: Batch) -> tuple[tuple[int, ...], ...]:
+    """The shape of one sample in each tensor of a batch."""
+    return tuple(tuple(tensor.shape[1:]) for tensor in tensors_of(batch))
+
+
+def join(batches: list[Batch]) -> Batch:
+    """Batches one after the other as one."""
+    first = batches[0]
+    if isinstance(first, Mapping):
+        return {key: torch.cat([batch[key] for batch in batches]) for key in first}
+    return tuple(torch.cat(parts) for parts in zip(*batches))
+
+
+def same_values(a: Tensor, b: Tensor) -> bool:
+    """Whether two tensors of one shape have the same values; NaN is the same as NaN."""
+    same = a == b
+    if a.is_floating_point():
+        same |= a.isnan() & b.isnan()
+    return bool(same.all())

@@ -1,0 +1,254 @@
+"""The samples a loss is averaged over: read once, in a fixed order, cut into batches."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, RandomSampler
+
+from losslandscape.errors import LossLandscapeError
+from losslandscape.planes.parameters import sha256
+from losslandscape.problem.batches import (
+    Batch,
+    as_batch,
+    batch_bytes,
+    batch_length,
+    check_lengths,
+    join,
+    map_batch,
+    placed,
+    sample_shapes,
+    tensors_of,
+)
+from losslandscape.problem.random_draws import fixed_draws, own_generators
+from losslandscape.problem.streamed_samples import LOOKED_AT, StreamedBatches, StreamedSamples
+
+# Above this samples are read anew at each point. While they are read to be held, they take twice
+# as much.
+HOLD_BYTES = 4 << 30
+
+
+class SampleSet:
+    """Samples in a fixed order.
+
+    Parameters
+    ----------
+    data : tuple of tensors, map-style Dataset, or re-iterable DataLoader of tuples or dicts
+        Dimension 0 of every tensor is the sample. A Dataset or DataLoader is read once, so random
+        augmentation is frozen as it was drawn, and so is a shuffling loader's order. It is drawn
+        with a fixed seed, also where the loader has a generator of its own, which stays as it was.
+    name : str
+        For messages.
+    hold_bytes : int
+        Data that would take more memory are not held, but read batch by batch whenever they are
+        asked for, in the same order; see :mod:`losslandscape.problem.streamed_samples`.
+
+    Raises
+    ------
+    LossLandscapeError
+        If the data are empty, not tensors, or disagree about the number of samples.
+
+    Examples
+    --------
+    >>> samples = SampleSet((torch.zeros(10, 3), torch.arange(10)), "train")
+    >>> len(samples), [len(batch[1]) for batch in samples.batches(4)]
+    (10, [4, 3, 3])
+    """
+
+    def __init__(self, data: Any, name: str = "data", hold_bytes: int = HOLD_BYTES):
+        self.name = name
+        self.source = type(data).__name__
+        self._hold_bytes = hold_bytes
+        self._whole: Batch | None = None
+        self._ragged: list[Batch] | None = None
+        self._described: dict | None = None  # where the order is another than the one given
+        if isinstance(data, DataLoader) and isinstance(data.sampler, RandomSampler):
+            self.source = "DataLoader (shuffled; read once, order kept)"
+        if isinstance(data, (tuple, list, Mapping)):
+            data = as_batch(data, name)
+            check_lengths(data, name)
+        self._streamed = StreamedSamples.too_large(data, name, hold_bytes)
+        if self._streamed is not None:
+            self._streamed.scan()
+        elif isinstance(data, (tuple, Mapping)):
+            self._whole = data
+        else:
+            self._whole = self._read(data)
+        if self._streamed is None:
+            for batch in self.stored():
+                check_lengths(batch, name)
+        if not len(self):
+            raise LossLandscapeError(f"{name}: there are no samples")
+
+    def _read(self, data: Any) -> Batch | None:
+        loader: Iterable = data
+        if isinstance(data, DataLoader):
+            pass
+        elif hasattr(data, "__getitem__") and hasattr(data, "__len__"):
+            loader = DataLoader(data, batch_size=256)
+        elif isinstance(data, Iterator) or not hasattr(data, "__iter__"):
+            raise LossLandscapeError(
+                f"{self.name}: {type(data).__name__} is neither a tuple of tensors, a map-style "
+                "Dataset nor a DataLoader"
+            )
+        try:
+            # a shuffling loader's order repeats
+            with fixed_draws(0, own_generators(data) if isinstance(data, DataLoader) else ()):
+                batches = [as_batch(batch, self.name) for batch in loader]
+        except LossLandscapeError:
+            raise
+        except Exception as error:  # whatever the user's data set raises
+            raise LossLandscapeError(
+                f"{self.name}: reading the {type(data).__name__} failed: "
+                f"{type(error).__name__}: {error}"
+            ) from error
+        if not batches:
+            raise LossLandscapeError(f"{self.name}: there are no samples")
+        if len({sample_shapes(batch) for batch in batches}) > 1:
+            # padded to different lengths: the loader's own batches are kept
+            self._ragged = batches
+            return None
+        return join(batches)
+
+    def stored(self) -> Iterable[Batch]:
+        """The samples as they are kept: one batch, or the loader's own; streamed ones are read."""
+        if self._streamed is not None:
+            return self._streamed.read(self._streamed.own_ranges())
+        return [self._whole] if self._ragged is None else self._ragged
+
+    def __len__(self) -> int:
+        if self._streamed is not None:
+            return len(self._streamed)
+        return sum(batch_length(batch) for batch in self.stored() if tensors_of(batch))
+
+    @property
+    def streamed(self) -> bool:
+        """Whether the samples are not held, but read anew at each point."""
+        return self._streamed is not None
+
+    @property
+    def ragged(self) -> bool:
+        """Whether the loader's own batches are kept because their tensors differ in shape."""
+        return self._ragged is not None or bool(
+            self._streamed is not None and self._streamed.ragged
+        )
+
+    def batches(
+        self,
+        size: int,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype | None = None,
+        channels_last: bool = False,
+    ) -> Sequence[Batch]:
+        """Batches of nearly equal size, at most ``size``, in order, on a device.
+
+        Floating-point tensors are converted to ``dtype``; images (4-D) laid out channels-last
+        where asked for, else row-major. Batches are views of the samples kept here where these are
+        so already; see :meth:`lay_out`. Streamed samples are read as the batches are gone through.
+        """
+
+        def place(tensor: Tensor) -> Tensor:
+            return placed(tensor, device, dtype, channels_last)
+
+        if self._ragged is not None:
+            return [map_batch(place, batch) for batch in self._ragged]
+        parts = math.ceil(len(self) / size)
+        if self._streamed is not None:
+            ranges = self._streamed.own_ranges() if self.ragged else _ranges(len(self), parts)
+            return StreamedBatches(self._streamed, ranges, place)
+        split = map_batch(lambda tensor: torch.tensor_split(tensor, parts), self._whole)
+
+        def part(i: int) -> Batch:
+            return map_batch(lambda chunks: place(chunks[i]), split)
+
+        return [part(i) for i in range(parts)]
+
+    def lay_out(self, channels_last: bool) -> None:
+        """Keep images (4-D) channels-last from now on, or row-major: the same values elsewhere.
+
+        Batches of this order are then views, so that the samples are in memory once, unless
+        someone else holds the tensors that were given.
+        """
+
+        def laid_out(tensor: Tensor) -> Tensor:
+            return placed(tensor, tensor.device, None, channels_last)
+
+        if self._streamed is not None:
+            return  # each batch is, as it is read
+        if self._ragged is None:
+            self._whole = map_batch(laid_out, self._whole)
+        else:
+            self._ragged = [map_batch(laid_out, batch) for batch in self._ragged]
+
+    def first(self, count: int) -> Batch:
+        """The first samples, at most ``count``, as one batch."""
+        if self._streamed is not None and not self.ragged:
+            return next(self._streamed.read([(0, min(count, len(self)))]))
+        return map_batch(lambda tensor: tensor[:count], next(iter(self.stored())))
+
+    def subset(self, count: int) -> SampleSet:
+        """``count`` samples evenly spaced in the order; itself where it has no more."""
+        if count >= len(self):
+            return self
+        if self.ragged:
+            raise LossLandscapeError(
+                f"{self.name}: batches of different shapes cannot be thinned to {count} samples"
+            )
+        index = torch.arange(count) * len(self) // count
+        return self._picked(index)
+
+    def shuffled(self, seed: int) -> SampleSet:
+        """The same samples in a random order, which are described as these.
+
+        Raises
+        ------
+        LossLandscapeError
+            If the loader's batches are of different shapes.
+        """
+        if self.ragged:
+            raise LossLandscapeError(
+                f"{self.name}: batches of different shapes cannot be put into another order"
+            )
+        index = torch.randperm(len(self), generator=torch.Generator().manual_seed(seed))
+        other = self._picked(index)
+        other._described = self.to_json()
+        return other
+
+    def _picked(self, index: Tensor) -> SampleSet:
+        """These of the samples, in this order."""
+        if self._streamed is None:
+            whole = map_batch(lambda tensor: tensor[index], self._whole)
+            return SampleSet(whole, self.name, self._hold_bytes)
+        picked = self._streamed.picked(index.numpy())
+        few = next(picked.read([(0, min(LOOKED_AT, len(picked)))]))
+        if batch_bytes(few) * len(picked) <= self._hold_bytes * batch_length(few):
+            whole = next(picked.read([(0, len(picked))]))
+            return SampleSet(whole, self.name, self._hold_bytes)
+        other = object.__new__(SampleSet)
+        vars(other).update(vars(self))
+        other._streamed, other._described = picked, None
+        return other
+
+    def to_json(self) -> dict:
+        """Number, source and hash of the samples."""
+        if self._described is not None:
+            return self._described
+        if self._streamed is not None:
+            digest = self._streamed.sha256()
+            self._described = {"samples": len(self), "source": self.source, "sha256": digest}
+            return self._described
+        tensors = [tensor for batch in self.stored() for tensor in tensors_of(batch)]
+        return {"samples": len(self), "source": self.source, "sha256": sha256(tensors)}
+
+
+def _ranges(count: int, parts: int) -> list[tuple[int, int]]:
+    """The places at which torch.tensor_split cuts."""
+    least, more = divmod(count, parts)
+    ends = [0]
+    for i in range(parts):
+        ends.append(ends[-1] + least + (i < more))
+    return list(zip(ends, ends[1:]))

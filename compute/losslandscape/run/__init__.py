@@ -1,0 +1,1 @@
+"""The loss on a whole grid: recipe, journal, executors."""

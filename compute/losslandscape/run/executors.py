@@ -1,0 +1,371 @@
+"""Points through any ``concurrent.futures.Executor``: threads, processes, Dask, MPI.
+
+All that an executor can do is take a call and return its result, from whichever worker took it, and
+workers may come and go. The job (model, data, directions) is too large to go with every point, so
+a call names the job by its hash. A worker that does not have it says so, and the next calls, as
+many as there are such workers, carry the job. So it reaches a worker once (now and then a worker
+that has it already takes such a call), through what the executor itself uses to reach its workers:
+no file system in common is needed, and no port. Dask keeps data at its workers by itself: there
+every call refers to the job.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import multiprocessing
+import os
+import pickle
+import signal
+import socket
+import sys
+import threading
+import time
+import warnings
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import (
+    BrokenExecutor,
+    CancelledError,
+    Executor,
+    Future,
+    ProcessPoolExecutor,
+)
+from dataclasses import dataclass
+from multiprocessing.connection import wait
+from queue import SimpleQueue
+from typing import Any, NamedTuple
+
+import torch
+
+from losslandscape.errors import LossLandscapeError
+from losslandscape.point.evaluator import Evaluator
+from losslandscape.run.computer import computer
+from losslandscape.run.point_records import PointFailure, PointJob, attempt
+
+_AHEAD = 64  # points under way, or two a worker: what workers find when they are done with one
+_ATTEMPTS = 3
+
+# what a worker says of a call
+_DONE, _WITHOUT_JOB, _UNOPENED = "done", "without job", "unopened"
+
+
+class _Reply(NamedTuple):
+    number: int
+    worker: str
+    kind: str
+    outcome: bytes | PointFailure | None = None
+    seconds: float = 0.0  # of measuring
+    text: str = ""
+
+
+@dataclass
+class Use:
+    """What workers did with their time, in seconds, summed over the workers.
+
+    Attributes
+    ----------
+    workers : int
+        That took part.
+    measuring, ends, between : float
+        At work on points; without a point while others end a round; while there is no round
+        (the next one is being chosen). What is left of ``total`` is opening the job and transport.
+    sent : int
+        Calls that carried the job.
+    repeated : int
+        Points measured again, because a worker failed or was lost.
+    """
+
+    workers: int = 0
+    measuring: float = 0.0
+    ends: float = 0.0
+    between: float = 0.0
+    total: float = 0.0
+    sent: int = 0
+    repeated: int = 0
+
+    def describe(self) -> str:
+        """In a line.
+
+        >>> Use(2, 9.0, 0.5, 0.25, 10.0, sent=2).describe()
+        '2 workers: 90% of their time measuring, 5% idle at the ends of rounds, 2.5% between them'
+        """
+        share = [100 * part / (self.total or 1.0) for part in (self.measuring, self.ends)]
+        between = 100 * self.between / (self.total or 1.0)
+        again = f"; {self.repeated} points tried again" if self.repeated else ""
+        return (
+            f"{self.workers} workers: {share[0]:.3g}% of their time measuring, {share[1]:.2g}% "
+            f"idle at the ends of rounds, {between:.2g}% between them{again}"
+        )
+
+
+class PointPool:
+    """Measures points of a job through an executor; a context manager.
+
+    Attributes
+    ----------
+    use : Use
+        How busy the workers were so far.
+
+    Raises
+    ------
+    LossLandscapeError
+        If the job cannot be sent to other processes, a worker cannot open it (a module that is not
+        there), or the executor breaks down.
+    """
+
+    def __init__(self, executor: Executor, job: PointJob):
+        self._executor = executor
+        self._job = job
+        self.use = Use()
+        self._workers: set[str] = set()  # that have the job
+        self._lacking: set[str] = set()
+        self._ended: float | None = None
+
+    def __enter__(self) -> PointPool:
+        try:
+            self._payload = _pickled(self._job)
+        except (pickle.PicklingError, AttributeError, TypeError) as error:
+            raise LossLandscapeError(
+                f"the model, the data or the loss cannot be sent to other processes: {error}; "
+                "define them at the top level of a module, or evaluate without an executor"
+            ) from error
+        self._key = hashlib.sha256(self._payload).hexdigest()
+        _over.discard(self._key)
+        self._parcel, self._shared = _shared(self._executor, self._payload)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._parcel = None
+        _close(self._key)
+
+    def records(self, numbers: Sequence[int]) -> Iterator[tuple[int, bytes | PointFailure]]:
+        """(number, record or failure) of each point, as they come.
+
+        A point that fails is tried again, behind the others and so most likely by another worker.
+        """
+        waiting = deque(numbers)
+        running: dict[Future, tuple[int, bool]] = {}
+        finished: SimpleQueue[Future] = SimpleQueue()
+        attempts: Counter[int] = Counter()
+        carrying = 0
+        start = time.monotonic()
+        last: dict[str, float] = {}
+        if self._ended is not None:
+            self.use.between += (start - self._ended) * len(self._workers)
+            self.use.total += (start - self._ended) * len(self._workers)
+        try:
+            while waiting or running:
+                # a few points ahead keep workers busy; all at once would be held in memory
+                while waiting and len(running) < max(_AHEAD, 2 * len(self._workers)):
+                    carries = carrying < len(self._lacking) + (not self._workers)
+                    parcel = self._parcel if carries or self._shared else None
+                    number = waiting.popleft()
+                    future = self._submitted(number, parcel)
+                    running[future] = number, carries
+                    carrying += carries
+                    self.use.sent += carries
+                    future.add_done_callback(finished.put)
+                future = finished.get()
+                number, carried = running.pop(future)
+                carrying -= carried
+                reply = self._reply(future, number)
+                if reply.kind == _WITHOUT_JOB:
+                    self._lacking.add(reply.worker)
+                    waiting.appendleft(number)
+                    continue
+                if reply.worker:
+                    self._workers.add(reply.worker)
+                    self._lacking.discard(reply.worker)
+                    last[reply.worker] = time.monotonic()
+                    self.use.measuring += reply.seconds
+                if reply.text:
+                    warnings.warn(reply.text, stacklevel=2)
+                assert reply.outcome is not None
+                if isinstance(reply.outcome, PointFailure):
+                    attempts[number] += 1
+                    if attempts[number] < _ATTEMPTS:
+                        self.use.repeated += 1
+                        waiting.append(number)
+                        continue
+                yield number, reply.outcome
+        finally:
+            for future in list(running):
+                future.cancel()
+            self._account(start, last)
+
+    def _submitted(self, number: int, parcel: Any) -> Future:
+        try:
+            return self._executor.submit(_work, self._key, number, parcel)
+        except BrokenExecutor as error:
+            raise _lost(error) from error
+        except RuntimeError as error:  # what executors say after their shutdown
+            raise LossLandscapeError(
+                f"the executor takes no calls ({error}): was it shut down, or is its 'with' block "
+                "over? Make a new one"
+            ) from error
+
+    def _reply(self, future: Future, number: int) -> _Reply:
+        """What came of a call; raises where there is no going on."""
+        try:
+            reply: _Reply = future.result()
+        except (BrokenExecutor, CancelledError) as error:
+            raise _lost(error) from error
+        except Exception as error:  # the executor gave this point up, as Dask does in the end
+            failure = PointFailure(f"{type(error).__name__}: {error}", "lost with its worker")
+            return _Reply(number, "", _DONE, failure)
+        if reply.kind == _UNOPENED:
+            raise LossLandscapeError(
+                f"worker {reply.worker} cannot open the job: {reply.text}; workers need the same "
+                "packages as this process, and your modules (start them in the same folder, or set "
+                "PYTHONPATH). What was finished is kept"
+            )
+        return reply
+
+    def _account(self, start: float, last: dict[str, float]) -> None:
+        self._ended = time.monotonic()
+        self.use.workers = len(self._workers)
+        self.use.total += (self._ended - start) * len(self._workers)
+        self.use.ends += sum(self._ended - last.get(worker, start) for worker in self._workers)
+
+
+def _lost(error: BaseException) -> LossLandscapeError:
+    return LossLandscapeError(
+        f"the workers are lost ({error or type(error).__name__}): one ended by itself (out "
+        "of memory?), or the connection broke. What was finished is kept: the same call with a new "
+        "executor, perhaps of fewer workers, goes on from there"
+    )
+
+
+def process_pool(workers: int) -> ProcessPoolExecutor:
+    """Processes of this machine that end when this one does, in whatever way it ends.
+
+    They are started afresh: a forked copy of a process that has run torch's threads can hang.
+    """
+    context = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(workers, mp_context=context, initializer=_end_with_parent)
+
+
+def _end_with_parent() -> None:
+    """For a process pool's worker, which would else wait forever when its parent is killed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the parent ends the workers
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _pickled(job: PointJob) -> bytes:
+    """The job and where its modules were found.
+
+    With cloudpickle, where it is installed, also what was defined in a notebook or a script.
+    """
+    try:
+        from cloudpickle import dumps
+    except ImportError:
+        from pickle import dumps
+    folders = [os.path.abspath(folder) for folder in sys.path]
+    return pickle.dumps((folders, dumps(job)))
+
+
+def _shared(executor: Executor, payload: bytes) -> tuple[Any, bool]:
+    """What carries the job in a call, and whether the executor itself keeps it at its workers.
+
+    Dask does: it puts data that calls refer to on a worker once, also on one that comes later, from
+    worker to worker.
+    """
+    client = getattr(executor, "_client", None)
+    if client is not None and type(client).__module__.partition(".")[0] == "distributed":
+        return client.scatter(payload, broadcast=True, hash=False), True
+    return payload, False
+
+
+# Workers may be threads of one process, of this one even. An evaluator changes settings of the
+# whole process (generators, arithmetic) and puts them back in the end.
+_alone = threading.RLock()  # while a job is opened or closed, or a point draws random numbers
+_open_here: list[_Opened] = []  # in the order in which they were opened
+_over: set[str] = set()  # jobs of this process's finished runs
+
+
+def _close(key: str) -> None:
+    """End what workers in this process have open of a job, the last one first."""
+    with _alone:
+        _over.add(key)  # a call that is still on its way opens nothing any more
+        for opened in [one for one in reversed(_open_here) if one.key == key]:
+            opened.close()
+
+
+class _Opened:
+    """A job in a worker, with its evaluator."""
+
+    def __init__(self, key: str, payload: bytes):
+        folders, job = pickle.load(io.BytesIO(payload))
+        for folder in folders:  # behind the worker's own, where they are on its machine as well
+            if folder not in sys.path and os.path.isdir(folder):
+                sys.path.append(folder)
+        self.key = key
+        self.job: PointJob = pickle.loads(job)
+        torch.set_num_threads(self.job.threads)
+        self.evaluator = Evaluator(self.job.objective, self.job.subspace, self.job.batch_size)
+        self.evaluator.__enter__()
+        # a generator is one for all threads: a point's numbers must not go to another one's
+        self._measuring: Any = _alone if self.job.draws else threading.Lock()
+        self.closed = False
+        _open_here.append(self)
+
+    def measure(self, number: int, worker: str) -> bytes | PointFailure | None:
+        """A point's record; None where the job was closed meanwhile."""
+        with self._measuring:
+            return None if self.closed else attempt(self.job, self.evaluator, number, worker)
+
+    def close(self) -> None:
+        """Put back what the evaluator changed, when the point is done that is being measured."""
+        with self._measuring:
+            self.closed = True
+            _open_here.remove(self)
+            self.evaluator.__exit__()
+            del self.job, self.evaluator  # their memory
+
+    def differences(self, worker: str) -> str:
+        """Where this machine differs from that of the run in what the last bits depend on."""
+        here = computer(self.job.objective.device)
+        wanted = self.job.computer
+        return "; ".join(
+            f"worker {worker} has {name} {here[name]} and not {wanted[name]}: its values may "
+            "differ in their last bits"
+            for name in ("losslandscape", "torch", "processor")
+            if here[name] != wanted[name]
+        )
+
+
+_local: Any = threading.local()  # a worker's job, opened once
+
+
+def _work(key: str, number: int, payload: bytes | None) -> _Reply:
+    worker = f"{socket.gethostname()}:{os.getpid()}:{threading.get_native_id()}"
+    opened: _Opened | None = getattr(_local, "opened", None)
+    text = ""
+    if opened is None or opened.key != key or opened.closed:
+        if payload is None:
+            return _Reply(number, worker, _WITHOUT_JOB)
+        with _alone:
+            if opened is not None:  # of an earlier run: its memory is needed
+                del _local.opened
+                if not opened.closed:
+                    opened.close()
+            if key in _over:
+                return _Reply(number, worker, _WITHOUT_JOB)
+            try:
+                opened = _local.opened = _Opened(key, payload)
+            except Exception as error:
+                return _Reply(number, worker, _UNOPENED, text=f"{type(error).__name__}: {error}")
+            text = opened.differences(worker)
+    started = time.monotonic()
+    outcome = opened.measure(number, worker)
+    if outcome is None:
+        return _Reply(number, worker, _WITHOUT_JOB)
+    return _Reply(number, worker, _DONE, outcome, time.monotonic() - started, text)

@@ -1,0 +1,116 @@
+"""A measured point as a record of the journal, and the numbers it holds."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from losslandscape.adaptive.allotment import Allotment
+from losslandscape.errors import LossLandscapeError
+from losslandscape.planes.subspace import Subspace
+from losslandscape.point.batch_size import BatchMemoryError
+from losslandscape.point.evaluator import Evaluator
+from losslandscape.point.measurement import Measurement
+from losslandscape.problem.objective import Objective
+
+
+class PointFailure(NamedTuple):
+    """Why a point has no record: what its measurement raised, and where."""
+
+    error: str
+    worker: str
+    too_large: bool = False  # the batch for the memory
+
+
+class PointJob:
+    """What a worker needs to measure points, and how a point becomes a record of the journal.
+
+    A record is the float64 values of ``names`` followed by the float32 losses of the kept samples.
+    The number after the last point's is the origin's.
+    """
+
+    def __init__(
+        self, objective, subspace, points, batch_size, threads, kept, names, allotment, computer,
+        draws=False,
+    ):  # fmt: skip
+        self.objective: Objective = objective
+        self.subspace: Subspace = subspace
+        self.origin: int = len(points)
+        self.points: np.ndarray = np.vstack([points, np.zeros(points.shape[1])])
+        self.batch_size: int = batch_size
+        self.threads: int = threads
+        self.kept: list[str] = kept
+        self.names: list[str] = names
+        self.allotment: Allotment | None = allotment
+        self.computer: dict[str, str] = computer
+        self.draws: bool = draws  # whether a point draws from the process's random generators
+
+    @property
+    def record_bytes(self) -> int:
+        kept = sum(len(self.objective.sets[name]) for name in self.kept)
+        return 8 * len(self.names) + 4 * kept
+
+    def record(self, evaluator: Evaluator, number: int) -> bytes:
+        return self.packed(evaluator.measure(self.points[number], self.allotment))
+
+    def packed(self, measurement: Measurement) -> bytes:
+        """What was measured, as a record."""
+        values = summarised(measurement, self.objective.prefixes)
+        numbers = np.array([values[name] for name in self.names])
+        samples = [measurement[name]["loss"].astype(np.float32).tobytes() for name in self.kept]
+        return numbers.tobytes() + b"".join(samples)
+
+    def unpack(self, payload: bytes) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        values = np.frombuffer(payload, count=len(self.names))
+        samples, start = {}, values.nbytes
+        for name in self.kept:
+            count = len(self.objective.sets[name])
+            samples[name] = np.frombuffer(payload, np.float32, count, start)
+            start += 4 * count
+        return values, samples
+
+
+def attempt(job: PointJob, evaluator: Evaluator, number: int, worker: str) -> bytes | PointFailure:
+    """The record of a point, or why there is none: one point must not stop the others."""
+    try:
+        return job.record(evaluator, number)
+    except BatchMemoryError as error:
+        return PointFailure(str(error), worker, too_large=True)
+    except LossLandscapeError as error:
+        return PointFailure(str(error), worker)
+    except Exception as error:  # whatever the user's model, or the arithmetic, raises
+        return PointFailure(f"{type(error).__name__}: {error}", worker)
+
+
+def summarised(measurement: Measurement, prefixes: dict[str, str]) -> dict[str, float]:
+    """Means over the samples, and the standard error s / sqrt(n) of the mean loss, by variable.
+
+    Raises
+    ------
+    LossLandscapeError
+        If a metric of one set would be the variable of another's.
+
+    Examples
+    --------
+    >>> summarised({"train": {"loss": np.array([1.0, 3.0])}}, {"train": ""})
+    {'loss': 2.0, 'loss_standard_error': 1.0, 'loss_sample_count': 2.0}
+    """
+    values: dict[str, float] = {}
+    with np.errstate(all="ignore"):  # losses may be infinite; that is a result
+        for name, quantities in measurement.items():
+            prefix = prefixes[name]
+            for quantity, by_sample in quantities.items():
+                wide = by_sample.astype(np.float64)
+                if f"{prefix}{quantity}" in values:
+                    raise LossLandscapeError(
+                        f"'{prefix}{quantity}' is a quantity of two sets of samples; call the "
+                        "metric or the set otherwise"
+                    )
+                values[f"{prefix}{quantity}"] = float(wide.mean())
+                if quantity == "loss":
+                    count = len(wide)
+                    error = wide.std(ddof=1) / np.sqrt(count) if count > 1 else np.nan
+                    values[f"{prefix}loss_standard_error"] = float(error)
+                    values[f"{prefix}loss_sample_count"] = float(count)
+    return values

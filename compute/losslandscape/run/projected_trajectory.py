@@ -1,0 +1,209 @@
+"""A training trajectory seen from a subspace: its projections and the losses there."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from losslandscape.errors import LossLandscapeError, OutputExistsError
+from losslandscape.files.finished_parts import finished_parts
+from losslandscape.files.journal import trajectory_journal_path
+from losslandscape.files.output_lock import OutputLock
+from losslandscape.formats import netcdf
+from losslandscape.landscape.identity import check_objective, check_plane
+from losslandscape.landscape.landscape import Landscape
+from losslandscape.landscape.overlays import ProjectedTrajectory
+from losslandscape.planes.grid import Grid
+from losslandscape.planes.subspace import Subspace
+from losslandscape.point.determinism import check_origin_loss
+from losslandscape.point.evaluator import Evaluator
+from losslandscape.point.measurement import mean_loss
+from losslandscape.problem.objective import Objective
+from losslandscape.progress import Progress
+
+if TYPE_CHECKING:
+    from losslandscape.training.trajectory import Trajectory
+
+
+def measure_trajectory(
+    objective: Objective,
+    subspace: Subspace,
+    trajectory: Trajectory,
+    label: str | None = None,
+    quiet: bool = False,
+    batch_size: int | None = None,
+    journal: Path | None = None,
+) -> ProjectedTrajectory:
+    """Project a trajectory on a subspace; measure the loss at the projections and the checkpoints.
+
+    With ``journal``, a file for what is finished, an interrupted call goes on where it was.
+
+    Raises
+    ------
+    LossLandscapeError
+        If the trajectory is of another model (the first differing tensor is named), or empty.
+    """
+    check_trajectory(objective, subspace, trajectory)
+    projection = subspace.project_trajectory(trajectory)
+    losses = np.empty((len(trajectory), 2))  # at the projection, of the checkpoint
+    recipe = {
+        "trajectory": trajectory.identity,
+        "subspace": subspace.identity,
+        "objective": objective.to_json(),
+        "batch_size": batch_size,
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+    }
+    samples = len(next(iter(objective.sets.values())))
+    with (
+        finished_parts(journal, recipe, losses[0].nbytes, "checkpoints") as (records, keep),
+        Evaluator(objective, subspace, batch_size) as evaluator,
+        Progress(
+            len(trajectory),
+            "trajectory",
+            done=len(records),
+            quiet=quiet,
+            work=f"{len(trajectory):,} checkpoints, each at its projection and where it is; "
+            f"{samples:,} samples, {evaluator.passes:,} forward passes each time",
+            unit="checkpoints",
+        ) as progress,
+    ):
+        for i, coordinates in enumerate(projection.coordinates):
+            if i in records:
+                losses[i] = np.frombuffer(records[i])
+                continue
+            losses[i, 0] = mean_loss(evaluator.measure(coordinates))
+            losses[i, 1] = mean_loss(
+                evaluator.measure_parameters(trajectory.parameters(i), trajectory.buffers(i))
+            )
+            keep(i, losses[i].tobytes())
+            progress.advance()
+    return ProjectedTrajectory(
+        label=label or trajectory_label(trajectory),
+        step=np.asarray(trajectory.steps, dtype=np.float64),
+        coordinates=projection.coordinates,
+        loss=losses[:, 0].copy(),
+        checkpoint_loss=losses[:, 1].copy(),
+        distance_to_plane=projection.distance,
+    )
+
+
+def trajectory_label(trajectory: Trajectory) -> str:
+    """The folder's name, or its parent's where that says more."""
+    path = trajectory.path.resolve()
+    return path.parent.name if path.name == "trajectory" and path.parent.name else path.name
+
+
+def warn_outside(grid: Grid, trajectory: ProjectedTrajectory) -> None:
+    """Warn of checkpoints outside the grid: figures cannot draw them on the surface."""
+    low, high = np.array(grid.bounds).T
+    slack = 1e-6 * (high - low)  # a projection on the edge is rounded
+    low, high = low - slack, high + slack
+    outside = ((trajectory.coordinates < low) | (trajectory.coordinates > high)).any(axis=1).sum()
+    if outside:
+        warnings.warn(
+            f"{outside} of {len(trajectory.step)} checkpoints of '{trajectory.label}' lie outside "
+            "the grid and are not drawn; subspace.default_grid() of a PCA plane holds them all",
+            stacklevel=3,
+        )
+
+
+def check_trajectory(objective: Objective, subspace: Subspace, trajectory: Trajectory) -> None:
+    """Raise a LossLandscapeError if a trajectory cannot be shown on a subspace.
+
+    Its parameters must be the subspace's, and those that the subspace does not move the model's.
+    """
+    if not len(trajectory):
+        raise LossLandscapeError(f"{trajectory.path}: no checkpoint was recorded")
+    last = trajectory.parameters(-1)
+    subspace.layout.check(last, str(trajectory.path))
+    moving = {segment.name for segment in subspace.layout.segments}
+    for name, parameter in objective.model.named_parameters():
+        if name not in moving and name in last and not torch.equal(last[name], parameter.cpu()):
+            raise LossLandscapeError(
+                f"{trajectory.path}: '{name}' is frozen in the model (requires_grad=False) and has "
+                "other values in the checkpoints, so the plane cannot show them"
+            )
+
+
+def add_trajectory(
+    landscape: Landscape,
+    trajectory: Trajectory,
+    label: str | None = None,
+    objective: Objective | None = None,
+    subspace: Subspace | None = None,
+    quiet: bool = False,
+    overwrite: bool = False,
+) -> ProjectedTrajectory:
+    """Measure a trajectory and add it; see :meth:`losslandscape.Landscape.add_trajectory`."""
+    label = label or trajectory_label(trajectory)
+    _check_label(landscape, label, overwrite)
+    if objective is None or subspace is None:
+        if landscape._measured is None:
+            raise LossLandscapeError(
+                f"{_where(landscape)}a landscape read from a file does not hold its model; "
+                "give objective= and subspace= as they were"
+            )
+        objective, subspace = landscape._measured
+    check_plane(landscape, subspace)
+    check_objective(landscape, objective)
+    with (
+        OutputLock(landscape.path, elsewhere=False) if landscape.path is not None else nullcontext()
+    ):
+        target = _as_it_lies(landscape)
+        _check_label(target, label, overwrite)
+        check_origin_loss(landscape, objective, subspace)
+        measured = landscape.provenance.get("objective", {})
+        projected = measure_trajectory(
+            objective,
+            subspace,
+            trajectory,
+            label,
+            quiet,
+            measured.get("batch_size"),
+            trajectory_journal_path(landscape.path) if landscape.path is not None else None,
+        )
+        warn_outside(landscape.grid, projected)
+        others = [t for t in target.trajectories if t.label != projected.label]
+        target.trajectories = [*others, projected]
+        if landscape.path is not None:
+            netcdf.save(target, landscape.path, overwrite=True)
+        landscape.trajectories = list(target.trajectories)
+    return projected
+
+
+def _check_label(landscape: Landscape, label: str, overwrite: bool) -> None:
+    if any(t.label == label for t in landscape.trajectories) and not overwrite:
+        raise OutputExistsError(
+            f"{_where(landscape)}there is a trajectory '{label}' already; "
+            "give another label (--label) or overwrite it (--overwrite)"
+        )
+
+
+def _as_it_lies(landscape: Landscape) -> Landscape:
+    """A landscape as its file holds it now; itself where there is no file."""
+    if landscape.path is None or not landscape.path.exists():
+        return landscape
+    there = netcdf.read(landscape.path)
+    if _identity(there) != _identity(landscape):
+        raise LossLandscapeError(
+            f"{landscape.path}: holds another landscape by now than when it was read or written "
+            "here; open it again"
+        )
+    return there
+
+
+def _identity(landscape: Landscape) -> str:
+    """What was measured and where."""
+    parts = [landscape.provenance.get(name) for name in ("subspace", "objective")]
+    return json.dumps([landscape.grid.to_json(), *parts], sort_keys=True)
+
+
+def _where(landscape: Landscape) -> str:
+    return f"{landscape.path}: " if landscape.path is not None else ""

@@ -1,0 +1,1 @@
+"""The way to the trained model: checkpoints and weights."""

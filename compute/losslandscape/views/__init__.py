@@ -1,0 +1,1 @@
+"""Landscapes in matplotlib and notebooks."""

@@ -1,0 +1,296 @@
+"""Points that take as many samples as their sampling error asks for."""
+
+import copy
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import kurtosis
+
+from losslandscape import Grid, Objective, Subspace, evaluate
+from losslandscape.adaptive.allotment import Allotment, least, tried, worthwhile
+from losslandscape.adaptive.refinement import Adaptive
+from losslandscape.errors import LossLandscapeError
+from losslandscape.files.journal import Journal, journal_path
+from losslandscape.landscape.sampling_errors import summary
+from losslandscape.point.evaluator import Evaluator
+from losslandscape.problem.samples import SampleSet
+
+COUNT = 20_000
+GRID = Grid.square(21, 1.0)
+
+
+def large_problem(count=COUNT):
+    """Many samples of three overlapping classes, sorted by class as files often are."""
+    generator = torch.Generator().manual_seed(0)
+    targets = torch.arange(count) * 3 // count
+    inputs = torch.randn(count, 4, generator=generator)
+    inputs[:, 0] += 2.0 * targets
+    torch.manual_seed(1)
+    model = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.Tanh(), torch.nn.Linear(8, 3))
+    objective = Objective(model, "cross_entropy", (inputs, targets), batch_size=500)
+    return objective, Subspace.random(model, seed=1)
+
+
+@pytest.fixture(scope="module")
+def allotted():
+    return evaluate(*large_problem(), GRID, tolerance=0.05, quiet=True)
+
+
+@given(
+    st.integers(0, 2**32), st.floats(0.001, 1), st.sampled_from([2048, 3000, 6250, 9000]),
+    st.sampled_from(["log", "linear"]), st.sampled_from([1.0, 2.0]), st.booleans(),
+)  # fmt: skip
+@settings(max_examples=100, deadline=None)
+def test_what_suffices_is_the_formula(seed, error, count, scale, factor, heavy):
+    of = 100_000
+    random = np.random.default_rng(seed)
+    losses = random.lognormal(0, 2 if heavy else 0.2, count)
+    variance = losses.var(ddof=1) * (1 + np.sqrt((kurtosis(losses, fisher=False) - 1) / count))
+    standard_error = factor * np.sqrt(variance / count * (1 - count / of))
+    wanted = 2 * standard_error / (losses.mean() * np.log(10) if scale == "log" else 1.0)
+    if abs(wanted - error) < 1e-9 * error:
+        return
+    assert Allotment(scale, error, factor=factor).suffices(losses, of) == (
+        wanted <= error and count >= 6250
+    )
+
+
+def test_few_samples_never_suffice_and_all_always_do():
+    allotment = Allotment("linear", 1e9)
+    assert not allotment.suffices(np.ones(2047), 10_000)
+    assert allotment.suffices(np.ones(2048), 10_000)
+    assert not allotment.suffices(np.ones(9_999), 160_000)
+    assert Allotment("linear", 1e-9).suffices(np.arange(10_000.0), 10_000)
+    assert allotment.suffices(np.array([1.0, np.nan]), 10_000)
+    assert allotment.suffices(np.array([1.0, np.inf]), 10_000)
+
+
+def misclassified(count, share, random):
+    """Losses at a minimum: most are small, a few samples are on the wrong side."""
+    wrong = np.where(random.random(count) < share, random.exponential(6, count), 0)
+    return random.exponential(0.01, count) + wrong
+
+
+def stops_at(allotment, losses, batch_size):
+    ends = np.cumsum([len(x) for x in np.array_split(losses, -(-len(losses) // batch_size))])
+    return next(end for end in ends if allotment.suffices(losses[:end], len(losses)))
+
+
+@pytest.mark.parametrize(("share", "error"), [(0.01, 0.02), (0.002, 0.01)])
+def test_a_few_large_losses_do_not_end_it_early(share, error):
+    """By the deviation of what was drawn so far alone, 20 and 41% would be off (5% are meant)."""
+    random = np.random.default_rng(1)
+    losses = misclassified(50_000, share, random)
+    allotment = Allotment("linear", error)
+    off = []
+    for _ in range(100):
+        order = random.permutation(losses)
+        off.append(abs(order[: stops_at(allotment, order, 512)].mean() - losses.mean()))
+    assert (np.array(off) > error).mean() <= 0.08
+
+
+@pytest.mark.parametrize("scale", ["log", "linear"])
+def test_the_trial_is_the_rule_itself_in_random_orders(scale):
+    losses = misclassified(9_000, 0.01, np.random.default_rng(2))
+    allotment = Allotment(scale, 0.05 if scale == "log" else 0.006, seed=5)
+    found = tried(allotment, losses, 400)
+    assert found is not None
+    random = np.random.default_rng(5)
+    within = 0
+    for _ in range(100):
+        order = losses[random.permutation(len(losses))]
+        mean = order[: stops_at(found, order, 400)].mean()
+        off = np.log10(mean / losses.mean()) if scale == "log" else mean - losses.mean()
+        within += abs(off) <= found.error
+    assert found.within == within >= 95
+
+
+def test_where_the_rule_fails_it_is_made_stricter_or_given_up():
+    random = np.random.default_rng(0)
+    losses = np.zeros(100_000)
+    # two samples hold a third of the mean: no part of the data tells it
+    losses[:2] = 5_000.0
+    losses[2:] = random.exponential(0.2, 99_998)
+    assert tried(Allotment("log", 0.02), losses, 512) is None
+    losses = np.full(60_000, 1e-4)
+    # seldom, and very unlike each other
+    losses[:300] = np.random.default_rng(0).exponential(1.0, 300) ** 4
+    stricter = tried(Allotment("log", 0.2), losses, 512)
+    assert stricter is not None
+    assert stricter.factor > 1
+    assert tried(Allotment("log", 0.1), np.full(20_000, np.nan), 512) is None
+    assert tried(Allotment("log", 0.1), np.zeros(20_000), 512) is None
+
+
+def test_it_is_worth_it_for_large_data_sets_of_like_samples():
+    means, deviations = np.array([0.5, 1.0, 2.0]), np.array([0.5, 0.7, 0.9])
+    assert worthwhile(means, deviations, 1438, 0.01, None) is None
+    found = worthwhile(means, deviations, 10_000_000, 0.01, None)
+    assert found == Allotment("linear", 0.5 * 0.01 * 1.5)
+    assert worthwhile(means, 1000 * deviations, 100_000, 0.01, None) is None
+    assert worthwhile([1.0, np.nan], [1.0, np.nan], 10_000_000, 0.01, None) is None
+    assert worthwhile([1.0, 1.0], [1.0, 1.0], 10_000_000, 0.01, None) is None
+
+
+def test_the_total_error_is_within_the_tolerance_at_a_part_of_the_cost(allotted):
+    dense = evaluate(*large_problem(), GRID, quiet=True).values("loss")
+    done = allotted.provenance["adaptive"]
+    assert done["allotment"]["passes"] < 0.5 * done["evaluated"]
+    scale = np.log10 if done["scale"] == "log" else np.asarray
+    error = np.abs(scale(allotted.values("loss")) - scale(dense))
+    assert error.max() <= 0.05 * np.ptp(scale(dense))
+    assert done["tolerance"] == 0.05
+    assert done["interpolation_tolerance"] == pytest.approx(0.05 * np.sqrt(0.75))
+
+
+def test_each_point_states_its_own_sampling_error(allotted):
+    dense = evaluate(*large_problem(), GRID, quiet=True).values("loss")
+    evaluated = allotted.status == 1
+    counts = allotted.values("loss_sample_count")
+    assert counts.min() >= least(COUNT)
+    assert np.unique(counts).size > 1
+    against = allotted.standard_error(against="dataset")[evaluated]
+    population = allotted.standard_error()[evaluated]
+    np.testing.assert_allclose(against, population * np.sqrt(1 - counts[evaluated] / COUNT))
+    error = np.abs(allotted.values("loss") - dense)[evaluated]
+    assert (error <= 3 * against).mean() > 0.95
+    assert "loss_samples" not in allotted.samples
+
+
+def test_where_all_points_take_as_many_samples_their_error_is_known_too(allotted):
+    alike = copy.deepcopy(allotted)
+    alike.fields["loss_sample_count"][:] = 3000.0
+    expected = alike.standard_error() * np.sqrt(1 - 3000 / COUNT)
+    np.testing.assert_allclose(alike.standard_error(against="dataset"), expected)
+    found = summary(alike)
+    assert found.samples == 3000
+    assert found.dataset_samples == COUNT
+    median = np.median(expected[alike.status == 1])
+    assert found.rows[1]["median"] == pytest.approx(median)
+    various = summary(allotted)
+    assert various.rows[1]["median"] > 0
+    assert any("n is their median" in note for note in various.notes)
+
+
+def test_the_total_error_holds_where_few_samples_make_the_loss():
+    count = 50_000
+    losses = misclassified(count, 0.002, np.random.default_rng(1)).astype(np.float32)
+
+    class Bowl(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.w = torch.nn.Parameter(torch.zeros(2))
+
+        def forward(self, x):
+            r = self.w.square().sum()
+            return x[:, 0] * (1 + 10 * r) + r * x[:, 1]
+
+    model = Bowl()
+    data = torch.stack([torch.from_numpy(losses), torch.ones(count)], 1), torch.zeros(count)
+    objective = Objective(model, lambda model, batch: model(batch[0]), data, batch_size=512)
+    axes = [{"w": torch.tensor([1.0, 0.0])}, {"w": torch.tensor([0.0, 1.0])}]
+    plane = Subspace(dict(model.named_parameters()), axes)
+    grid = Grid.square(17)
+    true = evaluate(objective, plane, grid, quiet=True, keep_samples=False).values()
+    plan = Adaptive(0.01, seed=5, scale="linear")
+    found = evaluate(objective, plane, grid, tolerance=plan, quiet=True)
+    assert found.provenance["adaptive"]["allotment"]["within"] >= 95
+    assert np.abs(found.values() - true).max() <= 0.01 * np.ptp(true)
+
+
+def test_the_order_of_the_samples_is_random_and_the_problem_the_same():
+    objective, _ = large_problem()
+    shuffled = objective.shuffled(3)
+    assert shuffled.to_json() == objective.to_json()
+    before, after = (next(iter(o.sets.values())).stored()[0] for o in (objective, shuffled))
+    assert not torch.equal(before[1], after[1])
+    assert torch.equal(before[1], after[1].sort().values)
+    classes = after[1][:1000].bincount() / 1000  # sorted data would have one class first
+    np.testing.assert_allclose(classes, 1 / 3, atol=0.06)
+    again = objective.shuffled(3)
+    assert torch.equal(next(iter(again.sets.values())).stored()[0][0], after[0])
+
+
+def test_batches_of_different_shapes_keep_their_order():
+    batches = [(torch.zeros(2, 3), torch.zeros(2)), (torch.zeros(2, 4), torch.zeros(2))]
+    loader = torch.utils.data.DataLoader(batches, batch_size=None)
+    assert not SampleSet(batches[0]).ragged
+    assert SampleSet(loader).ragged
+    with pytest.raises(LossLandscapeError, match="order"):
+        SampleSet(loader).shuffled(0)
+
+
+def test_only_as_many_batches_run_as_it_takes():
+    objective, plane = large_problem()
+    with Evaluator(objective, plane, 500) as evaluator:
+        whole = evaluator.measure((0.3, 0.2))["train"]["loss"]
+        part = evaluator.measure((0.3, 0.2), Allotment("linear", 0.05))["train"]["loss"]
+        assert least(COUNT) <= part.size < whole.size
+        assert part.size % 500 == 0
+        np.testing.assert_array_equal(part, whole[: part.size])
+        shorter = part[: part.size - 500]
+        # one batch fewer would not have done
+        assert not Allotment("linear", 0.05).suffices(shorter.astype(np.float64), COUNT)
+
+
+def test_a_small_data_set_is_taken_whole():
+    landscape = evaluate(*large_problem(2000), GRID, tolerance=0.05, quiet=True)
+    assert "allotment" not in landscape.provenance["adaptive"]
+    assert (landscape.values("loss_sample_count") == 2000).all()
+
+
+def test_losses_by_sample_are_kept_on_request_and_then_of_all():
+    landscape = evaluate(
+        *large_problem(), Grid.square(9), tolerance=0.05, keep_samples=True, quiet=True
+    )
+    assert "allotment" not in landscape.provenance["adaptive"]
+    assert landscape.samples["loss_samples"].shape == (9, 9, COUNT)
+
+
+def same(a, b):
+    for name in a.fields:
+        np.testing.assert_array_equal(a.fields[name], b.fields[name])
+    assert a.provenance["adaptive"] == b.provenance["adaptive"]
+
+
+def test_the_same_bits_through_an_executor(allotted):
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
+        same(allotted, evaluate(*large_problem(), GRID, tolerance=0.05, executor=pool, quiet=True))
+
+
+def test_a_run_cut_off_goes_on_without_another_pilot(allotted, tmp_path, monkeypatch):
+    path = tmp_path / "x.nc"
+    whole = []
+    append = Journal.append
+
+    def keep(journal, number, payload):
+        append(journal, number, payload)
+        whole.append(journal.path.read_bytes())
+
+    monkeypatch.setattr(Journal, "append", keep)
+    same(allotted, evaluate(*large_problem(), GRID, tolerance=0.05, path=path, quiet=True))
+    monkeypatch.setattr("losslandscape.run.evaluation.worthwhile", None)  # not asked again
+    path.unlink()
+    journal_path(path).write_bytes(whole[90])
+    same(allotted, evaluate(*large_problem(), GRID, tolerance=0.05, path=path, quiet=True))
+
+
+def test_the_size_of_the_data_set_is_told_and_checked():
+    objective, plane = large_problem(100)
+    told = Objective(
+        objective.model, "cross_entropy", next(iter(objective.sets.values())).stored()[0],
+        dataset_samples=400,
+    )  # fmt: skip
+    landscape = evaluate(told, plane, Grid.square(3), quiet=True)
+    np.testing.assert_allclose(
+        landscape.standard_error(against="dataset"), landscape.standard_error() * np.sqrt(0.75)
+    )
+    landscape.check_objective(objective)  # the size is no part of what was measured
+    with pytest.raises(LossLandscapeError, match="no smaller"):
+        Objective(objective.model, "cross_entropy", told.sets["train"].stored()[0],
+                  dataset_samples=99)  # fmt: skip

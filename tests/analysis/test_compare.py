@@ -1,0 +1,226 @@
+"""Comparison of landscapes, and distances of diagrams against a slow reference."""
+
+import csv
+import itertools
+import json
+import sys
+
+import numpy as np
+import pytest
+
+pytest.importorskip("gudhi")
+
+from losslandscape import Grid, Landscape
+from losslandscape.analysis.comparison import compare
+from losslandscape.analysis.diagrams import (
+    bottleneck_distance,
+    total_persistence,
+    wasserstein_distance,
+)
+from losslandscape.analysis.roughness import roughness
+from losslandscape.cli import main
+from losslandscape.errors import LossLandscapeError
+from losslandscape.formats.report import loss_sha256
+from losslandscape.topology import persistence_pairs
+
+
+def wells(barrier, grid=None, **provenance):
+    grid = grid or Grid.rectangle((25, 17), ((-1.5, 1.5), (-1, 1)))
+    x, y = grid.points().T
+    values = (barrier * ((x**2 - 1) ** 2 + 2 * y**2) + 0.1 * x + 1).reshape(grid.shape)
+    return Landscape(grid, {"loss": values}, np.ones(grid.shape, np.int8), np.eye(2), provenance)
+
+
+def reference_distance(one, other, combine):
+    """Over all matchings, the diagonal included; only for a few points."""
+
+    def points(pairs, kind):
+        kept = (pairs["IsFinite"] == 1) & (pairs["PairType"] == kind) & (pairs["Persistence"] > 0)
+        births = pairs["Birth"][kept]
+        return list(zip(births, births + pairs["Persistence"][kept]))
+
+    total = [abs(one["Birth"].min() - other["Birth"].min())]
+    for kind in (0, 1):
+        first, second = points(one, kind), points(other, kind)
+        best = np.inf
+        # None stands for the diagonal
+        left = first + [None] * len(second)
+        for order in set(itertools.permutations(second + [None] * len(first))):
+            costs = [0.0]
+            for p, q in zip(left, order):
+                if p and q:
+                    costs.append(max(abs(p[0] - q[0]), abs(p[1] - q[1])))
+                elif p or q:
+                    birth, death = p or q
+                    costs.append((death - birth) / 2)
+            best = min(best, combine(costs))
+        total.append(best)
+    return combine(total)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_distances_are_those_over_all_matchings(seed):
+    rng = np.random.default_rng(seed)
+    one, other = (persistence_pairs(rng.standard_normal(8)) for _ in range(2))
+    expected = reference_distance(one, other, max)
+    assert bottleneck_distance(one, other) == pytest.approx(expected)
+    expected = reference_distance(one, other, sum)
+    assert wasserstein_distance(one, other) == pytest.approx(expected, rel=2e-3)
+
+
+def test_total_persistence_is_twice_the_distance_to_an_empty_diagram(rng):
+    pairs = persistence_pairs(rng.standard_normal((6, 7)))
+    empty = {name: values[:1] for name, values in pairs.items()}  # the global minimum alone
+    assert wasserstein_distance(pairs, empty) == pytest.approx(
+        total_persistence(pairs) / 2, rel=2e-3
+    )
+
+
+def test_roughness_counts_bumps_not_heights(rng):
+    x, y = np.meshgrid(np.linspace(-1, 1, 21), np.linspace(-1, 1, 21))
+    assert roughness(x + 2 * y) == pytest.approx(1.0)
+    assert roughness(x**2 + y**2) == pytest.approx(2.0)
+    assert roughness(7 * (x**2 + y**2) + 3) == pytest.approx(2.0)
+    assert roughness(x**2 + y**2 + 0.1 * rng.standard_normal(x.shape)) > 2.3
+    with_hole = x**2 + y**2
+    with_hole[3, 4] = np.nan
+    assert roughness(with_hole) == pytest.approx(2.0)
+
+
+def test_the_table_holds_flatness_topology_and_roughness():
+    found = compare([wells(1.0), wells(3.0)], ["flat", "steep"])
+    flat, steep = found.rows
+    assert flat["flat_size"] > steep["flat_size"]
+    assert flat["significant_minima"] == steep["significant_minima"] == 2
+    assert steep["total_persistence"] > flat["total_persistence"]
+    assert found.wasserstein[0, 1] > 0
+    np.testing.assert_array_equal(found.bottleneck, found.bottleneck.T)
+    assert found.scale == "linear"
+    assert not found.spread
+
+
+def test_several_seeds_of_a_label_have_a_spread():
+    found = compare([wells(1.0), wells(1.2), wells(3.0)], ["a", "a", "b"])
+    spread = {(row["label"], row["quantity"]): row for row in found.spread}
+    assert {label for label, _ in spread} == {"a"}
+    sizes = [row["flat_size"] for row in found.rows[:2]]
+    assert spread["a", "flat_size"]["mean"] == pytest.approx(np.mean(sizes))
+    assert spread["a", "flat_size"]["standard_deviation"] == pytest.approx(np.std(sizes, ddof=1))
+
+
+def test_coordinates_of_different_normalisations_are_not_compared():
+    filtered = wells(1.0, subspace={"kind": "random", "normalization": "filter"})
+    pca = wells(1.0, subspace={"kind": "pca", "explained_variance": [0.7, 0.2]})
+    found = compare([filtered, pca])
+    assert found.rows[0]["flat_size"] is None
+    assert found.rows[0]["flat_parameter_size"] > 0
+    assert found.rows[1]["explained_variance"] == pytest.approx(0.9)
+    assert any("not compared" in note for note in found.notes)
+
+
+def test_differences_that_stand_in_the_way_are_noted():
+    found = compare(
+        [
+            wells(1.0, objective={"batch_norm": "fixed"}),
+            wells(1.0, Grid.square(17, 2.0), objective={"batch_norm": "reestimated"}),
+        ]
+    )
+    text = " ".join(found.notes)
+    assert "batch-norm modes" in text
+    assert "windows" in text
+
+
+def test_samples_are_compared_by_their_values_not_by_what_is_known_of_them():
+    def of(name, sha256, **more):
+        return wells(1.0, objective={"sets": {name: {"samples": 9, "sha256": sha256, **more}}})
+
+    one = of("train", "a", source="tuple", dataset_samples=1797)
+    words = "different samples"
+    assert words not in " ".join(compare([one, of("data", "a")]).notes)
+    assert words in " ".join(compare([one, of("train", "b", source="tuple")]).notes)
+
+
+def test_volumes_are_compared_without_topology():
+    grid = Grid.cube(9)
+    values = (grid.points() ** 2).sum(axis=1).reshape(grid.shape) + 1
+    volume = Landscape(grid, {"loss": values}, np.ones(grid.shape, np.int8), np.eye(3))
+    found = compare([volume, volume])
+    assert "significant_minima" not in found.rows[0]
+    assert np.isnan(found.wasserstein).all()
+
+
+@pytest.mark.parametrize(
+    ("landscapes", "labels", "message"),
+    [
+        (lambda: [wells(1.0)], None, "two landscapes"),
+        (lambda: [wells(1.0), wells(1.0)], ["a"], "1 labels"),
+        (
+            lambda: [
+                wells(1.0),
+                Landscape(
+                    Grid.line(3), {"loss": np.array([1.0, 0, 1])}, np.ones(3, np.int8), np.eye(1)
+                ),
+            ],
+            None,
+            "different dimensions",
+        ),
+    ],
+)
+def test_what_cannot_be_compared_is_refused(landscapes, labels, message):
+    with pytest.raises(LossLandscapeError, match=message):
+        compare(landscapes(), labels)
+
+
+def test_the_verb_prints_and_saves(tmp_path, capsys):
+    files = []
+    for name, barrier in (("a", 1.0), ("b", 2.0)):
+        files.append(str(tmp_path / f"{name}.nc"))
+        wells(barrier).save(files[-1])
+    folder = tmp_path / "a_flatness"
+    folder.mkdir()
+    measured = {
+        "sharpness": {"value": 12.5},
+        "loss_sha256": loss_sha256(Landscape.open(files[0])),
+    }
+    (folder / "flatness.json").write_text(json.dumps(measured))
+    output = tmp_path / "out"
+    assert main(["compare", *files, "--output", str(output)]) == 0
+    printed = capsys.readouterr().out
+    assert "Wasserstein" in printed
+    assert "12.5" in printed
+    report = json.loads((output / "comparison.json").read_text())
+    assert [row["sharpness"] for row in report["landscapes"]] == [12.5, None]
+    with (output / "comparison.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["label"] for row in rows] == ["a", "b"]
+    assert (output / "distances.csv").exists()
+    assert main(["compare", *files, "--output", str(output)]) == 1
+    assert "--overwrite" in capsys.readouterr().err
+
+
+def test_files_of_one_name_are_called_by_their_folders(tmp_path):
+    landscapes = []
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        landscapes.append(wells(1.0))
+        landscapes[-1].save(tmp_path / name / "landscape.nc")
+    assert [row["label"] for row in compare(landscapes).rows] == ["first", "second"]
+
+
+def test_without_gudhi_the_table_is_there_and_what_is_missing_is_said(
+    tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setitem(sys.modules, "gudhi.hera", None)  # as if it were not installed
+    files = [str(tmp_path / f"{name}.nc") for name in "ab"]
+    for file in files:
+        wells(1.0).save(file)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "distances.csv").write_text("of another comparison")
+    command = ["compare", *files, "--output", str(tmp_path / "out"), "--overwrite"]
+    assert main(command) == 0
+    printed = capsys.readouterr().out
+    assert "flat parameter size" in printed
+    assert "need GUDHI: pip install 'losslandscape[compare]'" in printed
+    assert "Wasserstein distance" not in printed
+    assert (tmp_path / "out" / "comparison.csv").exists()
+    assert not (tmp_path / "out" / "distances.csv").exists()

@@ -1,0 +1,289 @@
+"""Flat regions against ellipses and ellipsoids, slow references, and scikit-image."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from skimage.measure import find_contours, marching_cubes, mesh_surface_area
+from torch import nn
+from vtkmodules.vtkFiltersCore import vtkMassProperties
+from vtkmodules.vtkIOXML import vtkXMLPolyDataReader
+
+from losslandscape import Grid, Landscape, Objective, Subspace
+from losslandscape.analysis.flatness import BasinOfMinimum, flat_region
+from losslandscape.analysis.sharpness import epsilon_sharpness
+from losslandscape.cli import main
+from losslandscape.errors import LossLandscapeError
+
+
+def landscape_of(grid, values, gram=None):
+    values = np.asarray(values, dtype=float).reshape(grid.shape)
+    gram = np.eye(grid.dimensions) if gram is None else gram
+    return Landscape(grid, {"loss": values}, np.ones(grid.shape, np.int8), gram)
+
+
+def quadratic(grid, semi_axes, rotation, centre=0.0, minimum=0.0):
+    """A bowl whose set {L <= L_min + 1} has these semi-axes, in cells."""
+    shifted = grid.points() - centre
+    lengths = np.array(semi_axes) * grid.spacing[0]
+    matrix = rotation @ np.diag(1 / lengths**2) @ rotation.T
+    return landscape_of(grid, np.einsum("ni,ij,nj->n", shifted, matrix, shifted) + minimum)
+
+
+def rotation(angle):
+    return np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+
+
+@pytest.mark.parametrize("semi_axes", [(7, 7), (7, 20), (9, 12)])
+@pytest.mark.parametrize("angle", [0.0, 0.3, 0.8])
+@pytest.mark.parametrize(("scale", "minimum"), [("linear", 0.0), ("log", 1e-4), ("log", 0.5)])
+def test_an_ellipses_area_is_within_one_percent(semi_axes, angle, scale, minimum):
+    grid = Grid.square(51)
+    area = np.pi * np.prod(semi_axes) * grid.spacing[0] ** 2
+    for centre in (0.0, (0.013, -0.007)):
+        bowl = quadratic(grid, semi_axes, rotation(angle), centre, minimum)
+        found = flat_region(bowl, 1.0 + minimum - bowl.values().min(), scale=scale)
+        assert found.size == pytest.approx(area, rel=0.01)
+        assert found.resolved
+        assert not found.lower_bound
+        np.testing.assert_allclose(found.semi_axes, semi_axes, rtol=0.01)
+
+
+@pytest.mark.parametrize("semi_axes", [(6, 6, 6), (6, 8, 11)])
+@pytest.mark.parametrize(("scale", "minimum"), [("linear", 0.0), ("log", 0.01)])
+def test_an_ellipsoids_volume_is_within_three_percent(semi_axes, scale, minimum):
+    grid = Grid.cube(31)
+    turned = np.linalg.qr(np.random.default_rng(0).standard_normal((3, 3)))[0]
+    found = flat_region(quadratic(grid, semi_axes, turned, minimum=minimum), 1.0, scale=scale)
+    volume = 4 / 3 * np.pi * np.prod(semi_axes) * grid.spacing[0] ** 3
+    assert found.size == pytest.approx(volume, rel=0.03)
+    assert found.resolved
+    assert not found.lower_bound
+
+
+def test_a_length_is_exact_where_the_loss_is_linear():
+    grid = Grid.line(11, 1.0)
+    found = flat_region(landscape_of(grid, abs(grid.points()[:, 0])), 0.35, scale="linear")
+    assert found.size == pytest.approx(0.7)
+    assert found.measure == "length"
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_region_is_that_of_a_flood_fill_and_of_scikit_images_contours(seed):
+    rng = np.random.default_rng(seed)
+    grid = Grid.rectangle((24, 19), ((-1, 1), (-0.5, 1)))
+    field = rng.standard_normal((19, 24))
+    for _ in range(4):  # smooth: neighbours across squares then agree
+        field = (field + np.roll(field, 1, 0) + np.roll(field, 1, 1) + np.roll(field, -1, 0)) / 4
+    field -= field.min()
+    found = flat_region(landscape_of(grid, field + 1), 0.3 * field.max(), scale="linear")
+    level = 0.3 * field.max()
+    # flood fill along the triangulation's edges
+    member, stack = set(), [np.unravel_index(field.argmin(), field.shape)]
+    while stack:
+        j, i = stack.pop()
+        if not (0 <= j < 19 and 0 <= i < 24) or (j, i) in member or field[j, i] > level:
+            continue
+        member.add((j, i))
+        ring = [(0, 1), (1, 0), (0, -1), (-1, 0), (1, -1), (-1, 1)]
+        stack += [(j + dj, i + di) for dj, di in ring]
+    expected = np.zeros(field.shape, bool)
+    expected[tuple(np.array(sorted(member)).T)] = True
+    np.testing.assert_array_equal(found.region.vertices, expected)
+    touches = expected[0].any() or expected[-1].any() or expected[:, [0, -1]].any()
+    assert found.lower_bound == touches
+    # the area, by contours of the member part closed along a raised border
+    masked = np.where(expected | (field > level), field, level + 1.0)
+    padded = np.pad(masked, 1, constant_values=1e9)  # the border lies within 1e-9 of the window
+    area = 0.0
+    for line in find_contours(padded, level):
+        y, x = line.T
+        area += 0.5 * np.sum(x[:-1] * y[1:] - x[1:] * y[:-1])
+    area = abs(area) * np.prod(grid.spacing)
+    assert found.size == pytest.approx(area, rel=0.06)  # triangles against squares
+
+
+def test_a_volumes_surface_is_closed_and_agrees_with_marching_cubes():
+    grid = Grid.cube(21)
+    bowl = quadratic(grid, (6, 7, 8), np.eye(3))
+    found = flat_region(bowl, 1.0, scale="linear")
+    corners = found.region.points[found.region.outline]
+    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    # volume by the divergence theorem, facets oriented outwards from the centre
+    signed = np.einsum("ki,ki->k", normals, corners.mean(axis=1)) / 6
+    assert abs(signed).sum() == pytest.approx(found.size, rel=1e-9)
+    vertices, faces, _, _ = marching_cubes(bowl.values(), 1.0, spacing=grid.spacing)
+    area = np.linalg.norm(normals, axis=1).sum() / 2
+    assert area == pytest.approx(mesh_surface_area(vertices, faces), rel=0.02)
+
+
+def test_the_gram_matrix_converts_to_parameter_space():
+    grid = Grid.square(41)
+    first, second = np.array([2.0, 0.0, 0.0]), np.array([1.0, 3.0, 0.0])
+    gram = np.array([[first @ first, first @ second], [first @ second, second @ second]])
+    bowl = quadratic(grid, (8, 8), np.eye(2))
+    bowl.gram_matrix = gram
+    found = flat_region(bowl, 1.0)
+    parallelogram = np.linalg.norm(np.cross(first, second))
+    assert found.parameter_size == pytest.approx(found.size * parallelogram)
+    bowl.gram_matrix = np.full((2, 2), np.nan)
+    assert np.isnan(flat_region(bowl, 1.0).parameter_size)
+    assert "parameter space" not in flat_region(bowl, 1.0).summary()[0]
+
+
+def test_a_region_that_reaches_the_edge_is_a_lower_bound_closed_along_it():
+    grid = Grid.square(41)
+    half_disc = quadratic(grid, (10, 10), np.eye(2), centre=(1.0, 0.0))
+    found = flat_region(half_disc, 1.0)
+    assert found.lower_bound
+    assert "a lower bound" in " ".join(found.summary())
+    area = np.pi * 100 / 2 * grid.spacing[0] ** 2
+    assert found.size == pytest.approx(area, rel=0.01)
+    hole = quadratic(grid, (10, 10), np.eye(2))
+    hole.fields["loss"][20, 25] = np.nan
+    assert flat_region(hole, 1.0).lower_bound
+
+
+def test_only_the_minimums_own_component_counts():
+    grid = Grid.rectangle((81, 41), ((-2, 2), (-1, 1)))
+    x, y = grid.points().T
+    wells = landscape_of(grid, 10 * ((x**2 - 1) ** 2 + y**2) + 0.2 * x + 1)
+    left = flat_region(wells, 1.0, scale="linear")
+    assert left.minimum[0] < 0
+    assert left.region.points[:, 0].max() < 0
+    right = flat_region(wells, 1.0, scale="linear", minimum=(1.0, 0.0))
+    assert right.region.points[:, 0].min() > 0
+    whole = flat_region(wells, 20.0, scale="linear")
+    assert whole.size > left.size + right.size
+
+
+def test_a_narrow_region_is_unresolved_and_the_proposed_grid_resolves_it():
+    coarse = Grid.square(51)
+    found = flat_region(quadratic(coarse, (2, 15), rotation(0.4)), 1.0)
+    assert not found.resolved
+    assert "--bounds=" in " ".join(found.summary())
+    fine = found.proposed_grid()
+    lengths = np.array([2, 15]) * coarse.spacing[0]
+    turned = rotation(0.4)
+    matrix = turned @ np.diag(1 / lengths**2) @ turned.T
+    again = flat_region(
+        landscape_of(fine, np.einsum("ni,ij,nj->n", fine.points(), matrix, fine.points())), 1.0
+    )
+    assert again.resolved
+    assert not again.lower_bound
+    assert again.size == pytest.approx(np.pi * lengths.prod(), rel=0.02)
+
+
+def test_the_curve_grows_with_epsilon():
+    bowl = quadratic(Grid.square(31), (7, 9), np.eye(2))
+    curve = BasinOfMinimum(bowl).curve()
+    sizes = [row["size"] for row in curve]
+    assert sizes == sorted(sizes)
+    assert 0.1 in [round(row["epsilon"], 9) for row in curve]
+    assert curve[-1]["lower_bound"]
+
+
+def test_a_factor_is_warned_of():
+    bowl = quadratic(Grid.square(31), (7, 7), np.eye(2), minimum=0.5)
+    found = flat_region(bowl, factor=2.0)
+    assert found.epsilon == pytest.approx(0.5)
+    assert "worse" in " ".join(found.summary())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"epsilon": 0.0}, "above 0"),
+        ({"epsilon": np.nan}, "above 0"),
+        ({"factor": 1.0}, "above 1"),
+        ({"factor": 2.0}, "no tolerance"),
+        ({"minimum": (1.0,)}, "1 coordinates were given for 2"),
+    ],
+)
+def test_bad_arguments_are_refused(options, message):
+    with pytest.raises(LossLandscapeError, match=message):
+        flat_region(quadratic(Grid.square(11), (3, 3), np.eye(2)), **options)
+
+
+class Bowl(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.position = nn.Parameter(torch.tensor([3.0, -1.0], dtype=torch.float64))
+
+    def forward(self, inputs):
+        x, y = self.position
+        return (4 * (x - 3) ** 2 + (y + 1) ** 2 + 1).expand(len(inputs))
+
+
+def test_epsilon_sharpness_is_the_highest_loss_in_the_box():
+    model = Bowl()
+    objective = Objective(
+        model, lambda model, batch: model(batch[0]), (torch.zeros(2, 1, dtype=torch.float64),)
+    )
+    directions = [{"position": torch.tensor(d, dtype=torch.float64)} for d in ((2, 0), (0, 1))]
+    plane = Subspace(dict(model.named_parameters()), directions)
+    found = epsilon_sharpness(objective, plane, (0.0, 0.0), epsilon=0.1)
+    # A^+ x = (3 / 2, -1): the box is 0.1 (2.5, 2) to either side
+    np.testing.assert_allclose(found.box, [[-0.25, 0.25], [-0.2, 0.2]])
+    highest = 4 * 0.5**2 + 0.2**2 + 1
+    assert found.value == pytest.approx(100 * (highest - 1) / (1 + 1))
+    np.testing.assert_allclose(found.hessian_eigenvalues, [2.0, 32.0])
+    assert found.gradient_norm == pytest.approx(0.0, abs=1e-12)
+    off = epsilon_sharpness(objective, plane, (0.1, 0.0), epsilon=0.1)
+    low, high = np.array(off.box).T
+    x, y = np.meshgrid(np.linspace(low[0], high[0], 201), np.linspace(low[1], high[1], 201))
+    lattice = 16 * x**2 + y**2 + 1
+    assert off.highest_loss >= lattice.max() - 1e-9
+
+
+def test_the_verb_writes_the_region_and_its_outline(tmp_path, capsys):
+    file = tmp_path / "bowl.nc"
+    grid = Grid.square(51)
+    quadratic(grid, (8, 11), rotation(0.3), minimum=1.0).save(file)
+    assert main(["flatness", str(file), "--epsilon", "1"]) == 0
+    printed = capsys.readouterr().out
+    assert "area" in printed
+    assert "lower bound" in printed  # a column of the curve
+    folder = tmp_path / "bowl_flatness"
+    report = json.loads((folder / "flatness.json").read_text())
+    assert report["resolved"]
+    assert len(report["curve"]) == 17
+    reader = vtkXMLPolyDataReader()
+    reader.SetFileName(str(folder / "flat_region.vtp"))
+    reader.Update()
+    mass = vtkMassProperties()
+    mass.SetInputData(reader.GetOutput())
+    mass.Update()
+    assert mass.GetSurfaceArea() == pytest.approx(report["size"], rel=1e-6)
+    low, high = reader.GetOutput().GetPointData().GetArray("loss").GetRange()
+    assert (low, high) == pytest.approx((1.0, 2.0))
+    reader.SetFileName(str(folder / "flat_region_outline.vtp"))
+    reader.Update()
+    assert reader.GetOutput().GetNumberOfLines() > 30
+    assert (folder / "flat_region.vti").exists()
+    assert main(["flatness", str(file)]) == 1
+    assert "--overwrite" in capsys.readouterr().err
+    assert main(["flatness", str(file), "--minimum", "a,b", "--overwrite"]) == 1
+    assert main(["flatness", str(file), "--sharpness", "--overwrite"]) == 1
+    assert "does not say which model" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("dimensions", [1, 3])
+def test_the_verb_on_a_line_and_on_a_volume(tmp_path, dimensions):
+    file = tmp_path / "bowl.nc"
+    grid = (Grid.line(31), Grid.cube(15))[dimensions == 3]
+    quadratic(grid, (5,) * dimensions, np.eye(dimensions), minimum=1.0).save(file)
+    assert main(["flatness", str(file), "--epsilon", "1"]) == 0
+    names = {path.name for path in (tmp_path / "bowl_flatness").iterdir()}
+    region = "flat_region.vtu" if dimensions == 3 else "flat_region.vtp"
+    assert names == {region, "flat_region_outline.vtp", "flat_region.vti", "flatness.json"}
+
+
+@pytest.mark.parametrize("minimum", [(100.0, 100.0), (float("nan"), 0.0)])
+def test_a_minimum_outside_the_window_is_refused(minimum):
+    grid = Grid.square(9)
+    values = 1 + (grid.points() ** 2).sum(axis=1).reshape(grid.shape)
+    found = Landscape(grid, {"loss": values}, np.ones(grid.shape, np.int8), np.eye(2))
+    with pytest.raises(LossLandscapeError, match="not a point of the landscape's window"):
+        flat_region(found, 0.1, minimum=minimum)

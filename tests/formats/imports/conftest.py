@@ -1,0 +1,20 @@
+"""Imported files are parsed in forks here, as starting a process for each takes long."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
+
+from tests.fuzz.forked_child import forked_children
+
+
+@pytest.fixture(autouse=True, scope="module")  # longer, it would hold for other folders too
+def forked():
+    if not hasattr(os, "fork"):
+        yield
+        return
+    with forked_children():
+        yield

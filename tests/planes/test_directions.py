@@ -1,0 +1,220 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.decomposition import PCA
+from torch import nn
+
+from losslandscape import Subspace
+from losslandscape.errors import LossLandscapeError
+from losslandscape.planes.directions import principal_directions, random_direction
+from losslandscape.planes.parameters import ParameterLayout
+
+
+def filters_one_by_one(name, module, weight):
+    """Slices of a weight along its output dimension, written out."""
+    if isinstance(module, nn.ConvTranspose2d):
+        inputs = weight.shape[0] // module.groups
+        for group in range(module.groups):
+            for output in range(weight.shape[1]):
+                yield weight[group * inputs : (group + 1) * inputs, output]
+    else:
+        yield from weight
+
+
+def direction_of(model, **options):
+    layout = ParameterLayout.of(model)
+    return layout.views(random_direction(model, layout, 0, 0, **options))
+
+
+def test_every_filter_has_the_norm_of_its_weights_filter(cnn):
+    direction = direction_of(cnn)
+    checked = 0
+    for module_name, module in cnn.named_modules():
+        weight = getattr(module, "weight", None)
+        if weight is None or weight.dim() < 2:
+            continue
+        name = f"{module_name}.weight"
+        pairs = zip(
+            filters_one_by_one(name, module, weight.detach()),
+            filters_one_by_one(name, module, direction[name]),
+        )
+        for own, moved in pairs:
+            assert moved.double().norm().item() == pytest.approx(
+                own.double().norm().item(), rel=1e-6
+            )
+            checked += 1
+    assert checked == 8 + 4 + 5
+
+
+def test_rows_of_embedding_and_attention_are_filters():
+    model = nn.ModuleDict({"words": nn.Embedding(7, 4), "mix": nn.MultiheadAttention(4, 2)})
+    direction = direction_of(model)
+    for name in ("words.weight", "mix.in_proj_weight", "mix.out_proj.weight"):
+        own = dict(model.named_parameters())[name].detach().double().norm(dim=1)
+        torch.testing.assert_close(direction[name].double().norm(dim=1), own, rtol=1e-6, atol=0)
+
+
+def test_layer_normalisation_matches_whole_parameters(cnn):
+    direction = direction_of(cnn, normalization="layer")
+    weight = cnn.convolution.weight.detach()
+    assert direction["convolution.weight"].norm().item() == pytest.approx(
+        weight.norm().item(), rel=1e-5
+    )
+    ratio = direction["convolution.weight"].flatten(1).norm(dim=1) / weight.flatten(1).norm(dim=1)
+    assert ratio.std() > 0.01  # the filters themselves are not matched
+
+
+def test_without_normalisation_numbers_are_standard_normal(cnn):
+    values = direction_of(cnn, normalization="none")["head.weight"]
+    assert values.mean().abs() < 0.1
+    assert (values.std() - 1).abs() < 0.1
+
+
+def test_vectors_stay_by_default_and_move_on_request(cnn):
+    assert not direction_of(cnn)["norm.weight"].any()
+    moved = direction_of(cnn, zero_vectors=False)
+    assert moved["norm.weight"].norm().item() == pytest.approx(
+        cnn.norm.weight.norm().item(), rel=1e-5
+    )
+
+
+def test_only_vectors_is_an_error_that_names_the_option():
+    with pytest.raises(LossLandscapeError, match="zero_vectors=False"):
+        Subspace.random(nn.BatchNorm1d(3))
+    assert Subspace.random(nn.BatchNorm1d(3), zero_vectors=False).dimensions == 2
+
+
+def test_a_filter_of_norm_zero_stays_zero(cnn):
+    with torch.no_grad():
+        cnn.convolution.weight[3] = 0
+    direction = direction_of(cnn)["convolution.weight"]
+    assert not direction[3].any()
+    assert direction[2].any()
+
+
+def test_tied_weights_move_once_and_frozen_ones_do_not():
+    model = nn.ModuleDict({"a": nn.Linear(4, 4, bias=False), "b": nn.Linear(4, 4, bias=False)})
+    model["b"].weight = model["a"].weight
+    model["c"] = nn.Linear(4, 4)
+    model["c"].requires_grad_(False)
+    assert [segment.name for segment in ParameterLayout.of(model).segments] == ["a.weight"]
+
+
+def test_nothing_trainable_is_an_error():
+    with pytest.raises(LossLandscapeError, match="requires_grad_"):
+        Subspace.random(nn.Linear(2, 2).requires_grad_(False))
+
+
+def test_a_parameters_numbers_do_not_depend_on_the_others():
+    torch.manual_seed(0)
+    small = nn.ModuleDict({"a": nn.Linear(3, 4)})
+    large = nn.ModuleDict({"z": nn.Linear(9, 9), "a": nn.Linear(3, 4)})
+    large["a"].load_state_dict(small["a"].state_dict())
+    assert torch.equal(direction_of(small)["a.weight"], direction_of(large)["a.weight"])
+
+
+def test_seeds_and_dimensions_differ(cnn):
+    first, second = Subspace.random(cnn, seed=0).directions
+    other = Subspace.random(cnn, seed=1).directions[0]
+    assert not torch.equal(first, second)
+    assert not torch.equal(first, other)
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.integers(0, 2**31), st.sampled_from(["filter", "layer"]))
+def test_norm_of_a_normalised_direction_is_the_weights(seed, normalization):
+    torch.manual_seed(0)
+    model = nn.Linear(6, 3, bias=False)
+    direction = Subspace.random(model, 1, normalization, seed).directions[0]
+    assert direction.norm().item() == pytest.approx(model.weight.norm().item(), rel=1e-5)
+
+
+def walk(model, rng, count, block=False):
+    """A random walk of parameters and the same as rows of a matrix."""
+    shapes = {name: tuple(p.shape) for name, p in model.named_parameters()}
+    rows, states = [], []
+    current = {name: rng.normal(size=shape) for name, shape in shapes.items()}
+    for _ in range(count):
+        current = {name: value + rng.normal(size=value.shape) for name, value in current.items()}
+        states.append({n: torch.tensor(v, dtype=torch.float32) for n, v in current.items()})
+        rows.append(np.concatenate([s.numpy().ravel() for s in states[-1].values()]))
+    return np.array(rows, dtype=np.float64), states
+
+
+def as_rows(layout, directions):
+    """Flat vectors with the parameters in row-major order."""
+    views = [layout.views(direction) for direction in directions]
+    return np.array([np.concatenate([v.numpy().ravel() for v in view.values()]) for view in views])
+
+
+def same_up_to_sign(found, expected, tolerance):
+    for one, other in zip(found, expected):
+        assert min(abs(one - other).max(), abs(one + other).max()) < tolerance
+
+
+@pytest.mark.parametrize("block_bytes", [1 << 20, 1000])
+def test_origin_centred_plane_is_the_svd(cnn, rng, record_trajectory, block_bytes):
+    rows, states = walk(cnn, rng, 7)
+    layout = ParameterLayout.of(cnn)
+    directions, explained = principal_directions(
+        record_trajectory(cnn, states), layout, 2, block_bytes=block_bytes
+    )
+    _, singular, vectors = np.linalg.svd(rows - rows[-1], full_matrices=False)
+    same_up_to_sign(as_rows(layout, directions), vectors[:2], 1e-6)
+    np.testing.assert_allclose(explained, singular[:2] ** 2 / (singular**2).sum(), rtol=1e-6)
+
+
+def test_mean_centred_plane_is_scikit_learns_pca(cnn, rng, record_trajectory):
+    rows, states = walk(cnn, rng, 7)
+    layout = ParameterLayout.of(cnn)
+    directions, explained = principal_directions(
+        record_trajectory(cnn, states), layout, 2, center="mean"
+    )
+    expected = PCA(2).fit(rows - rows[-1]).components_
+    same_up_to_sign(as_rows(layout, directions), expected, 1e-6)
+    differences = rows - rows[-1]
+    drawn = ((differences @ expected.T) ** 2).sum(axis=0) / (differences**2).sum()
+    np.testing.assert_allclose(explained, drawn, rtol=1e-5)
+
+
+def test_no_plane_through_the_last_checkpoint_shows_more(cnn, rng, record_trajectory):
+    _, states = walk(cnn, rng, 6)
+    trajectory = record_trajectory(cnn, states)
+    share = {
+        c: sum(Subspace.pca(trajectory, 2, c).recipe["explained_variance"])
+        for c in ("origin", "mean")
+    }
+    assert share["origin"] > share["mean"]
+
+
+def test_too_few_checkpoints_for_the_directions(cnn, rng, record_trajectory):
+    _, states = walk(cnn, rng, 2)
+    with pytest.raises(LossLandscapeError, match="2 checkpoints span at most 1 directions"):
+        Subspace.pca(record_trajectory(cnn, states))
+
+
+def test_checkpoints_on_a_line_span_no_plane(cnn, rng, record_trajectory):
+    _, (start, _) = walk(cnn, rng, 2)
+    states = [{n: t * (1 + i) for n, t in start.items()} for i in range(5)]
+    with pytest.raises(LossLandscapeError, match="span fewer than 2 directions"):
+        Subspace.pca(record_trajectory(cnn, states))
+
+
+def test_gains_of_weight_norm_are_vectors():
+    model = nn.utils.parametrizations.weight_norm(nn.Conv2d(3, 4, 3))
+    direction = direction_of(model)
+    assert not direction["parametrizations.weight.original0"].any()
+    assert direction["parametrizations.weight.original1"].any()
+
+
+@pytest.mark.parametrize("kind", [nn.ConvTranspose1d, nn.ConvTranspose3d])
+def test_transposed_convolutions_of_other_dimensions(kind):
+    model = kind(6, 4, 2, groups=2)
+    direction = direction_of(model)["weight"]
+    for group in range(2):
+        for output in range(2):
+            part = slice(3 * group, 3 * group + 3), output
+            own = model.weight.detach()[part].double().norm().item()
+            assert direction[part].double().norm().item() == pytest.approx(own, rel=1e-6)

@@ -1,0 +1,537 @@
+import copy
+import hashlib
+from unittest import mock
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+from torch.nn.utils import prune
+from torch.optim.swa_utils import update_bn
+from torch.utils.data import DataLoader, TensorDataset
+
+from losslandscape import Grid, Objective, Subspace, evaluate
+from losslandscape.errors import LossLandscapeError
+from losslandscape.planes.parameters import sha256
+from losslandscape.point.evaluator import Evaluator
+from losslandscape.problem.samples import SampleSet
+
+
+def losses_at(objective, subspace, coordinates=(0.0, 0.0)):
+    with Evaluator(objective, subspace) as evaluator:
+        return evaluator.measure(coordinates)["train"]
+
+
+def test_with_fixed_statistics_the_origin_has_the_models_own_loss(cnn, images):
+    inputs, targets = images
+    with torch.no_grad():
+        own = nn.functional.cross_entropy(cnn.eval()(inputs), targets, reduction="none")
+        right = cnn(inputs).argmax(1) == targets
+    measured = losses_at(Objective(cnn, "cross_entropy", images), Subspace.random(cnn))
+    np.testing.assert_allclose(measured["loss"], own, rtol=2e-5, atol=1e-6)
+    np.testing.assert_array_equal(measured["accuracy"], right)
+
+
+@pytest.mark.parametrize("batch_size", [10, 40])
+def test_reestimated_statistics_are_those_of_update_bn(cnn, images, batch_size):
+    inputs, targets = images
+    reference = copy.deepcopy(cnn)
+    update_bn(DataLoader(TensorDataset(*images), batch_size=batch_size), reference)
+    with torch.no_grad():
+        expected = nn.functional.cross_entropy(reference.eval()(inputs), targets, reduction="none")
+    objective = Objective(
+        cnn, "cross_entropy", images, batch_norm="reestimated", batch_size=batch_size
+    )
+    measured = losses_at(objective, Subspace.random(cnn))["loss"]
+    np.testing.assert_allclose(measured, expected, rtol=2e-5, atol=1e-6)
+    fixed = losses_at(Objective(cnn, "cross_entropy", images), Subspace.random(cnn))["loss"]
+    assert abs(fixed - measured).max() > 0.01
+
+
+def test_reestimation_leaves_dropout_off(images):
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Flatten(), nn.Linear(192, 8), nn.BatchNorm1d(8), nn.Dropout(0.5), nn.Linear(8, 5)
+    )
+    objective = Objective(model, "cross_entropy", images, batch_norm="reestimated")
+    plane = Subspace.random(model)
+    np.testing.assert_array_equal(
+        losses_at(objective, plane)["loss"], losses_at(objective, plane)["loss"]
+    )
+
+
+def test_values_at_a_point_are_those_of_a_model_with_these_parameters(cnn, images):
+    inputs, targets = images
+    plane = Subspace.random(cnn)
+    moved = copy.deepcopy(cnn)
+    with torch.no_grad():
+        for name, tensor in plane.parameters_at((0.3, -0.7)).items():
+            moved.get_parameter(name).copy_(tensor)
+        expected = nn.functional.cross_entropy(moved.eval()(inputs), targets, reduction="none")
+    measured = losses_at(Objective(cnn, "cross_entropy", images), plane, (0.3, -0.7))["loss"]
+    np.testing.assert_allclose(measured, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_point_has_the_same_bits_whatever_came_before(cnn, images):
+    plane = Subspace.random(cnn)
+    with Evaluator(
+        Objective(cnn, "cross_entropy", images, batch_norm="reestimated"), plane
+    ) as evaluator:
+        first = evaluator.measure((0.5, 0.5))["train"]["loss"].copy()
+        evaluator.measure((-3.0, 2.0))
+        again = evaluator.measure((0.5, 0.5))["train"]["loss"]
+    np.testing.assert_array_equal(first, again)
+
+
+@pytest.mark.parametrize("batch_norm", ["fixed", "reestimated"])
+@pytest.mark.parametrize("fails", [False, True])
+def test_the_model_is_left_as_it_was(cnn, images, batch_norm, fails):
+    cnn.train()
+    cnn.norm.eval()
+    before = {
+        name: (t, t.data_ptr(), t.detach().clone())
+        for name, t in cnn.state_dict(keep_vars=True).items()
+    }
+    modes = {name: module.training for name, module in cnn.named_modules()}
+    data = (images[0][:, :2], images[1]) if fails else images
+    objective = Objective(cnn, "cross_entropy", data, batch_norm=batch_norm, batch_size=40)
+    if fails:
+        with pytest.raises(LossLandscapeError, match=r"cannot take the data .*\(40, 2, 8, 8\)"):
+            evaluate(objective, Subspace.random(cnn), Grid.square(2))
+    else:
+        evaluate(objective, Subspace.random(cnn), Grid.square(2))
+    assert {name: module.training for name, module in cnn.named_modules()} == modes
+    for name, tensor in cnn.state_dict(keep_vars=True).items():
+        own, pointer, value = before[name]
+        assert tensor is own
+        assert tensor.data_ptr() == pointer
+        assert torch.equal(tensor, value)
+
+
+def test_mse_is_the_mean_over_outputs():
+    torch.manual_seed(0)
+    model = nn.Linear(3, 4)
+    inputs, targets = torch.randn(6, 3), torch.randn(6, 4)
+    measured = losses_at(Objective(model, "mse", (inputs, targets)), Subspace.random(model))
+    expected = ((model(inputs) - targets) ** 2).mean(1).detach()
+    np.testing.assert_allclose(measured["loss"], expected, rtol=1e-5)
+    assert set(measured) == {"loss"}
+
+
+def test_softmax_mse_is_against_one_hot_targets(cnn, images):
+    inputs, targets = images
+    with torch.no_grad():
+        softmax = cnn.eval()(inputs).softmax(1)
+    expected = ((softmax - torch.eye(5)[targets]) ** 2).mean(1)
+    measured = losses_at(Objective(cnn, "softmax_mse", images), Subspace.random(cnn))
+    np.testing.assert_allclose(measured["loss"], expected, rtol=1e-4, atol=1e-6)
+    assert "accuracy" in measured
+
+
+def test_targets_without_the_column_of_the_outputs_are_refused_with_the_remedy():
+    model = nn.Linear(3, 1)
+    targets = torch.randn(6)
+    objective = Objective(model, "mse", (torch.randn(6, 3), targets), batch_size=6)
+    with pytest.raises(LossLandscapeError, match=r"give targets\[:, None\]"):
+        losses_at(objective, Subspace.random(model))
+    given = Objective(model, "mse", (torch.randn(6, 3), targets[:, None]), batch_size=6)
+    assert losses_at(given, Subspace.random(model))["loss"].shape == (6,)
+
+
+def test_mse_of_shapes_that_would_broadcast_is_refused():
+    model = nn.Linear(3, 1)
+    objective = Objective(model, "mse", (torch.randn(6, 3), torch.randn(6)), batch_size=6)
+    with pytest.raises(LossLandscapeError, match=r"\(6, 1\) and targets \(6,\)"):
+        losses_at(objective, Subspace.random(model))
+
+
+def test_a_loss_function_may_give_metrics_too(cnn, images):
+    def loss(model, batch):
+        outputs = model(batch[0])
+        return {"loss": outputs.square().sum(1), "confidence": outputs.softmax(1).amax(1)}
+
+    measured = losses_at(Objective(cnn, loss, images), Subspace.random(cnn))
+    assert set(measured) == {"loss", "confidence"}
+
+
+TAKEN = [
+    "alpha", "status", "gram_matrix", "loss_standard_error", "loss_sample_count", "sample",
+    "loss_samples", "accuracy_interpolation_error", "trajectory_loss", "model_alpha", "a/b", 3,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TAKEN)
+def test_a_metric_cannot_have_the_name_of_something_else_in_the_file(cnn, images, tmp_path, name):
+    def loss(model, batch):
+        losses = nn.functional.cross_entropy(model(batch[0]), batch[1], reduction="none")
+        return {"loss": losses, name: losses}
+
+    path = tmp_path / "x.nc"
+    with pytest.raises(LossLandscapeError, match=rf"loss .*: '?{name}'? beside the loss: "):
+        evaluate(Objective(cnn, loss, images), Subspace.random(cnn), Grid.square(2), path=path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_names_of_metrics_and_sets_that_would_hide_each_other(cnn, images):
+    with pytest.raises(LossLandscapeError, match="metric 'loss': the file has a variable of this"):
+        Objective(cnn, "mse", images, metrics={"loss": lambda outputs, targets: targets})
+    sets = {"train": images, "test": images}
+    metrics = {"test_loss": lambda outputs, targets: targets.double()}
+    objective = Objective(cnn, "cross_entropy", sets, metrics=metrics)
+    with pytest.raises(LossLandscapeError, match="'test_loss' is a quantity of two sets"):
+        evaluate(objective, Subspace.random(cnn), Grid.square(2))
+
+
+def test_a_metric_beside_a_named_loss(cnn, images):
+    margin = {"margin": lambda outputs, targets: outputs.topk(2).values.diff(dim=1).abs()[:, 0]}
+    measured = losses_at(
+        Objective(cnn, "cross_entropy", images, metrics=margin), Subspace.random(cnn)
+    )
+    assert list(measured) == ["loss", "accuracy", "margin"]
+
+
+@pytest.mark.parametrize(
+    ("loss", "message"),
+    [
+        (lambda model, batch: model(batch[0]).mean(), r"shape \(\); .*reduction=\"none\""),
+        (lambda model, batch: model(batch[0]), r"shape \(40, 5\)"),
+        (lambda model, batch: 1.0, "float"),
+        (lambda model, batch: {"accuracy": model(batch[0])[:, 0]}, "no entry 'loss'"),
+    ],
+)
+def test_a_loss_that_is_not_a_number_a_sample_is_refused(cnn, images, loss, message):
+    with pytest.raises(LossLandscapeError, match=message):
+        losses_at(Objective(cnn, loss, images, batch_size=40), Subspace.random(cnn))
+
+
+def test_data_of_every_kind_give_the_same_losses(cnn, images):
+    dataset = TensorDataset(*images)
+    kinds = {
+        "tuple": images,
+        "arrays": tuple(t.numpy() for t in images),
+        "dataset": dataset,
+        "loader": DataLoader(dataset, batch_size=7),
+        "dicts": DataLoader([{"images": x, "labels": y} for x, y in dataset], batch_size=7),
+        "one dict": {"images": images[0], "labels": images[1]},
+    }
+    plane = Subspace.random(cnn)
+    expected = losses_at(Objective(cnn, "cross_entropy", images, batch_size=40), plane)["loss"]
+    for name, data in kinds.items():
+        measured = losses_at(Objective(cnn, "cross_entropy", data, batch_size=40), plane)["loss"]
+        np.testing.assert_array_equal(measured, expected, err_msg=name)
+
+
+def test_a_shuffling_loader_is_read_once(cnn, images):
+    loader = DataLoader(TensorDataset(*images), batch_size=8, shuffle=True)
+    objective = Objective(cnn, "cross_entropy", loader)
+    plane = Subspace.random(cnn)
+    np.testing.assert_array_equal(
+        losses_at(objective, plane)["loss"], losses_at(objective, plane)["loss"]
+    )
+    assert "shuffled" in objective.to_json()["sets"]["train"]["source"]
+
+
+def test_batches_padded_to_different_lengths_are_kept():
+    torch.manual_seed(0)
+    model = nn.EmbeddingBag(10, 3)
+    batches = [(torch.randint(0, 10, (4, n)), torch.randint(0, 3, (4,))) for n in (2, 5)]
+    loader = DataLoader(batches, batch_size=None)
+    measured = losses_at(Objective(model, "cross_entropy", loader), Subspace.random(model))
+    assert measured["loss"].shape == (8,)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ((torch.zeros(3, 2), torch.zeros(4)), "3, 4 samples in one batch"),
+        ((torch.zeros(0, 2), torch.zeros(0)), "no samples"),
+        ({}, "no set"),
+        (iter([1]), "neither a tuple"),
+        (("a", "b"), "holds a str"),
+        ((torch.tensor(1.0),), "scalar"),
+    ],
+)
+def test_data_that_cannot_be(data, message):
+    with pytest.raises(LossLandscapeError, match=message):
+        Objective(nn.Linear(2, 1), "mse", data)
+
+
+def test_unknown_names_are_refused(cnn, images):
+    with pytest.raises(LossLandscapeError, match="cross_entropy, mse, softmax_mse"):
+        Objective(cnn, "crossentropy", images)
+    with pytest.raises(LossLandscapeError, match="fixed, reestimated"):
+        Objective(cnn, "mse", images, batch_norm="moving")
+    with pytest.raises(LossLandscapeError, match="float32, float64"):
+        Objective(cnn, "mse", images, precision="half")
+
+
+def test_float64_is_computed_on_a_copy(cnn, images):
+    plane = Subspace.random(cnn)
+    single = losses_at(Objective(cnn, "cross_entropy", images), plane)["loss"]
+    double = losses_at(Objective(cnn, "cross_entropy", images, precision="float64"), plane)["loss"]
+    assert double.dtype == np.float64
+    assert 0 < abs(single - double).max() < 1e-4
+    assert cnn.head.weight.dtype == torch.float32
+
+
+def test_tokens_and_positions_average_over_those_that_count():
+    class Tagger(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.words = nn.Embedding(9, 4)
+
+        def forward(self, tokens):
+            return self.words(tokens).transpose(1, 2)  # (n, classes, positions)
+
+    torch.manual_seed(0)
+    model = Tagger()
+    tokens, tags = torch.randint(0, 9, (6, 5)), torch.randint(0, 4, (6, 5))
+    tags[:, 3:] = -100
+    measured = losses_at(Objective(model, "cross_entropy", (tokens, tags)), Subspace.random(model))
+    expected = nn.functional.cross_entropy(
+        model(tokens)[:, :, :3], tags[:, :3], reduction="none"
+    ).mean(1)
+    np.testing.assert_allclose(measured["loss"], expected.detach(), rtol=1e-5)
+
+
+class Views(nn.Module):
+    """A network as in PyTorch's tutorial: ``view`` needs row-major feature maps."""
+
+    def __init__(self):
+        super().__init__()
+        self.convolution = nn.Conv2d(3, 4, 3, padding=1)
+        self.place = nn.Parameter(torch.randn(1, 4, 8, 8))
+        self.head = nn.Linear(256, 5)
+
+    def forward(self, images):
+        hidden = self.convolution(images).relu() + self.place.view(1, -1).view(1, 4, 8, 8)
+        return self.head(hidden.view(-1, 256))
+
+
+def test_a_model_that_needs_row_major_maps(images):
+    torch.manual_seed(0)
+    model = Views()
+    with torch.no_grad():
+        own = nn.functional.cross_entropy(model(images[0]), images[1], reduction="none")
+    plane = Subspace.random(model)
+    objective = Objective(model, "cross_entropy", images)
+    np.testing.assert_allclose(losses_at(objective, plane)["loss"], own, rtol=2e-5, atol=1e-6)
+    moved = copy.deepcopy(model)
+    with torch.no_grad():
+        for name, tensor in plane.parameters_at((0.3, -0.7)).items():
+            moved.get_parameter(name).copy_(tensor)
+        own = nn.functional.cross_entropy(moved(images[0]), images[1], reduction="none")
+    measured = losses_at(objective, plane, (0.3, -0.7))["loss"]
+    np.testing.assert_allclose(measured, own, rtol=1e-4, atol=1e-5)
+
+
+class Restless(nn.Module):
+    """Counts its calls in a buffer, keeps a cache, and draws numbers in evaluation."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.utils.weight_norm(nn.Linear(3, 2))
+        self.register_buffer("calls", torch.zeros(1))
+        self.register_buffer("replaced", torch.zeros(1))
+
+    def forward(self, inputs):
+        self.calls.add_(1)
+        self.replaced = self.replaced + 1
+        self.cache = self.linear.weight.detach() * 1
+        noise = nn.functional.dropout(torch.ones_like(inputs), 0.5, training=True)
+        return self.linear(inputs * noise) * (1 + self.calls + self.replaced)
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm.*")
+def test_a_model_that_changes_itself_has_one_value_a_point_and_is_left_as_it_was():
+    torch.manual_seed(0)
+    model = Restless()
+    data = torch.randn(6, 3), torch.randn(6, 2)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    weight = model.linear.weight.detach().clone()
+    state = torch.get_rng_state()
+    plane = Subspace.random(model)
+    with Evaluator(Objective(model, "mse", data), plane) as evaluator:
+        first = evaluator.measure((0.5, 0.5))["train"]["loss"].copy()
+        evaluator.measure((-1.0, 2.0))
+        np.testing.assert_array_equal(evaluator.measure((0.5, 0.5))["train"]["loss"], first)
+    assert torch.equal(torch.get_rng_state(), state)
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(tensor, before[name]), name
+    assert torch.equal(model.linear.weight, weight)
+    (model.cache.requires_grad_() * 2).sum().backward()  # usable in training
+    model(data[0]).sum().backward()
+
+
+def test_parameters_over_the_same_memory_move_together():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(3, 3, bias=False), nn.Linear(3, 3, bias=False))
+    model[1].weight = nn.Parameter(model[0].weight.data)
+    plane = Subspace.random(model)
+    assert len(plane.layout.segments) == 1
+    inputs = torch.randn(5, 3)
+    measured = losses_at(Objective(model, "mse", (inputs, torch.zeros(5, 3))), plane, (0.5, 0.5))
+    weight = plane.parameters_at((0.5, 0.5))["0.weight"]
+    expected = ((inputs @ weight.T @ weight.T) ** 2).mean(1)
+    np.testing.assert_allclose(measured["loss"], expected, rtol=1e-5)
+
+
+def test_reestimation_does_not_depend_on_the_batch_size_found_by_trial(cnn, images):
+    objective = Objective(cnn, "cross_entropy", images, batch_norm="reestimated")
+    found = []
+    for size in (7, 40):
+        with Evaluator(objective, Subspace.random(cnn), batch_size=size) as evaluator:
+            found.append(evaluator.measure((0.1, 0.1))["train"]["loss"])
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-5)
+
+
+def test_frozen_half_precision_below_trainable_float(images):
+    class Adapted(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.base = nn.Linear(192, 8).to(torch.bfloat16).requires_grad_(False)
+            self.adapter = nn.Linear(8, 5)
+
+        def forward(self, images):
+            return self.adapter(self.base(images.flatten(1).to(torch.bfloat16)).float())
+
+    model = Adapted()
+    objective = Objective(model, "cross_entropy", images)
+    assert losses_at(objective, Subspace.random(model))["loss"].shape == (40,)
+
+
+def test_samples_that_cross_entropy_ignores_are_refused(cnn, images):
+    targets = images[1].clone()
+    targets[:3] = -100
+    with pytest.raises(LossLandscapeError, match="3 samples have no target"):
+        Objective(cnn, "cross_entropy", (images[0], targets))
+
+
+def test_language_models_give_classes_last():
+    torch.manual_seed(0)
+    model = nn.Embedding(9, 4)  # (n, positions) -> (n, positions, classes)
+    tokens, tags = torch.randint(0, 9, (6, 5)), torch.randint(0, 4, (6, 5))
+    measured = losses_at(Objective(model, "cross_entropy", (tokens, tags)), Subspace.random(model))
+    outputs = model(tokens).transpose(1, 2)
+    expected = nn.functional.cross_entropy(outputs, tags, reduction="none").mean(1)
+    np.testing.assert_allclose(measured["loss"], expected.detach(), rtol=1e-5)
+    right = (outputs.argmax(1) == tags).float().mean(1)
+    np.testing.assert_allclose(measured["accuracy"], right)
+
+
+@pytest.mark.parametrize("name", ["status", "val/x", "model"])
+def test_names_that_a_file_cannot_have(cnn, images, name):
+    with pytest.raises(LossLandscapeError, match="the name is taken"):
+        Objective(cnn, "cross_entropy", {name: images})
+
+
+def test_a_lazy_model_is_told_to_run_first():
+    with pytest.raises(LossLandscapeError, match="run one batch through"):
+        Subspace.random(nn.LazyLinear(3))
+
+
+@pytest.mark.parametrize("loader", [False, True])
+def test_samples_are_in_memory_once_and_keep_their_identity(cnn, images, loader):
+    data = tuple(tensor.clone() for tensor in images)
+    given = DataLoader(TensorDataset(*data), batch_size=7) if loader else data
+    objective = Objective(cnn, "cross_entropy", given, batch_size=16)
+    before = objective.to_json()
+    with Evaluator(objective, Subspace.random(cnn)) as evaluator:
+        (kept,) = objective.sets["train"].stored()
+        for batch in evaluator._batches["train"]:
+            for mine, whole in zip(batch, kept):
+                assert mine.untyped_storage().data_ptr() == whole.untyped_storage().data_ptr()
+        assert kept[0].is_contiguous(memory_format=torch.channels_last)
+        evaluator.measure((0.1, 0.1))
+    assert objective.to_json() == before
+    assert torch.equal(objective.sets["train"].stored()[0][0], images[0])
+    assert torch.equal(data[0], images[0])  # the user's own tensors
+    assert data[0].is_contiguous()
+
+
+def test_batches_are_row_major_unless_asked_for():
+    samples = SampleSet((torch.randn(5, 3, 4, 4),))
+    samples.lay_out(channels_last=True)
+    assert all(batch[0].is_contiguous() for batch in samples.batches(2))
+
+
+@given(
+    st.lists(st.integers(0, 9), max_size=4),
+    st.sampled_from([torch.float32, torch.int64, torch.bool]),
+    st.integers(1, 50),
+)
+def test_the_hash_is_of_the_values_in_row_major_order(shape, dtype, at_once):
+    tensor = torch.arange(int(np.prod(shape))).reshape(shape).to(dtype)
+    digest = hashlib.sha256(str((tuple(shape), str(dtype))).encode())
+    digest.update(tensor.numpy().tobytes())
+    elsewhere = tensor.permute(tuple(reversed(range(len(shape))))).contiguous()
+    elsewhere = elsewhere.permute(tuple(reversed(range(len(shape)))))
+    with mock.patch("losslandscape.planes.parameters._HASHED_AT_ONCE", at_once):
+        assert sha256([tensor]) == sha256([elsewhere]) == digest.hexdigest()
+
+
+def derived(kind):
+    """A network whose first weight is computed in front of each pass and kept as an attribute."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(12, 8), nn.ReLU(), nn.Dropout(), nn.Linear(8, 3))
+    if kind == "spectral norm":
+        nn.utils.spectral_norm(model[0])
+    elif kind == "weight norm":
+        nn.utils.weight_norm(model[0])
+    elif kind == "pruned":
+        prune.l1_unstructured(model[0], "weight", 0.5)
+    elif kind == "keeps its activations":
+        model[0].register_forward_hook(lambda layer, _, outputs: setattr(layer, "last", outputs))
+    model(torch.randn(5, 12))
+    return model
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm.*", "ignore:.*spectral_norm.*")
+@pytest.mark.parametrize("precision", [None, "float64"])
+@pytest.mark.parametrize(
+    "kind", ["spectral norm", "weight norm", "pruned", "keeps its activations"]
+)
+def test_weights_that_are_computed_are_left_as_they_were(kind, precision):
+    model = derived(kind)
+    model[2].eval()
+    kept = "last" if kind == "keeps its activations" else "weight"
+    tensor = getattr(model[0], kept)
+    value = tensor.detach().clone()
+    state = {name: values.clone() for name, values in model.state_dict().items()}
+    data = torch.randn(6, 12), torch.randint(0, 3, (6,))
+    plane = Subspace.random(model)
+    found = losses_at(
+        Objective(model, "cross_entropy", data, precision=precision), plane, (0.5, -0.5)
+    )
+    assert [module.training for module in model.modules()] == [True, True, True, False, True]
+    assert getattr(model[0], kept) is tensor
+    assert torch.equal(tensor, value)
+    assert all(torch.equal(values, state[name]) for name, values in model.state_dict().items())
+    moved = derived(kind)
+    with torch.no_grad():
+        for name, values in plane.parameters_at((0.5, -0.5)).items():
+            moved.get_parameter(name).copy_(values)
+        outputs = moved.eval()(data[0])
+    expected = nn.functional.cross_entropy(outputs, data[1], reduction="none")
+    np.testing.assert_allclose(found["loss"], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_model_that_cannot_be_copied_is_said():
+    model = nn.Linear(3, 2)
+    model.kept = [model(torch.ones(1, 3))]
+    objective = Objective(model, "mse", (torch.ones(4, 3), torch.ones(4, 2)), precision="float64")
+    with pytest.raises(LossLandscapeError, match=r"Linear cannot be copied to cpu as float64"):
+        Evaluator(objective, Subspace.random(model))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_the_devices_generator_is_left_as_it_was():
+    torch.cuda.manual_seed(5)
+    states = torch.get_rng_state(), torch.cuda.get_rng_state_all()
+    model = nn.Sequential(nn.Linear(3, 2), nn.Dropout()).cuda()
+    objective = Objective(model, "mse", (torch.ones(4, 3), torch.ones(4, 2)), modes="own")
+    losses_at(objective, Subspace.random(model))
+    assert torch.equal(torch.get_rng_state(), states[0])
+    assert all(map(torch.equal, torch.cuda.get_rng_state_all(), states[1]))
