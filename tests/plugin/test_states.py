@@ -7,6 +7,7 @@ that change when the layer is hidden. The same measure must reject a picture tha
 layer.
 """
 
+import json
 import shutil
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
@@ -104,10 +105,95 @@ def test_state_and_script_show_the_same_layers(rendered, name):
 
 @pytest.mark.parametrize("name", STATES)
 def test_state_and_script_have_the_same_colours_and_colour_bars(rendered, name):
-    """Exactly: mirrored labels of a bar would be a picture of the same structure."""
+    """Mirrored labels of a bar would be a picture of the same structure."""
     state, script = rendered[0][name], rendered[0][f"{Path(name).stem}.py"]
-    assert state["bars"] == script["bars"]
-    assert state["tables"] == script["tables"]
+    assert_same(script["bars"], state["bars"])
+    assert_same(script["tables"], state["tables"])
+
+
+def assert_same(given, expected, place="figure"):
+    """Structure, words and counts are equal; so are numbers, within a relative 1e-12.
+
+    The state's numbers may be those of another processor, whose powers and logarithms differ from
+    this one's in their last bits.
+    """
+    if isinstance(expected, dict):
+        assert given.keys() == expected.keys(), place
+        for key, value in expected.items():
+            assert_same(given[key], value, f"{place}[{key!r}]")
+    elif isinstance(expected, list):
+        assert len(given) == len(expected), place
+        for index, value in enumerate(expected):
+            assert_same(given[index], value, f"{place}[{index}]")
+    elif isinstance(expected, float):
+        assert isinstance(given, float), place
+        assert given == pytest.approx(expected, rel=1e-12, abs=0.0), place
+    else:
+        assert (type(given), given) == (type(expected), expected), place
+
+
+def _mirrored_labels(figure):
+    figure["bars"][0]["labels"].reverse()
+
+
+def _shifted_table(figure):
+    points = figure["tables"]["surface"]["points"]
+    points[::4] = [value * (1 + 1e-9) for value in points[::4]]
+
+
+def _colours_of_the_next_points(figure):
+    points = figure["tables"]["surface"]["points"]
+    points[1::4] = points[5::4] + points[1:2]
+
+
+def _one_point_less(figure):
+    del figure["tables"]["surface"]["points"][-4:]
+
+
+def _other_words(figure):
+    figure["bars"][0]["title"] += " "
+
+
+def _linear_instead_of_log(figure):
+    figure["tables"]["surface"]["log"] = 0
+
+
+def _another_layer(figure):
+    figure["tables"]["contours"] = figure["tables"].pop("surface")
+
+
+def _a_count_as_text(figure):
+    figure["tables"]["surface"]["log"] = "1"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        _mirrored_labels,
+        _shifted_table,
+        _colours_of_the_next_points,
+        _one_point_less,
+        _other_words,
+        _linear_instead_of_log,
+        _another_layer,
+        _a_count_as_text,
+    ],
+)
+def test_figures_that_differ_are_not_taken_for_the_same(change):
+    places = [0.03, 0.25, 1.0, 4.5e9]
+    table = {"points": [x for n, v in enumerate(places) for x in (v, 0.1 * n, 0.5, 0.2)], "log": 1}
+    figure = {
+        "bars": [{"title": "loss", "labels": [0.1, 1.0, 10.0], "table": table}],
+        "tables": {"surface": {"array": "loss", **table}},
+    }
+    other = json.loads(json.dumps(figure))
+    points = other["tables"]["surface"]["points"]
+    points[::4] = np.nextafter(points[::4], np.inf).tolist()
+    assert points != table["points"]
+    assert_same(other, figure)
+    change(other)
+    with pytest.raises(AssertionError):
+        assert_same(other, figure)
 
 
 @pytest.mark.parametrize("name", STATES)
