@@ -4,7 +4,8 @@ Rounds of points are chosen from the values found so far. Each round models the 
 kriging (:mod:`losslandscape.adaptive.kriging`), scales the model's own error by how well it
 predicts each value from the others, and evaluates where that error is largest. When it is within
 the tolerance everywhere, points drawn at random are predicted first and evaluated then; the
-refinement ends when such a check agrees. The method, and what it cannot see, are told in ``docs/adaptive.md``.
+refinement ends when such a check agrees. The method, and what it cannot see, are told in
+``docs/adaptive.md``.
 """
 
 from __future__ import annotations
