@@ -3,6 +3,7 @@
 # make figures   renders every figure from state_files/
 # make docs      builds this documentation as a site: docs/_build/html/index.html
 # make screenshots  records the pictures of docs/window_tour.md in ParaView's window
+# make mutants   changes the package's code in small ways, and lists the changes that its tests pass
 # make bench     measures time and memory beside other programs, and fills in docs/performance.md
 # make paper     trains the study's networks and recomputes all data under state_files/
 # make clean     removes the environment, the demonstration and the built documentation
@@ -17,7 +18,7 @@ INSTALLED ?= $(VENV)/.installed
 INSTALLED_TEST ?= $(VENV)/.installed_test
 
 .DELETE_ON_ERROR:
-.PHONY: help install paraview demo test figures docs docs-links screenshots bench paper clean clean-study
+.PHONY: help install paraview demo test figures docs docs-links screenshots mutants bench paper clean clean-study
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -68,6 +69,14 @@ figures: $(INSTALLED) paraview
 
 screenshots: $(INSTALLED_TEST) paraview
 	$(BIN)/python -m docs.screenshots.record
+
+# Of each module MUTANTS changes, which follow from SEED. MODULES="planes analysis/flatness": these alone.
+MUTANTS ?= 10
+SEED ?= 0
+MODULES ?=
+mutants: $(INSTALLED_TEST)
+	$(BIN)/python -m pip install --quiet --editable ".[mutants]"
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.mutants.run $(MODULES) --count $(MUTANTS) --seed $(SEED)
 
 # landscaper's own requirements would replace numpy by one of 2023; its loop needs none of them.
 BENCH ?=

@@ -1,3 +1,5 @@
+import hashlib
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,7 @@ from torch import nn
 
 from losslandscape import Subspace
 from losslandscape.errors import LossLandscapeError
-from losslandscape.planes.directions import principal_directions, random_direction
+from losslandscape.planes.directions import is_vector, principal_directions, random_direction
 from losslandscape.planes.parameters import ParameterLayout
 
 
@@ -218,3 +220,94 @@ def test_transposed_convolutions_of_other_dimensions(kind):
             part = slice(3 * group, 3 * group + 3), output
             own = model.weight.detach()[part].double().norm().item()
             assert direction[part].double().norm().item() == pytest.approx(own, rel=1e-6)
+
+
+def test_an_unknown_normalization_is_refused(cnn):
+    with pytest.raises(LossLandscapeError, match="'filters'"):
+        direction_of(cnn, normalization="filters")
+
+
+def test_random_numbers_follow_from_seed_index_and_name(cnn):
+    # other numbers would be other planes under the same seed: files name the seed alone
+    layout = ParameterLayout.of(cnn)
+    found = layout.views(random_direction(cnn, layout, 7, 1, normalization="none"))["head.weight"]
+    key = hashlib.sha256(b"7/1/head.weight").digest()
+    generator = torch.Generator().manual_seed(int.from_bytes(key[:8], "little") // 2)
+    assert torch.equal(found, torch.randn(cnn.head.weight.shape, generator=generator))
+
+
+def test_layer_normalisation_of_transposed_convolutions_is_of_the_whole(cnn):
+    direction = direction_of(cnn, normalization="layer")["transposed.weight"]
+    assert direction.norm().item() == pytest.approx(cnn.transposed.weight.norm().item(), rel=1e-5)
+
+
+def test_vectors_that_move_have_the_norm_of_the_whole_or_their_own_numbers(cnn):
+    moved = direction_of(cnn, zero_vectors=False, normalization="none")["norm.weight"]
+    assert moved.norm().item() != pytest.approx(cnn.norm.weight.norm().item(), rel=1e-3)
+    moved = direction_of(cnn, zero_vectors=False)["convolution.bias"]
+    assert moved.norm().item() == pytest.approx(cnn.convolution.bias.norm().item(), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "vector"),
+    [
+        ("scale", (), True),
+        ("a.bias", (4,), True),
+        ("a.weight", (4, 1), False),
+        ("a.weight_g", (4, 1, 1), True),
+        ("a.weight_g", (4, 2), False),
+        ("a.parametrizations.weight.original0", (4, 1), True),
+        ("original0.weight", (4, 1), False),
+    ],
+)
+def test_vectors_have_one_dimension_or_are_gains(name, shape, vector):
+    [_, segment] = ParameterLayout({"before": (3,), name: shape}).segments
+    assert is_vector(segment) is vector
+
+
+def test_a_transposed_convolution_alone_and_under_weight_norm_has_its_filters():
+    model = nn.utils.parametrizations.weight_norm(nn.ConvTranspose2d(4, 3, 2), dim=1)
+    own = model.parametrizations.weight.original1.detach().double()
+    direction = direction_of(model)["parametrizations.weight.original1"].double()
+    for output in range(3):
+        assert direction[:, output].norm().item() == pytest.approx(
+            own[:, output].norm().item(), rel=1e-6
+        )
+
+
+def test_an_unknown_center_is_refused(cnn, rng, record_trajectory):
+    _, states = walk(cnn, rng, 3)
+    trajectory = record_trajectory(cnn, states)
+    with pytest.raises(LossLandscapeError, match="'median'"):
+        principal_directions(trajectory, ParameterLayout.of(cnn), 2, center="median")
+
+
+@pytest.mark.parametrize("center", ["origin", "mean"])
+def test_the_trajectory_starts_on_the_positive_side(cnn, rng, record_trajectory, center):
+    rows, states = walk(cnn, rng, 5)
+    layout = ParameterLayout.of(cnn)
+    trajectory = record_trajectory(cnn, states)
+    directions, _ = principal_directions(trajectory, layout, 3, center=center)
+    assert ((rows[0] - rows[-1]) @ as_rows(layout, directions).T > 0).all()
+    norms = np.linalg.norm(as_rows(layout, directions), axis=1)
+    np.testing.assert_allclose(norms, 1, rtol=1e-6)
+
+
+def test_as_many_directions_as_checkpoints_span(cnn, rng, record_trajectory):
+    _, states = walk(cnn, rng, 3)
+    layout = ParameterLayout.of(cnn)
+    _, explained = principal_directions(record_trajectory(cnn, states), layout, 2)
+    assert explained.sum() == pytest.approx(1, rel=1e-6)  # two directions hold three points
+    with pytest.raises(LossLandscapeError, match=r"3 checkpoints span at most 2 .* 3 are"):
+        principal_directions(record_trajectory(cnn, states, "again"), layout, 3)
+
+
+def test_frozen_parameters_have_no_part_in_the_components(cnn, rng, record_trajectory):
+    _, states = walk(cnn, rng, 4)
+    trajectory = record_trajectory(cnn, states)
+    layout = ParameterLayout({"head.weight": tuple(cnn.head.weight.shape)})
+    directions, explained = principal_directions(trajectory, layout, 2)
+    heads = np.array([state["head.weight"].numpy().ravel() for state in states], dtype=np.float64)
+    _, singular, vectors = np.linalg.svd(heads - heads[-1], full_matrices=False)
+    same_up_to_sign(as_rows(layout, directions), vectors[:2], 1e-6)
+    np.testing.assert_allclose(explained, singular[:2] ** 2 / (singular**2).sum(), rtol=1e-6)

@@ -1,0 +1,105 @@
+"""Which tests are a module's own."""
+
+from pathlib import Path
+
+# those that make numbers or refusals
+FOLDERS = (
+    "planes",
+    "landscape",
+    "analysis",
+    "adaptive",
+    "topology",
+    "problem",
+    "training",
+    "files",
+    "formats",
+    "formats/imports",
+    "study",
+    "point",
+    "run",
+)
+# Beside tests/<folder>/test_<module>.py: tests under another name.
+_OTHERS = {
+    "planes/parameters": ["planes/test_directions", "planes/test_subspace"],
+    "planes/grid": ["planes/test_subspace", "run/test_box_refinement"],
+    "landscape/face": ["landscape/test_sampling_errors", "formats/test_formats"],
+    "landscape/identity": ["problem/test_code_hash"],
+    "landscape/landscape": ["formats/test_formats"],
+    "landscape/overlays": ["formats/test_formats"],
+    "landscape/scale": ["formats/test_formats"],
+    "analysis/comparison": ["analysis/test_compare"],
+    "analysis/critical_points": ["analysis/test_significance"],
+    "analysis/diagrams": ["analysis/test_compare"],
+    "analysis/linear_interpolation": ["landscape/test_interpolation_errors"],
+    "analysis/roughness": ["analysis/test_compare"],
+    "analysis/sharpness": ["analysis/test_flatness"],
+    "analysis/sublevel_set": ["analysis/test_flatness"],
+    "analysis/verification": ["analysis/test_verify"],
+    "adaptive/refinement": ["adaptive/test_adaptive"],
+    "topology/grid_triangulation": ["topology/test_morse_smale_complex"],
+    "topology/scalar_field": ["topology/test_morse_smale_complex"],
+    "topology/segment_order": ["topology/test_simplification"],
+    "topology/segmentation": ["topology/test_morse_smale_complex"],
+    "topology/separatrices": ["topology/test_morse_smale_complex", "topology/test_ttk_reference"],
+    "problem/batch_norm": ["problem/test_objective"],
+    "problem/batches": ["problem/test_objective", "problem/test_streamed_samples"],
+    "problem/determinism": ["point/test_determinism"],
+    "problem/losses": ["problem/test_objective"],
+    "problem/modes": ["problem/test_objective"],
+    "problem/precision": ["point/test_precision"],
+    "problem/random_draws": ["point/test_determinism", "problem/test_objective"],
+    "problem/samples": ["problem/test_objective"],
+    "training/weights": ["training/test_trajectory"],
+    "files/atomic_files": ["run/test_kill"],
+    "files/finished_parts": ["run/test_kill"],
+    "files/guarded_reading": ["fuzz/test_reading"],
+    "files/journal": ["run/test_evaluate"],
+    "files/output_lock": ["run/test_kill"],
+    "files/relative_paths": ["formats/test_formats"],
+    "formats/collection": ["formats/test_formats"],
+    "formats/content_stream": ["fuzz/test_reading"],
+    "formats/csv_table": ["formats/test_formats"],
+    "formats/file_seal": ["fuzz/test_reading"],
+    "formats/flat_region_data": ["analysis/test_flatness"],
+    "formats/guarded_child": ["fuzz/test_importing"],
+    "formats/guarded_netcdf": ["fuzz/test_reading"],
+    "formats/image_data": ["formats/test_formats"],
+    "formats/limited_process": ["fuzz/test_importing"],
+    "formats/netcdf": ["formats/test_formats"],
+    "formats/netcdf_content": ["fuzz/test_reading"],
+    "formats/ply": ["formats/test_formats"],
+    "formats/poly_data": ["formats/test_formats"],
+    "formats/report": ["formats/test_topology_files", "analysis/test_compare"],
+    "formats/topology_data": ["formats/test_topology_files"],
+    "formats/vtk_xml": ["formats/test_formats"],
+    "formats/xarray_dataset": ["formats/test_xarray"],
+    "formats/imports/content": ["formats/imports/test_li"],
+    "formats/imports/csv_table": ["formats/imports/test_arrays"],
+    "formats/imports/li_h5": ["formats/imports/test_li"],
+    "formats/imports/li_vtp": ["formats/imports/test_li"],
+    "formats/imports/npy": ["formats/imports/test_arrays"],
+    "formats/imports/npz": ["formats/imports/test_arrays"],
+    "formats/imports/readers": ["formats/imports/test_arrays", "fuzz/test_importing"],
+    "formats/imports/source": ["formats/imports/test_arrays", "formats/imports/test_li"],
+    "formats/imports/vti": ["formats/imports/test_arrays"],
+    "point/evaluator": ["problem/test_objective", "point/test_precision", "point/test_batch_size"],
+    "point/measurement": ["problem/test_objective"],
+    "point/module_state": ["point/test_determinism"],
+    "point/plane_derivatives": ["analysis/test_verify"],
+    "run/computer": ["run/test_evaluate"],
+    "run/evaluation": ["run/test_evaluate"],
+    "run/point_records": ["run/test_evaluate"],
+    "run/projected_trajectory": ["training/test_trajectory"],
+}
+
+
+def tests_of(name: str, tree: Path) -> list[str]:
+    """The test files of `planes/grid`, relative to the tree."""
+    folder, _, module = name.rpartition("/")
+    own = f"tests/{folder}/test_{module}.py"
+    others = [f"tests/{other}.py" for other in _OTHERS.get(name, ())]
+    tests = [test for test in (own, *others) if (tree / test).is_file()]
+    missing = sorted(set(others) - set(tests))
+    if missing or not tests:
+        raise SystemExit(f"{name}: no {missing[0] if missing else own}; see {Path(__file__).name}")
+    return tests
