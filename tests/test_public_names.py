@@ -20,7 +20,7 @@ def test_a_small_network_on_digits_costs_neither_torchvision_nor_the_compiler():
     program = (
         "import sys\n"
         "from losslandscape import Objective, Subspace\n"
-        "from losslandscape.problem.objective import Evaluator\n"
+        "from losslandscape.point.evaluator import Evaluator\n"
         "from losslandscape.study.datasets import load_samples\n"
         "from losslandscape.study.networks import build_network\n"
         "model = build_network('small_resnet').eval()\n"

@@ -168,9 +168,7 @@ def surface(model, path, **options):
 @pytest.fixture
 def of_a_hundred(monkeypatch):
     """The trial finds a size of 100, and a point takes three passes."""
-    monkeypatch.setattr(
-        "losslandscape.problem.objective.fastest_batch_size", lambda rate, count: 100
-    )
+    monkeypatch.setattr("losslandscape.point.evaluator.fastest_batch_size", lambda rate, count: 100)
 
 
 def undisturbed(path, batch_size):
@@ -257,7 +255,7 @@ def test_freed_blocks_go_back_to_the_system():
 
 def test_an_evaluation_gives_back_what_was_freed_before_it(monkeypatch):
     released = []
-    monkeypatch.setattr("losslandscape.problem.objective.release_memory", released.append)
+    monkeypatch.setattr("losslandscape.point.evaluator.release_memory", released.append)
     model = nn.Linear(4, 2)
     data = torch.randn(8, 4), torch.zeros(8, dtype=torch.long)
     with Evaluator(Objective(model, "cross_entropy", data), Subspace.random(model)) as evaluator:

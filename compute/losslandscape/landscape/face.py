@@ -73,6 +73,7 @@ class LandscapeFace:
         Examples
         --------
         >>> import pathlib, tempfile
+        >>> from losslandscape import Landscape
         >>> file = pathlib.Path(tempfile.mkdtemp()) / "loss.npy"
         >>> np.save(file, np.array([[3.0, 1.0, np.nan], [4.0, 2.0, 5.0]]))
         >>> landscape = Landscape.imported(file, bounds=[(-1, 1), (0, 1)])
@@ -112,6 +113,7 @@ class LandscapeFace:
 
         Examples
         --------
+        >>> from losslandscape import Grid, Landscape
         >>> losses = np.array([[1.0, 3.0], [2.0, 2.0]])
         >>> line = Landscape(Grid.line(2), {"loss": losses.mean(1)}, np.ones(2, np.int8), np.eye(1),
         ...                  samples={"loss_samples": losses})
@@ -161,6 +163,7 @@ class LandscapeFace:
 
         Examples
         --------
+        >>> from losslandscape import Grid, Landscape
         >>> losses = np.array([[1.0, 3.0], [2.0, 4.0], [4.0, 2.0]])
         >>> line = Landscape(Grid.line(3), {"loss": losses.mean(1)}, np.ones(3, np.int8), np.eye(1),
         ...                  samples={"loss_samples": losses})
@@ -277,6 +280,7 @@ class LandscapeFace:
 
         Examples
         --------
+        >>> from losslandscape import Grid, Landscape
         >>> import matplotlib
         >>> matplotlib.use("Agg")
         >>> loss = np.array([2.0, 1.0, 4.0])
@@ -310,6 +314,7 @@ class LandscapeFace:
 
         Examples
         --------
+        >>> from losslandscape import Grid, Landscape
         >>> loss = np.array([[1.0, 2.0], [3.0, 4.0]])
         >>> plane = Landscape(Grid.square(2), {"loss": loss}, np.ones((2, 2), np.int8), np.eye(2))
         >>> float(plane.to_xarray().loss.sel(alpha=1, beta=-1))
