@@ -45,9 +45,9 @@ def loss(model, batch):
 PROGRAM = """
 import sys
 if __name__ == "__main__":
-    import losslandscape.run.evaluation as evaluation
+    from losslandscape.run import storing
     from losslandscape.cli import main
-    evaluation._REWRITE_SECONDS = float(sys.argv.pop(1))
+    storing.REWRITE_SECONDS = float(sys.argv.pop(1))
     sys.exit(main())
 """
 CASES = {

@@ -274,7 +274,7 @@ def test_a_run_cut_off_goes_on_without_another_pilot(allotted, tmp_path, monkeyp
 
     monkeypatch.setattr(Journal, "append", keep)
     same(allotted, evaluate(*large_problem(), GRID, tolerance=0.05, path=path, quiet=True))
-    monkeypatch.setattr("losslandscape.run.evaluation.worthwhile", None)  # not asked again
+    monkeypatch.setattr("losslandscape.run.pilot.worthwhile", None)  # not asked again
     path.unlink()
     journal_path(path).write_bytes(whole[90])
     same(allotted, evaluate(*large_problem(), GRID, tolerance=0.05, path=path, quiet=True))

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
 from losslandscape.errors import LossLandscapeError
 from losslandscape.landscape.identity import check_plane
 from losslandscape.landscape.landscape import EVALUATED, NOT_FINITE, Landscape
 from losslandscape.planes.grid import Grid
-from losslandscape.run.evaluation import evaluate, using_threads
+from losslandscape.run.evaluation import evaluate
+from losslandscape.run.threads import using_threads
 
 if TYPE_CHECKING:
     from losslandscape.planes.subspace import Subspace
@@ -75,7 +77,6 @@ def refine(
 
     Examples
     --------
-    >>> import torch
     >>> from losslandscape import Objective, Subspace
     >>> model = torch.nn.Linear(1, 1, bias=False)
     >>> _ = torch.nn.init.constant_(model.weight, 2.0)
@@ -91,7 +92,7 @@ def refine(
     check_same(landscape, objective, subspace)
     grid = finer_grid(landscape.grid, bounds, factor, points)
     measured = landscape.provenance.get("objective", {})
-    with using_threads(threads or measured.get("threads") or _present_threads()):
+    with using_threads(threads or measured.get("threads") or torch.get_num_threads()):
         finer = evaluate(
             objective,
             subspace,
@@ -197,9 +198,3 @@ def describe(refined: dict[str, Any]) -> str:
     if largest is None:
         return f"{start}at some of them only one of the two losses is finite"
     return f"{start}their losses differ by at most {largest:.2g}"
-
-
-def _present_threads() -> int:
-    import torch
-
-    return torch.get_num_threads()

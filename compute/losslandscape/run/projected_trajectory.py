@@ -6,7 +6,7 @@ import json
 import warnings
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -39,10 +39,21 @@ def measure_trajectory(
     quiet: bool = False,
     batch_size: int | None = None,
     journal: Path | None = None,
+    opened: tuple[Evaluator, dict[str, Any]] | None = None,
 ) -> ProjectedTrajectory:
     """Project a trajectory on a subspace; measure the loss at the projections and the checkpoints.
 
-    With ``journal``, a file for what is finished, an interrupted call goes on where it was.
+    Parameters
+    ----------
+    label : str, optional
+        By default the trajectory's folder.
+    batch_size : int, optional
+        Samples in a forward pass.
+    journal : path, optional
+        A file for the finished checkpoints: an interrupted call goes on where it stopped.
+    opened : (Evaluator, dict), optional
+        An open evaluator of the objective, the subspace and the batch size, and
+        ``objective.to_json()`` from before it was opened: it changes the model that is described.
 
     Raises
     ------
@@ -55,7 +66,7 @@ def measure_trajectory(
     recipe = {
         "trajectory": trajectory.identity,
         "subspace": subspace.identity,
-        "objective": objective.to_json(),
+        "objective": opened[1] if opened is not None else objective.to_json(),
         "batch_size": batch_size,
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
@@ -63,7 +74,11 @@ def measure_trajectory(
     samples = len(next(iter(objective.sets.values())))
     with (
         finished_parts(journal, recipe, losses[0].nbytes, "checkpoints") as (records, keep),
-        Evaluator(objective, subspace, batch_size) as evaluator,
+        (
+            nullcontext(opened[0])
+            if opened is not None
+            else Evaluator(objective, subspace, batch_size)
+        ) as evaluator,
         Progress(
             len(trajectory),
             "trajectory",

@@ -1,0 +1,110 @@
+"""After the last point: interpolation, failures, models, the trajectory, the file."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from losslandscape.adaptive.refinement import Refinement, interpolate, nearest
+from losslandscape.files.journal import trajectory_journal_path
+from losslandscape.landscape.landscape import INTERPOLATED, NOT_EVALUATED, Landscape
+from losslandscape.landscape.overlays import ModelPoint
+from losslandscape.point.measurement import mean_loss
+from losslandscape.run.measuring import Points
+from losslandscape.run.one_evaluator import OneEvaluator
+from losslandscape.run.projected_trajectory import measure_trajectory, warn_outside
+from losslandscape.run.task import Task
+
+if TYPE_CHECKING:
+    from losslandscape.training.trajectory import Trajectory
+
+
+def finish(
+    points: Points,
+    recipe: dict[str, Any],
+    evaluators: OneEvaluator,
+    trajectory: Trajectory | None,
+) -> Landscape:
+    """The finished landscape; with a path it is also the file, and the journal is removed.
+
+    The journal stays if a point failed: the same call tries the point again.
+    """
+    task, landscape = points.task, points.store.landscape
+    if points.refinement is not None:
+        done = fill_by_interpolation(landscape, points.refinement)
+        landscape.provenance["adaptive"] = _with_allotment(done, points)
+    points.failures.state(landscape, tried_again=task.path is not None, stacklevel=4)
+    batch_size = points.settings.batch_size
+    if task.subspace.points:
+        landscape.models = _measured_models(task, batch_size, evaluators)
+    if trajectory is not None:
+        landscape.trajectories = [
+            measure_trajectory(
+                task.objective,
+                task.subspace,
+                trajectory,
+                quiet=task.quiet,
+                batch_size=batch_size,
+                journal=trajectory_journal_path(task.path) if task.path is not None else None,
+                opened=(evaluators.of(task.objective, batch_size), recipe["objective"]),
+            )
+        ]
+        warn_outside(task.grid, landscape.trajectories[0])
+    if task.path is not None:
+        landscape.save(task.path, overwrite=True)
+    if points.store.journal is not None and not points.failures:
+        points.store.journal.remove()
+    return landscape
+
+
+def fill_by_interpolation(landscape: Landscape, refinement: Refinement) -> dict[str, Any]:
+    """Interpolate the points that were not evaluated; returns what was done, for the file.
+
+    Each field but a standard error also gets a field of its estimated interpolation error.
+    """
+    grid, shape = landscape.grid, landscape.grid.shape
+    evaluated = (landscape.status != NOT_EVALUATED).ravel()
+    # another SciPy may have led the first part of a resumed run to other points
+    refinement.absorb(landscape.fields["loss"].ravel(), evaluated)
+    titles = landscape.provenance["quantities"]
+    for name in list(landscape.fields):
+        values = landscape.fields[name].ravel()
+        if name.endswith("sample_count"):
+            whole, error = nearest(grid, values, evaluated), None
+        elif name == "loss":
+            whole, error = refinement.interpolated(values)
+        else:
+            whole, error = interpolate(grid, values, evaluated)
+        landscape.fields[name] = whole.reshape(shape)
+        if error is not None and not name.endswith("standard_error"):
+            error_name = f"{name}_interpolation_error"
+            landscape.fields[error_name] = error.reshape(shape)
+            titles[error_name] = f"estimated interpolation error of the {titles[name] or name}"
+    landscape.status[landscape.status == NOT_EVALUATED] = INTERPOLATED
+    return refinement.to_json()
+
+
+def _with_allotment(done: dict[str, Any], points: Points) -> dict[str, Any]:
+    """What a refinement did, and with an allotment what share of the samples it took."""
+    task, allotment, landscape = points.task, points.job.allotment, points.store.landscape
+    if allotment is None:
+        return done
+    assert task.adaptive is not None
+    counts = landscape.fields["loss_sample_count"][landscape.status != INTERPOLATED]
+    size = len(next(iter(task.objective.sets.values())))
+    done["interpolation_tolerance"] = done["tolerance"]
+    done["tolerance"] = task.adaptive.tolerance
+    done["allotment"] = {
+        **allotment.to_json(),
+        "passes": float(counts.sum()) / size,
+        "largest_share": float(counts.max()) / size,
+    }
+    return done
+
+
+def _measured_models(task: Task, batch_size: int, evaluators: OneEvaluator) -> list[ModelPoint]:
+    """The losses of the models that span the subspace, at their places in it."""
+    evaluator = evaluators.of(task.objective, batch_size)
+    return [
+        ModelPoint(p.label, p.coordinates, mean_loss(evaluator.measure(p.coordinates)))
+        for p in task.subspace.points
+    ]

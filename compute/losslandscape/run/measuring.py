@@ -1,0 +1,201 @@
+"""Measuring the points of a run with one batch size: the origin, round after round, the origin."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from losslandscape.adaptive.allotment import Allotment
+from losslandscape.adaptive.refinement import Refinement
+from losslandscape.errors import LossLandscapeError
+from losslandscape.files.journal import Journal, journal_path
+from losslandscape.point import determinism
+from losslandscape.point.batch_size import BatchMemoryError
+from losslandscape.point.measurement import Measurement
+from losslandscape.progress import Progress
+from losslandscape.run.empty_landscape import empty_landscape
+from losslandscape.run.failures import Failures
+from losslandscape.run.pilot import for_interpolation
+from losslandscape.run.point_records import PointFailure, PointJob
+from losslandscape.run.resume import Begun
+from losslandscape.run.rounds import rounds
+from losslandscape.run.settings import Settings
+from losslandscape.run.storing import Store
+from losslandscape.run.task import Task
+
+# numbers of points -> (number, record or failure) of each
+Source = Callable[[list[int]], Iterator[tuple[int, bytes | PointFailure]]]
+_FAILURES_AT_FIRST = 10
+_FIXED_AFTER = 10  # points whose batches fitted into memory: then they will fit again
+
+
+class Points:
+    """The points of one run.
+
+    Parameters
+    ----------
+    task, recipe, settings
+        What is measured, and how.
+    begun : Begun
+        What an earlier run left; its records are not measured again.
+    origin : Measurement, optional
+        Of the origin on all samples, if it was measured just now.
+
+    Attributes
+    ----------
+    job : PointJob
+        For whoever measures.
+    refinement : Refinement or None
+    store : Store
+    failures : Failures
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        recipe: dict[str, Any],
+        settings: Settings,
+        begun: Begun,
+        origin: Measurement | None = None,
+    ):
+        self.task = task
+        self.settings = settings
+        allotment = Allotment(**settings.allotment) if settings.allotment else None
+        self.refinement: Refinement | None = None
+        if task.adaptive is not None:
+            self.refinement = Refinement(task.grid, for_interpolation(task.adaptive, allotment))
+        self.job = PointJob(
+            objective=task.objective.shuffled(allotment.seed) if allotment else task.objective,
+            subspace=task.subspace,
+            points=task.grid.points(),
+            batch_size=settings.batch_size,
+            threads=settings.threads,
+            # with an allotment, points have different numbers of samples
+            kept=[] if allotment else recipe["keep_samples"],
+            names=settings.names,
+            allotment=allotment,
+            computer=recipe["computer"],
+            draws=settings.draws,
+        )
+        self.failures = Failures(self.job.points)
+        self._known = dict(begun.records)
+        self._origin = self._known.pop(self.job.origin, None)
+        if origin is not None and allotment is None:
+            self._origin = self.job.packed(origin)
+        landscape = empty_landscape(task, recipe, settings, self.job)
+        self.store = Store(self.job, landscape, begun.journal, task.path)
+        for number, record in self._known.items():
+            self.store.put(number, record)
+        if task.path is not None and begun.journal is None:
+            header = {
+                "recipe": recipe,
+                "settings": settings.to_json(),
+                "record_bytes": self.job.record_bytes,
+            }
+            self.store.journal = Journal.create(journal_path(task.path), header)
+            if self._origin is not None:
+                self.store.journal.append(self.job.origin, self._origin)
+
+    def measure(self, source: Source) -> None:
+        """Measure all points that the run needs, and the origin before and after them.
+
+        Raises
+        ------
+        BatchMemoryError
+            If memory does not hold a batch, and the run may begin anew with a smaller one.
+        LossLandscapeError
+            If the origin or the first ten points fail, or the origin's value has changed.
+        """
+        if self._origin is None:  # with an allotment it is not what was measured at first
+            self._origin = self._measured_origin(source)
+            if self.store.journal is not None:
+                self.store.journal.append(self.job.origin, self._origin)
+        self._measure_rounds(source)
+        self._compare_origin(self._origin, self._measured_origin(source))
+
+    def _measured_origin(self, source: Source) -> bytes:
+        number = self.job.origin
+        record = next(iter(source([number])))[1]
+        if isinstance(record, PointFailure):
+            self.failures[number] = record
+            kind = BatchMemoryError if record.too_large else LossLandscapeError
+            raise kind(f"the origin cannot be measured: {self.failures.describe(number)}")
+        return record
+
+    def _measure_rounds(self, source: Source) -> None:
+        grid = self.task.grid
+        losses = self.store.landscape.fields["loss"].reshape(-1)  # a view, which the store fills
+        with Progress(
+            grid.size,
+            "loss surface",
+            done=len(self._known),
+            quiet=self.task.quiet,
+            work=self._work(),
+            unit="points",
+            at_most=grid.size,
+        ) as progress:
+            for numbers in rounds(losses, self.refinement, progress):
+                missing = [int(n) for n in numbers if int(n) not in self._known]
+                for number, record in source(missing):
+                    if isinstance(record, PointFailure):
+                        self._fail(number, record)
+                    else:
+                        self.store.add(number, record)
+                        progress.advance()
+
+    def _fail(self, number: int, failure: PointFailure) -> None:
+        self.failures[number] = failure
+        if failure.too_large and may_halve(self.task, self.settings.batch_size, self.store.stored):
+            raise BatchMemoryError(failure.error)
+        if len(self.failures) >= _FAILURES_AT_FIRST and not self.store.stored:
+            raise LossLandscapeError(
+                f"the first {len(self.failures)} points all failed; "
+                f"{self.failures.describe(number)}"
+            )
+
+    def _compare_origin(self, first: bytes, last: bytes) -> None:
+        """Whether the origin's values are the same as before; the file states it."""
+        one, other = (np.concatenate(self._numbers(record)) for record in (first, last))
+        found = determinism.difference(self.job.names, one, other)
+        journal = self.store.journal.path if self.store.journal is not None else None
+        determinism.refuse_difference(self.task.objective, found, journal)
+        self.store.landscape.provenance["determinism"] = {
+            "origin_loss": float(one[self.job.names.index("loss")]),
+            **found,
+            **self.settings.observed,
+        }
+
+    def _numbers(self, record: bytes) -> list[np.ndarray]:
+        """A record's values, and the per-sample losses of each kept set."""
+        values, samples = self.job.unpack(record)
+        return [values, *samples.values()]
+
+    def _work(self) -> str:
+        """What will be measured, for the progress display."""
+        grid, passes = self.task.grid, self.settings.passes
+        counts = " x ".join(map(str, grid.counts))
+        sizes = " and ".join(
+            f"{len(samples):,} samples of '{name}'"
+            for name, samples in self.task.objective.sets.items()
+        )
+        words = f"{counts} = {grid.size:,} points"
+        if self.refinement is not None:
+            words = f"at most {words}, interpolated where the tolerance allows it"
+        part = "at most " if self.job.allotment is not None else ""
+        each = f"{sizes}, {passes:,} forward pass{'' if passes == 1 else 'es'}"
+        return f"{words}; {part}{each} each"
+
+
+def may_halve(task: Task, batch_size: int | None, stored: int) -> bool:
+    """Whether a smaller batch size may be taken: the caller gave none, and few points have one.
+
+    ``batch_size`` is the present one, if it is known, and ``stored`` the number of its points.
+    """
+    return (
+        task.batch_size is None
+        and batch_size is not None
+        and batch_size > 1
+        and stored < _FIXED_AFTER
+    )

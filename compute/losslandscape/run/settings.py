@@ -1,0 +1,85 @@
+"""What a run finds out before its first point and keeps in its journal.
+
+A resumed run takes these settings from the journal, because the last bits of the values depend on
+them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+import torch
+
+from losslandscape.point import determinism
+from losslandscape.point.evaluator import Evaluator
+from losslandscape.point.measurement import Measurement
+from losslandscape.run.point_records import summarised
+from losslandscape.run.task import Task
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The settings of a run.
+
+    Attributes
+    ----------
+    batch_size, threads : int
+    names : list of str
+        Of the values of a point, in the order of its record.
+    deviation : dict or None
+        Of reduced precision or compilation from plain arithmetic.
+    observed : dict
+        Random numbers and altered buffers, see :func:`losslandscape.point.determinism.observe`.
+    passes : int
+        Forward passes of a point.
+    allotment : dict or None
+        The sampling error that a point may have, if a part of the samples is enough.
+
+    Examples
+    --------
+    >>> Settings.from_json({"batch_size": 8, "threads": 1, "names": ["loss"]}).observed
+    {}
+    """
+
+    batch_size: int
+    threads: int
+    names: list[str]
+    deviation: dict[str, Any] | None = None
+    observed: dict[str, Any] = field(default_factory=dict)
+    passes: int = 0
+    allotment: dict[str, Any] | None = None
+
+    @classmethod
+    def from_json(cls, found: dict[str, Any]) -> Settings:
+        """The settings in a journal's header; older journals lack some of them."""
+        return cls(**{f.name: found[f.name] for f in fields(cls) if f.name in found})
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @property
+    def draws(self) -> bool:
+        """Whether a point draws random numbers."""
+        return bool(self.observed.get("random_numbers"))
+
+
+def find_settings(task: Task, evaluator: Evaluator) -> tuple[Settings, Measurement]:
+    """The settings, except for the allotment, and the origin's measurement.
+
+    Raises
+    ------
+    LossLandscapeError
+        If a point's value depends on random numbers or on the batches before it.
+    """
+    origin, observed = determinism.observe(evaluator)
+    determinism.refuse_observed(task.objective, observed)
+    settings = Settings(
+        batch_size=evaluator.batch_size,
+        threads=torch.get_num_threads(),
+        names=list(summarised(origin, task.objective.prefixes)),
+        deviation=evaluator.deviation_on(task.grid),
+        observed=observed,
+        passes=evaluator.passes,
+    )
+    return settings, origin

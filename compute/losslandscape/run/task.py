@@ -1,0 +1,111 @@
+"""What :func:`losslandscape.evaluate` was asked for, with its arguments checked."""
+
+from __future__ import annotations
+
+import json
+import os
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from losslandscape.adaptive.refinement import Adaptive
+from losslandscape.argument_checks import check_kind, whole_number
+from losslandscape.errors import LossLandscapeError
+from losslandscape.planes.grid import Grid
+from losslandscape.planes.subspace import Subspace
+from losslandscape.problem.objective import Objective
+
+_ORDER = "evaluate(objective, subspace, grid)"
+
+
+@dataclass(frozen=True)
+class Task:
+    """One landscape to be measured.
+
+    Attributes
+    ----------
+    objective : Objective
+    subspace : Subspace
+    grid : Grid
+    adaptive : Adaptive or None
+        Without it, every point of the grid is evaluated.
+    batch_size : int or None
+        The caller's, or else the objective's; None if it is to be found by trial.
+    keep_samples : bool or None
+        Whether to keep per-sample losses; None keeps them while they are small.
+    labels : dict
+        Title and further entries for the file's provenance.
+    path : Path or None
+        The netCDF file to write.
+    quiet : bool
+    """
+
+    objective: Objective
+    subspace: Subspace
+    grid: Grid
+    adaptive: Adaptive | None = None
+    batch_size: int | None = None
+    keep_samples: bool | None = None
+    labels: dict[str, Any] | None = None
+    path: Path | None = None
+    quiet: bool = True
+
+
+def checked_task(
+    objective: Objective,
+    subspace: Subspace,
+    grid: Grid | None,
+    tolerance: float | Adaptive | None,
+    batch_size: int | None,
+    keep_samples: bool | None,
+    title: str,
+    provenance: dict[str, Any] | None,
+    path: str | os.PathLike | None,
+    quiet: bool,
+) -> Task:
+    """The task that these arguments of ``evaluate`` describe.
+
+    Between models, fixed batch-norm statistics become re-estimated ones, with a warning.
+
+    Raises
+    ------
+    LossLandscapeError
+        If an argument is of the wrong kind, the grid has another dimension than the subspace, or
+        the labels are not JSON.
+    """
+    check_kind("objective", objective, Objective, _ORDER)
+    check_kind("subspace", subspace, Subspace, _ORDER)
+    grid = subspace.default_grid() if grid is None else grid
+    check_kind("grid", grid, Grid, "Grid.square(51), or Grid.rectangle((61, 41), bounds)")
+    if batch_size is not None:
+        batch_size = whole_number("batch_size", batch_size)
+    if grid.dimensions != subspace.dimensions:
+        raise LossLandscapeError(
+            f"the grid has {grid.dimensions} dimensions and the subspace {subspace.dimensions}"
+        )
+    if subspace.recipe["kind"] == "between" and objective.batch_norm == "fixed":
+        warnings.warn(
+            "between models there is no one set of batch-norm statistics to keep: "
+            "they are re-estimated at each point (batch_norm='reestimated')",
+            stacklevel=3,
+        )
+        objective = objective.with_batch_norm("reestimated")
+    if tolerance is not None and not isinstance(tolerance, Adaptive):
+        tolerance = Adaptive(tolerance)
+    labels = {"title": title, **(provenance or {})}
+    try:
+        json.dumps(labels)
+    except (TypeError, ValueError) as error:
+        raise LossLandscapeError(f"title and provenance must be JSON: {error}") from error
+    return Task(
+        objective=objective,
+        subspace=subspace,
+        grid=grid,
+        adaptive=tolerance,
+        batch_size=batch_size or objective.batch_size,
+        keep_samples=keep_samples,
+        labels=labels,
+        path=Path(path) if path is not None else None,
+        quiet=quiet,
+    )
