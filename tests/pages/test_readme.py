@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from losslandscape import Landscape
 from losslandscape.cli import main
@@ -96,6 +97,7 @@ def test_from_the_readmes_lines_to_a_picture(tmp_path, monkeypatch, project, los
     names = {}
     small = block.replace('path="mine.nc"', 'grid=plane.default_grid(9), path="mine.nc"')
     exec(small.replace("cross_entropy", loss), names)
+    torch.save(names["model"].state_dict(), "weights.pt")  # the README says so in prose
     assert Landscape.open("mine.nc").values("loss").shape == (9, 9)
     assert len(Landscape.open("mine.nc").trajectories[0].step) == 11
     commands = readme_blocks("sh")[1].replace("\\\n", " ").strip().splitlines()
