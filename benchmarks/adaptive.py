@@ -174,7 +174,7 @@ def regular_points(truth: np.ndarray, shape: tuple[int, int], degree: int) -> in
 def main() -> None:
     columns = [
         "surface", "scale", "points", "of 51x51", "largest error", "within estimate",
-        "median estimate / error", "rank", "checks", "rounds", "own s", "missed",
+        "median estimate / error", "rank", "checks", "rounds", "method, s", "missed",
     ]  # fmt: skip
     table = []
     for judged, surfaces in ((True, stored()), (False, made())):
@@ -187,12 +187,13 @@ def main() -> None:
         columns,
         table,
         [
-            "Largest error over the whole grid, in the metric of the tolerance; the next three "
-            "over interpolated points alone. VGG-11 and ResNet-50 (fixed batch-norm statistics) "
-            "on 64 digits, the others on 1,438. Asked of the networks: at most 10% of the points "
-            "for VGG-11 and ResNet-50 and 15% for the others, errors within 1%, 95% within their "
-            "estimate, a ratio of at most 5, a rank correlation of at least 0.5. The spike of one "
-            "point lies between evaluated ones and is not seen.",
+            "The largest error is over the whole grid, in the metric of the tolerance. The next "
+            "three columns are over interpolated points alone. VGG-11 and ResNet-50 (fixed "
+            "batch-norm statistics) use 64 digits, the others 1,438. Required of the networks: at "
+            "most 10% of the points for VGG-11 and ResNet-50 and 15% for the others, errors within "
+            "1%, 95% of them within their estimate, a ratio of at most 5, and a rank correlation "
+            "of at least 0.5. The spike of one point lies between evaluated points and is not "
+            "found.",
         ],
     )
     methods = []
@@ -208,8 +209,8 @@ def main() -> None:
         "Points for an error of 1% of the range: adaptive, and regular grids",
         ["surface", "adaptive, by its own estimate", "bicubic spline", "bilinear"],
         methods,
-        ["The regular grids are the coarsest that the true error allows, which only the dense "
-         "surface tells; 2601 is the whole grid."],
+        ["The regular grids are the coarsest that the true error allows, which is known only from "
+         "the dense surface. 2601 is the whole grid."],
     )  # fmt: skip
 
 

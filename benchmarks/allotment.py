@@ -117,8 +117,8 @@ def main() -> None:
         ],
         rows,
         [
-            f"Medians of {arguments.seeds} drawings of the samples, the largest of their errors. "
-            "The factor is that of the trial at the origin."
+            f"Medians over {arguments.seeds} random draws of the samples; the error is the largest "
+            "of them. The factors are those of the trial at the origin."
         ],
     )
 

@@ -157,10 +157,10 @@ COLUMNS = {
         "Time of a point, as a multiple of losslandscape's",
         ["model", "images", "batch", "ms", "fastest peer", *(peer.name for peer in PEERS)],
         [
-            "Medians of rounds, in brackets the least and the largest; the milliseconds are of "
-            "the machine as it was, only the ratios are comparable.",
-            "Every peer has the same batch size and threads, and its batches in memory; only the "
-            f"loop of {Li.name} reads a DataLoader, as it does.",
+            "Medians over the rounds, with minimum and maximum in brackets. Only the ratios are "
+            "comparable; the milliseconds depend on the machine's load.",
+            "Every peer has the same batch size and threads, and its batches in memory. Only the "
+            f"loop of {Li.name} reads a DataLoader, as the original does.",
         ],
     ),
     "forward": (
@@ -168,7 +168,7 @@ COLUMNS = {
         [
             "model",
             "point / best bare pass",
-            "its batch",
+            "its batch size",
             "point / row-major pass",
             "GFLOP",
             "GFLOP/s",
@@ -176,10 +176,11 @@ COLUMNS = {
             "share",
         ],
         [
-            "The bare pass is `model(x)` alone, channels-last where there are convolutions, at its "
+            "The bare pass is `model(x)` alone, channels-last if there are convolutions, at its "
             "own best batch size.",
-            f"The matrix product is of float32, {MATRIX} x {MATRIX}, in the same round. Operations "
-            "are counted by torch.utils.flop_counter; zeros in a convolution's padding count.",
+            f"The matrix product is in float32, {MATRIX} x {MATRIX}, in the same round. "
+            "torch.utils.flop_counter counts operations, including zeros in a convolution's "
+            "padding.",
         ],
     ),
     "values": (

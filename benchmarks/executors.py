@@ -1,4 +1,4 @@
-"""What executors cost: efficiency on two workers, and points a second when points cost nothing.
+"""What executors cost: efficiency on two workers, and points per second when points cost nothing.
 
 A point of the first kind sleeps 100 ms, so that the machine's cores, which others may be using, do
 not count. One of the second kind is a linear model of five inputs and one sample: what is left is
@@ -126,7 +126,7 @@ def measure(name: str, opened: AbstractContextManager, points: int) -> list[Any]
 
 
 def alone(points: int) -> float:
-    """Points a second that cost nothing, without an executor."""
+    """Points per second when points cost nothing, without an executor."""
     here = job(0.0, points)
     with Evaluator(here.objective, here.subspace, 1) as evaluator:
         started = time.monotonic()
@@ -165,13 +165,13 @@ def main() -> int:
         [
             "executor",
             "efficiency, points of 100 ms",
-            "points/s that cost nothing",
+            "points of no cost, per s",
             "refinement: measuring",
             "idle at the ends of rounds",
             "idle between rounds",
         ],
         sorted(rows, key=lambda row: ORDER.index(row[0])),
-        ["Efficiency is points x 100 ms / (workers x time). The refinement is of points of 50 ms."],
+        ["Efficiency is points x 100 ms / (workers x time). The refinement has points of 50 ms."],
     )
     return 0
 

@@ -194,7 +194,7 @@ def main() -> None:
         [
             "model",
             "batch",
-            "model's own",
+            "model",
             "origin and 2 directions",
             "data",
             "bare forward pass",
@@ -204,9 +204,9 @@ def main() -> None:
             "peak with the trial of sizes",
         ],
         rows,
-        ["Resident memory of a fresh process above that after the imports, opening and leaving "
-         "included, with the batch size given; the last column without, where larger batches are "
-         "tried once."],
+        ["Resident memory of a fresh process, minus that after the imports. Opening and leaving "
+         "are included. The batch size is given, except in the last column, where larger batches "
+         "are tried once."],
     )  # fmt: skip
     rows = []
     for checkpoints in CHECKPOINTS:
@@ -219,7 +219,7 @@ def main() -> None:
         "Peak memory of the principal components of a trajectory, MiB",
         ["checkpoints", "the trajectory in float64", "stated block", "peak"],
         rows,
-        ["250,500 parameters; memory of the process but for mapped files."],
+        ["250,500 parameters; memory of the process without mapped files."],
     )
 
 

@@ -83,7 +83,7 @@ def main() -> None:
         f"Convolutions of {arguments.model}, {size} images",
         ["kind", "share of convolutions' time", "GFLOP", "share of the matrix rate"],
         layers,
-        ["Operations with the zeros of the padding counted, as torch.utils.flop_counter does."],
+        ["Operations include the zeros of the padding, as in torch.utils.flop_counter."],
     )
     for row in (*rows, *layers):
         print(*row, sep=" | ")

@@ -114,20 +114,21 @@ def grids(quick: bool) -> None:
             f"{1e6 * found['seconds'] / found['points']:.0f}", f"{found['file'] / MIB:.1f}",
         ])  # fmt: skip
         print(*rows[-1], sep=" | ", flush=True)
-    columns = ["grid", "points", "peak, MiB", "bytes a point", "s", "us a point", "file, MiB"]
+    columns = ["grid", "points", "peak, MiB", "bytes per point", "s", "us per point", "file, MiB"]
     results.write(
         "scale",
-        "The coordinating process, with points that cost nothing",
+        "Cost of the coordinating process, with points of no cost",
         columns,
         rows,
-        ["Resident memory above that after a grid of 3 points a side; time of everything but "
-         "forward passes: records, journal, the unfinished file, and the finished one."],
+        ["Resident memory, minus that after a grid of 3 points per side. The time is that of "
+         "everything except forward passes: records, journal, the unfinished and the finished "
+         "file."],
     )  # fmt: skip
 
 
 def networks(quick: bool) -> None:
     rows = []
-    notes = ["Networks of random float32 weights."]
+    notes = ["The networks have random float32 weights."]
     for width in WIDTHS[:1] if quick else WIDTHS:
         needed = 1.1 * 3 * 4 * LAYERS * 8 * width**2
         if needed > available():
@@ -145,7 +146,7 @@ def networks(quick: bool) -> None:
         "scale_models",
         "Large models: one direction, two samples",
         ["million parameters", "model, origin and direction, MiB", "peak, MiB", "ratio",
-         "direction drawn, s", "opened, s", "a point, s", "its forward pass, s"],
+         "drawing the direction, s", "opening, s", "point, s", "forward pass, s"],
         rows,
         notes,
     )  # fmt: skip

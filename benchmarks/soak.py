@@ -163,12 +163,12 @@ def report(lines: list[dict[str, Any]], cycles: int, minutes: float, pictures: i
     peaks = ", ".join(f"{max(_count(line[name]) for line in lines)} {name}" for name in names)
     results.write(
         "soak",
-        "What a process holds that resumes, reloads and draws again and again",
+        "Resources of a process that repeatedly resumes, reloads and draws",
         ["line", "memory, MiB", "open files", "threads", "children", "temporary files", "outputs"],
         rows,
         [f"{cycles} cycles in {minutes:.1f} minutes, {pictures} pictures by ParaView; line 0 is "
          "after the first cycle. Memory is anonymous resident memory after a garbage collection. "
-         f"The most of all {len(lines)} lines: {max(line['memory'] for line in lines):.1f} MiB, "
+         f"Maximum over all {len(lines)} lines: {max(line['memory'] for line in lines):.1f} MiB, "
          f"{peaks}."],
     )  # fmt: skip
     settled = lines[1:] if len(lines) > 2 else lines

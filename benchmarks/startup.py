@@ -202,12 +202,12 @@ def main() -> None:
         print(*rows[-1], sep="  ", flush=True)
     results.write(
         "startup",
-        "From the command to the figure on the screen",
-        ["figure", "pairs", "ParaView, plain .vti, s", "launcher, .nc, s", "more, s",
-         f"at most {MOST_EXTRA:g} s", "the very first, more s"],
+        "Time from the command to the figure on the screen",
+        ["figure", "pairs", "ParaView, plain .vti, s", "launcher, .nc, s", "difference, s",
+         f"at most {MOST_EXTRA:g} s", "first start, difference, s"],
         rows,
-        ["Medians of starts in turns, with the least and the largest, under Xvfb; a start is over "
-         "when the views show their final picture."],
+        ["Medians of alternating starts, with minimum and maximum, under Xvfb. A start ends when "
+         "the views show their final picture."],
     )  # fmt: skip
 
 
