@@ -1,8 +1,8 @@
 """Pages that are written from the code before each build, into ``docs/generated/``.
 
-One page a command (its parser), a figure (its script, picture and data) and a ParaView proxy (its
-decorators), and one for the public names that the pages of the interfaces do not place. A new verb,
-figure, filter or name has its page without any work here.
+Each command (from its parser), figure (from its script, picture and data) and ParaView proxy (from
+its decorators) has a page. One more page has the public names that the interface pages do not
+place. A new verb, figure, filter or name has its page without any work here.
 """
 
 import ast
@@ -95,8 +95,8 @@ def _figure_page(script):
             "",
             f"![{title}]({above}/{name}.png)",
             "",
-            f"What it shows is told in [The figures](../../figures.md). Open its state file in a "
-            f"ParaView of any kind: `cd state_files && paraview --state={name}.pvsm`.",
+            "See [The figures](../../figures.md) for what it shows. Open its state file in any "
+            f"ParaView: `cd state_files && paraview --state={name}.pvsm`.",
             "",
             "## Its script",
             "",
@@ -106,8 +106,8 @@ def _figure_page(script):
             "",
             f"`pvpython state_files/{name}.py` builds the figure and saves its picture. "
             f"`pvpython state_files/build_states.py {name}` writes its state file and the picture "
-            "above, and enters what they were built from in `state_files/pictures.json`; this site "
-            "is not built where one of these files has changed since.",
+            "above, and records their sources in `state_files/pictures.json`. If one of these "
+            "files has changed since, the build of this site fails.",
             "",
             "## Its files",
             "",
