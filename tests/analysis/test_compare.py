@@ -17,10 +17,12 @@ from losslandscape.analysis.diagrams import (
     total_persistence,
     wasserstein_distance,
 )
+from losslandscape.analysis.flatness import flat_region
 from losslandscape.analysis.roughness import roughness
 from losslandscape.cli import main
 from losslandscape.errors import LossLandscapeError
 from losslandscape.formats.report import loss_sha256
+from losslandscape.landscape.landscape import INTERPOLATED
 from losslandscape.topology import persistence_pairs
 
 
@@ -224,3 +226,161 @@ def test_without_gudhi_the_table_is_there_and_what_is_missing_is_said(
     assert "Wasserstein distance" not in printed
     assert (tmp_path / "out" / "comparison.csv").exists()
     assert not (tmp_path / "out" / "distances.csv").exists()
+
+
+def test_roughness_is_that_of_a_loop_over_lines_of_unequal_axes(rng):
+    field = rng.random((3, 4, 6))
+    field[0, 1, 2] = np.nan
+    ratios = []
+    for axis in range(3):
+        for line in np.moveaxis(field, axis, 0).reshape(field.shape[axis], -1).T:
+            if np.isfinite(line).all():
+                steps = sum(abs(b - a) for a, b in itertools.pairwise(line))
+                ratios.append(steps / (max(line) - min(line)))
+    assert len(ratios) == 24 + 18 + 12 - 3
+    assert roughness(field) == pytest.approx(np.mean(ratios))
+    field = np.array([[1.0, 1.0, 1.0], [0.0, 2.0, 0.0]])  # a constant line has none
+    assert roughness(field) == pytest.approx(np.mean([2.0, 1.0, 1.0, 1.0]))
+    assert np.isnan(roughness(np.ones((3, 3))))
+
+
+def line_of(values, errors=None, **options):
+    values = np.asarray(values, dtype=float)
+    fields = {"loss": values}
+    if errors is not None:
+        fields["loss_standard_error"] = np.full(values.shape, errors)
+    return Landscape(
+        Grid.line(values.size), fields, options.pop("status", np.ones(values.shape, np.int8)),
+        np.eye(1), **options,
+    )  # fmt: skip
+
+
+LINE = [9.0, 1.0, 3.0, 0.5, 6.0, 5.5, 8.0, 7.0]
+
+
+def test_topology_of_a_line_is_what_is_read_off_it():
+    measured = line_of(LINE, errors=1e-3)
+    row, _ = compare([measured, measured], ["a", "b"], scale="linear").rows
+    assert 0.005 < row["threshold"] < 0.4
+    assert row["noise_method"] == "standard_error"
+    assert row["significant_minima"] == 3
+    assert row["boundary_minima"] == 1
+    assert row["significant_maxima"] == 3
+    assert row["boundary_maxima"] == 0
+    assert row["total_persistence"] == pytest.approx(2.0 + 0.5 + 1.0)
+    assert row["significant_persistence"] == pytest.approx(3.5)
+    noisier = compare([line_of(LINE, errors=0.12)] * 2, ["a", "b"], scale="linear").rows[0]
+    assert 0.5 < noisier["threshold"] < 1
+    assert noisier["total_persistence"] == pytest.approx(3.5)
+    assert noisier["significant_persistence"] == pytest.approx(3.0)
+    assert noisier["significant_minima"] == 2
+
+
+def test_rows_hold_what_each_quantity_gives_alone():
+    first, second = wells(1.0), wells(3.0)
+    found = compare([first, second], ["a", "b"], epsilon=0.2, sharpness=[None, 4.0])
+    for landscape, row, sharpness in zip((first, second), found.rows, (None, 4.0)):
+        region = flat_region(landscape, 0.2, scale="linear")
+        assert row["flat_size"] == region.size
+        assert row["flat_parameter_size"] == region.parameter_size
+        assert row["flat_lower_bound"] == region.lower_bound
+        assert row["flat_resolved"] == region.resolved
+        assert row["minimum_loss"] == landscape.values().min()
+        assert row["roughness"] == roughness(landscape.values())
+        assert row["sharpness"] == sharpness
+        assert row["explained_variance"] is None
+        assert row["file"] == ""
+        assert "interpolated_points" not in row
+    assert found.epsilon == 0.2
+
+
+def test_the_matrices_of_distances_are_symmetric_with_each_pair_in_its_place():
+    landscapes = [line_of(np.array(LINE) * factor) for factor in (1.0, 2.0, 4.0)]
+    found = compare(landscapes, list("abc"), scale="linear")
+    diagrams = [persistence_pairs(one.values()) for one in landscapes]
+    for matrix, distance in (
+        (found.wasserstein, wasserstein_distance),
+        (found.bottleneck, bottleneck_distance),
+    ):
+        for i, j in itertools.product(range(3), repeat=2):
+            expected = distance(diagrams[max(i, j)], diagrams[min(i, j)]) if i != j else 0.0
+            assert matrix[i, j] == pytest.approx(expected)
+    assert found.wasserstein[0, 1] < found.wasserstein[0, 2]
+
+
+@pytest.mark.parametrize(
+    ("others", "scale"),
+    [
+        ([1.0, 2.0, 3.0], "log"),  # one spans more than two decades
+        ([0.0, 2.0, 3.0], "linear"),
+        ([-1.0, 2.0, 3.0], "linear"),
+        ([1.0, 2.0, np.nan], "log"),
+    ],
+)
+def test_the_common_scale_is_log_where_one_is_and_all_can_be(others, scale):
+    wide = line_of([1e-4, 1.0, 2.0])
+    assert compare([line_of(others), wide], ["a", "b"]).scale == scale
+    assert compare([wide, line_of(others)], ["a", "b"]).scale == scale
+
+
+def test_the_spread_has_every_number_of_a_label_and_nothing_else():
+    found = compare([wells(1.0), wells(1.2), wells(3.0)], ["a", "a", "b"])
+    rows = {row["quantity"]: row for row in found.spread}
+    assert {"minimum_loss", "flat_size", "roughness", "threshold"} <= rows.keys()
+    assert not {"label", "file", "flat_resolved", "sharpness", "noise_method"} & rows.keys()
+    values = [row["roughness"] for row in found.rows[:2]]
+    assert rows["roughness"]["files"] == 2
+    assert rows["roughness"]["least"] == min(values) < max(values) == rows["roughness"]["greatest"]
+    assert found.to_json()["spread"] == found.spread
+
+
+def notes_of(*landscapes):
+    return " ".join(compare(landscapes, list("abc")[: len(landscapes)], scale="linear").notes)
+
+
+def test_what_is_the_same_is_not_noted_and_what_differs_is():
+    given = {"subspace": {"kind": "random", "normalization": "filter"}}
+    measured = line_of(LINE, provenance=given)
+    assert notes_of(measured, measured) == ""
+    assert "different losses" in notes_of(
+        measured, line_of(LINE, provenance={**given, "objective": {"loss": "mse"}})
+    )
+    other = Landscape(Grid.line(8, 2.0), measured.fields, measured.status, np.eye(1), given)
+    assert "different windows" in notes_of(measured, other)
+    assert "grids" not in notes_of(measured, other)
+    shorter = line_of(LINE[:-1], provenance=given)
+    assert "different grids" in notes_of(measured, shorter)
+    assert "windows" not in notes_of(measured, shorter)
+
+
+def test_directions_that_are_not_normalised_are_noted_where_all_are_such():
+    none = line_of(LINE, provenance={"subspace": {"kind": "random", "normalization": "none"}})
+    assert "not normalised" in notes_of(none, none)
+    layer = line_of(LINE, provenance={"subspace": {"kind": "random", "normalization": "layer"}})
+    assert "not normalised" not in notes_of(layer, layer)
+    assert "not compared" in notes_of(none, layer)
+
+
+def test_thresholds_of_different_methods_are_noted():
+    assert "noise_method" in notes_of(line_of(LINE, errors=0.01), line_of(LINE))
+    assert "noise_method" not in notes_of(line_of(LINE), line_of(LINE))
+
+
+def test_interpolated_points_are_counted_for_all_if_any_has_them():
+    status = np.ones(8, np.int8)
+    status[2] = INTERPOLATED
+    found = compare([line_of(LINE), line_of(LINE, status=status)], ["a", "b"], scale="linear")
+    assert [row["interpolated_points"] for row in found.rows] == [0, 1]
+    text = " ".join(found.notes)
+    assert "b: " in text
+    assert "a: " not in text
+
+
+def test_names_of_landscapes_without_a_file_and_of_files(tmp_path):
+    assert [row["label"] for row in compare([wells(1.0), wells(1.0)]).rows] == [
+        "landscape 0", "landscape 1",
+    ]  # fmt: skip
+    landscapes = [wells(1.0), wells(2.0)]
+    for name, one in zip("xy", landscapes):
+        one.save(tmp_path / f"{name}.nc")
+    assert [row["label"] for row in compare(landscapes).rows] == ["x", "y"]
