@@ -15,6 +15,7 @@ from losslandscape.analysis.flatness import BasinOfMinimum, flat_region
 from losslandscape.analysis.sharpness import epsilon_sharpness
 from losslandscape.cli import main
 from losslandscape.errors import LossLandscapeError
+from losslandscape.landscape.landscape import INTERPOLATED
 
 
 def landscape_of(grid, values, gram=None):
@@ -287,3 +288,194 @@ def test_a_minimum_outside_the_window_is_refused(minimum):
     found = Landscape(grid, {"loss": values}, np.ones(grid.shape, np.int8), np.eye(2))
     with pytest.raises(LossLandscapeError, match="not a point of the landscape's window"):
         flat_region(found, 0.1, minimum=minimum)
+
+
+def test_the_region_of_a_v_shaped_loss_is_read_off_it():
+    grid = Grid.rectangle((9, 5), ((0, 16), (-1, 1)))
+    x, y = grid.points().T
+    measured = landscape_of(grid, 2.0 + abs(x - 6.0) / 2 + 0 * y, np.diag([4.0, 9.0]))
+    found = flat_region(measured, 1.5, scale="linear")
+    assert found.minimum_loss == 2.0
+    assert found.minimum.tolist() == [6.0, -1.0]
+    assert found.size == pytest.approx(6.0 * 2.0)
+    assert found.parameter_size == pytest.approx(6.0 * 2.0 * 2 * 3)
+    assert found.lower_bound
+    # a box of 6 x 2 has the second moments of an ellipse of semi-axes side / sqrt(3)
+    np.testing.assert_allclose(found.semi_axes, np.array([3.0, 4.0]) / np.sqrt(3))
+    assert found.loss.max() == pytest.approx(3.5)
+    log = flat_region(measured, 1.5, scale="log")
+    assert log.loss.max() == pytest.approx(3.5)
+    assert log.loss.min() == pytest.approx(2.0)
+    assert log.size == pytest.approx(12.0, rel=0.1)
+
+
+def test_the_proposed_grid_is_a_quarter_wider_and_has_eight_cells_across_the_shorter_axis():
+    grid = Grid.rectangle((41, 41), ((-4, 4), (8, 12)))  # spacings of 0.2 and 0.1
+    x, y = grid.points().T
+    found = flat_region(landscape_of(grid, (x / 0.8) ** 2 + ((y - 9.9) / 1.6) ** 2), 1.0)
+    shortest = found.semi_axes[0]
+    assert shortest == pytest.approx(4.0, rel=0.05)
+    low, high = found.region.points.min(axis=0), found.region.points.max(axis=0)
+    proposed = found.proposed_grid()
+    bounds = np.array(proposed.bounds)
+    np.testing.assert_allclose(bounds[:, 1] - bounds[:, 0], 1.25 * (high - low))
+    np.testing.assert_allclose(bounds.mean(axis=1), (low + high) / 2)
+    finer = np.array(grid.spacing) * shortest / 8
+    counts = np.ceil(1.25 * (high - low) / finer).astype(int) + 1
+    assert proposed.counts == tuple(np.maximum(counts, 51))
+    assert proposed.counts[1] > 51  # so that the formula shows
+
+
+def test_the_proposed_grid_of_a_region_within_a_cell_stays_within_401_points():
+    grid = Grid.line(11)
+    values = np.where(np.arange(11) == 5, 0.0, 100.0)
+    proposed = flat_region(landscape_of(grid, values), 0.01, scale="linear").proposed_grid()
+    # not narrower than a quarter more than a cell to either side
+    np.testing.assert_allclose(proposed.bounds, [(-0.25, 0.25)])
+    assert proposed.counts == (2 * 40 + 1,)  # 8 cells to a quarter of a cell
+    wide = np.abs(np.linspace(-1, 1, 2001))
+    steep = Grid.rectangle((2001, 3), ((-1, 1), (-1, 1)))
+    field = wide + 3000 * abs(steep.points()[:, 1]).reshape(3, 2001)
+    narrow = flat_region(landscape_of(steep, field), 0.5, scale="linear").proposed_grid()
+    assert narrow.counts[0] == 401
+
+
+def test_a_region_is_resolved_from_six_cells_less_a_tenth_on():
+    grid = Grid.square(51)
+    for cells, resolved in ((5.8, False), (6.0, True)):
+        found = flat_region(quadratic(grid, (cells, 12), np.eye(2)), 1.0)
+        assert found.semi_axes[0] == pytest.approx(cells, abs=0.1)
+        assert found.resolved == resolved
+        assert (found.to_json()["proposed_grid"] is None) == resolved
+
+
+def test_an_asked_for_minimum_is_the_nearest_grid_point_in_cells():
+    grid = Grid.rectangle((11, 3), ((0, 10), (0, 200)))
+    values = grid.points().sum(axis=1)
+    for wanted, nearest in (((3.4, 60.0), [3.0, 100.0]), ((3.6, 40.0), [4.0, 0.0])):
+        assert (
+            BasinOfMinimum(landscape_of(grid, values), minimum=wanted).minimum.tolist() == nearest
+        )
+    # up to a cell outside along each axis: rounded coordinates of a corner are inside
+    corner = BasinOfMinimum(landscape_of(grid, values), minimum=(-0.9, 290.0))
+    assert corner.minimum.tolist() == [0.0, 200.0]
+    with pytest.raises(LossLandscapeError, match="window"):
+        BasinOfMinimum(landscape_of(grid, values), minimum=(-1.5, 100.0))
+
+
+def test_a_minimum_without_a_value_or_without_neighbours_is_refused():
+    values = np.array([[1.0, 2.0, 3.0], [2.0, np.nan, 4.0], [5.0, 4.0, 3.0]])
+    with pytest.raises(LossLandscapeError, match="no finite loss"):
+        flat_region(landscape_of(Grid.square(3), values), 0.1, minimum=(0.0, 0.0))
+    alone = np.array([np.nan, 1.0, np.nan, 3.0, 4.0])
+    with pytest.raises(LossLandscapeError, match="no neighbours"):
+        flat_region(landscape_of(Grid.line(5), alone), 0.1)
+    assert flat_region(landscape_of(Grid.line(5), alone), 0.1, minimum=(0.5,)).lower_bound
+
+
+def test_a_factor_is_of_the_minimums_loss():
+    bowl = quadratic(Grid.square(31), (7, 7), np.eye(2), minimum=0.5)
+    third, epsilon = flat_region(bowl, factor=1.5), flat_region(bowl, 0.25)
+    assert third.size == epsilon.size
+    assert (third.factor, epsilon.factor) == (1.5, None)
+    assert any("0.5 times" in line for line in third.summary())
+    assert not any("times" in line for line in epsilon.summary())
+    for factor in (1.0, 0.5, np.inf, np.nan):
+        with pytest.raises(LossLandscapeError, match="above 1"):
+            flat_region(bowl, factor=factor)
+    with pytest.raises(LossLandscapeError, match="above 0"):
+        flat_region(bowl, np.inf)
+
+
+def test_the_json_holds_the_numbers_of_the_region():
+    bowl = quadratic(Grid.square(31), (7, 9), np.eye(2), minimum=0.5)
+    found = flat_region(bowl, 0.5, scale="linear")
+    written = found.to_json()
+    for key in ("epsilon", "scale", "minimum_loss", "measure", "size", "parameter_size"):
+        assert written[key] == getattr(found, key)
+    assert written["measure"] == "area"
+    assert written["semi_axes_in_cells"].tolist() == found.semi_axes.tolist()
+    assert written["minimum_interpolated"] is False
+    volume = flat_region(quadratic(Grid.cube(7), (2, 2, 2), np.eye(3)), 1.0)
+    assert volume.measure == "volume"
+
+
+def test_the_curve_is_the_region_of_each_epsilon():
+    basin = BasinOfMinimum(quadratic(Grid.square(31), (7, 9), np.eye(2)))
+    for row in basin.curve((0.3, 1.0, 50.0)):
+        region = basin.region(row["epsilon"])
+        assert row == {
+            "epsilon": region.epsilon, "size": region.size, "parameter_size": region.parameter_size,
+            "lower_bound": region.lower_bound, "resolved": region.resolved,
+        }  # fmt: skip
+    epsilons = [row["epsilon"] for row in basin.curve()]
+    np.testing.assert_allclose(epsilons, [10 ** (-3 + i / 4) for i in range(17)])
+
+
+def test_interpolated_points_in_and_beside_the_region_are_counted():
+    grid = Grid.line(11)
+    values = abs(np.arange(11) - 5.0)
+    for place, count, at_minimum in ((5, 1, True), (3, 1, False), (2, 1, False), (1, 0, False)):
+        measured = landscape_of(grid, values)
+        measured.status[place] = INTERPOLATED
+        found = flat_region(measured, 2.5, scale="linear")  # holds 3 to 7, and 2 is beside it
+        assert found.interpolation.interpolated == count
+        assert found.minimum_interpolated == at_minimum
+        assert any("the minimum is one" in line for line in found.summary()) == at_minimum
+
+
+class Ridge(nn.Module):
+    """A loss whose greatest value in a box around 0 lies inside it along x, on its edge along y."""
+
+    def __init__(self):
+        super().__init__()
+        self.position = nn.Parameter(torch.zeros(2, dtype=torch.float64))
+
+    def forward(self, inputs):
+        x, y = self.position
+        return (2 - 3 * (x - 0.03) ** 2 + y).expand(len(inputs))
+
+
+def test_epsilon_sharpness_finds_a_maximum_between_the_points_of_the_lattice():
+    model = Ridge()
+    objective = Objective(
+        model, lambda model, batch: model(batch[0]), (torch.zeros(2, 1, dtype=torch.float64),)
+    )
+    directions = [{"position": torch.tensor(d, dtype=torch.float64)} for d in ((1, 0), (0, 1))]
+    plane = Subspace(dict(model.named_parameters()), directions)
+    found = epsilon_sharpness(objective, plane, (0.0, 0.0), epsilon=0.1)
+    np.testing.assert_allclose(found.box, [[-0.1, 0.1], [-0.1, 0.1]])
+    assert found.highest_loss == pytest.approx(2.1, rel=1e-9)
+    np.testing.assert_allclose(found.highest_position, [0.03, 0.1], atol=1e-6)
+    here = 2 - 3 * 0.03**2
+    assert found.loss == pytest.approx(here)
+    assert found.value == pytest.approx(100 * (2.1 - here) / (1 + here), rel=1e-7)
+    assert found.gradient_norm == pytest.approx(np.hypot(0.18, 1.0))
+    np.testing.assert_allclose(found.hessian_eigenvalues, [-6.0, 0.0], atol=1e-12)
+    assert found.epsilon == 0.1
+    assert epsilon_sharpness(objective, plane, (0.0, 0.0)).epsilon == 1e-3
+    off = epsilon_sharpness(objective, plane, (0.5, -3.0), epsilon=0.1)
+    np.testing.assert_allclose(off.box, [[0.35, 0.65], [-3.4, -2.6]])
+    np.testing.assert_allclose(off.highest_position, [0.35, -2.6])
+    assert off.position == [0.5, -3.0]
+    assert off.to_json()["box"] == off.box
+
+
+@pytest.mark.parametrize("epsilon", [0.0, -1.0, np.inf, np.nan])
+def test_a_box_of_no_size_or_without_end_is_refused(epsilon):
+    model = Ridge()
+    objective = Objective(model, lambda model, batch: model(batch[0]), (torch.zeros(2, 1),))
+    line = Subspace(dict(model.named_parameters()), [dict(model.named_parameters())])
+    with pytest.raises(LossLandscapeError, match="epsilon"):
+        epsilon_sharpness(objective, line, (0.0,), epsilon=epsilon)
+
+
+def test_sharpness_where_the_loss_is_not_finite_is_refused():
+    model = Ridge()
+    objective = Objective(
+        model, lambda model, batch: model(batch[0]) / 0, (torch.zeros(2, 1, dtype=torch.float64),)
+    )
+    direction = {"position": torch.tensor([1.0, 0.0], dtype=torch.float64)}
+    line = Subspace(dict(model.named_parameters()), [direction])
+    with pytest.raises(LossLandscapeError, match="inf"):
+        epsilon_sharpness(objective, line, (0.0,))

@@ -5,8 +5,15 @@ import pytest
 
 from losslandscape import Grid, Landscape
 from losslandscape.analysis.critical_points import find_critical_points
-from losslandscape.analysis.significance import noise_threshold
+from losslandscape.analysis.significance import (
+    NoiseThreshold,
+    bootstrap_deviations,
+    noise_threshold,
+    on_scale,
+)
 from losslandscape.errors import LossLandscapeError
+from losslandscape.landscape.interpolation_errors import interpolation_errors
+from losslandscape.landscape.landscape import INTERPOLATED
 
 
 def landscape_of(losses, grid=None, **fields):
@@ -260,3 +267,162 @@ def test_the_draws_are_counted_to_the_last(rng, method, monkeypatch, capsys):
     steps = 50 * 5 * 7 if method == "bootstrap" else 50
     assert said[0] == "bootstrap: 50 draws of 35 points, 30 samples each"
     assert said[-1].startswith(f"bootstrap: {steps}/{steps}, ")
+
+
+@pytest.mark.parametrize("scale", ["linear", "log"])
+def test_the_bottleneck_bootstrap_is_that_of_a_loop_over_draws(rng, scale, monkeypatch):
+    hera = pytest.importorskip("gudhi.hera")
+    from losslandscape.topology import persistence_pairs
+
+    losses = rng.gamma(2.0, size=(3, 5, 12)).astype(np.float32)
+    change = np.log10 if scale == "log" else np.asarray
+
+    def diagrams(means):
+        pairs = persistence_pairs(change(means))
+        for kind in (0, 1):
+            kept = (pairs["IsFinite"] == 1) & (pairs["PairType"] == kind)
+            kept &= pairs["Persistence"] > 0
+            birth, persistence = pairs["Birth"][kept], pairs["Persistence"][kept]
+            yield np.column_stack([birth, birth + persistence])
+
+    wide = losses.astype(np.float64)
+    generator, distances = np.random.default_rng(5), []
+    for _ in range(20):
+        counts = generator.multinomial(12, np.full(12, 1 / 12))
+        pairs = zip(diagrams(wide.mean(-1)), diagrams(wide @ counts / 12))
+        distances.append(max(hera.bottleneck_distance(a, b, delta=0.0) for a, b in pairs))
+    monkeypatch.setattr("losslandscape.analysis.significance._BLOCK_BYTES", 8 * 30 * 7)
+    found = noise_threshold(
+        landscape_of(losses), scale=scale, method="bottleneck", draws=20, seed=5, confidence=0.9
+    )
+    level = int(np.ceil(0.9 * 19))
+    assert found.persistence == pytest.approx(2 * np.sort(distances)[level], rel=1e-9)
+    assert np.isnan(found.band)
+    assert (found.points, found.points_outside) == (15, 0)
+
+
+def with_interpolated(rng, shape=(3, 4), place=(1, 2)):
+    """A landscape with one interpolated point, its estimated error 0.25."""
+    losses = rng.gamma(9.0, size=(*shape, 30)).astype(np.float32)
+    measured = landscape_of(losses)
+    measured.status[place] = INTERPOLATED
+    measured.samples["loss_samples"][place] = np.nan
+    measured.fields["loss_standard_error"][place] = np.nan
+    measured.fields["loss_interpolation_error"] = np.where(
+        measured.status == INTERPOLATED, 0.25, np.nan
+    )
+    return measured, losses
+
+
+@pytest.mark.parametrize("method", ["bootstrap", "standard_error", "none"])
+def test_twice_the_largest_error_of_interpolated_points_is_added(rng, method):
+    measured, losses = with_interpolated(rng)
+    found = noise_threshold(measured, scale="linear", method=method)
+    errors = interpolation_errors(measured, "linear")
+    largest = errors[measured.status == INTERPOLATED].max()
+    assert found.interpolation == pytest.approx(2 * largest)
+    assert (found.points, found.points_outside, found.points_interpolated) == (11, 0, 1)
+    kept = np.delete(losses.reshape(12, 30), 6, axis=0)
+    alone = noise_threshold(landscape_of(kept), scale="linear", method=method)
+    assert found.sampling == pytest.approx(alone.persistence, rel=1e-9)
+    assert found.persistence == pytest.approx(alone.persistence + 2 * largest, rel=1e-9)
+    assert "1 interpolated points (of 12)" in found.reason
+    measured.fields["loss"][0, 0] = np.nan
+    outside = noise_threshold(measured, scale="linear", method=method)
+    assert (outside.points, outside.points_outside, outside.points_interpolated) == (10, 1, 1)
+
+
+def test_an_unknown_error_of_interpolated_points_is_said_and_not_added():
+    found = NoiseThreshold(
+        0.5, 0.7, "bootstrap", "linear", 0.95, 8, 0, interpolation=np.nan, points_interpolated=2
+    )
+    assert found.persistence == 0.5
+    assert "2 interpolated points (of 10)" in found.reason
+    assert "knows nothing" in found.reason
+    known = NoiseThreshold(0.5, 0.7, "bootstrap", "linear", 0.95, 8, 0, interpolation=0.25)
+    assert known.persistence == 0.75
+    assert known.to_json()["persistence"] == 0.75
+
+
+@pytest.mark.parametrize(("scale", "words"), [("log", "linear scale"), ("linear", "not finite")])
+def test_an_infinite_error_of_interpolated_points_is_explained(scale, words):
+    found = NoiseThreshold(
+        0.5, 0.7, "standard_error", scale, 0.95, 8, 0, interpolation=np.inf, points_interpolated=2
+    )
+    assert found.persistence == np.inf
+    assert words in found.reason
+
+
+def test_the_best_method_is_the_first_that_there_are_data_for(rng):
+    measured = noisy(two_wells(1.0), rng, samples=2)
+    assert noise_threshold(measured, scale="linear").method == "bootstrap"
+    one = noisy(two_wells(1.0), rng, samples=3)
+    one.samples = {"loss_samples": one.samples["loss_samples"][..., :1]}
+    assert noise_threshold(one, scale="linear").method == "standard_error"
+    one.fields["loss_standard_error"][:] = np.nan
+    found = noise_threshold(one, scale="linear")
+    assert (found.method, found.sampling, found.points) == ("none", 0.0, 117)
+    with pytest.raises(LossLandscapeError, match="two samples"):
+        noise_threshold(one, scale="linear", method="bootstrap")
+
+
+@pytest.mark.parametrize("confidence", [0.8, 0.99])
+def test_the_confidence_sets_the_quantile(rng, confidence):
+    from scipy.stats import norm
+
+    measured = landscape_of(rng.gamma(2.0, size=(3, 4, 30)))
+    spread, largest = bootstrap_deviations(
+        measured.samples["loss_samples"].reshape(12, 30), np.ones(12, bool), 200, 4, False
+    )
+    found = noise_threshold(measured, scale="linear", draws=200, seed=4, confidence=confidence)
+    level = int(np.ceil(confidence * 199))
+    assert found.persistence == np.sort(spread)[level]
+    assert found.band == 2 * np.sort(largest)[level]
+    errors = noise_threshold(
+        measured, scale="linear", method="standard_error", confidence=confidence
+    )
+    z = norm.ppf(1 - (1 - confidence) / (2 * 12))
+    assert errors.persistence == pytest.approx(2 * z * measured.fields["loss_standard_error"].max())
+    assert f"{100 * confidence:g}%" in found.reason
+
+
+@pytest.mark.parametrize("confidence", [0.0, 1.0, -1.0, np.nan])
+def test_confidence_lies_between_0_and_1(rng, confidence):
+    with pytest.raises(LossLandscapeError, match="confidence"):
+        noise_threshold(landscape_of(rng.random((3, 3, 9))), confidence=confidence)
+
+
+def test_twenty_draws_have_a_95_percent_quantile_and_nineteen_have_none(rng):
+    measured = landscape_of(rng.random((3, 3, 9)))
+    assert noise_threshold(measured, draws=21).draws == 21
+    with pytest.raises(LossLandscapeError, match="19 bootstrap draws"):
+        noise_threshold(measured, draws=19)
+
+
+def test_values_on_a_scale_are_nan_where_they_have_none():
+    loss = np.array([10.0, 0.0, -1.0, np.inf, np.nan, 0.001])
+    measured = Landscape(Grid.line(6), {"loss": loss}, np.ones(6, np.int8), np.eye(1))
+    values, scale = on_scale(measured, "log")
+    assert scale == "log"
+    np.testing.assert_allclose(values, [1, np.nan, np.nan, np.nan, np.nan, -3])
+    values, scale = on_scale(measured)
+    assert scale == "linear"
+    np.testing.assert_allclose(values, [10, 0, -1, np.nan, np.nan, 0.001])
+    negative = Landscape(
+        Grid.line(2), {"loss": np.array([-1.0, 0.0])}, np.ones(2, np.int8), np.eye(1)
+    )
+    with pytest.raises(LossLandscapeError, match="positive and finite at none of its 2"):
+        on_scale(negative, "log")
+
+
+def test_the_largest_deviation_is_of_either_sign():
+    losses = np.array([[0.0, 0.0, 0.0, 4.0], [8.0, 8.0, 8.0, 0.0]])
+    spread, largest = bootstrap_deviations(losses, np.ones(2, bool), 30, 0, False)
+    counts = np.random.default_rng(0).multinomial(4, np.full(4, 0.25), 30)
+    change = counts @ losses.T / 4 - losses.mean(axis=1)
+    np.testing.assert_allclose(spread, change.max(1) - change.min(1))
+    np.testing.assert_allclose(largest, abs(change).max(1))
+    assert (change.max(1) > -change.min(1)).any()
+    assert (change.max(1) < -change.min(1)).any()
+    some, _ = bootstrap_deviations(losses, np.array([False, True]), 30, 0, False)
+    np.testing.assert_array_equal(some, 0)
