@@ -12,17 +12,13 @@ from torch import nn
 from losslandscape import Grid, Objective, Subspace, evaluate
 from losslandscape.analysis.critical_points import find_critical_points
 from losslandscape.analysis.verification import (
-    NOT_CONVERGED,
     OUTCOMES,
-    VERIFIED,
-    StoppingRule,
-    _Search,
     verify,
 )
 from losslandscape.cli import main
 from losslandscape.errors import LossLandscapeError
 from losslandscape.point.evaluator import Evaluator
-from losslandscape.point.plane_derivatives import Expansion, PlaneDerivatives
+from losslandscape.point.plane_derivatives import PlaneDerivatives
 from losslandscape.study.networks import build_network
 
 BOUNDARY, NON_SMOOTH = OUTCOMES.index("boundary"), OUTCOMES.index("non-smooth")
@@ -151,6 +147,10 @@ def test_float32_finds_the_same_kinds():
     wide = verified(himmelblau, Grid.square(31, 5.0), torch.float32, precision="float64")
     difference = result.arrays["refined_position"] - wide.arrays["refined_position"]
     assert abs(difference[inside]).max() < 1e-3
+    off = np.linalg.norm(difference[inside], axis=1) / (10 / 30)
+    assert (off <= 3 * result.arrays["position_rounding"][inside] + 1e-6).all()
+    assert (result.arrays["position_rounding"][inside] < 2e-3).all()
+    assert (wide.arrays["position_rounding"][inside] < 1e-8).all()
 
 
 def test_a_cusp_is_non_smooth_wherever_the_grid_meets_it():
@@ -174,8 +174,7 @@ def test_among_the_pieces_of_a_piecewise_linear_gradient_the_point_is_still_veri
     minimum = np.flatnonzero(result.arrays["CellDimension"] == 0)
     assert (result.arrays["verification"][minimum] == 0).all()
     assert (result.arrays["verified_kind"][minimum] == 0).all()
-    diameter = result.arrays["cycle_diameter"][minimum]
-    assert ((diameter > 0) & (diameter < 0.05)).all()
+    assert (result.arrays["relative_gradient"][minimum] <= 0.01).all()
     assert abs(result.arrays["refined_position"][minimum]).max() < 0.05 * 2 / 11
 
 
@@ -263,6 +262,63 @@ def test_derivatives_are_those_of_the_evaluated_loss(batch_norm):
     assert "forward" not in model.norm.__dict__
 
 
+@pytest.mark.parametrize("batch_norm", ["fixed", "reestimated"])
+def test_gradients_of_samples_are_those_of_their_losses(batch_norm):
+    torch.manual_seed(0)
+    model = Norms().double()
+    data = torch.randn(24, 2, 6, 6).double(), torch.randint(0, 3, (24,))
+    objective = Objective(
+        model, "cross_entropy", data, batch_norm=batch_norm, batch_size=8, reestimation_samples=16
+    )
+    plane = Subspace.random(model, seed=1, zero_vectors=False)
+    at, step = np.array([0.3, -0.4]), 1e-4
+    with Evaluator(objective, plane) as evaluator:
+        sides = [
+            [evaluator.measure(at + sign * shift)["train"]["loss"] for sign in (1, -1)]
+            for shift in np.eye(2) * step
+        ]
+    expected = np.stack([(one - other) / (2 * step) for one, other in sides], axis=1)
+    with PlaneDerivatives(objective, plane) as derivatives:
+        found = derivatives.sample_gradients(at)
+        mean = derivatives.gradient(at)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-8)
+    np.testing.assert_allclose(found.mean(axis=0), mean, rtol=1e-9)
+
+
+class Center(nn.Module):
+    """Its loss, half the squared distance from each sample, is least at their mean."""
+
+    def __init__(self):
+        super().__init__()
+        self.position = nn.Parameter(torch.zeros(2, dtype=torch.float64))
+
+    def forward(self, inputs):
+        return ((self.position - inputs) ** 2).sum(1) / 2
+
+
+def test_the_position_is_as_uncertain_as_the_mean_of_the_samples():
+    generator = torch.Generator().manual_seed(0)
+    samples = 0.3 * torch.randn(500, 2, generator=generator, dtype=torch.float64)
+    model = Center()
+    plane = Subspace(
+        dict(model.named_parameters()),
+        [{"position": axis} for axis in torch.eye(2, dtype=torch.float64)],
+    )
+    objective = Objective(model, value, (samples,))
+    landscape = evaluate(objective, plane, Grid.square(11), quiet=True)
+    found = find_critical_points(landscape, persistence=0.0, scale="linear")
+    result = verify(landscape, found, objective, plane)
+    minimum = np.flatnonzero(result.arrays["CellDimension"] == 0)
+    assert len(minimum) == 1
+    np.testing.assert_allclose(
+        result.arrays["refined_position"][minimum[0], :2], samples.mean(0), atol=1e-9
+    )
+    # 95% of a plane's normal distribution lie within 2.45 standard deviations
+    expected = 2.448 * 0.3 / np.sqrt(500) / landscape.grid.spacing[0]
+    assert result.arrays["position_sampling"][minimum[0]] == pytest.approx(expected, rel=0.1)
+    assert result.arrays["position_rounding"][minimum[0]] < 1e-9
+
+
 def test_the_full_gradient_norm_is_autograds(cnn, images):
     plane = Subspace.random(cnn)
     with PlaneDerivatives(Objective(cnn, "cross_entropy", images, batch_size=16), plane) as loss:
@@ -347,59 +403,6 @@ def test_the_verb_prints_the_confusion_matrix_and_saves_everything(tmp_path, cap
     assert (folder / "verified_points.vtp").exists()
     assert main(["verify", str(file), "--quiet"]) == 1
     assert "--overwrite" in capsys.readouterr().err
-
-
-class _Jagged:
-    """A bowl whose gradient jumps to and fro by a little, as among the pieces of a deep network."""
-
-    dtype = torch.float32
-
-    def __init__(self, jump):
-        self.jump = jump
-
-    def expansion(self, position):
-        self.jump = -self.jump
-        gradient = position + self.jump
-        return Expansion(float(position @ position) / 2, gradient, np.eye(2))
-
-    def gradient(self, position):
-        return position
-
-    def full_gradient_norm(self, position):
-        return 1.0
-
-
-def test_a_cycle_within_half_a_spacing_is_the_point_but_not_a_wider_one():
-    def refined(jump):
-        bounds = ((-9.0, 9.0), (-9.0, 9.0))
-        search = _Search(_Jagged(jump), bounds, (1.0, 1.0), StoppingRule())
-        return search.refine(np.array([0.3, -0.2]), 0)
-
-    near = refined(0.15)
-    assert near.outcome == VERIFIED
-    assert near.iterations == StoppingRule().late
-    assert 0.05 < near.cycle_diameter <= 0.5
-    assert refined(0.4).outcome == NOT_CONVERGED
-
-
-def test_a_point_pressed_against_the_windows_edge_is_not_verified():
-    class Slope:
-        """A bowl with its minimum outside the window, at (1.3, 0.02)."""
-
-        dtype = torch.float64
-        hessian = np.array([[10.0, 3.0], [3.0, 1.2]])
-
-        def gradient(self, position):
-            return self.hessian @ (position - np.array([1.3, 0.02]))
-
-        def expansion(self, position):
-            return Expansion(0.0, self.gradient(position), self.hessian)
-
-        def full_gradient_norm(self, position):
-            return 1.0
-
-    search = _Search(Slope(), ((-1.0, 1.0), (-1.0, 1.0)), (0.1, 0.1), StoppingRule())
-    assert search.refine(np.array([0.9, 0.0]), 0).outcome == NOT_CONVERGED
 
 
 def test_other_samples_than_the_surfaces_are_refused():

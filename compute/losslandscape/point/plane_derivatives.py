@@ -212,6 +212,40 @@ class PlaneDerivatives:
         n = self._count
         return Expansion(value / n, (gradient / n).numpy(), (hessian / n).numpy())
 
+    def sample_gradients(self, coordinates: Coordinates) -> np.ndarray:
+        """The gradient of each sample's loss, float64, shape (samples, dimensions).
+
+        With re-estimated batch norm the statistics, which every sample's loss depends on, are
+        differentiated as well, and the re-estimation batches are taken as they are.
+
+        Raises
+        ------
+        LossLandscapeError
+            If a part of the model or the loss cannot be differentiated twice.
+
+        Examples
+        --------
+        >>> model = nn.Linear(1, 1, bias=False)
+        >>> _ = nn.init.constant_(model.weight, 2.0)
+        >>> data = torch.tensor([[1.0], [2.0]]), torch.zeros(2, 1)
+        >>> line = Subspace(dict(model.named_parameters()), [{"weight": torch.ones(1, 1)}])
+        >>> with PlaneDerivatives(Objective(model, "mse", data), line) as loss:
+        ...     loss.sample_gradients((0.0,))
+        array([[ 4.],
+               [16.]])
+        """
+        rows = []
+        measured = jacobian = None
+        torch.manual_seed(0)
+        if self._statistics is not None:
+            measured, jacobian = self._measured_statistics(coordinates)
+        for batch in self._batches:
+            parameters, (leaf,) = self._on_plane(coordinates)
+            if self._statistics is not None and measured is not None and jacobian is not None:
+                self._statistics.use(measured + jacobian @ (leaf - leaf.detach()).to(self.dtype))
+            rows.append(_jacobian(self._losses(parameters, batch), leaf))
+        return torch.cat(rows).double().cpu().numpy()
+
     def _gradient(self, make: Make) -> tuple[float, list[Tensor]]:
         """The mean loss and its gradient at the leaves of ``make``."""
         value, gradients = 0.0, None
@@ -290,14 +324,8 @@ class PlaneDerivatives:
         for batch in self._reestimation_batches:
             parameters, (leaf,) = self._on_plane(coordinates)
             statistics = self._gathered(parameters, batch)
-            # J u by reverse mode twice: J^T u is linear in u, and its derivative by u is J
-            dual = torch.zeros_like(statistics, requires_grad=True)
-            (transposed,) = _differentiate(statistics, [leaf], dual, create_graph=True)
-            columns = [
-                _differentiate(row, [dual], retain_graph=True)[0] for row in transposed.unbind()
-            ]
             total = _add(total, [statistics.detach()])
-            jacobian = _add(jacobian, [torch.stack(columns, dim=1)])
+            jacobian = _add(jacobian, [_jacobian(statistics, leaf)])
         count = len(self._reestimation_batches)
         assert total is not None
         assert jacobian is not None
@@ -412,6 +440,17 @@ def _differentiate(
             f"the model or the loss cannot be differentiated twice: {str(error).splitlines()[0]}"
         ) from error
     return [torch.zeros_like(s) if g is None else g for g, s in zip(found, sources)]
+
+
+def _jacobian(outputs: Tensor, leaf: Tensor) -> Tensor:
+    """J, the derivative of outputs by the leaf, shape (outputs, dimensions).
+
+    By reverse mode twice: J^T u is linear in u, and its derivative by u is J.
+    """
+    dual = torch.zeros_like(outputs, requires_grad=True)
+    (transposed,) = _differentiate(outputs, [leaf], dual, create_graph=True)
+    columns = [_differentiate(row, [dual], retain_graph=True)[0] for row in transposed.unbind()]
+    return torch.stack(columns, dim=1).detach()
 
 
 def _rows(gradient: Tensor, leaf: Tensor) -> Tensor:
