@@ -16,6 +16,8 @@ from losslandscape.point.plane_derivatives import Expansion
 class Function:
     """A function of coordinates, in units of a spacing; it counts its passes."""
 
+    relative_rounding = 1e-8
+
     def __init__(self, function, spacing):
         self.function, self.spacing = function, np.array(spacing)
         self.passes = 0
@@ -145,6 +147,8 @@ def jagged(amplitude, width):
         return Expansion(float(position @ position) / 2, gradient, np.zeros((2, 2)))
 
     class Pieces:
+        relative_rounding = 1e-8
+
         def __init__(self):
             self.expansion = expansion
 

@@ -77,6 +77,11 @@ class ScaledLoss:
         self._loss = loss
         self.spacing = spacing
 
+    @property
+    def relative_rounding(self) -> float:
+        """An eigenvalue below this share of the largest has no sign."""
+        return float(torch.finfo(self._loss.dtype).eps ** 0.5)
+
     def expansion(self, position: np.ndarray) -> Expansion:
         found = self._loss.expansion(position * self.spacing)
         scale = np.outer(self.spacing, self.spacing)
@@ -152,6 +157,9 @@ class CriticalPointSearch:
             return other
         return found
 
+    def _around(self, position: np.ndarray) -> Surroundings:
+        return Surroundings(self._loss.gradient, position, self._loss.relative_rounding)
+
     def _is_near(self, found: Stationary, start: np.ndarray) -> bool:
         return bool(np.linalg.norm(found.position - start) <= self._rule.trust_radius)
 
@@ -186,7 +194,7 @@ class CriticalPointSearch:
         """
         before = None
         for _ in range(_SLIDES):
-            around = Surroundings(self._loss.gradient, position)
+            around = self._around(position)
             if not around.kinked:
                 return None
             if around.non_smooth:
@@ -283,13 +291,13 @@ class CriticalPointSearch:
     ) -> Stationary | None:
         if converged:
             position, here = path[-1]
-            around = Surroundings(self._loss.gradient, position)
+            around = self._around(position)
             if around.kinked:  # at a kink autograd picks one of many gradients, 0 perhaps
                 return Stationary(position, None, around) if around.non_smooth else None
             return Stationary(position, here.hessian, around)
         if diameter <= _PINNED:
             position, here = path[-1]
-            around = Surroundings(self._loss.gradient, position)
+            around = self._around(position)
             if around.vanishes and not around.kinked:
                 return Stationary(position, here.hessian, around, diameter)
         if diameter < np.inf:
@@ -302,7 +310,7 @@ class CriticalPointSearch:
 
     def _judged(self, position: np.ndarray, cycle_diameter: float = 0.0) -> Stationary | None:
         """A position where Newton's steps did not vanish, if it is stationary all the same."""
-        around = Surroundings(self._loss.gradient, position)
+        around = self._around(position)
         if not np.isfinite(around.secant).all():
             return None
         if around.non_smooth:
@@ -421,7 +429,7 @@ class CriticalPointSearch:
     def _sweep(self, start: np.ndarray) -> Iterator[np.ndarray]:
         """Zeros of the slope along one axis of the surrounding curvature after another."""
         position = start.copy()
-        axes = np.linalg.eigh(Surroundings(self._loss.gradient, start).secant)[1].T
+        axes = np.linalg.eigh(self._around(start).secant)[1].T
         for _ in range(_SWEEPS):
             before = position
             for axis in axes:

@@ -71,10 +71,13 @@ class Surroundings:
     gradient : callable
         Position in spacings, shape (dimensions,) -> gradient in loss per spacing.
     position : ndarray, shape (dimensions,)
+    relative_rounding : float
+        An eigenvalue below this share of the largest has no sign.
     """
 
-    def __init__(self, gradient: Gradient, position: np.ndarray):
+    def __init__(self, gradient: Gradient, position: np.ndarray, relative_rounding: float = 1e-8):
         self._gradient = gradient
+        self._relative_rounding = relative_rounding
         self.position = position
         self.here = gradient(position)
 
@@ -170,6 +173,8 @@ class Surroundings:
         to either side: their mean less the gradient here, and half their difference less the
         eigenvalue.
         """
+        if abs(eigenvalues).min() <= self._relative_rounding * abs(eigenvalues).max():
+            return True
         for eigenvalue, vector in zip(eigenvalues, eigenvectors.T):
             one, other = self._sides(vector, 1.0)
             third = abs((one + other - 2 * self.here) @ vector) / 2

@@ -94,6 +94,7 @@ def run(arguments: argparse.Namespace) -> int:
     columns = (
         "kind", "position", "verification", "verified_kind", "refined_position",
         "in_plane_gradient_norm", "full_gradient_norm", "eigenvalue_min", "eigenvalue_max",
+        "position_rounding", "position_sampling",
     )  # fmt: skip
     titles = [name.replace("_gradient_norm", " gradient").replace("_", " ") for name in columns]
     rows = [[row[name] for name in columns] for row in result.table()]
