@@ -15,7 +15,7 @@ from losslandscape.planes.parameters import ParameterLayout
 
 
 def filters_one_by_one(name, module, weight):
-    """Slices of a weight along its output dimension, written out."""
+    """Slices of a weight along its output dimension, in explicit loops."""
     if isinstance(module, nn.ConvTranspose2d):
         inputs = weight.shape[0] // module.groups
         for group in range(module.groups):
@@ -30,7 +30,7 @@ def direction_of(model, **options):
     return layout.views(random_direction(model, layout, 0, 0, **options))
 
 
-def test_every_filter_has_the_norm_of_its_weights_filter(cnn):
+def test_every_filter_has_the_norm_of_the_weights_filter(cnn):
     direction = direction_of(cnn)
     checked = 0
     for module_name, module in cnn.named_modules():
@@ -58,7 +58,7 @@ def test_rows_of_embedding_and_attention_are_filters():
         torch.testing.assert_close(direction[name].double().norm(dim=1), own, rtol=1e-6, atol=0)
 
 
-def test_layer_normalisation_matches_whole_parameters(cnn):
+def test_layer_normalization_matches_whole_parameters(cnn):
     direction = direction_of(cnn, normalization="layer")
     weight = cnn.convolution.weight.detach()
     assert direction["convolution.weight"].norm().item() == pytest.approx(
@@ -68,13 +68,13 @@ def test_layer_normalisation_matches_whole_parameters(cnn):
     assert ratio.std() > 0.01  # the filters themselves are not matched
 
 
-def test_without_normalisation_numbers_are_standard_normal(cnn):
+def test_without_normalization_numbers_are_standard_normal(cnn):
     values = direction_of(cnn, normalization="none")["head.weight"]
     assert values.mean().abs() < 0.1
     assert (values.std() - 1).abs() < 0.1
 
 
-def test_vectors_stay_by_default_and_move_on_request(cnn):
+def test_vectors_stay_fixed_by_default_and_move_on_request(cnn):
     assert not direction_of(cnn)["norm.weight"].any()
     moved = direction_of(cnn, zero_vectors=False)
     assert moved["norm.weight"].norm().item() == pytest.approx(
@@ -82,7 +82,7 @@ def test_vectors_stay_by_default_and_move_on_request(cnn):
     )
 
 
-def test_only_vectors_is_an_error_that_names_the_option():
+def test_a_model_with_vectors_alone_is_refused_with_the_option_to_set():
     with pytest.raises(LossLandscapeError, match="zero_vectors=False"):
         Subspace.random(nn.BatchNorm1d(3))
     assert Subspace.random(nn.BatchNorm1d(3), zero_vectors=False).dimensions == 2
@@ -126,7 +126,7 @@ def test_seeds_and_dimensions_differ(cnn):
 
 @settings(deadline=None, max_examples=20)
 @given(st.integers(0, 2**31), st.sampled_from(["filter", "layer"]))
-def test_norm_of_a_normalised_direction_is_the_weights(seed, normalization):
+def test_a_normalized_direction_has_the_norm_of_the_weights(seed, normalization):
     torch.manual_seed(0)
     model = nn.Linear(6, 3, bias=False)
     direction = Subspace.random(model, 1, normalization, seed).directions[0]
@@ -134,7 +134,7 @@ def test_norm_of_a_normalised_direction_is_the_weights(seed, normalization):
 
 
 def walk(model, rng, count, block=False):
-    """A random walk of parameters and the same as rows of a matrix."""
+    """A random walk of parameters, as rows of a matrix and as states."""
     shapes = {name: tuple(p.shape) for name, p in model.named_parameters()}
     rows, states = [], []
     current = {name: rng.normal(size=shape) for name, shape in shapes.items()}
@@ -146,7 +146,7 @@ def walk(model, rng, count, block=False):
 
 
 def as_rows(layout, directions):
-    """Flat vectors with the parameters in row-major order."""
+    """The directions as rows, with each parameter in row-major order."""
     views = [layout.views(direction) for direction in directions]
     return np.array([np.concatenate([v.numpy().ravel() for v in view.values()]) for view in views])
 
@@ -157,7 +157,7 @@ def same_up_to_sign(found, expected, tolerance):
 
 
 @pytest.mark.parametrize("block_bytes", [1 << 20, 1000])
-def test_origin_centred_plane_is_the_svd(cnn, rng, record_trajectory, block_bytes):
+def test_origin_centered_plane_is_the_svd(cnn, rng, record_trajectory, block_bytes):
     rows, states = walk(cnn, rng, 7)
     layout = ParameterLayout.of(cnn)
     directions, explained = principal_directions(
@@ -168,7 +168,7 @@ def test_origin_centred_plane_is_the_svd(cnn, rng, record_trajectory, block_byte
     np.testing.assert_allclose(explained, singular[:2] ** 2 / (singular**2).sum(), rtol=1e-6)
 
 
-def test_mean_centred_plane_is_scikit_learns_pca(cnn, rng, record_trajectory):
+def test_mean_centered_plane_is_scikit_learns_pca(cnn, rng, record_trajectory):
     rows, states = walk(cnn, rng, 7)
     layout = ParameterLayout.of(cnn)
     directions, explained = principal_directions(
@@ -181,7 +181,9 @@ def test_mean_centred_plane_is_scikit_learns_pca(cnn, rng, record_trajectory):
     np.testing.assert_allclose(explained, drawn, rtol=1e-5)
 
 
-def test_no_plane_through_the_last_checkpoint_shows_more(cnn, rng, record_trajectory):
+def test_the_origin_centered_plane_shows_more_than_the_mean_centered_one(
+    cnn, rng, record_trajectory
+):
     _, states = walk(cnn, rng, 6)
     trajectory = record_trajectory(cnn, states)
     share = {
@@ -191,7 +193,7 @@ def test_no_plane_through_the_last_checkpoint_shows_more(cnn, rng, record_trajec
     assert share["origin"] > share["mean"]
 
 
-def test_too_few_checkpoints_for_the_directions(cnn, rng, record_trajectory):
+def test_too_few_checkpoints_are_refused(cnn, rng, record_trajectory):
     _, states = walk(cnn, rng, 2)
     with pytest.raises(LossLandscapeError, match="2 checkpoints span at most 1 directions"):
         Subspace.pca(record_trajectory(cnn, states))
@@ -212,7 +214,7 @@ def test_gains_of_weight_norm_are_vectors():
 
 
 @pytest.mark.parametrize("kind", [nn.ConvTranspose1d, nn.ConvTranspose3d])
-def test_transposed_convolutions_of_other_dimensions(kind):
+def test_grouped_transposed_convolutions_are_normalized_per_filter(kind):
     model = kind(6, 4, 2, groups=2)
     direction = direction_of(model)["weight"]
     for group in range(2):

@@ -20,7 +20,7 @@ def perturbed(model, seed):
     return other
 
 
-def test_parameters_at_is_the_formula(cnn):
+def test_parameters_at_follows_the_formula(cnn):
     plane = Subspace.random(cnn, seed=3)
     first, second = (plane.layout.views(d) for d in plane.directions)
     found = plane.parameters_at((0.5, -2.0))
@@ -44,7 +44,7 @@ def test_the_origin_is_a_copy_of_the_model(cnn):
 def test_points_of_the_plane_project_to_their_coordinates(coordinates, seed):
     torch.manual_seed(0)
     model = nn.Linear(20, 10).double()
-    plane = Subspace.random(model, seed=seed)  # random directions are not orthogonal
+    plane = Subspace.random(model, seed=seed)  # its directions are not orthogonal
     assert abs(plane.gram_matrix[0, 1]) > 0
     found = plane._project(plane.parameters_at(coordinates))
     np.testing.assert_allclose(found[0], coordinates, atol=1e-12)
@@ -100,7 +100,7 @@ def test_equal_models_span_nothing(cnn):
         Subspace.between(cnn, perturbed(cnn, 1), perturbed(cnn, 1))
 
 
-def test_another_model_is_refused_naming_the_tensor(cnn):
+def test_another_model_is_refused_by_the_name_of_the_tensor(cnn):
     plane = Subspace.random(cnn)
     with pytest.raises(LossLandscapeError, match=r"'convolution.weight' .* is missing"):
         plane.check_model(nn.Linear(2, 2))
@@ -153,12 +153,12 @@ def test_axes_are_symmetric_to_the_bit(count, width):
         ((5, 5), ((0, 1),), "2 counts and 1 bounds"),
     ],
 )
-def test_grids_that_cannot_be(counts, bounds, message):
+def test_invalid_grids_are_refused(counts, bounds, message):
     with pytest.raises(LossLandscapeError, match=message):
         Grid(counts, bounds)
 
 
-def test_models_that_differ_where_the_plane_does_not_move_are_refused(cnn):
+def test_models_that_differ_in_a_frozen_parameter_are_refused(cnn):
     cnn.convolution.requires_grad_(False)
     with pytest.raises(
         LossLandscapeError, match=r"differ in 'convolution.weight', which is frozen"
@@ -172,7 +172,7 @@ def test_a_direction_with_an_unknown_name_is_refused():
 
 
 @pytest.mark.parametrize("frozen", [["0.weight"], ["0.weight", "0.bias", "1.weight", "1.bias"]])
-def test_a_parameter_that_was_frozen_since_is_refused(frozen):
+def test_a_parameter_frozen_after_the_plane_was_made_is_refused(frozen):
     model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 1))
     plane = Subspace.random(model)
     for name in frozen:
@@ -182,7 +182,7 @@ def test_a_parameter_that_was_frozen_since_is_refused(frozen):
         evaluate(objective, plane, Grid.square(2), quiet=True)
 
 
-def test_a_frozen_parameter_that_the_subspace_leaves_where_it_is():
+def test_a_frozen_parameter_that_the_subspace_does_not_move_is_accepted():
     model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 1))
     plane = Subspace.random(model)
     for direction in plane.directions:
@@ -191,7 +191,7 @@ def test_a_frozen_parameter_that_the_subspace_leaves_where_it_is():
     plane.check_model(model)
 
 
-def test_models_without_values_or_of_complex_numbers_are_told_what_to_do():
+def test_meta_and_complex_models_are_refused_with_a_remedy():
     with pytest.raises(LossLandscapeError, match=r"'weight' is on the meta device .*to_empty"):
         Subspace.random(nn.Linear(2, 1, device="meta"))
     line = Subspace.random(nn.Linear(2, 1))

@@ -413,7 +413,7 @@ class Reordered:
     ],
 )
 def test_data_that_are_other_each_time_are_refused(data, make):
-    with pytest.raises(LossLandscapeError, match="gives other values each time it is read"):
+    with pytest.raises(LossLandscapeError, match="returns different values each time it is read"):
         measured(Net(), make(data))
     found = measured(Net(), make(data), nondeterminism="stated")  # frozen as they were drawn
     assert found.provenance["determinism"]["bit_equal"]

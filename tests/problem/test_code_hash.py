@@ -1,4 +1,4 @@
-"""One hash of the code of a loss in each process, and another where it computes something else."""
+"""The hash of a loss's code: equal in every process, different if it computes something else."""
 
 import functools
 import hashlib
@@ -19,8 +19,8 @@ from losslandscape.problem.code_hash import code_hash, is_code_of
 
 
 def of_module(text, **variables):
-    """The function ``loss`` of a module with this text."""
-    module = types.ModuleType("losses_of_somebody")
+    """The function ``loss`` of a module with this source."""
+    module = types.ModuleType("users_losses")
     vars(module).update(variables)
     exec(text, vars(module))
     return module.loss
@@ -102,13 +102,13 @@ PAIRS = {
 
 
 @pytest.mark.parametrize("pair", PAIRS)
-def test_what_computes_something_else_has_another_hash(pair):
+def test_functions_that_compute_different_things_have_different_hashes(pair):
     (one, other), (again, _) = PAIRS[pair](), PAIRS[pair]()
     assert code_hash(one) == code_hash(again)
     assert code_hash(one) != code_hash(other)
 
 
-def test_what_changes_as_the_loss_runs_is_no_part_of_it():
+def test_the_hash_leaves_out_what_changes_while_the_loss_runs():
     calls, count, model = [], 0, nn.Linear(2, 1)
 
     def loss(given, batch):
@@ -130,13 +130,13 @@ def test_what_changes_as_the_loss_runs_is_no_part_of_it():
     assert [code_hash(one) for one in losses] == before
 
 
-def test_functions_that_call_themselves_or_each_other():
+def test_functions_that_call_each_other_have_a_hash():
     text = "def loss(m, n):\n return 1 if n < 1 else other(m, n)\ndef other(m, n):\n return loss"
     assert code_hash(of_module(text + "(m, n - 1)")) != code_hash(of_module(text + "(m, n - 2)"))
 
 
 def test_the_hash_is_the_same_in_another_process():
-    """Sets of strings and addresses are in another order there."""
+    """There, sets of strings and addresses have another order."""
     text = """
 def loss(model, batch, names=frozenset({"a", "b", "c", "d"}), kind=int):
     inner = lambda x: x in {"e", "f", "g", "h"}
@@ -163,7 +163,7 @@ print(code_hash(module.loss))
 
 
 def old_hash(function):
-    """What files had before: the bytecode and the constants alone."""
+    """The hash in older files: bytecode and constants alone."""
     code = function.__code__
     return hashlib.sha256(code.co_code + repr(list(code.co_consts)).encode()).hexdigest()
 
@@ -173,16 +173,16 @@ def test_hashes_of_older_files_and_of_other_pythons():
     assert is_code_of(code_hash(one), one)
     assert not is_code_of(code_hash(one), other)
     assert is_code_of(old_hash(one), one)
-    assert is_code_of(old_hash(one), other)  # which is why there is another hash
+    assert is_code_of(old_hash(one), other)  # the reason for the new hash
     assert not is_code_of(old_hash(one), closure(1))
-    assert is_code_of("python3.1:0123", one)  # its bytecode is another
-    assert is_code_of(None, Power(1))  # of which there was none
+    assert is_code_of("python3.1:0123", one)  # the bytecode of another Python
+    assert is_code_of(None, Power(1))  # older files have no hash for it
     assert not is_code_of(None, one)
 
 
 @pytest.fixture
 def measured(tmp_path, record_trajectory):
-    """A file measured with the mean squared error; a function adds to it with another loss."""
+    """A file measured with the mean squared error, and a function to add a trajectory to it."""
     torch.manual_seed(0)
     model, data = nn.Linear(8, 2), (torch.randn(32, 8), torch.randn(32, 2))
     plane = Subspace.random(model)
@@ -216,7 +216,7 @@ def test_a_trajectory_of_another_loss_is_refused(measured):
     assert trajectory.loss[0] == landscape.values()[1, 1]
 
 
-def test_a_file_with_a_hash_of_before_is_told_by_its_loss(measured):
+def test_a_file_with_an_old_hash_is_checked_by_its_loss_at_the_origin(measured):
     add, mse, l1 = measured
     with pytest.raises(LossLandscapeError, match=r"x\.nc: at the origin the loss is .* was the"):
         add(l1, old_hash)

@@ -130,11 +130,11 @@ def test_softmax_mse_is_against_one_hot_targets(cnn, images):
     assert "accuracy" in measured
 
 
-def test_targets_without_the_column_of_the_outputs_are_refused_with_the_remedy():
+def test_targets_without_the_outputs_column_are_refused_with_a_remedy():
     model = nn.Linear(3, 1)
     targets = torch.randn(6)
     objective = Objective(model, "mse", (torch.randn(6, 3), targets), batch_size=6)
-    with pytest.raises(LossLandscapeError, match=r"give targets\[:, None\]"):
+    with pytest.raises(LossLandscapeError, match=r"pass targets\[:, None\]"):
         losses_at(objective, Subspace.random(model))
     given = Objective(model, "mse", (torch.randn(6, 3), targets[:, None]), batch_size=6)
     assert losses_at(given, Subspace.random(model))["loss"].shape == (6,)
@@ -163,7 +163,7 @@ TAKEN = [
 
 
 @pytest.mark.parametrize("name", TAKEN)
-def test_a_metric_cannot_have_the_name_of_something_else_in_the_file(cnn, images, tmp_path, name):
+def test_a_metric_cannot_take_the_name_of_another_variable_in_the_file(cnn, images, tmp_path, name):
     def loss(model, batch):
         losses = nn.functional.cross_entropy(model(batch[0]), batch[1], reduction="none")
         return {"loss": losses, name: losses}
@@ -174,8 +174,8 @@ def test_a_metric_cannot_have_the_name_of_something_else_in_the_file(cnn, images
     assert list(tmp_path.iterdir()) == []
 
 
-def test_names_of_metrics_and_sets_that_would_hide_each_other(cnn, images):
-    with pytest.raises(LossLandscapeError, match="metric 'loss': the file has a variable of this"):
+def test_clashing_names_of_metrics_and_sets_are_refused(cnn, images):
+    with pytest.raises(LossLandscapeError, match="metric 'loss': the file uses this name"):
         Objective(cnn, "mse", images, metrics={"loss": lambda outputs, targets: targets})
     sets = {"train": images, "test": images}
     metrics = {"test_loss": lambda outputs, targets: targets.double()}
@@ -184,7 +184,7 @@ def test_names_of_metrics_and_sets_that_would_hide_each_other(cnn, images):
         evaluate(objective, Subspace.random(cnn), Grid.square(2))
 
 
-def test_a_metric_beside_a_named_loss(cnn, images):
+def test_a_metric_is_measured_beside_a_named_loss(cnn, images):
     margin = {"margin": lambda outputs, targets: outputs.topk(2).values.diff(dim=1).abs()[:, 0]}
     measured = losses_at(
         Objective(cnn, "cross_entropy", images, metrics=margin), Subspace.random(cnn)
@@ -195,18 +195,21 @@ def test_a_metric_beside_a_named_loss(cnn, images):
 @pytest.mark.parametrize(
     ("loss", "message"),
     [
-        (lambda model, batch: model(batch[0]).mean(), r"shape \(\); .*reduction=\"none\""),
+        (
+            lambda model, batch: model(batch[0]).mean(),
+            r"shape \(\); return one .*reduction=\"none\"",
+        ),
         (lambda model, batch: model(batch[0]), r"shape \(40, 5\)"),
         (lambda model, batch: 1.0, "float"),
         (lambda model, batch: {"accuracy": model(batch[0])[:, 0]}, "no entry 'loss'"),
     ],
 )
-def test_a_loss_that_is_not_a_number_a_sample_is_refused(cnn, images, loss, message):
+def test_a_loss_that_is_not_one_number_per_sample_is_refused(cnn, images, loss, message):
     with pytest.raises(LossLandscapeError, match=message):
         losses_at(Objective(cnn, loss, images, batch_size=40), Subspace.random(cnn))
 
 
-def test_data_of_every_kind_give_the_same_losses(cnn, images):
+def test_every_kind_of_data_gives_the_same_losses(cnn, images):
     dataset = TensorDataset(*images)
     kinds = {
         "tuple": images,
@@ -245,15 +248,15 @@ def test_batches_padded_to_different_lengths_are_kept():
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        ((torch.zeros(3, 2), torch.zeros(4)), "3, 4 samples in one batch"),
+        ((torch.zeros(3, 2), torch.zeros(4)), "one batch holds tensors of 3, 4 samples"),
         ((torch.zeros(0, 2), torch.zeros(0)), "no samples"),
-        ({}, "no set"),
+        ({}, "the dict is empty"),
         (iter([1]), "neither a tuple"),
         (("a", "b"), "holds a str"),
         ((torch.tensor(1.0),), "scalar"),
     ],
 )
-def test_data_that_cannot_be(data, message):
+def test_invalid_data_are_refused(data, message):
     with pytest.raises(LossLandscapeError, match=message):
         Objective(nn.Linear(2, 1), "mse", data)
 
@@ -276,7 +279,7 @@ def test_float64_is_computed_on_a_copy(cnn, images):
     assert cnn.head.weight.dtype == torch.float32
 
 
-def test_tokens_and_positions_average_over_those_that_count():
+def test_ignored_positions_do_not_count_in_a_samples_mean():
     class Tagger(nn.Module):
         def __init__(self):
             super().__init__()
@@ -310,7 +313,7 @@ class Views(nn.Module):
         return self.head(hidden.view(-1, 256))
 
 
-def test_a_model_that_needs_row_major_maps(images):
+def test_a_model_that_needs_row_major_feature_maps(images):
     torch.manual_seed(0)
     model = Views()
     with torch.no_grad():
@@ -328,7 +331,7 @@ def test_a_model_that_needs_row_major_maps(images):
 
 
 class Restless(nn.Module):
-    """Counts its calls in a buffer, keeps a cache, and draws numbers in evaluation."""
+    """Counts its calls in a buffer, keeps a cache, and draws random numbers in eval mode."""
 
     def __init__(self):
         super().__init__()
@@ -345,7 +348,7 @@ class Restless(nn.Module):
 
 
 @pytest.mark.filterwarnings("ignore:.*weight_norm.*")
-def test_a_model_that_changes_itself_has_one_value_a_point_and_is_left_as_it_was():
+def test_a_model_that_changes_itself_has_one_value_per_point_and_is_restored():
     torch.manual_seed(0)
     model = Restless()
     data = torch.randn(6, 3), torch.randn(6, 2)
@@ -387,7 +390,7 @@ def test_reestimation_does_not_depend_on_the_batch_size_found_by_trial(cnn, imag
     np.testing.assert_allclose(found[0], found[1], rtol=1e-5)
 
 
-def test_frozen_half_precision_below_trainable_float(images):
+def test_frozen_bfloat16_layers_may_precede_trainable_float32_layers(images):
     class Adapted(nn.Module):
         def __init__(self):
             super().__init__()
@@ -409,7 +412,7 @@ def test_samples_that_cross_entropy_ignores_are_refused(cnn, images):
         Objective(cnn, "cross_entropy", (images[0], targets))
 
 
-def test_language_models_give_classes_last():
+def test_language_models_may_return_classes_last():
     torch.manual_seed(0)
     model = nn.Embedding(9, 4)  # (n, positions) -> (n, positions, classes)
     tokens, tags = torch.randint(0, 9, (6, 5)), torch.randint(0, 4, (6, 5))
@@ -422,18 +425,18 @@ def test_language_models_give_classes_last():
 
 
 @pytest.mark.parametrize("name", ["status", "val/x", "model"])
-def test_names_that_a_file_cannot_have(cnn, images, name):
+def test_names_that_a_file_cannot_hold_are_refused(cnn, images, name):
     with pytest.raises(LossLandscapeError, match="the name is taken"):
         Objective(cnn, "cross_entropy", {name: images})
 
 
-def test_a_lazy_model_is_told_to_run_first():
+def test_a_lazy_model_must_run_first():
     with pytest.raises(LossLandscapeError, match="run one batch through"):
         Subspace.random(nn.LazyLinear(3))
 
 
 @pytest.mark.parametrize("loader", [False, True])
-def test_samples_are_in_memory_once_and_keep_their_identity(cnn, images, loader):
+def test_samples_are_in_memory_once_and_keep_their_hash(cnn, images, loader):
     data = tuple(tensor.clone() for tensor in images)
     given = DataLoader(TensorDataset(*data), batch_size=7) if loader else data
     objective = Objective(cnn, "cross_entropy", given, batch_size=16)
@@ -451,7 +454,7 @@ def test_samples_are_in_memory_once_and_keep_their_identity(cnn, images, loader)
     assert data[0].is_contiguous()
 
 
-def test_batches_are_row_major_unless_asked_for():
+def test_batches_are_row_major_by_default():
     samples = SampleSet((torch.randn(5, 3, 4, 4),))
     samples.lay_out(channels_last=True)
     assert all(batch[0].is_contiguous() for batch in samples.batches(2))
@@ -473,7 +476,7 @@ def test_the_hash_is_of_the_values_in_row_major_order(shape, dtype, at_once):
 
 
 def derived(kind):
-    """A network whose first weight is computed in front of each pass and kept as an attribute."""
+    """A network whose first weight is computed before each pass and kept as an attribute."""
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(12, 8), nn.ReLU(), nn.Dropout(), nn.Linear(8, 3))
     if kind == "spectral norm":
@@ -493,7 +496,7 @@ def derived(kind):
 @pytest.mark.parametrize(
     "kind", ["spectral norm", "weight norm", "pruned", "keeps its activations"]
 )
-def test_weights_that_are_computed_are_left_as_they_were(kind, precision):
+def test_computed_weights_are_restored(kind, precision):
     model = derived(kind)
     model[2].eval()
     kept = "last" if kind == "keeps its activations" else "weight"
@@ -518,7 +521,7 @@ def test_weights_that_are_computed_are_left_as_they_were(kind, precision):
     np.testing.assert_allclose(found["loss"], expected, rtol=1e-4, atol=1e-5)
 
 
-def test_a_model_that_cannot_be_copied_is_said():
+def test_a_model_that_cannot_be_copied_is_refused():
     model = nn.Linear(3, 2)
     model.kept = [model(torch.ones(1, 3))]
     objective = Objective(model, "mse", (torch.ones(4, 3), torch.ones(4, 2)), precision="float64")
@@ -527,7 +530,7 @@ def test_a_model_that_cannot_be_copied_is_said():
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_the_devices_generator_is_left_as_it_was():
+def test_the_devices_generator_is_restored():
     torch.cuda.manual_seed(5)
     states = torch.get_rng_state(), torch.cuda.get_rng_state_all()
     model = nn.Sequential(nn.Linear(3, 2), nn.Dropout()).cuda()

@@ -1,4 +1,4 @@
-"""Samples that are not held give what held ones give."""
+"""Streamed samples give the same results as held samples."""
 
 import pickle
 import random
@@ -32,7 +32,7 @@ def shuffling():
 
 
 class Words(Dataset):
-    """Sequences of different lengths, that a loader pads."""
+    """Sequences of different lengths, which the loader pads."""
 
     def __len__(self):
         return 30
@@ -98,7 +98,7 @@ def test_batches_are_the_same_each_time(source):
 
 
 @pytest.mark.parametrize("source", [name for name in SOURCES if name != "padded"])
-def test_parts_are_the_same(source):
+def test_subsets_and_shuffled_samples_are_the_same(source):
     held, streamed = pair(source)
     assert same(held.subset(7).first(7), streamed.subset(7).first(7))
     one, other = held.shuffled(5), streamed.shuffled(5)
@@ -107,7 +107,7 @@ def test_parts_are_the_same(source):
     assert all(map(same, one.batches(30), other.batches(30)))
 
 
-def test_few_of_many_samples_are_held():
+def test_a_small_subset_of_streamed_samples_is_held():
     streamed = SampleSet((IMAGES, LABELS), "train", hold_bytes=10 * 4 * 3 * 36)
     assert streamed.streamed
     assert not streamed.subset(5).streamed
@@ -141,14 +141,14 @@ def test_a_landscape_has_the_same_bits(source, batch_norm):
     held, streamed = found
     for name in held.fields:
         assert np.array_equal(held.fields[name], streamed.fields[name]), name
-    # whichever way the data are read, they are those of the file
+    # the file accepts the data whether they are held or streamed
     streamed.check_objective(Objective(network(), "cross_entropy", {
         "train": SOURCES[source](), "test": (IMAGES[:9], LABELS[:9])
     }, batch_norm=batch_norm))  # fmt: skip
 
 
-def test_kept_products_are_of_held_samples_alone():
-    """A multilayer perceptron: a batch that is read later may lie where another one was."""
+def test_products_are_kept_for_held_samples_alone():
+    """A multilayer perceptron: a batch read later may reuse the memory of another one."""
     model = nn.Sequential(nn.Linear(200, 3), nn.ReLU(), nn.Linear(3, 2))
     data = torch.randn(90, 200), torch.zeros(90, dtype=torch.int64)
     values = []
@@ -170,7 +170,7 @@ class Noisy(Dataset):
         return torch.rand(3) + index, 0
 
 
-def test_random_augmentation_is_the_same_each_time_and_leaves_the_generator():
+def test_random_augmentation_repeats_and_the_generator_is_restored():
     state = torch.get_rng_state()
     samples = SampleSet(Noisy(), "train", hold_bytes=100)
     batches = samples.batches(16)
@@ -182,7 +182,7 @@ def test_random_augmentation_is_the_same_each_time_and_leaves_the_generator():
 
 
 class Drawn(Dataset):
-    """Items that hold numbers of all three generators that a data set may draw from."""
+    """Items with numbers from all three generators that a data set may use."""
 
     opened = 0.0
 
@@ -205,14 +205,14 @@ def test_worker_processes_read_the_same():
     state = torch.get_rng_state()
     for _ in range(2):
         assert all(map(same, held, list(batches)))
-    assert next(iter(batches))[0].shape[0] == 25  # left before its end, as an allotment does
+    assert next(iter(batches))[0].shape[0] == 25  # stopped early, as an allotment does
     assert all(map(same, held, list(batches)))
     assert torch.equal(torch.get_rng_state(), state)
 
 
-def test_what_data_draw_at_random_is_the_same_each_time_and_in_each_process():
+def test_random_numbers_in_data_are_the_same_each_time_and_in_each_process():
     found = []
-    for workers in (0, 2):  # two take turns, and go on from pass to pass
+    for workers in (0, 2):  # two workers take turns and persist from pass to pass
         random.seed(workers), np.random.seed(workers), torch.manual_seed(workers)  # noqa: NPY002
         states = random.getstate(), str(np.random.get_state()), torch.get_rng_state().tolist()  # noqa: NPY002
         loader = DataLoader(Drawn(), batch_size=16, num_workers=workers)
@@ -231,12 +231,12 @@ def test_what_data_draw_at_random_is_the_same_each_time_and_in_each_process():
     assert all(len(column.unique()) == COUNT for column in numbers.T[:3])
 
 
-def test_a_worker_finds_the_data_set_that_was_given():
+def test_a_worker_sees_the_users_data_set():
     loader = DataLoader(Drawn(), batch_size=16, num_workers=1, worker_init_fn=opens)
     samples = SampleSet(loader, "train", hold_bytes=100)
     assert all((batch[0][:, 3] == 7).all() for batch in samples.batches(30))
     reading = samples._streamed.loader([(0, 5)]).dataset
-    again = pickle.loads(pickle.dumps(reading))  # as for workers that are not forked
+    again = pickle.loads(pickle.dumps(reading))  # as for spawned workers
     assert len(again) == COUNT
     assert again.opened == 0
     assert torch.equal(again.__getitems__([3, [1]])[0][0], reading.__getitems__([3, [1]])[0][0])
@@ -245,7 +245,7 @@ def test_a_worker_finds_the_data_set_that_was_given():
 @pytest.mark.parametrize("hold", [100, 1 << 30])
 @pytest.mark.parametrize("place", ["loader", "sampler"])
 def test_the_order_of_a_loader_with_a_generator_is_fixed(hold, place):
-    """Whatever was drawn from it before; it stays as it was."""
+    """Earlier draws from the generator do not matter, and its state is restored."""
     generator = torch.Generator().manual_seed(3)
     data = TensorDataset(IMAGES, LABELS)
     if place == "loader":
@@ -274,7 +274,7 @@ class Broken(TensorDataset):
     __getitems__ = None
 
 
-def test_what_a_data_set_raises_is_told():
+def test_the_message_names_what_a_data_set_raises():
     with pytest.raises(LossLandscapeError, match=r"train: reading the .* failed: .*disk is gone"):
         SampleSet(DataLoader(Broken(IMAGES, LABELS), batch_size=8), "train", hold_bytes=100)
 
@@ -291,7 +291,7 @@ def test_an_iterable_data_set_is_held():
 
 
 def test_memory_stays_bounded(tmp_path):
-    """256 MiB in a file, read by a process that holds a tenth of it at most."""
+    """A process reads a file of 256 MiB and holds a tenth of it at most."""
     program = f"""
         import numpy as np, torch
         from torch import nn

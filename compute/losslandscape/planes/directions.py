@@ -1,4 +1,4 @@
-"""Directions in parameter space: random ones and the principal components of a trajectory."""
+"""Directions in parameter space: random directions and principal components of a trajectory."""
 
 from __future__ import annotations
 
@@ -33,24 +33,33 @@ def random_direction(
 ) -> Tensor:
     """A Gaussian direction with the norms of the model's own filters, shape (size,).
 
-    Each filter d_ij of the direction is scaled to the norm of the weight's filter, d_ij <- d_ij /
-    ||d_ij|| * ||theta_ij|| (Li et al. 2018, section 4), which makes landscapes of networks with
-    scale-invariant layers comparable. A filter is a slice along the output dimension: dimension 0,
-    or dimension 1 of transposed convolutions (one a group).
+    Filter normalization scales each filter d_ij of the direction to the norm of the weight's
+    filter, d_ij <- d_ij / ||d_ij|| * ||theta_ij|| (Li et al. 2018, section 4). It makes landscapes
+    of networks with scale-invariant layers comparable. A filter is a slice along the output
+    dimension: dimension 0, or dimension 1 of each group of a transposed convolution.
 
     Numbers are drawn on the CPU from a generator seeded by (seed, index, parameter name), so they
     do not depend on the device or on the model's other parameters.
 
     Parameters
     ----------
-    normalization : "filter", "layer" (one norm a parameter) or "none"
+    normalization : "filter", "layer" (one norm per parameter) or "none"
     zero_vectors : bool
-        Parameters of one dimension or none (biases, normalisation weights) do not move.
+        Keep parameters of one dimension or none (biases, normalization weights) fixed.
 
     Raises
     ------
     LossLandscapeError
-        If nothing would move.
+        If the normalization is unknown, or nothing would move.
+
+    Examples
+    --------
+    >>> model = nn.Linear(3, 2)
+    >>> layout = ParameterLayout.of(model)
+    >>> direction = layout.views(random_direction(model, layout, seed=0, index=0))
+    >>> norms = [w.norm(dim=1) for w in (direction["weight"], model.weight.detach())]
+    >>> torch.allclose(*norms), direction["bias"]
+    (True, tensor([0., 0.]))
     """
     if normalization not in NORMALIZATIONS:
         raise LossLandscapeError(
@@ -58,7 +67,7 @@ def random_direction(
         )
     if zero_vectors and all(is_vector(segment) for segment in layout.segments):
         raise LossLandscapeError(
-            "all trainable parameters have one dimension or none, and these stay fixed by default, "
+            "all trainable parameters have one dimension or none; these stay fixed by default, "
             "so the direction would be zero: pass zero_vectors=False (--move-vectors)"
         )
     weights = dict(model.named_parameters())
@@ -82,10 +91,10 @@ def random_direction(
 
 
 def is_vector(segment: Segment) -> bool:
-    """Whether a parameter has no filters: one dimension or none, or the gains of weight norm.
+    """Whether a parameter has no filters: it has one dimension or none, or holds weight-norm gains.
 
-    The gains, one a filter, have the weight's number of dimensions but are scales like a batch
-    norm's. PyTorch names them ``original0`` (parametrization) or ``weight_g``.
+    The gains, one per filter, have as many dimensions as the weight, but they are scales like
+    those of batch norm. PyTorch names them ``original0`` (parametrization) or ``weight_g``.
     """
     last = segment.name.rpartition(".")[2]
     gains = last in ("original0", "weight_g") and segment.stop - segment.start == segment.shape[0]
@@ -93,7 +102,7 @@ def is_vector(segment: Segment) -> bool:
 
 
 def _transposed_groups(model: nn.Module) -> dict[str, int]:
-    """Names of transposed convolutions' weights and the number of groups of each."""
+    """Name of each transposed convolution's weight -> its number of groups."""
     weights = ("weight", "parametrizations.weight.original", "parametrizations.weight.original1")
     return {
         f"{name}.{weight}".lstrip("."): module.groups
@@ -104,9 +113,9 @@ def _transposed_groups(model: nn.Module) -> dict[str, int]:
 
 
 def filters(tensor: Tensor, transposed_groups: int | None = None) -> Tensor:
-    """The filters of a weight as rows: shape (filters, elements of one).
+    """The filters of a weight as rows, shape (filters, elements per filter).
 
-    For a transposed convolution, whose weight is (inputs, outputs / groups, ...), there is one row
+    A transposed convolution, with a weight of shape (inputs, outputs / groups, ...), has one row
     for each group and output channel.
 
     Examples
@@ -126,7 +135,7 @@ def filters(tensor: Tensor, transposed_groups: int | None = None) -> Tensor:
 def _match_norms(
     direction: Tensor, weight: Tensor, transposed_groups: int | None, by_filter: bool
 ) -> None:
-    """Scale the direction in place to the norms of the weight, a filter or the whole at a time."""
+    """Scale the direction in place to the norms of the weight, per filter or as a whole."""
 
     def norms(tensor: Tensor) -> Tensor:
         tensor = tensor.cpu().double()  # not every device has float64
@@ -156,13 +165,13 @@ def principal_directions(
 ) -> tuple[list[Tensor], np.ndarray]:
     """Principal directions of theta_i - theta_final, each of unit norm (Li et al. 2018, section 7).
 
-    ``center="origin"`` takes the singular vectors of the differences themselves: of all planes
-    through the final checkpoint, the one that holds most of the trajectory. ``"mean"`` subtracts
+    ``center="origin"`` uses the singular vectors of the differences themselves. They span the
+    plane through the final checkpoint that captures most of the trajectory. ``"mean"`` subtracts
     the mean first, as scikit-learn's PCA and Li et al. do.
 
-    The Gram matrix of the checkpoints is summed in float64 over blocks of parameters that run
-    across all checkpoints, so memory is ``block_bytes`` whatever the length of the trajectory
-    (besides the directions themselves).
+    The Gram matrix of the checkpoints is summed in float64 over blocks of parameters, each block
+    with all checkpoints. Besides the directions, the memory is ``block_bytes``, whatever the
+    length of the trajectory.
 
     Returns
     -------
@@ -170,12 +179,12 @@ def principal_directions(
         Signed so that the first checkpoint has no negative coordinate.
     explained : ndarray, shape (dimensions,)
         Share of the summed squared distance from the final checkpoint along each direction: the
-        share of the trajectory that the drawn plane shows.
+        share of the trajectory that the plane shows.
 
     Raises
     ------
     LossLandscapeError
-        If the trajectory spans fewer than ``dimensions`` directions.
+        If the trajectory spans fewer than ``dimensions`` directions, or ``center`` is unknown.
     """
     if center not in ("origin", "mean"):
         raise LossLandscapeError(f"center {center!r} is neither 'origin' nor 'mean'")
@@ -183,7 +192,7 @@ def principal_directions(
     if count - 1 < dimensions:
         raise LossLandscapeError(
             f"{trajectory.path}: {count} checkpoints span at most {max(count - 1, 0)} directions, "
-            f"and {dimensions} are wanted; record more checkpoints"
+            f"and {dimensions} are needed; record more checkpoints"
         )
     plain = np.zeros((count, count))  # inner products of theta_i - theta_final
     for _, differences in _difference_blocks(trajectory, layout, block_bytes):
@@ -195,16 +204,17 @@ def principal_directions(
         gram = centering @ plain @ centering
     eigenvalues, vectors = np.linalg.eigh(gram)
     order = np.argsort(eigenvalues)[::-1][:dimensions]
-    # differences below the square root of float64's precision are rounding, not movement
+    # differences below the square root of float64's precision are rounding errors
     if eigenvalues[order[-1]] <= 1e-12 * max(eigenvalues[order[0]], np.finfo(float).tiny):
         raise LossLandscapeError(
             f"{trajectory.path}: the checkpoints span fewer than {dimensions} directions "
-            "(they lie on a line, or are all equal); record more, or ask for fewer dimensions"
+            "(they lie on a line, or are all equal); record more checkpoints, or use fewer "
+            "dimensions"
         )
     coefficients = vectors[:, order] / np.sqrt(eigenvalues[order])
     if center == "mean":
         coefficients = centering @ coefficients
-    # sign: the trajectory starts on the positive side; `plain @ coefficients` are its coordinates
+    # the trajectory starts on the positive side; `plain @ coefficients` are its coordinates
     coordinates = plain @ coefficients
     coefficients *= np.where(coordinates[0] < 0, -1.0, 1.0)
     explained = (coordinates**2).sum(axis=0) / np.trace(plain)
@@ -229,13 +239,13 @@ def _difference_blocks(
         values -= values[-1].copy()
         return (name, start, stop), values
 
-    # not a loop: its variable would hold a block while the next one is read
+    # no loop: its variable would hold one block while the next is read
     blocks = trajectory.blocks(block_bytes)
     return map(differences, filter(lambda block: block.name in names, blocks))
 
 
 def _assign(view: Tensor, start: int, stop: int, values: Tensor) -> None:
-    """Write elements start..stop, counted in row-major order, of any view."""
+    """Write elements start..stop of any view, counted in row-major order."""
     if view.is_contiguous():
         view.view(-1)[start:stop] = values
         return

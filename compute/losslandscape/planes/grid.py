@@ -1,4 +1,4 @@
-"""Where a landscape is evaluated: a regular grid of 1, 2 or 3 dimensions."""
+"""The regular grid of 1, 2 or 3 dimensions on which a landscape is evaluated."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ class Grid:
     Parameters
     ----------
     counts : tuple of int
-        Points along alpha, beta, gamma; at least 2 each.
+        Number of points along alpha, beta, gamma; at least 2 each.
     bounds : tuple of (low, high)
-        Ends of each axis, the same order.
+        Ends of each axis, in the same order.
     lattice : tuple of (first, count, low, high), optional
-        Where the grid is a part of another, an axis each: it begins at point ``first`` of ``count``
-        points from ``low`` to ``high``. See :meth:`refined`.
+        For a grid that is part of another, one entry per axis: the grid begins at point ``first``
+        of ``count`` points from ``low`` to ``high``. See :meth:`refined`.
 
     Raises
     ------
     LossLandscapeError
-        If a count is under 2 or a pair of bounds is not finite and increasing.
+        If a count is below 2, or a pair of bounds is not finite and increasing.
 
     Examples
     --------
@@ -49,7 +49,7 @@ class Grid:
         bounds = tuple((float(low), float(high)) for low, high in self.bounds)
         if not 1 <= len(counts) <= 3 or len(counts) != len(bounds):
             raise LossLandscapeError(
-                f"a grid has 1, 2 or 3 axes with a pair of bounds each; "
+                f"a grid has 1, 2 or 3 axes, each with a pair of bounds; "
                 f"{len(counts)} counts and {len(bounds)} bounds were given"
             )
         for name, count, (low, high) in zip(AXIS_NAMES, counts, bounds):
@@ -57,18 +57,19 @@ class Grid:
                 raise LossLandscapeError(f"grid: {name} has {count} points; at least 2 are needed")
             if not (np.isfinite(low) and np.isfinite(high) and low < high):
                 raise LossLandscapeError(
-                    f"grid: {name} runs from {low:g} to {high:g}; bounds must be finite and rise"
+                    f"grid: {name} runs from {low:g} to {high:g}; "
+                    "bounds must be finite and increasing"
                 )
         object.__setattr__(self, "counts", tuple(int(count) for count in counts))
         object.__setattr__(self, "bounds", bounds)
         if self.lattice is not None and len(self.lattice) != len(counts):
             raise LossLandscapeError(
-                f"a grid of {len(counts)} axes is part of one with {len(self.lattice)}"
+                f"a grid of {len(counts)} axes cannot be part of a grid of {len(self.lattice)} axes"
             )
 
     @classmethod
     def line(cls, points: int, half_width: float = 1.0) -> Grid:
-        """One dimension, -half_width to half_width."""
+        """One dimension, ``points`` from -half_width to half_width."""
         return cls((points,), ((-half_width, half_width),))
 
     @classmethod
@@ -78,21 +79,25 @@ class Grid:
 
     @classmethod
     def cube(cls, points: int, half_width: float = 1.0) -> Grid:
-        """Three dimensions, ``points`` a side, +-half_width."""
+        """Three dimensions, ``points`` along each axis, +-half_width."""
         return cls((points,) * 3, ((-half_width, half_width),) * 3)
 
     @classmethod
     def rectangle(cls, counts: Sequence[int], bounds: Sequence[tuple[float, float]]) -> Grid:
-        """Any counts and bounds, alpha first; one to three of them."""
+        """One to three dimensions with any counts and bounds, alpha first."""
         return cls(tuple(counts), tuple(tuple(pair) for pair in bounds))  # type: ignore[misc]
 
     @classmethod
     def around(cls, coordinates: np.ndarray, margin: float, points: int = 51) -> Grid:
-        """The box of some points and a margin, as a share of its longest side, on every side.
+        """The bounding box of some coordinates, with a margin on every side.
 
         Parameters
         ----------
         coordinates : ndarray, shape (n, dimensions)
+        margin : float
+            As a share of the longest side of the box.
+        points : int
+            Along every axis.
         """
         low, high = coordinates.min(axis=0), coordinates.max(axis=0)
         border = margin * max(float((high - low).max()), np.finfo(np.float32).tiny)
@@ -102,20 +107,21 @@ class Grid:
     def refined(self, bounds: Sequence[tuple[float, float]], factor: int) -> Grid:
         """A ``factor`` times finer grid over a box.
 
-        The box grows outwards to points of this grid, and every point of this grid in it is a point
-        of the finer one, with the same coordinates to the bit. It may reach beyond this grid.
+        The box is extended to points of this grid. Every point of this grid in the box is a point
+        of the finer one, with bit-identical coordinates. The box may reach beyond this grid.
 
         Parameters
         ----------
         bounds : sequence of (low, high)
             The box, alpha first.
         factor : int
-            How many new intervals there are for an old one.
+            Number of new intervals per old interval.
 
         Raises
         ------
         LossLandscapeError
-            If the box is of another dimension, or not finite and increasing, or the factor under 1.
+            If the box has another dimension or is not finite and increasing, or the factor is not
+            a whole number of 1 or more.
 
         Examples
         --------
@@ -124,15 +130,13 @@ class Grid:
         array([0.  , 0.25, 0.5 , 0.75, 1.  ])
         """
         if int(factor) != factor or factor < 1:
-            raise LossLandscapeError(
-                f"the factor is {factor}; a whole number of 1 or more is needed"
-            )
+            raise LossLandscapeError(f"the factor is {factor}; pass a whole number of 1 or more")
         box = Grid.rectangle((2,) * self.dimensions, bounds)  # checks it
         lattice, counts = [], []
         own = [(0, n, low, high) for n, (low, high) in zip(self.counts, self.bounds)]
         for (_, count, low, high), (left, right) in zip(self.lattice or own, box.bounds):
             step = (high - low) / (count - 1)
-            # an end that is a point of the grid but for rounding is that point
+            # an end within rounding of a grid point is that point
             first = int(np.floor((left - low) / step + 1e-6))
             last = int(np.ceil((right - low) / step - 1e-6))
             last = max(last, first + 1)
@@ -143,7 +147,7 @@ class Grid:
         return Grid(tuple(counts), ends, tuple(lattice))
 
     def resized(self, points: int) -> Grid:
-        """The same bounds with ``points`` along every axis."""
+        """A grid of the same bounds with ``points`` along every axis."""
         return Grid((points,) * self.dimensions, self.bounds)
 
     @property
@@ -171,11 +175,11 @@ class Grid:
 
     @property
     def spacing(self) -> tuple[float, ...]:
-        """Distance of neighbours along each axis, alpha first."""
+        """Distance between neighboring points along each axis, alpha first."""
         return tuple((high - low) / (n - 1) for n, (low, high) in zip(self.counts, self.bounds))
 
     def axes(self) -> list[np.ndarray]:
-        """Coordinates along each axis, alpha first; symmetric to the bit where the bounds are."""
+        """Coordinates along each axis, alpha first; exactly symmetric if the bounds are."""
         whole = [(0, n, low, high) for n, (low, high) in zip(self.counts, self.bounds)]
         places = self.lattice or whole
         return [_lattice_axis(n, *place) for n, place in zip(self.counts, places)]
@@ -200,9 +204,10 @@ class Grid:
 
 
 def _lattice_axis(points: int, first: int, count: int, low: float, high: float) -> np.ndarray:
-    """Coordinates of ``points`` points from number ``first`` on, of ``count`` from low to high.
+    """Coordinates of ``points`` points from number ``first`` on, out of ``count`` from low to high.
 
-    The quotients are those of a coarser lattice where its numbers divide, and so are the bits.
+    Points shared with a coarser lattice have the same quotients, and thus bit-identical
+    coordinates.
     """
     number = np.arange(first, first + points)
     return low * ((count - 1 - number) / (count - 1)) + high * (number / (count - 1))

@@ -1,7 +1,8 @@
 """A model's parameters as one flat buffer with named views.
 
-A point of a landscape is ``theta0 + a * d1 + b * d2``. With all parameters in one buffer this is
-two vector operations, whatever the number of layers, and the model reads the result through views.
+A point of a landscape is ``theta0 + a * d1 + b * d2``. With all parameters in one buffer, this
+takes two vector operations, whatever the number of layers. The model reads the result through
+views.
 """
 
 from __future__ import annotations
@@ -19,12 +20,12 @@ from losslandscape.errors import LossLandscapeError
 
 _BLOCK = 1 << 22  # elements converted to float64 at a time in inner products: 32 MiB
 _HASHED_AT_ONCE = 1 << 18
-_OVERLAP_WORK = 1_000_000  # of NumPy's search for an element in common
+_OVERLAP_WORK = 1_000_000  # limit of NumPy's search for a shared element
 
 
 @dataclass(frozen=True)
 class Segment:
-    """One parameter's place in the flat buffer, in elements."""
+    """The place of one parameter in the flat buffer, in elements."""
 
     name: str
     shape: tuple[int, ...]
@@ -44,7 +45,7 @@ class Segment:
 class ParameterLayout:
     """Names, shapes and places of the parameters that move.
 
-    Tied parameters appear once; parameters with ``requires_grad=False`` are frozen and left out.
+    Tied parameters appear once. Frozen parameters (``requires_grad=False``) are left out.
 
     Parameters
     ----------
@@ -52,9 +53,9 @@ class ParameterLayout:
     dtype : torch.dtype
         Common type of the parameters.
     channels_last : bool
-        Convolution kernels (4 or 5 dimensions) lie as (output, height, width, input) in the buffer:
-        it is the order in which channels-last convolutions read them, so that moving them needs no
-        re-ordering. Else row-major, which models that reshape a kernel need.
+        Store convolution kernels (4 or 5 dimensions) as (output, height, width, input), the order
+        in which channels-last convolutions read them, so that moving them needs no reordering.
+        Otherwise they are row-major, which models that reshape a kernel need.
 
     Examples
     --------
@@ -86,15 +87,15 @@ class ParameterLayout:
         Raises
         ------
         LossLandscapeError
-            If no parameter is trainable, they are of several types, have no values, or share
-            memory in part.
+            If no parameter is trainable, or trainable parameters have several types, no shape or
+            values yet, or partly shared memory.
         """
         check_tensors(model)
         moving = trainable_parameters(model)
         if not moving:
             raise LossLandscapeError(
-                f"{type(model).__name__} has no trainable parameter, so nothing can move; "
-                "frozen parameters (requires_grad=False) stay where they are: "
+                f"{type(model).__name__} has no trainable parameter, so nothing can move: "
+                "frozen parameters (requires_grad=False) stay fixed; "
                 "call model.requires_grad_(True)"
             )
         for name, parameter in moving.items():
@@ -107,13 +108,13 @@ class ParameterLayout:
         if len(dtypes) > 1 or not next(iter(dtypes)).is_floating_point:
             names = ", ".join(sorted(str(dtype) for dtype in dtypes))
             how = (
-                "write complex parameters as two real ones, and put them together with "
+                "split complex parameters into two real ones, and combine them with "
                 "torch.complex in forward; or freeze them (requires_grad=False)"
                 if any(dtype.is_complex for dtype in dtypes)
                 else "convert with model.float()"
             )
             raise LossLandscapeError(
-                f"the trainable parameters of {type(model).__name__} are of types {names}; "
+                f"the trainable parameters of {type(model).__name__} have types {names}; "
                 f"a plane needs one real floating-point type: {how}"
             )
         return cls({name: p.shape for name, p in moving.items()}, dtypes.pop())
@@ -121,7 +122,7 @@ class ParameterLayout:
     def changed(
         self, dtype: torch.dtype | None = None, channels_last: bool | None = None
     ) -> ParameterLayout:
-        """The layout of the same parameters with another type or order of the kernels."""
+        """The layout of the same parameters with another type or kernel order."""
         shapes = {segment.name: segment.shape for segment in self.segments}
         kernels = any(s.channels_last for s in self.segments)
         return ParameterLayout(
@@ -129,7 +130,7 @@ class ParameterLayout:
         )
 
     def empty(self, dtype: torch.dtype | None = None, device: torch.device | str = "cpu") -> Tensor:
-        """An uninitialised flat buffer, shape (size,)."""
+        """An uninitialized flat buffer, shape (size,)."""
         return torch.empty(self.size, dtype=dtype or self.dtype, device=device)
 
     def views(self, flat: Tensor) -> dict[str, Tensor]:
@@ -142,7 +143,7 @@ class ParameterLayout:
         Raises
         ------
         LossLandscapeError
-            If a tensor is missing or of another shape; the first one is named.
+            If a tensor is missing or has another shape; the message names the first one.
         """
         self.check(tensors, what)
         flat = self.empty()
@@ -151,18 +152,18 @@ class ParameterLayout:
         return flat
 
     def check(self, tensors: Mapping[str, Tensor], what: str) -> None:
-        """Raise a LossLandscapeError that names the first tensor missing or of another shape."""
+        """Raise a LossLandscapeError that names the first missing or differently shaped tensor."""
         for segment in self.segments:
             if segment.name not in tensors:
                 raise LossLandscapeError(
                     f"{what}: '{segment.name}' {segment.shape} is missing; "
-                    "are they of another model?"
+                    "do they belong to another model?"
                 )
             shape = tuple(tensors[segment.name].shape)
             if shape != segment.shape:
                 raise LossLandscapeError(
                     f"{what}: '{segment.name}' has shape {shape}, the model's has {segment.shape}; "
-                    "are they of another model?"
+                    "do they belong to another model?"
                 )
 
     def __eq__(self, other: object) -> bool:
@@ -172,9 +173,9 @@ class ParameterLayout:
 
 
 def trainable_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
-    """The model's parameters that move, by name; tied ones once, under their first name.
+    """The model's parameters that move, by name; tied parameters once, under their first name.
 
-    Two parameters over the same memory (``nn.Parameter(other.data)``) are tied as well.
+    Two parameters on the same memory (``nn.Parameter(other.data)``) count as tied.
     """
     found: dict[str, nn.Parameter] = {}
     seen = set()
@@ -190,7 +191,7 @@ def trainable_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
 
 
 def sharing(model: nn.Module, names: Iterable[str]) -> dict[str, list[nn.Parameter]]:
-    """For each of the named parameters, all parameters of the model over the same memory."""
+    """For each named parameter, all parameters of the model on the same memory."""
     by_memory: dict[tuple, list[nn.Parameter]] = {}
     named = dict(model.named_parameters())
     for parameter in named.values():
@@ -201,8 +202,8 @@ def sharing(model: nn.Module, names: Iterable[str]) -> dict[str, list[nn.Paramet
 def check_tensors(model: nn.Module) -> None:
     """Raise a LossLandscapeError if the model's trainable parameters cannot be moved.
 
-    That is where they have no values, or share memory with another parameter or a buffer that is
-    not the whole of it in the same shape: the two would come apart.
+    This is the case if they have no values, or share memory with another parameter or buffer of a
+    different shape or place: the two would come apart.
     """
     name = type(model).__name__
     spans = []
@@ -210,7 +211,7 @@ def check_tensors(model: nn.Module) -> None:
         if tensor.is_meta:
             raise LossLandscapeError(
                 f"{name}: '{full}' is on the meta device and has no values: build the model on a "
-                "real device, or model.to_empty(device=...) and load its weights"
+                "real device, or call model.to_empty(device=...) and load its weights"
             )
         if type(tensor) is Tensor and tensor.layout is torch.strided and tensor.numel():
             spans.append((*span(tensor), full, tensor, moves))
@@ -224,12 +225,13 @@ def check_tensors(model: nn.Module) -> None:
                     f"{name}: '{full}' {tuple(tensor.shape)} and '{other_full}' "
                     f"{tuple(other.shape)} share memory, as a transposed or partial view does, and "
                     "would come apart when one moves. Register one of them, and compute the other "
-                    "from it in forward (torch.nn.functional.linear(x, self.encoder.weight.T))"
+                    "from it in forward, as in "
+                    "torch.nn.functional.linear(x, self.encoder.weight.T)"
                 )
 
 
 def _tensors(model: nn.Module) -> Iterator[tuple[str, Tensor, bool]]:
-    """Name, values and whether it moves of the tensors of a model, tied parameters once."""
+    """(name, values, whether it moves) of each tensor of a model; tied parameters once."""
     tied: dict[tuple, tuple[str, Tensor, bool]] = {}
     for name, parameter in model.named_parameters():
         if not nn.parameter.is_lazy(parameter):
@@ -243,14 +245,14 @@ def _tensors(model: nn.Module) -> Iterator[tuple[str, Tensor, bool]]:
 
 
 def span(tensor: Tensor) -> tuple[int, int]:
-    """The addresses from which to which a tensor's elements lie."""
+    """The first and one-past-last address of a tensor's elements."""
     last = sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride()))
     start = tensor.data_ptr()
     return start, start + (last + 1) * tensor.element_size()
 
 
 class _Addresses:
-    """Where a tensor's elements lie, for NumPy, which reads none of them."""
+    """The addresses of a tensor's elements, for NumPy; no element is read."""
 
     def __init__(self, tensor: Tensor):
         size = tensor.element_size()
@@ -264,24 +266,24 @@ class _Addresses:
 
 
 def _share(one: Tensor, other: Tensor) -> bool:
-    """Whether two tensors have an element's memory in common."""
+    """Whether two tensors share the memory of an element."""
     if one.device != other.device:
         return False
     left, right = np.asarray(_Addresses(one)), np.asarray(_Addresses(other))
     try:
         return np.shares_memory(left, right, max_work=_OVERLAP_WORK)  # type: ignore[arg-type]
-    except RuntimeError:  # numpy.exceptions.TooHardError, which NumPy 1.24 has elsewhere
+    except RuntimeError:  # numpy.exceptions.TooHardError, in another module in NumPy 1.24
         return True
 
 
 def _memory(parameter: Tensor) -> tuple:
-    """What two views of the same values have in common; empty tensors share nothing."""
+    """A key that is equal for two views of the same values; empty tensors share nothing."""
     place = parameter.data_ptr() if parameter.numel() else id(parameter)
     return place, tuple(parameter.shape), parameter.stride()
 
 
 def blocks(size: int) -> Iterator[slice]:
-    """Slices that cover ``size`` elements, small enough to be held in float64."""
+    """Slices that cover ``size`` elements, each small enough to hold in float64."""
     for start in range(0, size, _BLOCK):
         yield slice(start, min(start + _BLOCK, size))
 
@@ -304,9 +306,9 @@ def inner_products(left: Sequence[Tensor], right: Sequence[Tensor]) -> np.ndarra
 
 
 def sha256(tensors: Sequence[Tensor]) -> str:
-    """Hash of the tensors' values in row-major order, for telling one set of values from another.
+    """Hash of the tensors' shapes, types and values in row-major order.
 
-    Whatever the order in memory, it is read a few rows at a time, not copied.
+    Whatever the order in memory, the values are read a few rows at a time, without a full copy.
     """
     digest = hashlib.sha256()
     for tensor in tensors:
@@ -319,7 +321,7 @@ def sha256(tensors: Sequence[Tensor]) -> str:
 
 
 def _rows(tensor: Tensor) -> Iterator[Tensor]:
-    """Consecutive parts of a tensor along its first dimension, small or of one row."""
+    """Consecutive parts of a tensor along its first dimension, each small or a single row."""
     if tensor.dim() == 0 or tensor.numel() <= _HASHED_AT_ONCE:
         yield tensor
         return

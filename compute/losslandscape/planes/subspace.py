@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LabelledPoint:
-    """A model that lies in or near the subspace."""
+    """A labeled model that lies in or near the subspace."""
 
     label: str
     coordinates: tuple[float, ...]
@@ -38,7 +38,7 @@ class LabelledPoint:
 
 @dataclass(frozen=True)
 class Projection:
-    """Points of parameter space seen from a subspace.
+    """Points of parameter space projected onto a subspace.
 
     Attributes
     ----------
@@ -54,22 +54,22 @@ class Projection:
 class Subspace:
     """Origin and directions; coordinates (a, b) stand for theta0 + a * d1 + b * d2.
 
-    Directions need not be orthogonal or of unit norm: the Gram matrix is kept, and lengths and
-    areas convert to parameter space by it.
+    Directions need not be orthogonal or of unit norm. The Gram matrix is stored and converts
+    lengths and areas to parameter space.
 
     Parameters
     ----------
     origin : mapping of name to tensor
         Parameters at coordinates 0, for instance ``dict(model.named_parameters())``.
     directions : sequence of mappings of name to tensor
-        One to three of them, of the origin's names and shapes.
+        One to three directions with the origin's names and shapes.
     buffers : mapping of name to tensor, optional
-        The origin's buffers (batch-norm statistics); the model's own where they are not given.
+        The origin's buffers (batch-norm statistics); by default the model's own.
 
     Raises
     ------
     LossLandscapeError
-        If names or shapes differ, or there are none or more than three directions.
+        If names, shapes or types differ, or there are no or more than three directions.
 
     Examples
     --------
@@ -91,7 +91,9 @@ class Subspace:
         shapes = {name: tuple(tensor.shape) for name, tensor in origin.items()}
         dtypes = {tensor.dtype for tensor in origin.values()}
         if len(dtypes) != 1:
-            raise LossLandscapeError(f"the origin's tensors are of types {dtypes}, not of one type")
+            raise LossLandscapeError(
+                f"the origin's tensors have types {dtypes}; convert them to one type"
+            )
         layout = ParameterLayout(shapes, dtypes.pop())
         self._set(
             layout,
@@ -150,7 +152,13 @@ class Subspace:
         normalization : "filter", "layer" or "none"
         seed : int
         zero_vectors : bool
-            Biases and normalisation weights (one dimension or none) do not move.
+            Keep biases and normalization weights (one dimension or none) fixed.
+
+        Raises
+        ------
+        LossLandscapeError
+            If an argument has an unknown value, the model has no trainable parameters, or nothing
+            would move.
         """
         layout = ParameterLayout.of(model)
         directions = [
@@ -176,17 +184,25 @@ class Subspace:
         """Principal components of a training trajectory, through its last checkpoint.
 
         See :func:`losslandscape.planes.directions.principal_directions`. The share of the
-        trajectory that the plane shows is ``subspace.recipe["explained_variance"]``,
-        a number a direction; the default grid holds the projected trajectory and a margin of 20%.
+        trajectory that the plane shows is ``subspace.recipe["explained_variance"]``, one number
+        per direction. The default grid contains the projected trajectory and a margin of 20%.
+
+        Raises
+        ------
+        LossLandscapeError
+            If the trajectory has no checkpoint, spans too few directions, or has parameters of
+            several types.
         """
         if not len(trajectory):
-            raise LossLandscapeError(f"{trajectory.path}: no checkpoint was recorded")
+            raise LossLandscapeError(
+                f"{trajectory.path}: no checkpoint was recorded; record at least one"
+            )
         final = trajectory.parameters(-1)
         moving = {n: t for n, t in final.items() if t.is_floating_point()}
         dtypes = {tensor.dtype for tensor in moving.values()}
         if len(dtypes) != 1:
             raise LossLandscapeError(
-                f"{trajectory.path}: its parameters are of types "
+                f"{trajectory.path}: its parameters have types "
                 f"{', '.join(sorted(map(str, dtypes)))}; a plane needs one type"
             )
         layout = ParameterLayout({n: tuple(t.shape) for n, t in moving.items()}, dtypes.pop())
@@ -218,12 +234,19 @@ class Subspace:
         """The line through two models or the plane through three (Garipov et al. 2018, section 3).
 
         d1 = b - a; d2 is the part of c - a orthogonal to d1, scaled to the length of d1. The models
-        are labelled points of the subspace: a at (0, 0), b at (1, 0).
+        are labeled points of the subspace: a at (0, 0), b at (1, 0).
 
         Raises
         ------
         LossLandscapeError
-            If two models are equal, or the three lie on one line.
+            If two models are equal, the three lie on one line, they differ in a frozen parameter,
+            or the number of labels is wrong.
+
+        Examples
+        --------
+        >>> line = Subspace.between(nn.Linear(2, 1), nn.Linear(2, 1), labels=["SGD", "Adam"])
+        >>> [(point.label, point.coordinates) for point in line.points]
+        [('SGD', (0.0,)), ('Adam', (1.0,))]
         """
         models = [model_a, model_b] + ([model_c] if model_c is not None else [])
         labels = list(labels or [f"model {letter}" for letter in "abc"[: len(models)]])
@@ -285,7 +308,7 @@ class Subspace:
 
     @cached_property
     def part_hashes(self) -> dict[str, Any]:
-        """Hashes of the origin, of its buffers and of each direction, to tell which differs."""
+        """Hashes of the origin, its buffers and each direction, which show what differs."""
         return {
             "parameters_sha256": sha256([self.origin]),
             "buffers_sha256": sha256([self.buffers[n] for n in sorted(self.buffers)]),
@@ -293,25 +316,31 @@ class Subspace:
         }
 
     def default_grid(self, points: int = 51, half_width: float = 1.0) -> Grid:
-        """The grid that suits the plane: around the trajectory or the models, else +-half_width."""
+        """A grid around the trajectory or the models of the plane; otherwise +-half_width."""
         if self._default_grid is not None:
             return self._default_grid.resized(points)
         return Grid((points,) * self.dimensions, ((-half_width, half_width),) * self.dimensions)
 
     def parameters_at(self, coordinates: Sequence[float]) -> dict[str, Tensor]:
-        """The parameters theta0 + a * d1 + b * d2, name -> tensor (new memory)."""
+        """The parameters theta0 + a * d1 + b * d2, name -> tensor, in new memory."""
         return self.layout.views(self.move(self.layout.empty(), coordinates))
 
     def move(self, flat: Tensor, coordinates: Sequence[float]) -> Tensor:
         """Write theta0 + a * d1 + b * d2 into a flat buffer, always from the origin.
 
-        ``flat``, the origin and the directions are on one device and of one type here; a point's
-        value does not depend on the points visited before.
+        ``flat``, the origin and the directions must have one device and one type. The result does
+        not depend on the points visited before.
         """
         return combine(self.checked(coordinates), self.origin, self.directions, flat)
 
     def checked(self, coordinates: Sequence[float]) -> list[float]:
-        """Coordinates as numbers, one a direction; a LossLandscapeError if they are not."""
+        """Coordinates as floats.
+
+        Raises
+        ------
+        LossLandscapeError
+            If there is not one per direction.
+        """
         if len(coordinates) != self.dimensions:
             raise LossLandscapeError(
                 f"{len(coordinates)} coordinates were given for {self.dimensions} directions"
@@ -321,9 +350,9 @@ class Subspace:
     def placed(
         self, device: torch.device, dtype: torch.dtype, channels_last: bool = True
     ) -> Subspace:
-        """The same subspace with its vectors on a device, of a type and in a memory order.
+        """The same subspace with its vectors on this device, in this type and memory order.
 
-        Itself where they are so already.
+        Returns the subspace itself if nothing changes.
         """
         layout = self.layout.changed(dtype, channels_last)
         if layout == self.layout and self.origin.dtype == dtype and self.origin.device == device:
@@ -350,17 +379,19 @@ class Subspace:
     def project(self, parameters: Mapping[str, Tensor]) -> np.ndarray:
         """Coordinates of the orthogonal projection of parameters, float64, shape (dimensions,).
 
-        Solves the normal equations G c = D^T (theta - theta0) with the directions' Gram matrix G.
+        Solves the normal equations G c = D^T (theta - theta0), with the Gram matrix G of the
+        directions.
 
         Raises
         ------
         LossLandscapeError
-            If names or shapes differ from the subspace's, or the directions are not independent.
+            If names or shapes differ from those of the subspace, or the directions are not linearly
+            independent.
         """
         return self._project(parameters)[0]
 
     def project_trajectory(self, trajectory: Trajectory) -> Projection:
-        """Coordinates and distances of all checkpoints of a trajectory."""
+        """Coordinates and distances of all checkpoints of a training trajectory."""
         rows = [self._project(trajectory.parameters(i)) for i in range(len(trajectory))]
         return Projection(np.array([c for c, _ in rows]), np.array([d for _, d in rows]))
 
@@ -376,11 +407,11 @@ class Subspace:
         norms = np.sqrt(np.diag(gram))
         if (norms == 0).any() or np.linalg.cond(gram / np.outer(norms, norms)) > 1e10:
             raise LossLandscapeError(
-                "the directions are not independent (their Gram matrix is singular): "
-                "coordinates on their subspace are not unique; choose other directions"
+                "the directions are not independent (their Gram matrix is singular), so "
+                "coordinates in their subspace are not unique; choose other directions"
             )
         coordinates = np.linalg.solve(gram, products)
-        # ||r||^2 = ||x||^2 - c.G.c; near the plane rounding would take most of it
+        # ||r||^2 = ||x||^2 - c.G.c, which near the plane is mostly rounding error
         residual = squared - coordinates @ gram @ coordinates
         if residual < 1e-6 * squared:
             residual = self._residual(flat, coordinates)
@@ -397,7 +428,7 @@ class Subspace:
         return squared
 
     def check_model(self, model: nn.Module) -> None:
-        """Raise a LossLandscapeError if the subspace is not one of the model's parameters."""
+        """Raise a LossLandscapeError if the subspace does not fit the model's parameters."""
         what = f"model {type(model).__name__}"
         parameters = dict(model.named_parameters())
         self.layout.check(parameters, what)
@@ -408,19 +439,22 @@ class Subspace:
             if frozen and any(direction[part].any() for direction in self.directions):
                 raise LossLandscapeError(
                     f"{what}: '{segment.name}' is frozen (requires_grad=False), and the subspace "
-                    "moves it. Freeze parameters before the subspace is made; or, to move it, call "
-                    "model.requires_grad_(True)"
+                    "moves it. Freeze parameters before you make the subspace; or, to move this "
+                    "one, call model.requires_grad_(True)"
                 )
         known = {segment.name for segment in self.layout.segments}
         for name in trainable_parameters(model):
             if name not in known:
-                raise LossLandscapeError(f"{what}: trainable '{name}' is not in the subspace")
+                raise LossLandscapeError(
+                    f"{what}: the trainable parameter '{name}' is not in the subspace; freeze it "
+                    "(requires_grad=False), or make a new subspace"
+                )
 
 
 def combine(
     coordinates: Sequence[float], origin: Tensor, directions: Sequence[Tensor], out: Tensor
 ) -> Tensor:
-    """Write origin + a * d1 + b * d2 into ``out``; all are of one shape, type and device."""
+    """Write origin + a * d1 + b * d2 into ``out``; all must have one shape, type and device."""
     torch.add(origin, directions[0], alpha=coordinates[0], out=out)
     for coordinate, direction in zip(coordinates[1:], directions[1:]):
         out.add_(direction, alpha=coordinate)
@@ -430,7 +464,7 @@ def combine(
 def _check_fixed_parts(
     layout: ParameterLayout, models: Sequence[nn.Module], labels: Sequence[str]
 ) -> None:
-    """Frozen parameters do not move along the plane, so the models must agree on them."""
+    """Raise a LossLandscapeError if the models differ in parameters that the plane cannot move."""
     moving = {segment.name for segment in layout.segments}
     first = {n: p for n, p in models[0].named_parameters() if n not in moving}
     for model, label in zip(models[1:], labels[1:]):
@@ -439,7 +473,7 @@ def _check_fixed_parts(
             if name in others and not torch.equal(parameter, others[name]):
                 raise LossLandscapeError(
                     f"{labels[0]} and {label} differ in '{name}', which is frozen "
-                    "(requires_grad=False) and would not move between them; unfreeze it"
+                    "(requires_grad=False) and would not move between them; unfreeze it in both"
                 )
 
 

@@ -1,9 +1,9 @@
 """Batch-norm statistics at a point of the landscape.
 
-A network's running statistics belong to the parameters they were gathered with. Away from the
-origin they are wrong for the moved parameters, and the loss they give says more about them than
+A network's running statistics belong to the parameters with which they were gathered. Away from
+the origin they do not fit the moved parameters, and the loss says more about the statistics than
 about the network. ``fixed`` keeps the origin's statistics, as Li et al. 2018 do; ``reestimated``
-gathers them anew at each point, as :func:`torch.optim.swa_utils.update_bn` does for an average of
+gathers new ones at each point, as :func:`torch.optim.swa_utils.update_bn` does for averaged
 weights (Izmailov et al. 2018, section 3.2).
 """
 
@@ -29,7 +29,7 @@ def reestimate(
 ) -> None:
     """Reset the running statistics and set them to the mean over ``batches``.
 
-    Only the batch-norm layers are in train mode meanwhile, so dropout stays off.
+    Meanwhile only the batch-norm layers are in train mode, so dropout stays off.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ def reestimate(
     momenta = [layer.momentum for layer in batch_norms]
     for layer in batch_norms:
         layer.reset_running_stats()
-        layer.momentum = None  # PyTorch's sign for a plain mean over batches
+        layer.momentum = None  # for PyTorch: a plain mean over the batches
         layer.train()
     try:
         for batch in batches:

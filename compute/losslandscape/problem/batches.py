@@ -1,4 +1,4 @@
-"""A batch of samples: a tuple of tensors, or a dict of name -> tensor, and what is done with it."""
+"""Operations on a batch of samples, which is a tuple of tensors or a dict of name -> tensor."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from losslandscape.errors import LossLandscapeError
 
 Batch = Any  # tuple of tensors, or dict of name -> tensor; dimension 0 is the sample
 _BOUNDARY = 64  # bytes
-_COPIED_AT_MOST = 4 << 30  # bytes; larger data may be a file in the address space
+_COPIED_AT_MOST = 4 << 30  # bytes; larger data may be a memory-mapped file
 
 
 def place_batch(
@@ -22,14 +22,18 @@ def place_batch(
     dtype: torch.dtype | None = None,
     channels_last: bool = False,
 ) -> Batch:
-    """A batch on a device; see :meth:`losslandscape.problem.samples.SampleSet.batches`."""
+    """Move a batch to a device; see :meth:`losslandscape.problem.samples.SampleSet.batches`."""
     return map_batch(lambda tensor: placed(tensor, device, dtype, channels_last), batch)
 
 
 def placed(
     tensor: Tensor, device: torch.device | str, dtype: torch.dtype | None, channels_last: bool
 ) -> Tensor:
-    """A tensor on a device; floating-point ones of a type, images (4-D) in a memory order."""
+    """Move a tensor to a device.
+
+    Floating-point tensors are converted to ``dtype``; images (4-D) are stored channels-last or
+    row-major.
+    """
     if dtype is not None and tensor.is_floating_point():
         tensor = tensor.to(dtype)
     tensor = tensor.to(device)
@@ -45,29 +49,36 @@ def batch_length(batch: Batch) -> int:
 
 
 def batch_bytes(batch: Batch) -> int:
-    """Memory that the values of a batch take."""
+    """Memory of a batch's values, in bytes."""
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors_of(batch))
 
 
 def describe(batch: Batch) -> str:
-    """Shapes of a batch, for messages."""
+    """The shapes in a batch, for messages."""
     if isinstance(batch, Mapping):
         return ", ".join(f"{key} {tuple(value.shape)}" for key, value in batch.items())
     return ", ".join(str(tuple(value.shape)) for value in batch)
 
 
 def as_batch(value: Any, name: str) -> Batch:
-    """What a data set gives as a batch of tensors; a LossLandscapeError that names the set."""
+    """Convert what a data set returned to a batch of tensors.
+
+    Raises
+    ------
+    LossLandscapeError
+        If the value holds anything but tensors and arrays of at least one dimension. The message
+        begins with ``name``, the name of the set.
+    """
     return map_batch(lambda one: _tensor(one, name), value)
 
 
 def check_lengths(batch: Batch, name: str) -> None:
-    """Raise a LossLandscapeError where the tensors are of different numbers of samples."""
+    """Raise a LossLandscapeError if the tensors have different numbers of samples."""
     lengths = {len(tensor) for tensor in tensors_of(batch)}
     if len(lengths) > 1:
         raise LossLandscapeError(
-            f"{name}: tensors of {', '.join(map(str, sorted(lengths)))} samples in one "
-            "batch; dimension 0 of every tensor is the sample"
+            f"{name}: one batch holds tensors of {', '.join(map(str, sorted(lengths)))} samples; "
+            "dimension 0 of every tensor is the sample"
         )
 
 
@@ -77,7 +88,7 @@ def _tensor(value: Any, name: str) -> Tensor:
     if not isinstance(value, Tensor):
         raise LossLandscapeError(
             f"{name}: a batch holds a {type(value).__name__} where a tensor is expected; "
-            "give tuples or dicts of tensors"
+            "pass tuples or dicts of tensors"
         )
     if value.dim() == 0:
         raise LossLandscapeError(f"{name}: a batch holds a scalar; dimension 0 is the sample")
@@ -85,12 +96,12 @@ def _tensor(value: Any, name: str) -> Tensor:
 
 
 def aligned(tensor: Tensor, copies: dict[int, torch.UntypedStorage] | None = None) -> Tensor:
-    """The tensor, in memory that begins where PyTorch's own does, on a boundary of 64 bytes.
+    """The tensor in memory aligned to 64 bytes, as PyTorch allocates it.
 
-    Sums depend on that in their last bits. Memory that was NumPy's or a file's may begin elsewhere,
-    and in a worker, where it is PyTorch's, they would be others. What is copied is the storage, as
-    on the way to a worker: a part of it is as far from the beginning as before. ``copies`` has
-    those of earlier calls, by address.
+    The last bits of sums depend on the alignment. Memory from NumPy or a file may be aligned
+    otherwise; in a worker process PyTorch allocates it, and the sums would differ. The whole
+    storage is copied, as on the way to a worker, so that a view keeps its offset. ``copies`` holds
+    the copies of earlier calls, by address.
     """
     if tensor.device.type != "cpu" or tensor.layout is not torch.strided or not tensor.numel():
         return tensor
@@ -106,7 +117,7 @@ def aligned(tensor: Tensor, copies: dict[int, torch.UntypedStorage] | None = Non
 
 
 def map_batch(function: Callable[[Any], Any], batch: Batch) -> Batch:
-    """A batch of the same kind with the function of each of its tensors."""
+    """Apply a function to each tensor; the result is a batch of the same kind."""
     if isinstance(batch, Mapping):
         return {key: function(value) for key, value in batch.items()}
     if isinstance(batch, (tuple, list)):
@@ -125,7 +136,7 @@ def sample_shapes(batch: Batch) -> tuple[tuple[int, ...], ...]:
 
 
 def join(batches: list[Batch]) -> Batch:
-    """Batches one after the other as one."""
+    """Concatenate batches along the samples."""
     first = batches[0]
     if isinstance(first, Mapping):
         return {key: torch.cat([batch[key] for batch in batches]) for key in first}
@@ -133,7 +144,7 @@ def join(batches: list[Batch]) -> Batch:
 
 
 def same_values(a: Tensor, b: Tensor) -> bool:
-    """Whether two tensors of one shape have the same values; NaN is the same as NaN."""
+    """Whether two tensors of one shape have the same values; NaN equals NaN."""
     same = a == b
     if a.is_floating_point():
         same |= a.isnan() & b.isnan()

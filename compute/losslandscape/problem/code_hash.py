@@ -1,11 +1,11 @@
-"""Is this the function that a file was measured with? A hash of what it does.
+"""A hash of a function's code, to check whether a file was measured with this function.
 
-It holds the code with the names it refers to, defaults, and the constants that the function closes
-over, finds among its module's variables, or has as attributes; functions of the same module are
-followed. What the function itself sets, such as a counter, and what can be changed in place, such
-as a list or a model, is left out: it may be another by the time it is asked for.
+The hash covers the bytecode with the names it refers to, the defaults, and the constants in the
+function's closure, in its module's variables and in its attributes; it follows functions of the
+same module. It leaves out variables that the function itself sets, such as a counter, and objects
+that can change in place, such as a list or a model: they may have changed by the next check.
 
-Bytecode is that of a version of Python, which the hash names.
+Bytecode depends on the version of Python, so the hash names that version.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _CONSTANTS: tuple[type, ...] = (
 
 
 def code_hash(function: Callable) -> str:
-    """The hash of a callable, the same in each process of one version of Python.
+    """The hash of a callable; it is the same in every process of one version of Python.
 
     Examples
     --------
@@ -47,9 +47,10 @@ def code_hash(function: Callable) -> str:
 
 
 def is_code_of(stated: str | None, function: Callable) -> bool:
-    """Whether a hash in a file may be a function's; of another version of Python it may.
+    """Whether a hash from a file can belong to a function.
 
-    Files of before have a hash of bytecode and constants alone, or none of a callable object.
+    A hash of another version of Python cannot be compared, so the answer is True. Older files hold
+    a hash of bytecode and constants alone, and none for a callable object.
 
     Examples
     --------
@@ -69,7 +70,7 @@ def _old_constants(code: Any) -> list:
 
 
 def _callable(value: Any, within: tuple[int, ...]) -> Any:
-    """What a callable does; ``within`` are the functions that led here."""
+    """What a callable does; ``within`` holds the ids of the functions that led here."""
     if id(value) in within:
         return "itself"
     within = (*within, id(value))
@@ -121,7 +122,7 @@ def _code(code: CodeType) -> Any:
 
 
 def _codes(code: CodeType) -> Iterator[CodeType]:
-    """A code and those of the functions inside it."""
+    """A code object and those of the functions defined inside it."""
     yield code
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
@@ -137,7 +138,7 @@ def _content(cell: Any) -> Any:
     try:
         return cell.cell_contents
     except ValueError:
-        return None  # nothing yet
+        return None  # the cell is still empty
 
 
 def _named(values: dict[str, Any], within: tuple[int, ...]) -> list:
@@ -145,7 +146,7 @@ def _named(values: dict[str, Any], within: tuple[int, ...]) -> list:
 
 
 def _value(value: Any, within: tuple[int, ...]) -> Any:
-    """A value that a function refers to, where it stays what it is; else what kind it is."""
+    """A value that a function refers to if it cannot change in place; otherwise only its type."""
     if isinstance(value, _CONSTANTS):
         return type(value).__name__, repr(value)
     if isinstance(value, tuple):
@@ -164,7 +165,7 @@ def _value(value: Any, within: tuple[int, ...]) -> Any:
 
 
 def _attributes(value: Any) -> Any:
-    """The constants among an object's attributes that its methods do not set."""
+    """The constant attributes of an object, except those that its methods set."""
     if isinstance(value, type):
         return _name(value)
     methods = [
@@ -190,6 +191,6 @@ def _attributes(value: Any) -> Any:
 
 
 def _name(value: Any) -> str:
-    """The name of a class, module or built-in function; of another object that of its class."""
+    """The name of a class, module or built-in function; for other objects, that of the class."""
     named = value if hasattr(value, "__qualname__") else type(value)
     return f"{getattr(named, '__module__', '')}:{named.__qualname__}".replace("__mp_", "__")

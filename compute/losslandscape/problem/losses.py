@@ -1,7 +1,7 @@
-"""Losses and metrics by sample.
+"""Per-sample losses and metrics.
 
-A loss function takes ``(model, batch)`` and returns the losses of the batch's samples, shape (n,),
-or a dict of such tensors: ``"loss"`` and any metrics, so that one forward pass serves all.
+A loss function takes ``(model, batch)`` and returns the per-sample losses, shape (n,), or a dict of
+such tensors: ``"loss"`` and any metrics, so that one forward pass yields them all.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from losslandscape.problem import code_hash
 from losslandscape.problem.batches import Batch, batch_length, describe
 from losslandscape.problem.samples import SampleSet
 
-Metric = Callable[[Tensor, Tensor], Tensor]  # (outputs, targets) -> a number a sample
+Metric = Callable[[Tensor, Tensor], Tensor]  # (outputs, targets) -> one number per sample
 LossCallable = Callable[[nn.Module, Batch], Any]
 
 # names of variables and dimensions in the file, docs/file_format.md
@@ -32,13 +32,13 @@ _TAKEN = {
 }  # fmt: skip
 _TAKEN_BEGINNINGS = ("trajectory_", "model_")
 _TAKEN_ENDS = ("loss_standard_error", "loss_sample_count", "loss_samples", "_interpolation_error")
-_POSSIBLE = re.compile(r"\w([^/\x00-\x1f\x7f]*[^/\x00- \x7f])?")  # what netCDF takes
+_POSSIBLE = re.compile(r"\w([^/\x00-\x1f\x7f]*[^/\x00- \x7f])?")  # names that netCDF allows
 _TARGET_KEYS = ("labels", "label", "targets", "target", "y")
 
 
 @dataclass(frozen=True)
 class Loss:
-    """A named loss: what it is called in files and figures, and how it is computed."""
+    """A loss function with its name in files and its title in figures."""
 
     name: str
     title: str
@@ -50,8 +50,8 @@ class Loss:
         Raises
         ------
         LossLandscapeError
-            If the function returns anything but one number a sample, or calls one by a name that
-            the file has for something else.
+            If the function returns anything but one number per sample, or names a metric like
+            another variable of the file.
         """
         values = self.function(model, batch)
         if not isinstance(values, Mapping):
@@ -63,32 +63,35 @@ class Loss:
             if not isinstance(value, Tensor) or value.shape != (count,):
                 shape = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
                 hint = (
-                    ' (reduction="none" keeps the samples apart)'
+                    ' (pass reduction="none")'
                     if isinstance(value, Tensor) and value.dim() == 0
                     else ""
                 )
                 raise LossLandscapeError(
                     f"loss {self.name}: {name!r} of a batch of {count} samples has shape {shape}; "
-                    f"a number for each sample is needed, shape ({count},){hint}"
+                    f"return one number per sample, shape ({count},){hint}"
                 )
         if "loss" not in values:
             raise LossLandscapeError(f"loss {self.name}: the returned dict has no entry 'loss'")
         return dict(values)
 
     def check(self, samples: SampleSet) -> None:
-        """Raise a LossLandscapeError if the loss cannot count every sample."""
+        """Raise a LossLandscapeError if the loss is not defined for every sample."""
         if self.name == "cross_entropy":
             for batch in samples.stored():
                 _check_targets(samples.name, batch)
 
     def code_hash(self) -> str | None:
-        """Hash of a function's code, to tell two of one name apart; None of a named loss."""
+        """Hash of the function's code, which tells apart functions of one name.
+
+        None for a named loss.
+        """
         if isinstance(self.function, _NamedLoss):
             return None
         return code_hash.code_hash(self.function)
 
     def may_have_code(self, stated: str | None) -> bool:
-        """Whether a hash in a file, also one of an older version, may be of this loss."""
+        """Whether a hash from a file, also of an older version, can belong to this loss."""
         if isinstance(self.function, _NamedLoss):
             return stated is None
         return code_hash.is_code_of(stated, self.function)
@@ -96,26 +99,24 @@ class Loss:
 
 @functools.lru_cache(maxsize=1024)
 def name_taken(name: Any) -> str:
-    """Why a metric cannot be a variable of this name in the file; nothing if it can.
+    """Why a metric cannot be a variable of this name in the file; empty if it can.
 
     Examples
     --------
     >>> name_taken("top5"), name_taken("top 5")
     ('', '')
     >>> name_taken("status")
-    'the file has a variable of this name for something else; call it otherwise'
+    'the file uses this name for another variable; choose another name'
     """
-    if not isinstance(name, str) or not re.fullmatch(
-        r"\w([^/\x00-\x1f\x7f]*[^/\x00- \x7f])?", name
-    ):
-        return "no name of a variable: give a text that begins with a letter and has no /"
+    if not isinstance(name, str) or not _POSSIBLE.fullmatch(name):
+        return "not a valid variable name; use a string that begins with a letter and has no /"
     if name in _TAKEN or name.startswith(_TAKEN_BEGINNINGS) or name.endswith(_TAKEN_ENDS):
-        return "the file has a variable of this name for something else; call it otherwise"
+        return "the file uses this name for another variable; choose another name"
     return ""
 
 
 def _check_targets(name: str, batch: Batch) -> None:
-    """Samples that cross-entropy ignores altogether (-100) have no loss."""
+    """Raise a LossLandscapeError for samples without a loss: all their targets are -100."""
     if isinstance(batch, Mapping):
         targets = next((batch[key] for key in _TARGET_KEYS if key in batch), None)
     else:
@@ -126,21 +127,24 @@ def _check_targets(name: str, batch: Batch) -> None:
     if ignored:
         raise LossLandscapeError(
             f"{name}: {ignored} samples have no target (-100 everywhere), so they have no loss; "
-            "leave them out of the data"
+            "remove them from the data"
         )
 
 
 def resolve(loss: str | LossCallable, metrics: Mapping[str, Metric] | None = None) -> Loss:
-    """The loss of a name, or a user's own function.
+    """Find a loss by name, or wrap your own function.
 
-    ``"cross_entropy"``, ``"mse"`` (mean over outputs of (model(x) - y)^2), ``"softmax_mse"`` (the
-    same of the softmax against one-hot targets, as Li et al. 2018 offer), or a callable
-    ``(model, batch) -> per-sample losses``.
+    Parameters
+    ----------
+    loss : str or callable
+        ``"cross_entropy"``; ``"mse"``, the mean over outputs of (model(x) - y)^2;
+        ``"softmax_mse"``, the same for the softmax and one-hot targets, as Li et al. 2018 offer;
+        or a callable ``(model, batch) -> per-sample losses``.
 
     Raises
     ------
     LossLandscapeError
-        If the name is unknown, metrics are given with a callable, or one's name is taken.
+        If the name is unknown, metrics are given with a callable, or a metric's name is taken.
     """
     for name in metrics or ():
         if reason := name_taken(name):
@@ -148,14 +152,14 @@ def resolve(loss: str | LossCallable, metrics: Mapping[str, Metric] | None = Non
     if callable(loss):
         if metrics:
             raise LossLandscapeError(
-                "metrics go with a named loss; a loss function returns its own: "
+                "pass metrics with a named loss only; your own loss function returns them itself: "
                 '{"loss": ..., "metric": ...}'
             )
         name = getattr(loss, "__qualname__", type(loss).__name__)
         return Loss(f"{getattr(loss, '__module__', '')}:{name}", "loss", loss)
     if loss not in _NAMED:
         raise LossLandscapeError(
-            f"loss {loss!r} is not one of {', '.join(_NAMED)}; or give a function "
+            f"loss {loss!r} is not one of {', '.join(_NAMED)}; choose one, or pass a function "
             "(model, batch) -> per-sample losses"
         )
     title, per_sample, classifies = _NAMED[loss]
@@ -170,7 +174,7 @@ class _NamedLoss:
 
     def __call__(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
         outputs, targets = forward(model, batch)
-        if outputs.dtype in (torch.bfloat16, torch.float16):  # a loss has a wider range
+        if outputs.dtype in (torch.bfloat16, torch.float16):  # losses need a wider range
             outputs = outputs.float()
         values = {"loss": self.per_sample(outputs, targets)}
         if self.classifies:
@@ -181,23 +185,31 @@ class _NamedLoss:
 
 
 def forward(model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
-    """Outputs and targets. A tuple is (inputs..., targets); a dict's targets are under ``labels``
-    or the like and the rest are keyword arguments; ``outputs.logits`` is taken where there is one.
+    """Run the model on a batch and return outputs and targets.
+
+    A tuple is (inputs..., targets). In a dict, the targets are under ``labels`` or a similar key,
+    and the other entries are keyword arguments. If the outputs have an attribute ``logits``, it is
+    returned in their place.
+
+    Raises
+    ------
+    LossLandscapeError
+        If the batch has no targets.
     """
     if isinstance(batch, Mapping):
         inputs = dict(batch)
         key = next((key for key in _TARGET_KEYS if key in inputs), None)
         if key is None:
             raise LossLandscapeError(
-                f"the batch has no targets: none of {', '.join(_TARGET_KEYS)} among {list(inputs)}"
+                f"the batch has no targets: {list(inputs)} has none of {', '.join(_TARGET_KEYS)}"
             )
         targets = inputs.pop(key)
         outputs = model(**inputs)
     else:
         if len(batch) < 2:
             raise LossLandscapeError(
-                f"the batch is one tensor ({describe(batch)}); (inputs, targets) is needed, or a "
-                "loss function of your own"
+                f"the batch is one tensor ({describe(batch)}); pass (inputs, targets), or your own "
+                "loss function"
             )
         *arguments, targets = batch
         outputs = model(*arguments)
@@ -209,8 +221,8 @@ def _classes_second(outputs: Tensor, targets: Tensor) -> Tensor:
     if outputs.dim() == 3 and targets.shape == outputs.shape[:2]:
         if outputs.shape[1] == outputs.shape[2]:
             raise LossLandscapeError(
-                f"outputs {tuple(outputs.shape)} for targets {tuple(targets.shape)}: which "
-                "dimension is the class cannot be told; give a loss function of your own"
+                f"outputs {tuple(outputs.shape)} for targets {tuple(targets.shape)}: either of two "
+                "dimensions can be the classes; pass your own loss function"
             )
         return outputs.movedim(-1, 1)
     return outputs
@@ -221,7 +233,7 @@ def _cross_entropy(outputs: Tensor, targets: Tensor) -> Tensor:
     losses = functional.cross_entropy(outputs, targets, reduction="none")
     if losses.dim() == 1:
         return losses
-    # one target a position: the mean over the positions that count (-100 is PyTorch's "ignore")
+    # one target per position: the mean over positions that count (-100 is PyTorch's "ignore")
     counted = (targets != -100).flatten(1)
     return (losses.flatten(1) * counted).sum(1) / counted.sum(1)
 
@@ -231,8 +243,8 @@ def _mse(outputs: Tensor, targets: Tensor) -> Tensor:
         column = outputs.shape == (*targets.shape, 1)
         raise LossLandscapeError(
             f"loss mse: outputs have shape {tuple(outputs.shape)} and targets "
-            f"{tuple(targets.shape)}; they must agree (broadcasting would pair wrong samples)"
-            + ("; give targets[:, None]" if column and targets.dim() == 1 else "")
+            f"{tuple(targets.shape)}; they must agree (broadcasting would pair the wrong samples)"
+            + ("; pass targets[:, None]" if column and targets.dim() == 1 else "")
         )
     return (
         (outputs - targets).square().flatten(1).mean(1)
@@ -251,7 +263,7 @@ def _accuracy(outputs: Tensor, targets: Tensor) -> Tensor:
         targets = targets.argmax(1)
     right = _classes_second(outputs, targets).argmax(1) == targets
     if right.dim() == 1:
-        return right  # True or False: made numbers once a point, not once a batch
+        return right  # bool: converted to numbers once per point, not once per batch
     counted = (targets != -100).flatten(1)
     return (right.flatten(1) * counted).sum(1) / counted.sum(1)
 

@@ -1,9 +1,8 @@
-"""Train and eval mode of a model's modules while it is measured.
+"""Train and eval mode of a model's modules during the measurement.
 
-A loss measured with dropout on is that of one random part of the network. A model that came out of
-training is in train mode as a whole and is simply evaluated in eval mode; one module left in train
-mode in a model that is otherwise in eval mode is somebody's wish, or a mistake, and is never passed
-over in silence.
+With dropout on, the loss is that of a random part of the network. A model that comes from training
+is in train mode as a whole and is simply evaluated in eval mode. A single module in train mode
+within a model in eval mode is either intended or a mistake, so the package never ignores it.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ _SHOWN = 3
 
 
 def training_modules(model: nn.Module) -> list[str]:
-    """Names of the modules in train mode, the model's own type where it is itself.
+    """Names of the modules in train mode; for the model itself, the name of its type.
 
     Examples
     --------
@@ -37,10 +36,10 @@ def training_modules(model: nn.Module) -> list[str]:
 
 
 def check_modes(model: nn.Module, modes: str | None) -> None:
-    """Raise a LossLandscapeError if modules are in train mode that may be meant to be.
+    """Raise a LossLandscapeError if it is unclear whether modules should be in train mode.
 
-    ``modes`` is None where nobody said: then a model in train mode as a whole is fine, for it comes
-    from training, and one in eval mode with modules in train mode is not.
+    This concerns ``modes=None``: a model in train mode as a whole comes from training and passes;
+    a model in eval mode that has modules in train mode does not.
     """
     if modes is not None and modes not in MODES:
         raise LossLandscapeError(f"modes {modes!r} is not one of {', '.join(MODES)}")
@@ -49,12 +48,12 @@ def check_modes(model: nn.Module, modes: str | None) -> None:
 
 
 def set_modes(model: nn.Module, modes: str | None) -> None:
-    """Put every module into eval mode, or with ``"own"`` leave each as it is.
+    """Put every module into eval mode; with ``"own"``, leave each as it is.
 
     Raises
     ------
     LossLandscapeError
-        If a module stays in train mode in spite of ``eval()``.
+        If a module stays in train mode despite ``eval()``.
     """
     if modes == "own":
         return
@@ -63,12 +62,12 @@ def set_modes(model: nn.Module, modes: str | None) -> None:
 
 
 def refuse_batch_norm(model: nn.Module) -> None:
-    """Raise a LossLandscapeError if batch norm is in train mode: it has no statistics to gather."""
+    """Raise a LossLandscapeError if batch norm is in train mode, where re-estimation is void."""
     for name, module in model.named_modules():
         if module.training and isinstance(module, _BatchNorm):
             raise LossLandscapeError(
-                f"'{name}' is batch norm in train mode, which normalises by the batch; statistics "
-                "gathered at each point (batch_norm='reestimated') go with eval mode"
+                f"'{name}' is batch norm in train mode, which normalizes with the batch's own "
+                "statistics; batch_norm='reestimated' needs eval mode"
             )
 
 
@@ -82,8 +81,8 @@ def refuse(model: nn.Module, training: Sequence[str], stand: str) -> None:
     )
     more = f" and {len(training) - _SHOWN} more" if len(training) > _SHOWN else ""
     raise LossLandscapeError(
-        f"{type(model).__name__} {stand}, but {shown}{more} in train mode: dropout would drop, "
-        "batch norm would normalise by the batch. Call eval() on the whole model; or say what is "
-        "meant: modes='eval' (--modes eval) evaluates every module in eval mode, modes='own' "
-        "(--modes own) leaves each module as it is, and the file says so"
+        f"{type(model).__name__} {stand}, but {shown}{more} in train mode: dropout would be on, "
+        "and batch norm would use the batch's own statistics. Call eval() on the whole model. Or "
+        "choose: modes='eval' (--modes eval) evaluates every module in eval mode; modes='own' "
+        "(--modes own) leaves each module as it is and states this in the file"
     )

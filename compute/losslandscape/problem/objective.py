@@ -19,69 +19,65 @@ from losslandscape.problem import precision as arithmetics
 from losslandscape.problem.determinism import check_data, check_policy
 from losslandscape.problem.losses import LossCallable, Metric, resolve
 from losslandscape.problem.modes import check_modes, refuse_batch_norm, training_modules
-from losslandscape.problem.precision import PRECISIONS as PRECISIONS
 from losslandscape.problem.samples import HOLD_BYTES, SampleSet
 
 _REESTIMATION_SAMPLES = 1024
 _REESTIMATION_BATCH = 256
-_TRIAL_SECONDS = 0.02
-_FUSION_SAMPLES = 8
-_TRIAL_SHARES = (0.5, 0.125, 0.03125)  # of the way to a corner of the grid
 _RESERVED = {"status", "gram_matrix", "provenance", "alpha", "beta", "gamma"}
-
-# values by sample of one set: "loss" and the metrics, each a float array of shape (samples,)
-Measurement = dict[str, dict[str, np.ndarray]]
 
 
 class Objective:
-    """A model, a loss and the samples it is averaged over.
+    """A model, a loss and the samples over which it is averaged.
 
     Parameters
     ----------
     model : torch.nn.Module
-        Evaluated in eval mode and left as it was: parameters, buffers and modes.
+        Evaluated in eval mode. Its parameters, buffers and modes are restored afterward.
     loss : str or callable
         ``"cross_entropy"``, ``"mse"``, ``"softmax_mse"``, or a function
         ``(model, batch) -> per-sample losses``; see :func:`losslandscape.problem.losses.resolve`.
-    data : tuple of tensors, Dataset or DataLoader; or a dict of such by name
-        A dict of named sets, ``{"train": ..., "test": ...}``, gives ``loss`` for the first and
-        ``test_loss`` for the set ``test``. A dict of *tensors* is one set (a batch of keywords).
+    data : tuple of tensors, Dataset or DataLoader; or a dict of these by name
+        A dict of named sets, ``{"train": ..., "test": ...}``, yields ``loss`` for the first set
+        and ``test_loss`` for the set ``test``. A dict of *tensors* is one set, a batch of keyword
+        arguments.
     batch_norm : "fixed" or "reestimated"
         See :mod:`losslandscape.problem.batch_norm`.
-    metrics : mapping of name to ``(outputs, targets) -> a number a sample``, optional
-        Beside the loss; accuracy comes by itself with classification losses.
+    metrics : mapping of name to ``(outputs, targets) -> one number per sample``, optional
+        Measured beside the loss. Classification losses include the accuracy without being asked.
     batch_size : int, optional
-        Found by a short trial where not given. Recorded: sums depend on it in the last bits.
+        By default found in a short trial. It is recorded, because the last bits of sums depend on
+        it.
     reestimation_samples : int, optional
-        Samples of the first set, evenly spaced, that re-estimate batch-norm statistics; 1,024 or
-        all by default. Their batches are of ``batch_size`` where it is given, else of 256: a
-        batch's statistics depend on its size, so it is never the one found by trial.
+        Number of samples of the first set, evenly spaced, that re-estimate batch-norm statistics;
+        by default 1,024, or all if there are fewer. Their batches have ``batch_size`` samples if
+        it is given, otherwise 256. A batch's statistics depend on its size, so the size found in
+        the trial is never used here.
     precision : "float32", "float64", "tf32", "bfloat16" or "float16", optional
-        Computes in this type instead of the model's own, on a copy of it where the parameters are
-        of another. The last three keep parameters in float32 and multiply in the type; how far
-        values then are from those of float32 is measured: :attr:`Evaluator.deviation`.
+        Compute in this type, on a copy of the model if its parameters have another type. The last
+        three keep the parameters in float32 and multiply in the given type; their deviation from
+        float32 is measured, see :attr:`Evaluator.deviation`.
     compile : bool
-        Compile the model with :func:`torch.compile`; the deviation is measured too.
+        Compile the model with :func:`torch.compile`; the deviation is measured as well.
     device : torch.device or str, optional
-        Where to compute; the model's own by default.
+        Where to compute; by default the model's own device.
     dataset_samples : int or dict of int by set, optional
-        Size of the data set that the samples were drawn from, for errors against it; an int is that
-        of the first set.
+        Size of the data set from which the samples were drawn, for errors against that data set.
+        An int is the size for the first set.
     modes : "eval" or "own", optional
-        Evaluate every module in eval mode, or each in the mode it is in. By default a model in
-        train mode as a whole is evaluated in eval mode, and one in eval mode that holds modules in
-        train mode is refused. See :mod:`losslandscape.problem.modes`.
+        Evaluate every module in eval mode, or each in its own mode. By default, a model in train
+        mode as a whole is evaluated in eval mode, and a model in eval mode with modules in train
+        mode is refused. See :mod:`losslandscape.problem.modes`.
     hold_bytes : int
-        Samples of a set that would take more memory are read anew at each point, batch by batch,
-        and not held; see ``docs/scaling.md``. 4 GiB by default.
+        If a set's samples would take more memory than this, in bytes, they are read again batch by
+        batch at each point; see ``docs/scaling.md``. 4 GiB by default.
     nondeterminism : "refused" or "stated"
-        What :func:`losslandscape.evaluate` does where a value is not the same every time; see
+        What :func:`losslandscape.evaluate` does if a value changes between evaluations; see
         :mod:`losslandscape.point.determinism`.
 
     Raises
     ------
     LossLandscapeError
-        If an argument is unknown or the data cannot be read.
+        If an argument has an unknown value or the data cannot be read.
 
     Examples
     --------
@@ -117,12 +113,7 @@ class Objective:
             batch_size = whole_number("batch_size", batch_size)
         if reestimation_samples is not None:
             reestimation_samples = whole_number("reestimation_samples", reestimation_samples)
-        check_kind(
-            "model",
-            model,
-            nn.Module,
-            "its parameters are what moves",
-        )
+        check_kind("model", model, nn.Module, "its parameters are what moves")
         check_modes(model, modes)
         check_policy(nondeterminism)
         self.model = model
@@ -148,9 +139,9 @@ class Objective:
                 raise LossLandscapeError(
                     f"dataset_samples: {size} for '{name}', which "
                     + (
-                        f"has {len(self.sets[name])} samples; the data set is no smaller"
+                        f"has {len(self.sets[name])} samples; the data set cannot be smaller"
                         if name in self.sets
-                        else f"is no set (there are {', '.join(self.sets)})"
+                        else f"is not a set; choose from {', '.join(self.sets)}"
                     )
                 )
         self.batch_norm: str = batch_norm if bn.layers(model) else "none"
@@ -176,7 +167,7 @@ class Objective:
 
     @property
     def reestimation_batch_size(self) -> int:
-        """Samples in a batch that re-estimates batch-norm statistics."""
+        """Number of samples per batch when batch-norm statistics are re-estimated."""
         return self.batch_size or _REESTIMATION_BATCH
 
     def with_batch_norm(self, mode: str) -> Objective:
@@ -187,7 +178,7 @@ class Objective:
         return other
 
     def in_float32(self) -> Objective:
-        """The same objective computed in float32, plainly."""
+        """The same objective computed in plain float32, not compiled."""
         other = copy.copy(self)
         other.arithmetic = arithmetics.resolve("float32", self.device)
         other.precision = other.dtype = torch.float32
@@ -195,7 +186,7 @@ class Objective:
         return other
 
     def limited(self, count: int) -> Objective:
-        """The same objective on the first samples of its first set alone, at most ``count``."""
+        """The same objective on at most ``count`` first samples of its first set alone."""
         other = copy.copy(self)
         name, samples = next(iter(self.sets.items()))
         other.sets = {name: SampleSet(samples.first(count), name)}
@@ -209,7 +200,7 @@ class Objective:
 
     @property
     def quantities(self) -> dict[str, str]:
-        """Names of what is measured and their titles; metrics are found when first measured."""
+        """Names and titles of the losses; metrics become known with the first measurement."""
         title = self.loss.title
         return {
             f"{prefix}loss": f"{name} {title}" if prefix else title
@@ -218,11 +209,11 @@ class Objective:
 
     @property
     def prefixes(self) -> dict[str, str]:
-        """Name of each set -> prefix of its variables; the first set has none."""
+        """Name of each set -> prefix of its variables; empty for the first set."""
         return {name: f"{name}_" if i else "" for i, name in enumerate(self.sets)}
 
     def to_json(self) -> dict:
-        """What was measured, for the file."""
+        """Describe what is measured, for the file."""
         found: dict[str, Any] = {
             "model": type(self.model).__name__,
             "model_structure": hashlib.sha256(repr(self.model).encode()).hexdigest(),
@@ -252,23 +243,24 @@ class Objective:
 def _named_sets(data: Any) -> dict[str, Any]:
     if isinstance(data, Mapping):
         if not data:
-            raise LossLandscapeError("data: there is no set of samples")
+            raise LossLandscapeError("data: the dict is empty; pass at least one set of samples")
         if not all(isinstance(value, (Tensor, np.ndarray)) for value in data.values()):
             return dict(data)
     return {"train": data}
 
 
 def _check_names(what: str, names: Mapping[str, Any]) -> None:
-    """Names become names of variables in the file."""
+    """Raise a LossLandscapeError if a name cannot be part of a variable's name in the file."""
     for name in names:
         if not str(name).isidentifier() or name in _RESERVED or name in ("trajectory", "model"):
             raise LossLandscapeError(
-                f"{what} {name!r}: the name is taken, or not a plain word of letters, digits and _"
+                f"{what} {name!r}: the name is taken, or not an identifier; use letters, digits "
+                "and _, with a letter first"
             )
 
 
 def _usable(device: torch.device | str) -> torch.device:
-    """A device of this machine, ``cuda`` as the ``cuda:0`` that tensors say they are on."""
+    """A device of this machine; ``cuda`` becomes ``cuda:0``, as tensors name their device."""
     try:
         found = torch.device(device)
         if found.type == "cuda" and found.index is None:
@@ -276,10 +268,10 @@ def _usable(device: torch.device | str) -> torch.device:
         if found.type == "meta":
             raise ValueError("tensors there have no values")
         torch.empty(0, device=found)
-    except Exception as error:  # of many types, by device
+    except Exception as error:  # each device raises its own type
         reason = str(error).partition("\n")[0]
         raise LossLandscapeError(
-            f"device {str(device)!r} cannot be used here ({reason}); give 'cpu', 'cuda' where "
+            f"device {str(device)!r} cannot be used here ({reason}); pass 'cpu', 'cuda' if "
             "torch.cuda.is_available(), 'cuda:1', 'mps' or another of PyTorch's devices"
         ) from error
     return found

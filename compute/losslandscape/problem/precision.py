@@ -1,4 +1,4 @@
-"""In which arithmetic a model is evaluated."""
+"""The arithmetic in which a model is evaluated."""
 
 from __future__ import annotations
 
@@ -11,19 +11,20 @@ import torch
 
 from losslandscape.errors import LossLandscapeError
 
-_TELLS_AUTOCAST = hasattr(torch, "get_autocast_dtype")  # of any device: PyTorch 2.4 and later
-# parameters of these lose a step of a direction below 1/256 or 1/2,048 of themselves
+_TELLS_AUTOCAST = hasattr(torch, "get_autocast_dtype")  # for any device: PyTorch 2.4 and later
+# in these types, a step below 1/256 or 1/2,048 of a parameter's value is rounded away
 COARSE = (torch.bfloat16, torch.float16)
-# types of parameters and data; derivatives are computed in one of these
+# types of parameters and data; derivatives are computed in one of them
 PRECISIONS = {"float32": torch.float32, "float64": torch.float64}
 
 
 @dataclass(frozen=True)
 class Precision:
-    """The type of parameters and data, and what matrix products and convolutions make of them.
+    """The type of parameters and data, and that of matrix products and convolutions.
 
-    Parameters stay in float32 where the computing type is narrower: in bfloat16 a step of a
-    direction below 1/256 of a parameter would be lost, and the surface would be a staircase.
+    Parameters stay in float32 if products are computed in a narrower type. In bfloat16, a step
+    along a direction below 1/256 of a parameter would be lost, and the surface would be a
+    staircase.
     """
 
     name: str
@@ -47,44 +48,46 @@ NAMES = tuple(_NAMED)
 
 
 def type_name(dtype: torch.dtype) -> str:
-    """The name of a type as the file has it, such as ``float32``."""
+    """The name of a type as written in files, such as ``float32``."""
     return str(dtype).removeprefix("torch.")
 
 
 def resolve(name: str, device: torch.device) -> Precision:
-    """The precision of a name.
+    """Find a precision by its name.
 
     Raises
     ------
     LossLandscapeError
-        If the name is unknown, or the device does not have it.
+        If the name is unknown, or the device does not support it.
     """
     if name not in _NAMED:
         raise LossLandscapeError(f"precision {name!r} is not one of {', '.join(NAMES)}")
     if name == "tf32" and device.type != "cuda":
         raise LossLandscapeError(
-            f"precision 'tf32' is one of NVIDIA's processors, and the device is {device.type}; "
+            f"precision 'tf32' needs an NVIDIA GPU, and the device is {device.type}; "
             "choose 'float32', or a cuda device"
         )
     return _NAMED[name]
 
 
 def autocast(device: torch.device, dtype: torch.dtype | None) -> AbstractContextManager[Any]:
-    """Products in a type, or in that of their factors whatever was set outside, in this thread."""
+    """Compute products in ``dtype``; with None, in the type of their factors.
+
+    This overrides what the caller set, in this thread.
+    """
     if dtype is None and _TELLS_AUTOCAST and not torch.is_autocast_enabled(device.type):
         return nullcontext()
-    # without its cache, which would keep the weights of another point
+    # no cache: it would keep the weights of another point
     return torch.autocast(device.type, dtype, enabled=dtype is not None, cache_enabled=False)
 
 
 @contextmanager
 def arithmetic(tf32: bool = False) -> Iterator[None]:
-    """Float32 products are computed in float32, whatever was set outside, unless asked otherwise.
+    """Compute float32 products in float32, whatever the caller set; with ``tf32``, in TF32.
 
-    PyTorch allows TF32 (10 bits of mantissa) in cuDNN's convolutions by default, and
-    ``set_float32_matmul_precision`` allows TF32 and bfloat16 elsewhere. Algorithms that give the
-    same bits every time are preferred. What was set outside is restored; these are settings of the
-    whole process.
+    By default, PyTorch allows TF32 (10 bits of mantissa) in cuDNN's convolutions, and
+    ``set_float32_matmul_precision`` allows TF32 and bfloat16 elsewhere. Deterministic algorithms
+    are preferred. These settings hold for the whole process; the caller's are restored.
     """
     saved = []
 

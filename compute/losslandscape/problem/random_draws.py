@@ -1,4 +1,4 @@
-"""What data draw at random as they are read: the same each time, and nobody else notices."""
+"""Fixed seeds for data sets that draw random numbers when read; generators are then restored."""
 
 # The legacy generator is the one that data sets draw from.
 # ruff: noqa: NPY002
@@ -15,15 +15,27 @@ from torch.utils.data import DataLoader
 
 
 def seed_draws(seed: int) -> None:
-    """Seed the generators of torch (of the CPU), NumPy and Python; ``seed`` is below 2**32."""
+    """Seed the generators of torch (CPU), NumPy and Python; ``seed`` must be below 2**32."""
     torch.default_generator.manual_seed(seed)
     np.random.seed(seed)
     random.seed(seed)
 
 
 @contextmanager
+def generators_kept() -> Iterator[None]:
+    """Restore the generators of torch (CPU), NumPy and Python at the end."""
+    numpy_state, python_state = np.random.get_state(), random.getstate()
+    try:
+        with torch.random.fork_rng(devices=[]):
+            yield
+    finally:
+        np.random.set_state(numpy_state)
+        random.setstate(python_state)
+
+
+@contextmanager
 def fixed_draws(seed: int, generators: Sequence[torch.Generator] = ()) -> Iterator[None]:
-    """Seed the generators of :func:`seed_draws`, and further ones; later they are as they were.
+    """Seed the generators of :func:`seed_draws` and those given, and restore them at the end.
 
     Examples
     --------
@@ -36,9 +48,8 @@ def fixed_draws(seed: int, generators: Sequence[torch.Generator] = ()) -> Iterat
     (True, True)
     """
     states = [generator.get_state() for generator in generators]
-    numpy_state, python_state = np.random.get_state(), random.getstate()
     try:
-        with torch.random.fork_rng(devices=[]):
+        with generators_kept():
             seed_draws(seed)
             for generator in generators:
                 generator.manual_seed(seed)
@@ -46,12 +57,10 @@ def fixed_draws(seed: int, generators: Sequence[torch.Generator] = ()) -> Iterat
     finally:
         for generator, state in zip(generators, states):
             generator.set_state(state)
-        np.random.set_state(numpy_state)
-        random.setstate(python_state)
 
 
 def own_generators(loader: DataLoader) -> list[torch.Generator]:
-    """The generators that a loader and its samplers were given."""
+    """The generators that were passed to a loader and its samplers."""
     inner = getattr(loader.batch_sampler, "sampler", None)
     found: dict[int, torch.Generator] = {}
     for holder in (loader, loader.sampler, loader.batch_sampler, inner):

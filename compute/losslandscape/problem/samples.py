@@ -1,4 +1,4 @@
-"""The samples a loss is averaged over: read once, in a fixed order, cut into batches."""
+"""The samples over which a loss is averaged: read once, in a fixed order, cut into batches."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ from losslandscape.problem.batches import (
 from losslandscape.problem.random_draws import fixed_draws, own_generators
 from losslandscape.problem.streamed_samples import LOOKED_AT, StreamedBatches, StreamedSamples
 
-# Above this samples are read anew at each point. While they are read to be held, they take twice
-# as much.
+# Larger sets are read again at each point. While a set is read into memory, it takes twice its
+# size.
 HOLD_BYTES = 4 << 30
 
 
@@ -38,14 +38,15 @@ class SampleSet:
     Parameters
     ----------
     data : tuple of tensors, map-style Dataset, or re-iterable DataLoader of tuples or dicts
-        Dimension 0 of every tensor is the sample. A Dataset or DataLoader is read once, so random
-        augmentation is frozen as it was drawn, and so is a shuffling loader's order. It is drawn
-        with a fixed seed, also where the loader has a generator of its own, which stays as it was.
+        Dimension 0 of every tensor is the sample. A Dataset or DataLoader is read once, which
+        freezes random augmentation and a shuffling loader's order. The order is drawn with a fixed
+        seed, even if the loader has its own generator, which is then restored.
     name : str
         For messages.
     hold_bytes : int
-        Data that would take more memory are not held, but read batch by batch whenever they are
-        asked for, in the same order; see :mod:`losslandscape.problem.streamed_samples`.
+        Data that would take more memory, in bytes, are not held. They are read batch by batch
+        whenever they are needed, in the same order; see
+        :mod:`losslandscape.problem.streamed_samples`.
 
     Raises
     ------
@@ -65,7 +66,7 @@ class SampleSet:
         self._hold_bytes = hold_bytes
         self._whole: Batch | None = None
         self._ragged: list[Batch] | None = None
-        self._described: dict | None = None  # where the order is another than the one given
+        self._described: dict | None = None  # set if the order differs from the given one
         if isinstance(data, DataLoader) and isinstance(data.sampler, RandomSampler):
             self.source = "DataLoader (shuffled; read once, order kept)"
         if isinstance(data, (tuple, list, Mapping)):
@@ -96,7 +97,7 @@ class SampleSet:
                 "Dataset nor a DataLoader"
             )
         try:
-            # a shuffling loader's order repeats
+            # so that a shuffling loader's order repeats
             with fixed_draws(0, own_generators(data) if isinstance(data, DataLoader) else ()):
                 batches = [as_batch(batch, self.name) for batch in loader]
         except LossLandscapeError:
@@ -109,13 +110,13 @@ class SampleSet:
         if not batches:
             raise LossLandscapeError(f"{self.name}: there are no samples")
         if len({sample_shapes(batch) for batch in batches}) > 1:
-            # padded to different lengths: the loader's own batches are kept
+            # padded to different lengths: keep the loader's own batches
             self._ragged = batches
             return None
         return join(batches)
 
     def stored(self) -> Iterable[Batch]:
-        """The samples as they are kept: one batch, or the loader's own; streamed ones are read."""
+        """The samples as held: one batch, or the loader's batches. Streamed samples are read."""
         if self._streamed is not None:
             return self._streamed.read(self._streamed.own_ranges())
         return [self._whole] if self._ragged is None else self._ragged
@@ -127,12 +128,12 @@ class SampleSet:
 
     @property
     def streamed(self) -> bool:
-        """Whether the samples are not held, but read anew at each point."""
+        """Whether the samples are not held, but read again at each point."""
         return self._streamed is not None
 
     @property
     def ragged(self) -> bool:
-        """Whether the loader's own batches are kept because their tensors differ in shape."""
+        """Whether the loader's own batches are kept because their samples differ in shape."""
         return self._ragged is not None or bool(
             self._streamed is not None and self._streamed.ragged
         )
@@ -144,11 +145,12 @@ class SampleSet:
         dtype: torch.dtype | None = None,
         channels_last: bool = False,
     ) -> Sequence[Batch]:
-        """Batches of nearly equal size, at most ``size``, in order, on a device.
+        """Batches of nearly equal size, at most ``size`` samples, in order, on a device.
 
-        Floating-point tensors are converted to ``dtype``; images (4-D) laid out channels-last
-        where asked for, else row-major. Batches are views of the samples kept here where these are
-        so already; see :meth:`lay_out`. Streamed samples are read as the batches are gone through.
+        Floating-point tensors are converted to ``dtype``. Images (4-D) are stored channels-last if
+        ``channels_last`` is set, otherwise row-major. Batches are views of the samples if these
+        already have this type, order and device; see :meth:`lay_out`. Streamed samples are read
+        during iteration.
         """
 
         def place(tensor: Tensor) -> Tensor:
@@ -168,50 +170,58 @@ class SampleSet:
         return [part(i) for i in range(parts)]
 
     def lay_out(self, channels_last: bool) -> None:
-        """Keep images (4-D) channels-last from now on, or row-major: the same values elsewhere.
+        """Store images (4-D) channels-last, or row-major, from now on; the values stay the same.
 
-        Batches of this order are then views, so that the samples are in memory once, unless
-        someone else holds the tensors that were given.
+        Batches in this order are then views, so the samples are in memory once, unless the caller
+        still holds the original tensors.
         """
 
         def laid_out(tensor: Tensor) -> Tensor:
             return placed(tensor, tensor.device, None, channels_last)
 
         if self._streamed is not None:
-            return  # each batch is, as it is read
+            return  # each batch is laid out when it is read
         if self._ragged is None:
             self._whole = map_batch(laid_out, self._whole)
         else:
             self._ragged = [map_batch(laid_out, batch) for batch in self._ragged]
 
     def first(self, count: int) -> Batch:
-        """The first samples, at most ``count``, as one batch."""
+        """At most ``count`` first samples as one batch."""
         if self._streamed is not None and not self.ragged:
             return next(self._streamed.read([(0, min(count, len(self)))]))
         return map_batch(lambda tensor: tensor[:count], next(iter(self.stored())))
 
     def subset(self, count: int) -> SampleSet:
-        """``count`` samples evenly spaced in the order; itself where it has no more."""
+        """``count`` samples, evenly spaced in the order; the set itself if it has no more.
+
+        Raises
+        ------
+        LossLandscapeError
+            If the loader's batches have different shapes.
+        """
         if count >= len(self):
             return self
         if self.ragged:
             raise LossLandscapeError(
-                f"{self.name}: batches of different shapes cannot be thinned to {count} samples"
+                f"{self.name}: the batches have different shapes, so {count} samples cannot be "
+                "picked from them"
             )
         index = torch.arange(count) * len(self) // count
         return self._picked(index)
 
     def shuffled(self, seed: int) -> SampleSet:
-        """The same samples in a random order, which are described as these.
+        """The same samples in a random order; :meth:`to_json` describes the original order.
 
         Raises
         ------
         LossLandscapeError
-            If the loader's batches are of different shapes.
+            If the loader's batches have different shapes.
         """
         if self.ragged:
             raise LossLandscapeError(
-                f"{self.name}: batches of different shapes cannot be put into another order"
+                f"{self.name}: the batches have different shapes, so their samples cannot be "
+                "reordered"
             )
         index = torch.randperm(len(self), generator=torch.Generator().manual_seed(seed))
         other = self._picked(index)
@@ -219,7 +229,7 @@ class SampleSet:
         return other
 
     def _picked(self, index: Tensor) -> SampleSet:
-        """These of the samples, in this order."""
+        """The samples of these numbers, in this order."""
         if self._streamed is None:
             whole = map_batch(lambda tensor: tensor[index], self._whole)
             return SampleSet(whole, self.name, self._hold_bytes)
@@ -234,7 +244,7 @@ class SampleSet:
         return other
 
     def to_json(self) -> dict:
-        """Number, source and hash of the samples."""
+        """Number, source and hash of the samples, for the file."""
         if self._described is not None:
             return self._described
         if self._streamed is not None:
@@ -246,7 +256,7 @@ class SampleSet:
 
 
 def _ranges(count: int, parts: int) -> list[tuple[int, int]]:
-    """The places at which torch.tensor_split cuts."""
+    """The ranges (start, stop) into which torch.tensor_split cuts."""
     least, more = divmod(count, parts)
     ends = [0]
     for i in range(parts):

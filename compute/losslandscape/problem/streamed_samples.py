@@ -1,4 +1,4 @@
-"""Samples that memory does not hold: read again, batch by batch, whenever they are asked for."""
+"""Samples that do not fit in memory: read batch by batch whenever they are needed."""
 
 from __future__ import annotations
 
@@ -26,36 +26,41 @@ from losslandscape.problem.batches import (
 )
 from losslandscape.problem.random_draws import fixed_draws, own_generators, seed_draws
 
-_PART = 256  # samples read at once where nobody says how many
-LOOKED_AT = 8  # samples, to see how large they are
+_PART = 256  # samples read at once by default
+LOOKED_AT = 8  # samples read to estimate the size of all
 Range = tuple[int, int]
 
 
 class StreamedSamples:
     """A map-style data set's samples in a fixed order, none of them held.
 
-    Each reading of the same range gives the same values, in whatever process: the generators of
-    torch (of the CPU), NumPy and Python are seeded for it, so what a data set draws at random from
-    them is drawn alike each time; this process's are left as they were.
+    Reading a range again returns the same values, in any process. The generators of torch (CPU),
+    NumPy and Python are seeded for each reading, so a data set draws the same random numbers from
+    them every time; this process's generators are then restored.
 
     Parameters
     ----------
     loader : DataLoader
-        With a batch sampler; a shuffling one's order is drawn once, with a fixed seed.
+        With a batch sampler. The order of a shuffling loader is drawn once, with a fixed seed.
     name : str
         For messages.
 
     Attributes
     ----------
     ragged : bool or None
-        Whether batches differ in the shape of their samples, so that the loader's own must be kept;
-        None before :meth:`scan`.
+        Whether samples of different batches differ in shape, so that the loader's own batches must
+        be kept; None before :meth:`scan`.
+
+    Raises
+    ------
+    LossLandscapeError
+        If there are no samples.
     """
 
     def __init__(self, loader: DataLoader, name: str):
         self.name = name
         self._loader = loader
-        # the same draws as by the loader itself, and so its order
+        # draws as the loader itself does, and so has the same order
         order = DataLoader(
             _Numbers(),
             batch_sampler=loader.batch_sampler,
@@ -72,10 +77,10 @@ class StreamedSamples:
 
     @classmethod
     def too_large(cls, data: Any, name: str, hold_bytes: int) -> StreamedSamples | None:
-        """Data that would take more memory, as a few of them say; None of those that would not.
+        """Streamed samples for data larger than ``hold_bytes``, otherwise None.
 
-        Also None of what cannot be read in any order: an iterable data set, a loader without
-        batches.
+        The size is estimated from a few samples. Also None for data that cannot be read in any
+        order: an iterable data set, or a loader without a batch sampler.
         """
         if isinstance(data, (tuple, list, Mapping)):
             if batch_bytes(data) <= hold_bytes:
@@ -96,7 +101,7 @@ class StreamedSamples:
                 items = [dataset[i] for i in range(min(LOOKED_AT, count))]
             few = as_batch(loader.collate_fn(items), name)
             large = batch_bytes(few) * count > hold_bytes * len(items)
-        except Exception:  # said by whoever reads all of it
+        except Exception:  # reported when all samples are read
             return None
         return cls(loader, name) if large else None
 
@@ -104,11 +109,11 @@ class StreamedSamples:
         return len(self._order)
 
     def own_ranges(self) -> list[Range]:
-        """First and one-past-last place of each of the loader's own batches."""
+        """The range (start, stop) of each of the loader's own batches."""
         return [(int(a), int(b)) for a, b in zip([0, *self._ends[:-1]], self._ends)]
 
     def loader(self, ranges: Sequence[Range]) -> DataLoader:
-        """Of the batches in these ranges of the order."""
+        """A loader of the batches in these ranges of the order."""
         given = self._loader
         return DataLoader(
             _Seeded(given.dataset),
@@ -118,7 +123,7 @@ class StreamedSamples:
             worker_init_fn=given.worker_init_fn,
             multiprocessing_context=given.multiprocessing_context,
             persistent_workers=given.num_workers > 0,
-            generator=torch.Generator(),  # else workers' seeds are drawn from the model's generator
+            generator=torch.Generator(),  # workers' seeds must not come from the model's generator
         )
 
     def read(self, ranges: Sequence[Range], loader: DataLoader | None = None) -> Iterator[Batch]:
@@ -127,7 +132,7 @@ class StreamedSamples:
         Raises
         ------
         LossLandscapeError
-            If the data set raises, or gives no tensors of equal length.
+            If the data set raises, or does not return tensors of equal length.
         """
         loader = loader or self.loader(ranges)
         try:
@@ -139,8 +144,9 @@ class StreamedSamples:
                 check_lengths(batch, self.name)
                 if batch_length(batch) != stop - start:
                     raise LossLandscapeError(
-                        f"{self.name}: {stop - start} items give a batch of {batch_length(batch)} "
-                        "samples; where data are read anew at each point an item is a sample"
+                        f"{self.name}: {stop - start} items make a batch of {batch_length(batch)} "
+                        "samples; data that are read again at each point need one sample per item "
+                        "(or pass a larger hold_bytes)"
                     )
                 yield batch
         except (LossLandscapeError, GeneratorExit):
@@ -152,23 +158,25 @@ class StreamedSamples:
             ) from error
 
     def scan(self) -> None:
-        """Read everything once: are all batches of one shape and type?
+        """Read everything once, to find whether all batches have one shape and one type.
 
         Raises
         ------
         LossLandscapeError
-            If a batch cannot be read.
+            If a batch cannot be read, or batches have different types.
         """
         shapes, kinds = set(), set()
         for batch in self.read(self.own_ranges()):
             shapes.add(sample_shapes(batch))
             kinds.add(tuple(tensor.dtype for tensor in tensors_of(batch)))
         if len(kinds) > 1:
-            raise LossLandscapeError(f"{self.name}: batches are of different types: {kinds}")
+            raise LossLandscapeError(
+                f"{self.name}: the batches have different types: {kinds}; convert them to one"
+            )
         self.ragged = len(shapes) > 1
 
     def picked(self, index: np.ndarray) -> StreamedSamples:
-        """These of the samples, in this order."""
+        """The samples of these numbers, in this order."""
         other = object.__new__(StreamedSamples)
         other.name, other._loader, other.ragged = self.name, self._loader, self.ragged
         other._order = self._order[index]
@@ -176,7 +184,7 @@ class StreamedSamples:
         return other
 
     def sha256(self) -> str:
-        """The hash of :func:`losslandscape.planes.parameters.sha256` for the samples if held."""
+        """The hash that :func:`losslandscape.planes.parameters.sha256` has for held samples."""
         digest = hashlib.sha256()
         if self.ragged:
             for batch in self.read(self.own_ranges()):
@@ -184,7 +192,7 @@ class StreamedSamples:
                     digest.update(_head(len(tensor), tensor))
                     digest.update(_bytes(tensor))
             return digest.hexdigest()
-        # tensor after tensor, and the data are read once: the later ones wait in a file
+        # hashed tensor by tensor, but read once: the later tensors wait in files
         with ExitStack() as stack:
             heads: list[bytes] = []
             waiting: list[Any] = []
@@ -206,7 +214,7 @@ class StreamedSamples:
 
 
 class StreamedBatches(Sequence[Batch]):
-    """Batches of streamed samples; each is read, and placed on its device, when its turn comes."""
+    """Batches of streamed samples; each is read and moved to its device when it is needed."""
 
     def __init__(
         self,
@@ -217,7 +225,7 @@ class StreamedBatches(Sequence[Batch]):
         self._samples = samples
         self._ranges = ranges
         self._place = place
-        self._loader: DataLoader | None = None  # with its worker processes, from point to point
+        self._loader: DataLoader | None = None  # keeps its worker processes from point to point
 
     def __len__(self) -> int:
         return len(self._ranges)
@@ -246,9 +254,9 @@ class _Numbers(Dataset):
 
 
 class _Seeded(Dataset):
-    """A data set that seeds the generators before it reads a batch, in the process that reads.
+    """A data set that seeds the generators before it reads a batch, in the reading process.
 
-    Its attributes are those of the data set given, which a ``worker_init_fn`` may get and set.
+    Its attributes are those of the wrapped data set; a ``worker_init_fn`` may read and set them.
     """
 
     _given: Dataset
@@ -276,7 +284,7 @@ class _Seeded(Dataset):
 
 
 class _Ranges:
-    """A batch sampler of parts of an order, each with the place of its start."""
+    """A batch sampler of ranges of an order; each batch comes with the start of its range."""
 
     def __init__(self, order: np.ndarray, ranges: Sequence[Range]):
         self._order, self._ranges = order, ranges
@@ -290,7 +298,7 @@ class _Ranges:
 
 
 class _Rows(Dataset):
-    """Tensors as a data set whose batches are rows of them."""
+    """A data set over tensors, which reads a whole batch of rows at once."""
 
     def __init__(self, tensors: Batch):
         self._tensors = tensors
