@@ -1,4 +1,4 @@
-"""Refinement of grids: analytic fields, fields made to break it, and the same bits by any way."""
+"""Adaptive refinement: analytic fields, fields that break it, and bit-identical results."""
 
 import json
 import os
@@ -50,7 +50,7 @@ X, Y = SQUARE.points().T
     ("grid", "most"),
     [(Grid.line(201, 2.0), 39), (Grid.square(41, 2.0), 111), (Grid.cube(21, 2.0), 246)],
 )
-def test_a_quadratic_takes_the_coarse_grid_and_a_check(grid, most):
+def test_a_quadratic_needs_only_the_coarse_grid_and_a_check(grid, most):
     field = ((grid.points() - 0.3) ** 2 * [1.0, 2.0, 3.0][: grid.dimensions]).sum(axis=1)
     refinement, evaluated, values, error = refined(grid, field, scale="linear")
     assert evaluated.sum() <= most
@@ -59,7 +59,7 @@ def test_a_quadratic_takes_the_coarse_grid_and_a_check(grid, most):
     assert [check.within for check in refinement.checks] == [30]
 
 
-def test_the_middle_and_the_corners_come_first():
+def test_the_first_round_includes_the_middle_and_the_corners():
     grid = Grid.rectangle((51, 41), ((-1, 1), (-1, 1)))
     first = Refinement(grid, Adaptive(0.01)).next_round(
         np.full(grid.size, np.nan), np.zeros(grid.size, bool)
@@ -98,12 +98,12 @@ def test_the_error_stays_within_the_tolerance(name):
     st.integers(0, 5),
 )  # fmt: skip
 @settings(max_examples=10, deadline=None)
-def test_what_holds_of_every_refinement(fx, fy, tilt, scale, seed):
+def test_properties_of_every_refinement(fx, fy, tilt, scale, seed):
     grid = Grid.rectangle((31, 21), ((-1, 1), (-1, 1)))
     x, y = grid.points().T
     field = 1.5 + np.sin(fx * x) * np.cos(fy * y) + tilt * x * y / 5
     _, evaluated, values, error = refined(grid, field, scale=scale, seed=seed)
-    np.testing.assert_array_equal(values[evaluated], field[evaluated])  # never touched
+    np.testing.assert_array_equal(values[evaluated], field[evaluated])  # unchanged
     assert not error[evaluated].any()
     assert (error[~evaluated] > 0).all()
     assert np.isfinite(values).all()
@@ -115,11 +115,11 @@ def test_what_holds_of_every_refinement(fx, fy, tilt, scale, seed):
 
 @given(st.floats(0.1, 1000), st.floats(-5, 5))
 @settings(max_examples=4, deadline=None)
-def test_units_do_not_change_which_points_are_taken(gain, shift):
+def test_units_do_not_change_which_points_are_chosen(gain, shift):
     field = np.sin(1.3 * X) * np.cos(Y)
     chosen = refined(SQUARE, field, 0.02, scale="linear")[1]
     other = refined(SQUARE, gain * field + shift, 0.02, scale="linear")[1]
-    # rounding may turn two nearly equal candidates round
+    # rounding may swap two nearly equal candidates
     assert (chosen != other).sum() <= 0.05 * chosen.sum()
 
 
@@ -146,8 +146,8 @@ def test_a_constant_field():
     np.testing.assert_allclose(values, 2.5, rtol=1e-12)
 
 
-def test_a_spike_between_the_points_is_not_seen():
-    """What a refinement cannot see: it is said in docs/adaptive.md."""
+def test_a_spike_between_the_points_is_missed():
+    """A limit of refinement, stated in docs/adaptive.md."""
     field = X**2 + 3 * Y**2
     clean = refined(SQUARE, field)[1]
     hidden = np.flatnonzero(~clean)[137]
@@ -157,8 +157,8 @@ def test_a_spike_between_the_points_is_not_seen():
     assert values[hidden] < field[hidden] - 99
 
 
-def test_losses_turn_out_not_positive():
-    """The scale follows from what is known: a logarithm is given up where it has no value."""
+def test_the_scale_becomes_linear_when_a_loss_is_not_positive():
+    """The scale follows from the known values, and the log scale needs positive ones."""
     field = X**2 + Y**2
     field[field < 0.05] = -0.01
     refinement, _, values, _ = refined(SQUARE, field + 0.0)
@@ -166,7 +166,7 @@ def test_losses_turn_out_not_positive():
     assert np.abs(values - field).max() <= 0.01 * np.ptp(field)
 
 
-def test_interpolated_losses_below_zero_are_told():
+def test_interpolated_losses_below_zero_are_reported():
     """A linear scale allows an error larger than the loss in a valley beside a steep wall."""
     valley = 1e-3 + 40 * np.maximum(0, np.abs(X + 0.3 * Y) - 0.4)
     refinement, evaluated, values, _ = refined(SQUARE, valley, scale="linear")
@@ -181,13 +181,13 @@ def test_interpolated_losses_below_zero_are_told():
         assert "0 or less" not in describe(done)
 
 
-def test_a_smaller_grid_than_the_coarse_one_is_evaluated_whole():
+def test_a_grid_smaller_than_the_coarse_one_is_evaluated_fully():
     grid = Grid.square(5)
     _, evaluated, _, _ = refined(grid, grid.points()[:, 0])
     assert evaluated.all()
 
 
-def test_points_of_a_round_are_apart():
+def test_points_of_a_round_keep_a_distance():
     field = np.abs(X + 0.3 * Y - 0.7)
     refinement = Refinement(SQUARE, Adaptive(0.001))
     evaluated = np.zeros(SQUARE.size, bool)
@@ -210,7 +210,7 @@ def test_a_further_field_comes_with_an_error():
     assert (error >= np.abs(values - accuracy))[~evaluated].mean() > 0.9
 
 
-def test_an_error_in_decades_becomes_one_of_the_loss():
+def test_an_error_in_decades_becomes_an_error_of_the_loss():
     field = np.exp(2 * np.hypot(X, Y + 0.2))
     evaluated = np.zeros(SQUARE.size, bool)
     evaluated[::5] = True
@@ -223,12 +223,12 @@ def test_an_error_in_decades_becomes_one_of_the_loss():
 
 
 @pytest.mark.parametrize("tolerance", [0.0, 1.0, -0.1, float("nan")])
-def test_a_tolerance_that_makes_no_sense(tolerance):
+def test_an_invalid_tolerance_is_refused(tolerance):
     with pytest.raises(LossLandscapeError, match=r"between 0 and 1"):
         Adaptive(tolerance)
 
 
-def test_settings_that_make_no_sense():
+def test_invalid_settings_are_refused():
     with pytest.raises(LossLandscapeError, match="scale"):
         Adaptive(0.1, "logarithmic")
     with pytest.raises(LossLandscapeError, match="round_size"):
@@ -236,7 +236,7 @@ def test_settings_that_make_no_sense():
 
 
 @pytest.mark.parametrize("limit", [81, 100])
-def test_no_more_points_than_allowed(limit):
+def test_refinement_stops_at_the_limit_of_points(limit):
     field = np.sin(3 * X) * np.cos(2 * Y)
     refinement, evaluated, _, error = refined(SQUARE, field, max_points=limit)
     assert evaluated.sum() == limit
@@ -247,7 +247,7 @@ def test_no_more_points_than_allowed(limit):
     assert (error[evaluated] == 0).all()
 
 
-def test_a_limit_under_the_coarse_grid_is_refused():
+def test_a_limit_below_the_coarse_grid_is_refused():
     with pytest.raises(LossLandscapeError, match="81 points"):
         Refinement(SQUARE, Adaptive(0.01, max_points=80))
 
@@ -256,8 +256,8 @@ def test_a_run_that_ends_at_the_limit_says_that_it_was_not_checked():
     refinement, *_ = refined(SQUARE, X**2 + 3 * Y**2, scale="linear", max_points=81)
     done = refinement.to_json()
     assert done["estimated_error"] < 0.01
-    assert "before a last check" in describe(done)
-    assert "before a last check" not in describe(refined(SQUARE, X**2)[0].to_json())
+    assert "before a final check" in describe(done)
+    assert "before a final check" not in describe(refined(SQUARE, X**2)[0].to_json())
 
 
 def test_a_loss_of_zero_has_no_logarithm():
@@ -265,20 +265,20 @@ def test_a_loss_of_zero_has_no_logarithm():
         refined(SQUARE, np.maximum(X, 0), scale="log")
 
 
-def test_what_is_kept_is_json():
+def test_the_description_is_valid_json():
     field = X**2 + Y**2
     field[X > 0.4] = np.nan
     for values in (field, np.full(SQUARE.size, np.nan)):
         done = refined(SQUARE, values, max_points=100)[0].to_json()
         json.dumps(done, allow_nan=False)
         assert done["predicted_not_finite"] > 0
-        assert "no finite loss is predicted" in describe(done)
+        assert "the predicted loss is not finite" in describe(done)
 
 
 @pytest.mark.parametrize(
     "wrong", [{"seed": -1}, {"seed": 1.5}, {"max_points": 99.5}, {"tolerance": "a"}]
 )
-def test_settings_of_another_type(wrong):
+def test_settings_of_the_wrong_type_are_refused(wrong):
     with pytest.raises(LossLandscapeError):
         Adaptive(**{"tolerance": 0.01, **wrong})
 
@@ -309,11 +309,11 @@ def test_the_estimate_is_calibrated_on_residuals_and_on_predictions(kink):
             predicted += list(errors / model.deviation[place])
         evaluated[numbers] = True
         seen[numbers] = field[numbers]
-    assert len(predicted) > 120  # more than are looked at
+    assert len(predicted) > 120  # more than the calibration uses
     assert rounds_with_both >= 5  # the two factors differ, so either alone would show
 
 
-def test_points_that_no_round_asked_for_keep_their_values():
+def test_points_that_no_round_requested_keep_their_values():
     field = np.sin(2 * X) * np.cos(1.5 * Y)
     refinement, evaluated, *_ = refined(SQUARE, field)
     evaluated[np.flatnonzero(~evaluated)[::50]] = True
@@ -379,7 +379,7 @@ def test_the_file_says_which_points_were_evaluated(undisturbed, tmp_path):
     assert done["scale"] in ("log", "linear")
 
 
-def test_the_same_bits_whatever_the_executor(undisturbed, tmp_path):
+def test_every_executor_gives_the_same_bits(undisturbed, tmp_path):
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
         through = evaluate(
             *small_problem(),
@@ -392,8 +392,8 @@ def test_the_same_bits_whatever_the_executor(undisturbed, tmp_path):
     same(undisturbed, through)
 
 
-def test_a_run_cut_off_anywhere_goes_on_to_the_same_bits(undisturbed, tmp_path):
-    """The journal of a whole run, cut after any number of records and in the middle of one."""
+def test_a_run_interrupted_anywhere_resumes_to_the_same_bits(undisturbed, tmp_path):
+    """The journal of a full run, cut after any number of records and in the middle of one."""
     path = tmp_path / "x.nc"
     whole = []
     append = Journal.append
@@ -407,13 +407,13 @@ def test_a_run_cut_off_anywhere_goes_on_to_the_same_bits(undisturbed, tmp_path):
         same(undisturbed, evaluate(*small_problem(), GRID, tolerance=0.01, path=path, quiet=True))
     for cut in (0, 3, 80, 81, 95, len(whole) - 1):
         path.unlink()
-        journal_path(path).write_bytes(whole[cut][:-5])  # the last record is not whole
+        journal_path(path).write_bytes(whole[cut][:-5])  # the last record is incomplete
         went_on = evaluate(*small_problem(), GRID, tolerance=0.01, path=path, quiet=True)
         same(undisturbed, went_on)
         assert not journal_path(path).exists()
 
 
-def test_another_tolerance_does_not_go_on_with_the_journal(tmp_path):
+def test_another_tolerance_does_not_resume_from_the_journal(tmp_path):
     path = tmp_path / "x.nc"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Journal, "remove", lambda journal: journal._file.close())
@@ -440,7 +440,7 @@ ll.evaluate(*small_problem(), GRID, tolerance=0.01, path={path!r})
 """
 
 
-def test_killed_and_started_again(undisturbed, tmp_path):
+def test_a_killed_run_resumes_to_the_same_bits(undisturbed, tmp_path):
     path = tmp_path / "x.nc"
     script = _SCRIPT.format(folder=os.path.dirname(__file__), path=str(path))
     process = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.DEVNULL)

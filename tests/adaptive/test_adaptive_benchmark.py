@@ -1,4 +1,4 @@
-"""The criteria for an error estimate can fail; what is stated of real surfaces holds."""
+"""The criteria for an error estimate can fail, and the documented results of real surfaces hold."""
 
 import sys
 from pathlib import Path
@@ -12,7 +12,7 @@ from benchmarks import adaptive
 
 @pytest.fixture
 def synthetic():
-    """A truth, a surface with errors of very different sizes, and their true deviations."""
+    """A true surface, a surface with errors of very different sizes, and the true deviations."""
     generator = np.random.default_rng(0)
     deviation = 10 ** generator.uniform(-4, -2, 2000)
     truth = np.linspace(0, 10, 2000)
@@ -28,7 +28,7 @@ def missed(truth, values, error, evaluated):
     return adaptive.missed("mlp_random", evaluated.mean(), found)
 
 
-def test_an_estimate_of_the_right_size_meets_all(synthetic):
+def test_an_estimate_of_the_right_size_meets_all_criteria(synthetic):
     assert missed(*synthetic) == []
 
 
@@ -65,7 +65,7 @@ def test_real_surfaces_meet_every_requirement(name):
 
 
 def test_a_surface_with_a_cusp_stays_within_the_tolerance():
-    """ResNet-50's, which misses other requirements; see the table in docs/performance.md."""
+    """The surface of ResNet-50, which misses other criteria; see docs/performance.md."""
     grid, truth = adaptive.stored()["resnet50_random"]
     refinement, evaluated = adaptive.refined(grid, truth)
     values, error = refinement.interpolated(truth)

@@ -1,4 +1,4 @@
-"""Points that take as many samples as their sampling error asks for."""
+"""Each point uses only as many samples as its sampling error needs."""
 
 import copy
 from concurrent.futures import ProcessPoolExecutor
@@ -25,7 +25,7 @@ GRID = Grid.square(21, 1.0)
 
 
 def large_problem(count=COUNT):
-    """Many samples of three overlapping classes, sorted by class as files often are."""
+    """Many samples of three overlapping classes, sorted by class as in many files."""
     generator = torch.Generator().manual_seed(0)
     targets = torch.arange(count) * 3 // count
     inputs = torch.randn(count, 4, generator=generator)
@@ -46,7 +46,7 @@ def allotted():
     st.sampled_from(["log", "linear"]), st.sampled_from([1.0, 2.0]), st.booleans(),
 )  # fmt: skip
 @settings(max_examples=100, deadline=None)
-def test_what_suffices_is_the_formula(seed, error, count, scale, factor, heavy):
+def test_suffices_follows_the_formula(seed, error, count, scale, factor, heavy):
     of = 100_000
     random = np.random.default_rng(seed)
     losses = random.lognormal(0, 2 if heavy else 0.2, count)
@@ -71,7 +71,7 @@ def test_few_samples_never_suffice_and_all_always_do():
 
 
 def misclassified(count, share, random):
-    """Losses at a minimum: most are small, a few samples are on the wrong side."""
+    """Losses at a minimum: most are small, and a few samples are misclassified."""
     wrong = np.where(random.random(count) < share, random.exponential(6, count), 0)
     return random.exponential(0.01, count) + wrong
 
@@ -82,8 +82,8 @@ def stops_at(allotment, losses, batch_size):
 
 
 @pytest.mark.parametrize(("share", "error"), [(0.01, 0.02), (0.002, 0.01)])
-def test_a_few_large_losses_do_not_end_it_early(share, error):
-    """By the deviation of what was drawn so far alone, 20 and 41% would be off (5% are meant)."""
+def test_a_few_large_losses_do_not_stop_the_drawing_early(share, error):
+    """With the plain deviation of the drawn losses, 20% and 41% would be off, not 5%."""
     random = np.random.default_rng(1)
     losses = misclassified(50_000, share, random)
     allotment = Allotment("linear", error)
@@ -95,7 +95,7 @@ def test_a_few_large_losses_do_not_end_it_early(share, error):
 
 
 @pytest.mark.parametrize("scale", ["log", "linear"])
-def test_the_trial_is_the_rule_itself_in_random_orders(scale):
+def test_the_trial_applies_the_stopping_rule_in_random_orders(scale):
     losses = misclassified(9_000, 0.01, np.random.default_rng(2))
     allotment = Allotment(scale, 0.05 if scale == "log" else 0.006, seed=5)
     found = tried(allotment, losses, 400)
@@ -110,15 +110,15 @@ def test_the_trial_is_the_rule_itself_in_random_orders(scale):
     assert found.within == within >= 95
 
 
-def test_where_the_rule_fails_it_is_made_stricter_or_given_up():
+def test_a_rule_that_fails_the_trial_becomes_stricter_or_is_dropped():
     random = np.random.default_rng(0)
     losses = np.zeros(100_000)
-    # two samples hold a third of the mean: no part of the data tells it
+    # two samples hold a third of the mean: no part of the data determines it
     losses[:2] = 5_000.0
     losses[2:] = random.exponential(0.2, 99_998)
     assert tried(Allotment("log", 0.02), losses, 512) is None
     losses = np.full(60_000, 1e-4)
-    # seldom, and very unlike each other
+    # rare losses of very different sizes
     losses[:300] = np.random.default_rng(0).exponential(1.0, 300) ** 4
     stricter = tried(Allotment("log", 0.2), losses, 512)
     assert stricter is not None
@@ -127,7 +127,7 @@ def test_where_the_rule_fails_it_is_made_stricter_or_given_up():
     assert tried(Allotment("log", 0.1), np.zeros(20_000), 512) is None
 
 
-def test_it_is_worth_it_for_large_data_sets_of_like_samples():
+def test_an_allotment_is_worthwhile_for_large_data_sets_of_similar_losses():
     means, deviations = np.array([0.5, 1.0, 2.0]), np.array([0.5, 0.7, 0.9])
     assert worthwhile(means, deviations, 1438, 0.01, None) is None
     found = worthwhile(means, deviations, 10_000_000, 0.01, None)
@@ -137,7 +137,7 @@ def test_it_is_worth_it_for_large_data_sets_of_like_samples():
     assert worthwhile([1.0, 1.0], [1.0, 1.0], 10_000_000, 0.01, None) is None
 
 
-def test_the_total_error_is_within_the_tolerance_at_a_part_of_the_cost(allotted):
+def test_the_total_error_is_within_the_tolerance_at_a_fraction_of_the_cost(allotted):
     dense = evaluate(*large_problem(), GRID, quiet=True).values("loss")
     done = allotted.provenance["adaptive"]
     assert done["allotment"]["passes"] < 0.5 * done["evaluated"]
@@ -162,7 +162,7 @@ def test_each_point_states_its_own_sampling_error(allotted):
     assert "loss_samples" not in allotted.samples
 
 
-def test_where_all_points_take_as_many_samples_their_error_is_known_too(allotted):
+def test_a_field_of_equal_sample_counts_has_a_known_error(allotted):
     alike = copy.deepcopy(allotted)
     alike.fields["loss_sample_count"][:] = 3000.0
     expected = alike.standard_error() * np.sqrt(1 - 3000 / COUNT)
@@ -177,7 +177,7 @@ def test_where_all_points_take_as_many_samples_their_error_is_known_too(allotted
     assert any("n is their median" in note for note in various.notes)
 
 
-def test_the_total_error_holds_where_few_samples_make_the_loss():
+def test_the_total_error_holds_if_few_samples_make_up_the_loss():
     count = 50_000
     losses = misclassified(count, 0.002, np.random.default_rng(1)).astype(np.float32)
 
@@ -203,14 +203,14 @@ def test_the_total_error_holds_where_few_samples_make_the_loss():
     assert np.abs(found.values() - true).max() <= 0.01 * np.ptp(true)
 
 
-def test_the_order_of_the_samples_is_random_and_the_problem_the_same():
+def test_shuffled_samples_are_in_random_order_and_have_the_same_hash():
     objective, _ = large_problem()
     shuffled = objective.shuffled(3)
     assert shuffled.to_json() == objective.to_json()
     before, after = (next(iter(o.sets.values())).stored()[0] for o in (objective, shuffled))
     assert not torch.equal(before[1], after[1])
     assert torch.equal(before[1], after[1].sort().values)
-    classes = after[1][:1000].bincount() / 1000  # sorted data would have one class first
+    classes = after[1][:1000].bincount() / 1000  # sorted data would begin with one class
     np.testing.assert_allclose(classes, 1 / 3, atol=0.06)
     again = objective.shuffled(3)
     assert torch.equal(next(iter(again.sets.values())).stored()[0][0], after[0])
@@ -225,7 +225,7 @@ def test_batches_of_different_shapes_keep_their_order():
         SampleSet(loader).shuffled(0)
 
 
-def test_only_as_many_batches_run_as_it_takes():
+def test_only_as_many_batches_run_as_needed():
     objective, plane = large_problem()
     with Evaluator(objective, plane, 500) as evaluator:
         whole = evaluator.measure((0.3, 0.2))["train"]["loss"]
@@ -234,17 +234,17 @@ def test_only_as_many_batches_run_as_it_takes():
         assert part.size % 500 == 0
         np.testing.assert_array_equal(part, whole[: part.size])
         shorter = part[: part.size - 500]
-        # one batch fewer would not have done
+        # one batch fewer would not suffice
         assert not Allotment("linear", 0.05).suffices(shorter.astype(np.float64), COUNT)
 
 
-def test_a_small_data_set_is_taken_whole():
+def test_a_small_data_set_is_used_fully():
     landscape = evaluate(*large_problem(2000), GRID, tolerance=0.05, quiet=True)
     assert "allotment" not in landscape.provenance["adaptive"]
     assert (landscape.values("loss_sample_count") == 2000).all()
 
 
-def test_losses_by_sample_are_kept_on_request_and_then_of_all():
+def test_per_sample_losses_are_kept_on_request_for_all_samples():
     landscape = evaluate(
         *large_problem(), Grid.square(9), tolerance=0.05, keep_samples=True, quiet=True
     )
@@ -263,7 +263,7 @@ def test_the_same_bits_through_an_executor(allotted):
         same(allotted, evaluate(*large_problem(), GRID, tolerance=0.05, executor=pool, quiet=True))
 
 
-def test_a_run_cut_off_goes_on_without_another_pilot(allotted, tmp_path, monkeypatch):
+def test_an_interrupted_run_resumes_without_another_pilot(allotted, tmp_path, monkeypatch):
     path = tmp_path / "x.nc"
     whole = []
     append = Journal.append
@@ -274,13 +274,13 @@ def test_a_run_cut_off_goes_on_without_another_pilot(allotted, tmp_path, monkeyp
 
     monkeypatch.setattr(Journal, "append", keep)
     same(allotted, evaluate(*large_problem(), GRID, tolerance=0.05, path=path, quiet=True))
-    monkeypatch.setattr("losslandscape.run.pilot.worthwhile", None)  # not asked again
+    monkeypatch.setattr("losslandscape.run.pilot.worthwhile", None)  # not called again
     path.unlink()
     journal_path(path).write_bytes(whole[90])
     same(allotted, evaluate(*large_problem(), GRID, tolerance=0.05, path=path, quiet=True))
 
 
-def test_the_size_of_the_data_set_is_told_and_checked():
+def test_the_size_of_the_data_set_is_recorded_and_checked():
     objective, plane = large_problem(100)
     told = Objective(
         objective.model, "cross_entropy", next(iter(objective.sets.values())).stored()[0],
@@ -290,7 +290,7 @@ def test_the_size_of_the_data_set_is_told_and_checked():
     np.testing.assert_allclose(
         landscape.standard_error(against="dataset"), landscape.standard_error() * np.sqrt(0.75)
     )
-    landscape.check_objective(objective)  # the size is no part of what was measured
-    with pytest.raises(LossLandscapeError, match="no smaller"):
+    landscape.check_objective(objective)  # the size is not part of the measurement
+    with pytest.raises(LossLandscapeError, match="cannot be smaller"):
         Objective(objective.model, "cross_entropy", told.sets["train"].stored()[0],
                   dataset_samples=99)  # fmt: skip

@@ -1,4 +1,4 @@
-"""Local kriging against the equations written out, scipy's spline, and fields that it must hit."""
+"""Local kriging against explicit equations, scipy's spline, and fields that it must reproduce."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.interpolate import RBFInterpolator
 
-from losslandscape.adaptive.kriging import NEIGHBOURS, WIDE_NEIGHBOURS, LocalInterpolation, krige
+from losslandscape.adaptive.kriging import NEIGHBORS, WIDE_NEIGHBORS, LocalInterpolation, krige
 from losslandscape.errors import LossLandscapeError
 
 
@@ -15,7 +15,7 @@ def rough_field(points):
 
 
 def kriged_by_the_book(points, values, target):
-    """Ordinary elimination on the kriging equations of one target with a quadratic drift."""
+    """Solve the kriging equations of one target with a quadratic drift by plain elimination."""
     dimensions = points.shape[1]
 
     def drift(x):
@@ -39,9 +39,9 @@ def kriged_by_the_book(points, values, target):
 
 
 @pytest.mark.parametrize("dimensions", [1, 2, 3])
-def test_the_kriging_equations_written_out(dimensions):
+def test_predictions_solve_the_explicit_kriging_equations(dimensions):
     generator = np.random.default_rng(dimensions)
-    points = generator.random((NEIGHBOURS[dimensions], dimensions))
+    points = generator.random((NEIGHBORS[dimensions], dimensions))
     values = rough_field(points)
     targets = generator.random((5, dimensions))
     found = krige(points, values, targets)
@@ -58,12 +58,12 @@ def test_the_values_are_scipys_polyharmonic_spline(dimensions):
     values = rough_field(points)
     targets = generator.random((100, dimensions))
     spline = RBFInterpolator(
-        points, values, neighbors=NEIGHBOURS[dimensions], kernel="quintic", degree=2
+        points, values, neighbors=NEIGHBORS[dimensions], kernel="quintic", degree=2
     )
     np.testing.assert_allclose(krige(points, values, targets).value, spline(targets), atol=1e-9)
 
 
-def test_residuals_are_those_of_leaving_one_out():
+def test_residuals_are_leave_one_out_residuals():
     points = np.random.default_rng(1).random((60, 2))
     values = rough_field(points)
     found = LocalInterpolation(points, values)
@@ -73,13 +73,13 @@ def test_residuals_are_those_of_leaving_one_out():
         assert found.residuals[i] == pytest.approx(abs(alone.value[0] - values[i]), rel=1e-7)
 
 
-def test_the_deviation_is_the_mean_of_its_three_estimates():
+def test_the_deviation_is_the_geometric_mean_of_its_three_estimates():
     # too few points to fit how errors grow with the deviation
     generator = np.random.default_rng(2)
     points, target = generator.random((39, 2)), generator.random((1, 2))
     values = rough_field(points)
     value, deviation, least = LocalInterpolation(points, values).predict(target)
-    plain, wide = krige(points, values, target), krige(points, values, target, WIDE_NEIGHBOURS[2])
+    plain, wide = krige(points, values, target), krige(points, values, target, WIDE_NEIGHBORS[2])
     distance = np.linalg.norm(points - target, axis=1)
     near = np.argsort(distance)[:8]
     squares = []
@@ -88,10 +88,10 @@ def test_the_deviation_is_the_mean_of_its_three_estimates():
         alone = krige(points[others], values[others], points[i : i + 1])
         squares.append(((alone.value[0] - values[i]) / alone.spread[0]) ** 2)
     measured = plain.spread[0] * np.sqrt(np.average(squares, weights=1 / distance[near]))
-    modelled = np.sqrt(plain.spread[0] * plain.scale[0] * measured)
-    difference = abs(plain.value[0] - wide.value[0]) + 0.3 * modelled
+    modeled = np.sqrt(plain.spread[0] * plain.scale[0] * measured)
+    difference = abs(plain.value[0] - wide.value[0]) + 0.3 * modeled
     assert value[0] == plain.value[0]
-    assert deviation[0] == pytest.approx(np.sqrt(modelled * difference), rel=1e-9)
+    assert deviation[0] == pytest.approx(np.sqrt(modeled * difference), rel=1e-9)
     residuals = [
         abs(krige(np.delete(points, i, 0), np.delete(values, i), points[[i]]).value[0] - values[i])
         for i in near[:2]
@@ -108,7 +108,7 @@ coefficients = st.lists(
 
 @given(coefficients, st.integers(0, 1000))
 @settings(max_examples=40, deadline=None)
-def test_quadratics_are_hit_and_known_to_be(coefficients, seed):
+def test_quadratics_are_reproduced_with_an_estimated_error_of_zero(coefficients, seed):
     points = np.random.default_rng(seed).random((40, 2)) * 10
 
     def quadratic(p):
@@ -136,7 +136,7 @@ def test_units_do_not_matter(stretch, shift, gain, seed):
     np.testing.assert_allclose(moved_deviation, gain * deviation, rtol=1e-3)
 
 
-def test_a_known_point_is_met_without_error():
+def test_a_known_point_is_reproduced_without_error():
     points = np.random.default_rng(3).random((50, 2))
     values = rough_field(points)
     value, deviation, _ = LocalInterpolation(points, values).predict(points[:7])
@@ -144,7 +144,7 @@ def test_a_known_point_is_met_without_error():
     np.testing.assert_allclose(deviation, 0, atol=1e-5)
 
 
-def test_points_on_a_line_take_a_lower_drift():
+def test_points_on_a_line_use_a_lower_drift():
     line = np.column_stack([np.arange(30.0), np.zeros(30)])
     values = 2 * line[:, 0] + 1
     on, beside = krige(line, values, np.array([[10.5, 0.0], [10.5, 3.0]])).value
@@ -158,14 +158,14 @@ def test_few_points_give_finite_values(count):
     target = np.array([[0.5, 0.5]])
     found = krige(points, rough_field(points), target)
     assert np.isfinite(found.value).all()
-    assert np.isinf(found.scale).all() == (count == 1)  # one value says nothing of variation
+    assert np.isinf(found.scale).all() == (count == 1)  # one value does not show the variation
     if count > 1:
         value, deviation, _ = LocalInterpolation(points, rough_field(points)).predict(target)
         assert np.isfinite(value).all()
         assert np.isfinite(deviation).all()
 
 
-def test_nothing_to_interpolate_from():
+def test_too_few_values_to_interpolate_are_refused():
     with pytest.raises(LossLandscapeError, match="no value"):
         krige(np.empty((0, 2)), np.empty(0), np.zeros((1, 2)))
     with pytest.raises(LossLandscapeError, match="variation"):

@@ -1,4 +1,4 @@
-"""Landscapes of evaluated and interpolated points: thresholds and reports."""
+"""Landscapes with interpolated points: significance thresholds and reports."""
 
 import json
 
@@ -22,14 +22,14 @@ from losslandscape.landscape.interpolation_errors import interpolation_errors, i
 
 
 def checkerboard(shape):
-    """Every other point along each axis, the corners among them where sides are odd."""
+    """Every other point along each axis, including the corners if sides are odd."""
     evaluated = np.zeros(shape, dtype=bool)
     evaluated[(slice(None, None, 2),) * len(shape)] = True
     return evaluated
 
 
 def interpolated_landscape(values, evaluated, errors=None, losses=None, scale="linear"):
-    """A landscape as an adaptive evaluation leaves it."""
+    """A landscape as adaptive evaluation returns it."""
     values = np.asarray(values, dtype=np.float64)
     fields = {"loss": values}
     if errors is not None:
@@ -46,7 +46,7 @@ def interpolated_landscape(values, evaluated, errors=None, losses=None, scale="l
 
 
 def linearly_filled(values, evaluated):
-    """Values at the evaluated points, interpolated at the others by scipy's own interpolator."""
+    """Values at the evaluated points, interpolated elsewhere by scipy's interpolator."""
     places = np.argwhere(np.ones(evaluated.shape, bool)).astype(float)
     known = evaluated.ravel()
     flat = values.reshape(known.size, -1)
@@ -80,15 +80,15 @@ def test_the_matrix_is_scipys_linear_interpolant(rng, dimensions):
     npst.arrays(bool, st.tuples(st.integers(2, 6), st.integers(2, 6))).filter(np.any),
     st.lists(st.integers(-4, 4), min_size=3, max_size=3),
 )
-def test_its_rows_are_convex_combinations_and_planes_stay_planes(evaluated, plane):
+def test_the_matrix_has_convex_rows_and_reproduces_planes(evaluated, plane):
     places = np.argwhere(np.ones(evaluated.shape, bool)).astype(float)
     known = evaluated.ravel()
     matrix = linear_interpolation_matrix(places[known], places)
     assert matrix.data.min() >= 0
     np.testing.assert_allclose(matrix.sum(axis=1), 1)
-    # a point that is known keeps its value
+    # a known point keeps its value
     np.testing.assert_allclose(matrix[known].toarray(), np.eye(known.sum()), atol=1e-9)
-    if evaluated[[0, 0, -1, -1], [0, -1, 0, -1]].all():  # all lie in the hull
+    if evaluated[[0, 0, -1, -1], [0, -1, 0, -1]].all():  # all points lie in the hull
         values = plane[0] + places @ np.array(plane[1:])
         np.testing.assert_allclose(matrix @ values[known], values, atol=1e-9)
 
@@ -96,7 +96,7 @@ def test_its_rows_are_convex_combinations_and_planes_stay_planes(evaluated, plan
 # ---------------------------------------------------------------------------- errors on a scale
 
 
-def test_of_logs_that_were_interpolated_the_error_in_decades_comes_back(rng):
+def test_losses_interpolated_on_the_log_scale_return_their_error_in_decades(rng):
     values, decades = rng.gamma(2.0, size=(5, 5)), rng.random((5, 5))
     evaluated = checkerboard((5, 5))
     errors = values * (10**decades - 1)
@@ -108,7 +108,7 @@ def test_of_logs_that_were_interpolated_the_error_in_decades_comes_back(rng):
     )
 
 
-def test_of_losses_that_were_interpolated_the_log_error_is_the_larger_side():
+def test_losses_interpolated_on_the_linear_scale_have_the_larger_log_error():
     values, evaluated = np.array([1.0, 2.0, 2.0, 2.0, 2.0]), np.array([1, 0, 0, 0, 1], bool)
     measured = interpolated_landscape(values, evaluated, np.array([0, 1.0, 2.0, np.nan, 0]))
     found = interpolation_errors(measured, "log")
@@ -157,7 +157,7 @@ def test_without_interpolated_points_nothing_changes(rng):
 
 
 @pytest.mark.parametrize("scale", ["linear", "log"])
-def test_the_bootstrap_is_that_of_the_evaluated_points_alone(rng, scale):
+def test_the_bootstrap_resamples_the_evaluated_points_alone(rng, scale):
     evaluated = checkerboard((5, 7))
     losses = rng.gamma(3.0, size=(5, 7, 30))
     measured = interpolated_landscape(losses.mean(-1), evaluated, np.zeros((5, 7)), losses)
@@ -170,16 +170,16 @@ def test_the_bootstrap_is_that_of_the_evaluated_points_alone(rng, scale):
         assert one.sampling == other.sampling
         np.testing.assert_equal(one.band, other.band)
         assert (one.points_outside, other.points_outside) == (0, 23)
-        # samples that someone filled in are not measured ones
+        # filled-in samples are not measured samples
         filled = interpolated_landscape(losses.mean(-1), evaluated, np.zeros((5, 7)), losses)
         filled.samples["loss_samples"] = losses
         assert noise_threshold(filled, scale=scale, method=method, draws=40) == one
 
 
 @pytest.mark.parametrize("shape", [(5, 7), (11,)])
-def test_where_the_losses_are_linear_between_points_the_bottleneck_bootstrap_is_exact(rng, shape):
-    # every sample's loss runs linearly between the evaluated points, so that the resampled surface
-    # of interpolated points is the very one that evaluating all points would have given
+def test_the_bottleneck_bootstrap_is_exact_for_losses_linear_between_points(rng, shape):
+    # every per-sample loss is linear between the evaluated points, so the resampled interpolated
+    # surface equals the one from evaluating all points
     pytest.importorskip("gudhi")
     evaluated = checkerboard(shape)
     losses = rng.gamma(2.0, size=(*shape, 20)).astype(np.float32).astype(np.float64)
@@ -199,20 +199,20 @@ def test_where_the_losses_are_linear_between_points_the_bottleneck_bootstrap_is_
     assert other.points_interpolated == whole.values().size - evaluated.sum()
 
 
-def test_draws_that_fall_off_the_log_scale_take_interpolated_points_along(rng):
+def test_draws_that_leave_the_log_scale_exclude_interpolated_points_too(rng):
     pytest.importorskip("gudhi")
     evaluated = checkerboard((5, 7))
     losses = np.zeros((5, 7, 10))
-    losses[..., 0] = 1 + rng.random((5, 7))  # one sample in ten has all the loss
+    losses[..., 0] = 1 + rng.random((5, 7))  # one sample in ten carries all the loss
     measured = interpolated_landscape(losses.mean(-1), evaluated, np.zeros((5, 7)), losses)
     for method in ("bootstrap", "bottleneck"):
         found = noise_threshold(measured, scale="log", method=method, draws=40)
         assert found.sampling == np.inf
-    losses[:, 2:] += 0.1  # elsewhere every sample has some: only two columns fall off
+    losses[:, 2:] += 0.1  # elsewhere every sample has a loss: only two columns leave it
     measured = interpolated_landscape(losses.mean(-1), evaluated, np.zeros((5, 7)), losses)
     assert noise_threshold(measured, scale="log", draws=40).sampling == np.inf
     found = noise_threshold(measured, scale="log", method="bottleneck", draws=40)
-    # what falls off is one valley, the global minimum, whose pair never ends
+    # the one valley that leaves it holds the global minimum, whose pair never ends
     assert 0 < found.sampling < np.inf
 
 
@@ -225,12 +225,12 @@ def test_a_draw_that_is_constant_has_no_pairs(rng):
     pairs = find_critical_points(measured, persistence=0.0, scale="linear").complex
     finite = pairs.persistence_pairs["IsFinite"] == 1
     largest = pairs.persistence_pairs["Persistence"][finite].max()
-    # a third of the draws lack the sample: the farthest any pair is from the diagonal, twice
+    # a third of the draws lack the sample: twice the largest distance from the diagonal
     assert found.sampling >= largest
 
 
-def test_what_interpolation_made_is_not_called_significant(rng):
-    # a bowl that is off by +-e at its interpolated points, which makes minima of persistence 2e
+def test_artifacts_of_interpolation_are_not_significant(rng):
+    # a bowl with errors of +-e at its interpolated points, which create minima of persistence 2e
     x, y = np.meshgrid(np.linspace(-1, 1, 13), np.linspace(-1, 1, 13))
     bowl, error = 0.05 * (x**2 + y**2), 0.3
     evaluated = checkerboard((13, 13))
@@ -250,7 +250,7 @@ def test_what_interpolation_made_is_not_called_significant(rng):
     assert told.threshold == pytest.approx(2 * error)
     assert minima(told) == 1
     assert minima(untold) > 5
-    # the same with wells that are deeper than that
+    # the same with deeper wells
     wells = 2 * ((x * 1.5) ** 2 - 1) ** 2 + y**2 + 0.2 * x
     deep = interpolated_landscape(
         wells + off,
@@ -262,8 +262,8 @@ def test_what_interpolation_made_is_not_called_significant(rng):
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_every_feature_above_the_threshold_is_one_of_the_true_surface(seed):
-    # the interpolant of a coarser grid and its true error: as many minima above t, no more
+def test_every_feature_above_the_threshold_exists_in_the_true_surface(seed):
+    # the interpolant of a coarser grid, with its true error, has no more minima above t
     rng = np.random.default_rng(seed)
     x, y = np.meshgrid(np.linspace(-1, 1, 21), np.linspace(-1, 1, 21))
     angles = rng.random(6) * 2 * np.pi
@@ -285,7 +285,7 @@ def test_every_feature_above_the_threshold_is_one_of_the_true_surface(seed):
     assert 1 <= all_minima(found) <= all_minima(true)
 
 
-def test_errors_that_are_not_known_or_infinite_are_said_to_be_so():
+def test_unknown_and_infinite_errors_are_stated():
     evaluated = np.array([1, 0, 1, 0, 1], bool)
     values = np.array([3.0, 1.0, 2.0, 0.5, 4.0])
     missing = noise_threshold(interpolated_landscape(values, evaluated), scale="linear")
@@ -319,7 +319,7 @@ def wells(rng):
 
 
 def test_interpolated_points_are_counted_among_those_with_values(wells):
-    wells.fields["loss"][0, 1] = np.nan  # predicted not to be finite
+    wells.fields["loss"][0, 1] = np.nan  # predicted as not finite
     wells.fields["loss_interpolation_error"][0, 1] = np.nan
     wells.fields["loss_interpolation_error"][3, 3] = 0.04
     found = interpolation_of(wells)
@@ -330,12 +330,12 @@ def test_interpolated_points_are_counted_among_those_with_values(wells):
 
 
 def test_critical_points_say_which_are_interpolated(wells):
-    wells.fields["loss"][7, 5] = 0.5  # a pit where nobody evaluated
+    wells.fields["loss"][7, 5] = 0.5  # a pit at an interpolated point
     found = find_critical_points(wells, scale="linear", draws=40)
     vertices = found.arrays["ttkVertexScalarField"]
     np.testing.assert_array_equal(found.arrays["interpolated"], wells.status.ravel()[vertices] == 2)
     assert {0, 1} == set(found.arrays["interpolated"])
-    # a pair of which one end has no samples has no error by sample
+    # a pair with one end without samples has no per-sample error
     errors = found.arrays["persistence_standard_error"]
     assert np.isnan(errors[found.arrays["interpolated"] == 1]).all()
     line = next(line for line in found.summary() if "308 of 425 points are interpolated" in line)
@@ -343,7 +343,7 @@ def test_critical_points_say_which_are_interpolated(wells):
     significant = found.arrays["significant"] == 1
     both = (significant & (found.arrays["interpolated"] == 1)).sum()
     assert both >= 1
-    assert f"{both} of the {significant.sum()} critical points above t are at one of these" in line
+    assert f"{both} of the {significant.sum()} critical points above t lie at one of them" in line
     report = found.to_json()
     assert report["interpolation"]["interpolated"] == 308
     assert report["noise"]["interpolation"] == pytest.approx(0.04)
@@ -352,7 +352,7 @@ def test_critical_points_say_which_are_interpolated(wells):
     )
 
 
-def test_flat_regions_say_what_their_edge_rests_on(wells):
+def test_flat_regions_state_the_interpolated_points_at_their_edge(wells):
     wells.fields["loss_interpolation_error"][0, 1] = 5.0  # far from the region
     found = flat_region(wells, 0.5, scale="linear")
     assert found.interpolation.largest_error == 0.02
@@ -382,7 +382,7 @@ def test_comparisons_name_what_is_interpolated(wells):
     assert "interpolated" not in " ".join(plain.notes)
 
 
-def test_the_command_line_prints_and_writes_it(wells, tmp_path, capsys):
+def test_the_command_line_reports_interpolated_points(wells, tmp_path, capsys):
     path = tmp_path / "wells.nc"
     wells.save(path)
     again = Landscape.open(path)
@@ -407,7 +407,7 @@ def test_the_command_line_prints_and_writes_it(wells, tmp_path, capsys):
     assert main(["export", str(path)]) == 0
 
 
-def test_an_adaptive_evaluation_goes_through_all_of_it(tmp_path, capsys):
+def test_an_adaptive_landscape_passes_through_every_analysis(tmp_path, capsys):
     pytest.importorskip("gudhi")
     torch.manual_seed(0)
     model = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.Tanh(), torch.nn.Linear(8, 3))
@@ -437,6 +437,6 @@ def test_an_adaptive_evaluation_goes_through_all_of_it(tmp_path, capsys):
     assert main(["info", str(path)]) == 0
     printed = capsys.readouterr().out
     assert "tolerance 0.02 of the range" in printed
-    assert "drawn at random" in printed
+    assert "random points" in printed
     assert main(["topology", str(path), "--draws", "100"]) == 0
     assert "of t is twice the largest estimated error" in capsys.readouterr().out

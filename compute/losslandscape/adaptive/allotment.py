@@ -1,10 +1,10 @@
-"""How many samples a point of a landscape needs, for a sampling error that is small enough.
+"""How many samples a point of a landscape needs for a sufficiently small sampling error.
 
-Away from a minimum the losses of single samples vary less, relative to their mean, than near it,
-and of a large data set a small part tells the mean well enough. A point takes samples in an order
-drawn once at random, and stops when two standard errors of the mean against the whole data set are
-within the error allotted to sampling. All points take them in the same order, so that neighbours
-share their samples and most of their sampling error.
+Away from a minimum, per-sample losses vary less relative to their mean than near it, and a small
+part of a large data set determines the mean well enough. Each point uses samples in a random order
+that is drawn once. It stops when two standard errors of the mean, against the whole data set, are
+within the error allotted to sampling. All points use the same order, so neighboring points share
+their samples and most of their sampling error.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ import numpy as np
 
 from losslandscape.landscape.scale import scale_of
 
-PILOT = 512  # samples, to see whether an allotment is worthwhile
-_LEAST = 2048  # samples of a point, and at least this share of the data set: a kind of sample that
-_LEAST_SHARE = 1 / 16  # is rarer than one in 700 may be missed, and with it all that it contributes
-_WORTHWHILE_SIZE = 4 * _LEAST  # samples of a data set that a pilot is spent on
-_WORTHWHILE_SHARE = (
-    0.45  # of the samples, expected: points at most half as dear are worth the noise
-)
-SHARE = 0.5  # of the tolerance that two standard errors may take; errors add up as squares
-_ORDERS = 100  # of the origin's losses, in which the rule is tried
-_WITHIN = 95  # of these orders in which the mean must be as near as is allotted
+PILOT = 512  # samples of the pilot, which finds whether an allotment is worthwhile
+# Fewest samples of a point, as a number and as a share of the data set. A kind of sample that is
+# rarer than one in 700 may be missed, together with its whole contribution to the mean.
+_LEAST = 2048
+_LEAST_SHARE = 1 / 16
+_WORTHWHILE_SIZE = 4 * _LEAST  # samples of the smallest data set for which a pilot is run
+_WORTHWHILE_SHARE = 0.45  # of the samples: noise is worth it only at less than half the cost
+SHARE = 0.5  # share of the tolerance for two standard errors; errors add in quadrature
+_ORDERS = 100  # random orders of the origin's losses in which the rule is tried
+_WITHIN = 95  # of these orders, those in which the mean must be within the allotted error
 _FACTORS = (1.0, 1.5, 2.0, 3.0)
 
 
@@ -38,13 +38,13 @@ class Allotment:
     ----------
     scale : "log" or "linear"
     error : float
-        Of the mean loss, or of its log10: two standard errors against the data set stay within it.
+        Limit of two standard errors, against the data set, of the mean loss or of its log10.
     seed : int
-        Of the order of the samples.
+        Seed for the order of the samples.
     factor : float
-        That standard errors are multiplied by, see :func:`tried`.
+        Multiplies the standard errors; see :func:`tried`.
     within : int or None
-        Of 100 random orders of the origin's losses, in how many the mean was within the error.
+        In how many of 100 random orders of the origin's losses the mean was within the error.
 
     Examples
     --------
@@ -62,12 +62,12 @@ class Allotment:
     within: int | None = None
 
     def suffices(self, losses: np.ndarray, of: int) -> bool:
-        """Whether the mean of these losses, of ``of`` in all, is known well enough.
+        """Whether the mean of these losses, out of ``of`` in all, is known well enough.
 
-        Their variance is itself estimated: one standard error of it, sqrt((kurtosis - 1) / n), is
-        added, so that a few large losses among many small ones do not end the drawing early. A mean
-        that is not finite stays so whatever else is drawn. On the log scale the error is that of
-        log10 to first order.
+        The variance is itself an estimate. Its relative standard error, sqrt((kurtosis - 1) / n),
+        is added, so that drawing does not end early if a few losses are large and most are small. A
+        mean that is not finite suffices, because no further sample can make it finite. On the log
+        scale, the error is that of log10 to first order.
         """
         count = len(losses)
         if count >= of:
@@ -84,7 +84,7 @@ class Allotment:
         return bool(self._suffice(count, mean, second, fourth, of))
 
     def _suffice(self, count, mean, second, fourth, of):
-        """The same of sums of powers of the losses less their mean; arrays of one shape."""
+        """As :meth:`suffices`, from sums of powers of losses minus their mean; arrays broadcast."""
         with np.errstate(all="ignore"):
             excess = count * fourth / np.square(second) - 1
             rise = 1 + np.sqrt(np.where(second > 0, np.maximum(excess, 0), 0) / count)
@@ -102,17 +102,20 @@ def worthwhile(
     tolerance: float,
     scale: str | None,
 ) -> Allotment | None:
-    """The allotment for a tolerance, where it at least halves the cost of a point; else None.
+    """The allotment for a tolerance if it at least halves the cost of a point, else None.
 
     Parameters
     ----------
     means, deviations : sequences of float
-        Of the losses of some samples at points all over the landscape (a pilot).
+        Means and standard deviations of the losses of some samples, at points all over the
+        landscape (a pilot).
     of : int
-        Samples of the data set.
+        Number of samples of the data set.
     tolerance : float
-        As of :class:`losslandscape.adaptive.refinement.Adaptive`; two standard errors may take
+        As in :class:`losslandscape.adaptive.refinement.Adaptive`; two standard errors may take
         half of it.
+    scale : "log", "linear" or None
+        As in the same class.
     """
     mean, deviation = np.asarray(means), np.asarray(deviations)
     finite = np.isfinite(mean) & np.isfinite(deviation)
@@ -133,17 +136,19 @@ def worthwhile(
 
 
 def tried(allotment: Allotment, losses: np.ndarray, batch_size: int) -> Allotment | None:
-    """The allotment with the factor that makes it true of these losses; None where none does.
+    """The allotment with the smallest factor that holds for these losses; None if none does.
 
-    The rule stops in 100 random orders of the losses, at the ends of batches, and the mean up to
-    there is compared with that of all: it must be within the error in 95 orders. This rests on no
-    distribution, but on these losses: those of the origin, which are known anyway and, at a
-    minimum, spread more than any others.
+    The stopping rule is tried in 100 random orders of the losses. It stops at the end of a batch,
+    and the mean up to there must be within the error of the mean of all, in 95 of the orders. The
+    trial assumes no distribution, only these losses: those at the origin, which are known anyway
+    and, at a minimum, spread more than any others.
 
     Parameters
     ----------
     losses : ndarray, shape (N,)
-        Of the whole data set, at one point.
+        Losses of the whole data set at one point.
+    batch_size : int
+        Upper limit of the samples per batch.
     """
     losses = np.asarray(losses, np.float64)
     of, whole = len(losses), float(losses.mean())
@@ -160,7 +165,7 @@ def tried(allotment: Allotment, losses: np.ndarray, batch_size: int) -> Allotmen
         ]
     )  # (orders, powers, batches)
     count = starts[1:]
-    shift = sums[:, 0] / count  # of the mean of the first ones from that of all
+    shift = sums[:, 0] / count  # mean of the first samples minus the mean of all
     second = sums[:, 1] - count * shift**2
     fourth = sums[:, 3] - 4 * shift * sums[:, 2] + 6 * shift**2 * sums[:, 1] - 3 * count * shift**4
     mean = whole + shift
@@ -170,7 +175,7 @@ def tried(allotment: Allotment, losses: np.ndarray, batch_size: int) -> Allotmen
         candidate = replace(allotment, factor=factor)
         enough = candidate._suffice(count, mean, np.maximum(second, 0), fourth, of) | (count == of)
         stop = enough.argmax(axis=1)
-        # after the last batch the mean is that of all, but for rounding
+        # after the last batch the mean is that of all, up to rounding
         right = (off[np.arange(_ORDERS), stop] <= allotment.error) | (stop == parts - 1)
         if right.sum() >= _WITHIN:
             return replace(candidate, within=int(right.sum()))
@@ -178,8 +183,10 @@ def tried(allotment: Allotment, losses: np.ndarray, batch_size: int) -> Allotmen
 
 
 def least(of: int) -> int:
-    """The fewest samples that a point takes of a data set.
+    """The fewest samples that a point uses from a data set of ``of`` samples.
 
+    Examples
+    --------
     >>> least(1000), least(10_000), least(160_000)
     (1000, 2048, 10000)
     """
@@ -187,12 +194,12 @@ def least(of: int) -> int:
 
 
 def may_be_worthwhile(of: int) -> bool:
-    """Whether a data set is so large that a pilot is spent on finding out."""
+    """Whether a data set is large enough to run a pilot."""
     return of >= _WORTHWHILE_SIZE
 
 
 def _needed(mean: np.ndarray, deviation: np.ndarray, allotment: Allotment, of: int) -> np.ndarray:
-    """Samples that each mean takes: n such that 2 s / sqrt(n) sqrt(1 - n/N) is the error."""
+    """Samples needed for each mean: n such that 2 s / sqrt(n) sqrt(1 - n/N) equals the error."""
     unit = mean * np.log(10) if allotment.scale == "log" else np.ones_like(mean)
     with np.errstate(divide="ignore", invalid="ignore"):
         endless = (2 * deviation / (unit * allotment.error)) ** 2

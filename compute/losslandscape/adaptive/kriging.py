@@ -1,12 +1,13 @@
-"""Interpolation of scattered values with an error of its own: local intrinsic kriging.
+"""Interpolation of scattered values with an error estimate: local intrinsic kriging.
 
-A value is predicted from its nearest neighbours by the best linear unbiased predictor of an
-intrinsic random function with generalised covariance ``(-1)^(p+1) h^(2p+1)`` and polynomial drift
-of degree p (Matheron 1973). The predictor is the polyharmonic spline through the neighbours; the
-kriging variance says how its error grows with the distance from them. The variance's scale is
-estimated from the same neighbours, so that it is large where the field is rough and small where it
-is smooth. With p = 2 that is the quintic spline, whose error falls as fast as the field is smooth;
-where the neighbours do not determine a quadratic drift (all on a line, or too few), p = 1, then 0.
+A value is predicted from its nearest neighbors by the best linear unbiased predictor of an
+intrinsic random function with generalized covariance ``(-1)^(p+1) h^(2p+1)`` and polynomial drift
+of degree p (Matheron 1973). The predictor is the polyharmonic spline through the neighbors; the
+kriging variance describes how its error grows with the distance from them. The scale of the
+variance is estimated from the same neighbors, so it is large where the field is rough and small
+where it is smooth. With p = 2 this is the quintic spline, whose error falls as fast as the
+smoothness of the field allows. If the neighbors do not determine a quadratic drift (too few, or all
+on a line), p is 1, then 0.
 """
 
 from __future__ import annotations
@@ -18,19 +19,19 @@ from scipy.spatial import cKDTree
 
 from losslandscape.errors import LossLandscapeError
 
-NEIGHBOURS = {1: 7, 2: 15, 3: 34}  # by dimension: some more than the quadratic drift has terms
-WIDE_NEIGHBOURS = {1: 14, 2: 36, 3: 80}
-_RESIDUALS = 8  # of the nearest points tell how far off predictions are here
-_BESIDE = 2  # nearest points whose own residuals bound the error from below
-_RESIDUAL_SHARE = 1 / 3  # of the residual beside a kink or cusp that may remain next to it
+NEIGHBORS = {1: 7, 2: 15, 3: 34}  # by dimension: a few more than the quadratic drift has terms
+WIDE_NEIGHBORS = {1: 14, 2: 36, 3: 80}
+_RESIDUALS = 8  # nearest points whose residuals show how large errors are here
+_BESIDE = 2  # nearest points whose residuals bound the error from below
+_RESIDUAL_SHARE = 1 / 3  # share of the residual at a kink or cusp that may remain next to it
 _LEAST_DIFFERENCE = 0.3  # of the other two terms: two predictions may agree by chance
-# How errors grow with the deviation is fitted to so many residuals at least, and to this share of
-# them with the smallest deviations: residuals lie farther from other points than what is predicted.
+# How errors grow with the deviation is fitted to at least 40 residuals, and to the 67% of them
+# with the smallest deviations: residuals lie farther from other points than predicted points do.
 _LEAST_FITTED, _FITTED_SHARE = 40, 0.67
-_STEEPER = 0.1  # the fit is steeper by this than for what is predicted
+_STEEPER = 0.1  # by how much the fit is steeper than it would be at predicted points
 _LEAST_POWER = 0.4
 _BLOCK_BYTES = 64 << 20
-_SINGULAR = 1e-9  # share of the largest eigenvalue under which a drift is not determined
+_SINGULAR = 1e-9  # share of the largest eigenvalue below which a drift is undetermined
 
 
 @dataclass(frozen=True)
@@ -41,11 +42,11 @@ class Prediction:
     ----------
     value : float64 ndarray, shape (points,)
     spread : float64 ndarray, shape (points,)
-        Square root of the kriging variance for a covariance of scale 1 in units of the
-        neighbourhood's radius: 0 at a known point, larger the farther from all of them.
+        Square root of the kriging variance for a covariance of scale 1, in units of the
+        neighborhood's radius: 0 at a known point, and larger with the distance from known points.
     scale : float64 ndarray, shape (points,)
-        Standard deviation of the field in these units, from the neighbours' values alone; infinite
-        where there is a single neighbour. ``spread * scale`` is the kriging standard deviation.
+        Standard deviation of the field in these units, from the neighbors' values alone; infinite
+        if there is a single neighbor. ``spread * scale`` is the kriging standard deviation.
     """
 
     value: np.ndarray
@@ -54,19 +55,19 @@ class Prediction:
 
 
 def krige(
-    points: np.ndarray, values: np.ndarray, targets: np.ndarray, neighbours: int | None = None
+    points: np.ndarray, values: np.ndarray, targets: np.ndarray, neighbors: int | None = None
 ) -> Prediction:
     """Predict a field at ``targets`` from its values at ``points``.
 
     Parameters
     ----------
     points : ndarray, shape (n, dimensions)
-        Distinct, in units in which the field varies alike along all axes.
+        Distinct points, in units in which the field varies at a similar rate along all axes.
     values : ndarray, shape (n,)
-        Finite.
+        Finite values.
     targets : ndarray, shape (m, dimensions)
-    neighbours : int, optional
-        Points that a prediction rests on; ``NEIGHBOURS`` of the dimension by default.
+    neighbors : int, optional
+        Number of points for each prediction; by default ``NEIGHBORS`` of the dimension.
 
     Raises
     ------
@@ -86,42 +87,44 @@ def krige(
     [0.0407] [0.]
     """
     if len(points) == 0:
-        raise LossLandscapeError("there is no value to interpolate from")
-    return _local(points, values, targets, _nearest(points, targets, neighbours)[1])
+        raise LossLandscapeError("there is no value to interpolate from; evaluate a point first")
+    return _local(points, values, targets, _nearest(points, targets, neighbors)[1])
 
 
 class LocalInterpolation:
-    """A field interpolated by local kriging, and the size of its errors.
+    """A field interpolated by local kriging, with estimates of its errors.
 
     Parameters
     ----------
     points, values
-        As of :func:`krige`; two points at least.
+        As in :func:`krige`; at least two points.
 
     Attributes
     ----------
     residuals : ndarray, shape (n,)
-        |value - what the others predict|, leaving one out.
+        Leave-one-out residuals: |value - prediction from the other points|.
     residual_deviations : ndarray, shape (n,)
-        What :meth:`predict` would have given as the deviation of each.
+        The deviation that :meth:`predict` would have returned for each.
 
     Raises
     ------
     LossLandscapeError
-        If there are fewer than two points: nothing is known of the field's variation then.
+        If there are fewer than two points, so that the field's variation is unknown.
     """
 
     def __init__(self, points: np.ndarray, values: np.ndarray):
         if len(points) < 2:
-            raise LossLandscapeError("one value cannot be interpolated: its variation is not known")
+            raise LossLandscapeError(
+                "interpolation needs at least two values: the variation of one value is not known"
+            )
         self._points, self._values = points, values
         dimensions = points.shape[1]
-        distance, nearest = _nearest(points, points, WIDE_NEIGHBOURS[dimensions] + 1)
+        distance, nearest = _nearest(points, points, WIDE_NEIGHBORS[dimensions] + 1)
         distance, nearest = distance[:, 1:], nearest[:, 1:]  # without the point itself
-        others = _local(points, values, points, nearest[:, : NEIGHBOURS[dimensions]])
+        others = _local(points, values, points, nearest[:, : NEIGHBORS[dimensions]])
         self.residuals = np.abs(others.value - values)
         with np.errstate(invalid="ignore"):
-            self._standardised = np.where(others.spread > 0, self.residuals / others.spread, 0.0)
+            self._standardized = np.where(others.spread > 0, self.residuals / others.spread, 0.0)
         deviations = self._deviation(points, others, distance, nearest)
         self._power, self._typical = _growth(deviations, self.residuals)
         self.residual_deviations = self._flattened(deviations)
@@ -133,22 +136,22 @@ class LocalInterpolation:
         -------
         value : float64 ndarray
         deviation : float64 ndarray
-            Size of the error up to a factor that is alike everywhere.
+            Size of the error, up to a factor that is the same everywhere.
         least : float64 ndarray
-            No estimate of the error should be smaller: next to a kink or cusp the field is not the
-            smooth one of the model, and a third of the nearest residuals is what remains there.
+            Lower limit for an estimate of the error. Next to a kink or cusp the field is not as
+            smooth as the model, and a third of the nearest residuals remains there.
 
         Notes
         -----
         The deviation is the geometric mean of three estimates of the error: the kriging standard
-        deviation; the errors that leaving one out leaves at the nearest points, scaled by the
-        kriging variances there and here; and, counted twice, the difference from what a wider
-        neighbourhood predicts. Where errors grow less than in proportion to it, because the field
-        is rough at every scale, its power is taken that fits the residuals.
+        deviation; the leave-one-out residuals of the nearest points, scaled by the kriging
+        variances there and here; and, counted twice, the difference from the prediction of a wider
+        neighborhood. If errors grow more slowly than this deviation, because the field is rough at
+        every scale, the deviation is raised to the power that fits the residuals.
         """
         dimensions = self._points.shape[1]
-        distance, nearest = _nearest(self._points, targets, WIDE_NEIGHBOURS[dimensions])
-        found = _local(self._points, self._values, targets, nearest[:, : NEIGHBOURS[dimensions]])
+        distance, nearest = _nearest(self._points, targets, WIDE_NEIGHBORS[dimensions])
+        found = _local(self._points, self._values, targets, nearest[:, : NEIGHBORS[dimensions]])
         least = _RESIDUAL_SHARE * self.residuals[nearest[:, :_BESIDE]].max(axis=1)
         deviation = self._flattened(self._deviation(targets, found, distance, nearest))
         return found.value, deviation, least
@@ -164,14 +167,14 @@ class LocalInterpolation:
         with np.errstate(divide="ignore"):
             weights = np.where(distance[:, :1] > 0, 1 / distance[:, :_RESIDUALS], 1.0)
         weights /= weights.sum(axis=1, keepdims=True)
-        measured = np.sqrt((weights * self._standardised[near] ** 2).sum(axis=1))
-        modelled = found.spread * np.sqrt(found.scale * measured)
-        difference = np.abs(found.value - wide.value) + _LEAST_DIFFERENCE * modelled
-        return np.sqrt(modelled * difference)
+        measured = np.sqrt((weights * self._standardized[near] ** 2).sum(axis=1))
+        modeled = found.spread * np.sqrt(found.scale * measured)
+        difference = np.abs(found.value - wide.value) + _LEAST_DIFFERENCE * modeled
+        return np.sqrt(modeled * difference)
 
 
 def _growth(deviations: np.ndarray, residuals: np.ndarray) -> tuple[float, float]:
-    """The power of the deviation that residuals grow with, 1 at most, and a typical deviation.
+    """The power of the deviation with which residuals grow, at most 1, and a typical deviation.
 
     Examples
     --------
@@ -195,14 +198,14 @@ def _nearest(
     points: np.ndarray, targets: np.ndarray, count: int | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Distances and numbers of the nearest points, nearest first, each of shape (m, count)."""
-    count = min(count or NEIGHBOURS[points.shape[1]], len(points))
+    count = min(count or NEIGHBORS[points.shape[1]], len(points))
     return cKDTree(points).query(targets, k=np.arange(1, count + 1))
 
 
 def _local(
     points: np.ndarray, values: np.ndarray, targets: np.ndarray, nearest: np.ndarray
 ) -> Prediction:
-    """Predictions from given neighbours, in blocks of bounded memory."""
+    """Predictions from given neighbors, in blocks of bounded memory."""
     value, spread, scale = np.empty((3, len(targets)))
     step = max(1, _BLOCK_BYTES // (8 * 4 * (nearest.shape[1] + 10) ** 2))
     for start in range(0, len(targets), step):
@@ -216,12 +219,14 @@ def _local(
 def _predict(
     points: np.ndarray, values: np.ndarray, targets: np.ndarray, degree: int = 2
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Value, spread and scale with a drift of the highest degree that the neighbours determine.
+    """Value, spread and scale with a drift of the highest degree that the neighbors determine.
 
     Parameters
     ----------
     points : ndarray, shape (m, k, dimensions)
-        Neighbours of each target; ``values`` (m, k) and ``targets`` (m, dimensions) likewise.
+        Neighbors of each target.
+    values : ndarray, shape (m, k)
+    targets : ndarray, shape (m, dimensions)
     """
     offsets = points - targets[:, None]
     radius = np.linalg.norm(offsets, axis=2).max(axis=1)
@@ -249,9 +254,9 @@ def _predict(
 def _solve(
     offsets: np.ndarray, drift: np.ndarray, values: np.ndarray, degree: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The kriging systems, one a target, at the targets' common place 0."""
+    """Solve the kriging systems, one per target; each target is at 0 in its own offsets."""
     sets, count, terms = drift.shape
-    if count == 1:  # nothing is known of the field's variation
+    if count == 1:  # the field's variation is unknown
         return values[:, 0].copy(), np.ones(sets), np.full(sets, np.inf)
     system = np.zeros((sets, count + terms, count + terms))
     system[:, :count, :count] = _covariance(offsets[:, :, None] - offsets[:, None], degree)
@@ -267,15 +272,15 @@ def _solve(
     solved = np.linalg.solve(system, right)
     weights, spline = solved[:, :, 0], solved[:, :count, 1]
     value = mean[:, 0] + ((values - mean) * weights[:, :count]).sum(axis=1)
-    # kriging variance, and the scale of the covariance from the neighbours' own energy
+    # kriging variance, and the scale of the covariance from the energy of the neighbors' values
     variance = np.maximum(-(to_target * weights).sum(axis=1), 0.0)
     scale = np.maximum(((values - mean) * spline).sum(axis=1), 0.0) / max(count - terms, 1)
     return value, np.sqrt(variance), np.sqrt(scale)
 
 
 def _covariance(differences: np.ndarray, degree: int) -> np.ndarray:
-    """(-1)^(degree+1) h^(2 degree+1) of vectors along the last axis."""
-    # sums over two or three coordinates and powers by products: several times faster than norms
+    """(-1)^(degree+1) h^(2 degree+1), with the length h of vectors along the last axis."""
+    # explicit sums and products are several times faster than norms and powers
     square = differences[..., 0] * differences[..., 0]
     for i in range(1, differences.shape[-1]):
         square += differences[..., i] * differences[..., i]

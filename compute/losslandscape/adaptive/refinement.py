@@ -1,11 +1,10 @@
-"""Which points of a grid to evaluate, so that the rest can be interpolated within a tolerance.
+"""Choose the points of a grid to evaluate so that the rest is interpolated within a tolerance.
 
-Rounds of points are chosen from the values found so far. Each round models the field by local
-kriging (:mod:`losslandscape.adaptive.kriging`), scales the model's own error by how well it
-predicts each value from the others, and evaluates where that error is largest. When it is within
-the tolerance everywhere, points drawn at random are predicted first and evaluated then; the
-refinement ends when such a check agrees. The method, and what it cannot see, are told in
-``docs/adaptive.md``.
+Each round of points is chosen from the values found so far. It models the field by local kriging
+(:mod:`losslandscape.adaptive.kriging`), calibrates the model's error on how well each value is
+predicted from the others, and evaluates points where that error is largest. When the error is
+within the tolerance everywhere, points drawn at random are first predicted, then evaluated. The
+refinement ends when such a check agrees. For the method and its limits, see ``docs/adaptive.md``.
 """
 
 from __future__ import annotations
@@ -22,39 +21,45 @@ from losslandscape.errors import LossLandscapeError
 from losslandscape.landscape.scale import scale_of
 from losslandscape.planes.grid import Grid
 
-COARSE_POINTS = {1: 9, 2: 9, 3: 6}  # a side, in the first round, by number of dimensions
+COARSE_POINTS = {1: 9, 2: 9, 3: 6}  # per axis in the first round, by number of dimensions
 CHECK_POINTS = 30
 _WITHIN = 0.96  # share of the known errors that the calibrated estimate bounds
-_PREDICTIONS = 120  # latest points that were predicted before they were evaluated
+_PREDICTIONS = 120  # how many of the latest points predicted before evaluation are used
 _LEAST_PREDICTIONS = 15  # fewer say nothing
-_MARGIN = 0.9  # of the tolerance, where refinement stops: the estimate does not bound every error
-_ROUNDING = 1e-12  # of the largest value: no estimate is smaller
-_ROUND_SHARE = 0.12  # of the points evaluated so far, where that is more than the round size
-_SEPARATION = 0.7  # of two points of a round, in distances to their nearest evaluated point
+_MARGIN = 0.9  # stop at this share of the tolerance: the estimate does not bound every error
+_ROUNDING = 1e-12  # share of the largest value; no estimate is smaller
+_ROUND_SHARE = 0.12  # of the points evaluated so far, if that is more than the round size
+_SEPARATION = 0.7  # of two points of a round, relative to their nearest evaluated point
 
 
 @dataclass(frozen=True)
 class Adaptive:
-    """How a landscape is refined; part of its recipe.
+    """Settings of adaptive refinement; part of a landscape's recipe.
 
     Attributes
     ----------
     tolerance : float
         Largest estimated error of an interpolated loss, as a share of the loss's range.
     scale : "log", "linear" or None
-        Whether error and range are those of the loss or of its log10; None: of its log10 where the
-        losses found so far are positive and span more than two decades.
+        Whether error and range are those of log10 of the loss or of the loss itself. None chooses
+        "log" if the losses found so far are positive and span more than two decades.
     seed : int
-        Of the points that check the estimate.
+        Seed for the random points that check the estimate.
     round_size : int
-        Points chosen at a time, at least: the choice is the same whatever the number of workers.
+        Smallest number of points chosen at a time. It does not depend on the number of workers, so
+        the chosen points do not either.
     max_points : int, optional
-        Evaluate no more than these, and state the error that is left.
+        Evaluate at most this many points, and state the remaining error.
 
     Raises
     ------
     LossLandscapeError
-        If a value makes no sense.
+        If a value is invalid.
+
+    Examples
+    --------
+    >>> Adaptive(tolerance=0.01).to_json()["round_size"]
+    8
     """
 
     tolerance: float
@@ -71,28 +76,28 @@ class Adaptive:
                     object.__setattr__(self, name, operator.index(getattr(self, name)))
         except (TypeError, ValueError) as error:
             raise LossLandscapeError(
-                "a tolerance is a number, and seed, round_size and max_points are whole ones "
+                "tolerance must be a number, and seed, round_size and max_points whole numbers "
                 f"({error})"
             ) from error
         if self.seed < 0:
-            raise LossLandscapeError(f"seed is {self.seed}; it is 0 or more")
+            raise LossLandscapeError(f"seed is {self.seed}; it must be 0 or more")
         if not 0 < self.tolerance < 1:
             raise LossLandscapeError(
-                f"tolerance is {self.tolerance:g}; it is a share of the loss's range between 0 and "
+                f"tolerance is {self.tolerance:g}; pass a share of the loss's range between 0 and "
                 "1, such as 0.01"
             )
         if self.scale not in (None, "log", "linear"):
             raise LossLandscapeError(f"scale {self.scale!r} is neither 'log' nor 'linear'")
         if self.round_size < 1:
-            raise LossLandscapeError(f"round_size is {self.round_size}; at least 1 is needed")
+            raise LossLandscapeError(f"round_size is {self.round_size}; it must be at least 1")
 
     def check(self, grid: Grid) -> None:
-        """Raise a LossLandscapeError if this grid cannot be refined with fewer points."""
+        """Raise a LossLandscapeError if ``max_points`` is too small for this grid."""
         least = coarse_points(grid).size
         if self.max_points is not None and self.max_points < least:
             raise LossLandscapeError(
-                f"max_points is {self.max_points}; the coarse grid that refinement begins with "
-                f"has {least} points"
+                f"max_points is {self.max_points}; the coarse grid with which refinement begins "
+                f"has {least} points, so pass at least that"
             )
 
     def to_json(self) -> dict[str, Any]:
@@ -100,7 +105,7 @@ class Adaptive:
 
 
 class FieldModel:
-    """A field known at some points of a grid, and what is predicted at the others.
+    """A field known at some points of a grid and predicted at the others.
 
     Parameters
     ----------
@@ -108,30 +113,35 @@ class FieldModel:
     values : float64 ndarray, shape (size,)
     evaluated : ndarray of bool, shape (size,)
     scale : "log", "linear" or None
-        As of :class:`Adaptive`.
+        As in :class:`Adaptive`.
 
     Attributes
     ----------
     scale : "log" or "linear"
     range : float
-        Of the known values on the scale.
+        Range of the known values on this scale.
     targets : ndarray of int
         Numbers of the points that are not evaluated.
     predicted : ndarray, shape (targets,)
-        On the scale; NaN where all evaluated points around are not finite.
+        Predictions on this scale; NaN if no value at the surrounding evaluated points is finite.
     deviation : ndarray, shape (targets,)
-        Standard deviation of the prediction's error before calibration; infinite where finite and
-        other values meet; NaN where ``predicted`` is.
+        Standard deviation of the prediction's error before calibration; infinite if some of the
+        surrounding values are not finite, NaN where ``predicted`` is NaN.
     least : ndarray, shape (targets,)
-        No estimate of the error is smaller; see :meth:`LocalInterpolation.predict`.
+        Lower limit of the estimated error; see :meth:`LocalInterpolation.predict`.
     ratios : ndarray
-        |error| / deviation of each known value predicted from the others.
+        |error| / deviation of each known value when predicted from the others.
     not_positive : int
-        Predictions of 0 and less where all known values are above 0.
+        Number of predictions of 0 or less, if all known values are above 0.
+
+    Raises
+    ------
+    LossLandscapeError
+        If the scale is "log" and a known value is 0 or less.
     """
 
     def __init__(self, grid: Grid, values: np.ndarray, evaluated: np.ndarray, scale: str | None):
-        # in spacings: no axis is privileged by the unit of its direction
+        # in units of the spacing, so that the lengths of the directions do not matter
         index = np.stack(np.unravel_index(np.arange(grid.size), grid.shape)[::-1], axis=1)
         index = index.astype(np.float64)
         self.scale = scale or scale_of(values[evaluated])
@@ -140,7 +150,7 @@ class FieldModel:
         if off.any():
             raise LossLandscapeError(
                 f"the loss is 0 or less at {int(off.sum())} of {int(evaluated.sum())} points and "
-                "has no logarithm there: take the linear scale (--tolerance-scale linear)"
+                "has no logarithm there; use the linear scale (--tolerance-scale linear)"
             )
         known = evaluated & np.isfinite(on_scale)
         self.targets = np.flatnonzero(~evaluated)
@@ -173,17 +183,17 @@ class FieldModel:
 
     @property
     def factor(self) -> float:
-        """What the deviations are multiplied with to bound all but a few of the known errors."""
+        """Multiplied by this factor, the deviations bound all but a few of the known errors."""
         return _bounding_factor(self.ratios)
 
     def error(self, factor: float) -> np.ndarray:
-        """Estimated errors at the targets, on the scale."""
+        """Estimated errors at the targets, on the model's scale."""
         return np.maximum(factor * self.deviation, self.least)
 
     def values_and_error(self, values: np.ndarray, factor: float) -> tuple[np.ndarray, np.ndarray]:
         """The field on the whole grid and its estimated error, in the field's own units.
 
-        An error of d decades on the log scale is v (10^d - 1), the larger of its two sides.
+        On the log scale, an error of d decades becomes v (10^d - 1), the larger of its two sides.
         """
         whole, error = values.copy(), np.zeros(values.size)
         on_scale = self.error(factor)
@@ -198,7 +208,7 @@ class FieldModel:
 
 
 def coarse_points(grid: Grid) -> np.ndarray:
-    """Numbers of a coarse grid's points, with the corners, and the middle where there is one.
+    """Numbers of a coarse grid's points, including the corners and, if there is one, the middle.
 
     Examples
     --------
@@ -211,7 +221,7 @@ def coarse_points(grid: Grid) -> np.ndarray:
 
 
 def nearest(grid: Grid, values: np.ndarray, evaluated: np.ndarray) -> np.ndarray:
-    """A field with the value of the nearest evaluated point at the others, shape (size,)."""
+    """A field whose unknown values are those of the nearest evaluated point, shape (size,)."""
     index = np.stack(np.unravel_index(np.arange(grid.size), grid.shape), axis=1)
     return values[evaluated][cKDTree(index[evaluated]).query(index)[1]]
 
@@ -219,10 +229,10 @@ def nearest(grid: Grid, values: np.ndarray, evaluated: np.ndarray) -> np.ndarray
 def interpolate(
     grid: Grid, values: np.ndarray, evaluated: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """A further field on the whole grid and its estimated error, both of shape (size,).
+    """Interpolate another field; return it and its estimated error, both of shape (size,).
 
-    On a log scale where its values are positive and span more than two decades. The error bounds
-    all but a few of the values as predicted from each other.
+    Uses the log scale if the values are positive and span more than two decades. The estimated
+    error bounds all but a few of the errors found by predicting each value from the others.
     """
     model = FieldModel(grid, values, evaluated, None)
     return model.values_and_error(values, model.factor)
@@ -230,14 +240,14 @@ def interpolate(
 
 @dataclass
 class Check:
-    """Points drawn at random, predicted before they were evaluated.
+    """A check of the estimate at random points, predicted before they were evaluated.
 
     Attributes
     ----------
     points, within : int
-        How many, and how many of them within their estimated error.
+        Number of points, and how many of them were within their estimated error.
     largest_error : float
-        As a share of the range.
+        Largest error found, as a share of the range.
     """
 
     points: int = 0
@@ -248,21 +258,21 @@ class Check:
 class Refinement:
     """The rounds of one refinement.
 
-    The rounds follow from the values alone, so replaying them over stored values leads to the same
-    state: that is how an interrupted refinement goes on.
+    The rounds depend on the values alone. An interrupted refinement resumes by replaying them with
+    the stored values, which leads to the same state.
 
     Attributes
     ----------
     rounds : int
-        Finished so far.
+        Number of rounds so far.
     finished : bool
-        Whether it ended by itself, after a check that agreed or with every point evaluated.
+        Whether the refinement ended by itself: a check agreed, or every point was evaluated.
     model : FieldModel or None
-        Of the values last given.
+        The model of the values last passed.
     factor : float
-        Estimated error / the model's own standard deviation.
+        Estimated error divided by the model's own standard deviation.
     checks : list of Check
-        The last one agreed, unless every point was evaluated.
+        The last check agreed, unless every point was evaluated.
 
     Examples
     --------
@@ -287,7 +297,7 @@ class Refinement:
         self.factor = np.nan
         self.checks: list[Check] = []
         self._pending: _Pending | None = None
-        self._ratios = np.empty(0)  # of points predicted before they were evaluated
+        self._ratios = np.empty(0)  # |error| / deviation of points predicted before evaluation
 
     @property
     def estimated_error(self) -> float:
@@ -298,12 +308,12 @@ class Refinement:
         return float(np.nanmax(estimates, initial=0.0)) if estimates.size else 0.0
 
     def next_round(self, values: np.ndarray, evaluated: np.ndarray) -> np.ndarray:
-        """Numbers of the points to evaluate next, in this order; none when it is finished.
+        """Numbers of the points to evaluate next, in this order; empty at the end.
 
         Parameters
         ----------
         values : float64 ndarray, shape (size,)
-            The losses; only those that are evaluated are looked at.
+            The losses; only those at evaluated points are used.
         evaluated : ndarray of bool, shape (size,)
         """
         limit = min(self.settings.max_points or self.grid.size, self.grid.size)
@@ -323,10 +333,10 @@ class Refinement:
         return self._pend(self._drawn(int(evaluated.sum()))[:left], check=True)
 
     def describe(self) -> str:
-        """How far it is, in a few words."""
+        """Progress in a few words."""
         if self.model is None:
             return "coarse grid"
-        wanted = f"{100 * self.settings.tolerance:g}% wanted"
+        wanted = f"tolerance {100 * self.settings.tolerance:g}%"
         if self._pending is not None and self._pending.check:
             return f"checking the estimate at random points, {wanted}"
         error = self.estimated_error
@@ -334,18 +344,18 @@ class Refinement:
         return f"estimated error {found} of the range, {wanted}"
 
     def absorb(self, values: np.ndarray, evaluated: np.ndarray) -> None:
-        """Model the values anew if points were evaluated that no round has asked for."""
+        """Update the model if points were evaluated that no round requested."""
         if self.model is not None and self.model.targets.size != (~evaluated).sum():
             self.model = FieldModel(self.grid, values, evaluated, self.settings.scale)
             self._calibrate()
 
     def interpolated(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The loss on the whole grid and its estimated error; see ``FieldModel``."""
+        """The loss on the whole grid and its estimated error; see :class:`FieldModel`."""
         assert self.model is not None
         return self.model.values_and_error(values, self.factor)
 
     def to_json(self) -> dict[str, Any]:
-        """What was done, for the file."""
+        """Describe the refinement, for the file."""
         assert self.model is not None
         return {
             **self.settings.to_json(),
@@ -357,7 +367,7 @@ class Refinement:
             "predicted_not_finite": int(np.isnan(self.model.predicted).sum()),
             "predicted_not_positive": self.model.not_positive,
             "finished": self.finished,
-            # JSON has no infinity: None where nothing is known of the error
+            # JSON has no infinity: None if the error is unknown
             "estimated_error": _finite(self.estimated_error),
             "error_factor": _finite(self.factor),
             "checks": [asdict(check) for check in self.checks],
@@ -370,20 +380,20 @@ class Refinement:
         return errors / self.model.range if self.model.range > 0 else errors
 
     def _calibrate(self) -> None:
-        """Scale the deviations to bound all but a few errors, of both kinds that are known."""
+        """Find the factor with which deviations bound all but a few known errors, of both kinds."""
         assert self.model is not None
         self.factor = self.model.factor
         if self._ratios.size >= _LEAST_PREDICTIONS:
-            # residuals are many, but lie farther from other points than what is interpolated
+            # residuals are many, but lie farther from other points than interpolated points do
             self.factor = float(np.sqrt(self.factor * _bounding_factor(self._ratios)))
 
     def _worst(self, evaluated: int) -> np.ndarray:
-        """Points with the largest estimates, apart from each other: one mends its neighbours'."""
+        """Points with the largest estimates, at a distance: each also improves its neighbors."""
         assert self.model is not None
         estimates = self._estimates()
         wanted = max(self.settings.round_size, int(_ROUND_SHARE * evaluated))
         candidates = np.flatnonzero(estimates > _SEPARATION * self.settings.tolerance)
-        # a stable sort: equal estimates, as on a symmetric field, are taken in the grid's order
+        # a stable sort: equal estimates, as on a symmetric field, keep the grid's order
         candidates = candidates[np.argsort(-estimates[candidates], kind="stable")]
         index = np.stack(np.unravel_index(self.model.targets, self.grid.shape), axis=1)
         chosen: list[int] = []
@@ -400,14 +410,14 @@ class Refinement:
         return self.model.targets[chosen]
 
     def _drawn(self, evaluated: int) -> np.ndarray:
-        """Points for a check, drawn at random."""
+        """Random points for a check."""
         assert self.model is not None
         count = min(CHECK_POINTS, self.model.targets.size)
         generator = np.random.default_rng([self.settings.seed, evaluated])
         return np.sort(generator.choice(self.model.targets, count, replace=False))
 
     def _pend(self, numbers: np.ndarray, check: bool) -> np.ndarray:
-        """Remember what is predicted at points that are now evaluated."""
+        """Remember the predictions at points that are evaluated next."""
         assert self.model is not None
         place = np.searchsorted(self.model.targets, numbers)
         self._pending = _Pending(
@@ -421,12 +431,12 @@ class Refinement:
         return numbers
 
     def _settle(self, values: np.ndarray) -> bool:
-        """Compare what was predicted with what was found; whether that was a check."""
+        """Compare predictions with the values found; return whether this was a check."""
         pending, self._pending = self._pending, None
         if pending is None:
             return False
         assert self.model is not None
-        if pending.scale != self.model.scale:  # what was found calls for the other scale
+        if pending.scale != self.model.scale:  # the new values need the other scale
             self._ratios = np.empty(0)
             return False
         found = _to_scale(values[pending.numbers], self.model.scale)
@@ -435,7 +445,7 @@ class Refinement:
         ratios = errors[known] / pending.deviation[known]
         self._ratios = np.append(self._ratios, ratios)[-_PREDICTIONS:]
         if pending.check:
-            errors[~np.isfinite(found) & np.isnan(pending.predicted)] = 0.0  # rightly not finite
+            errors[~np.isfinite(found) & np.isnan(pending.predicted)] = 0.0  # predicted correctly
             errors[np.isnan(errors)] = np.inf
             largest = float(errors.max() / self.model.range) if self.model.range else 0.0
             within = int((errors <= np.nan_to_num(pending.error)).sum())
@@ -445,7 +455,7 @@ class Refinement:
 
 @dataclass(frozen=True)
 class _Pending:
-    """What was predicted at the points of a round, on the scale of then."""
+    """Predictions at the points of a round, on the scale used at that time."""
 
     numbers: np.ndarray
     predicted: np.ndarray
@@ -460,7 +470,7 @@ def _finite(value: float) -> float | None:
 
 
 def describe(done: dict[str, Any]) -> str:
-    """A finished refinement in a sentence, from what is kept in the file.
+    """Describe a finished refinement in a sentence, from its description in the file.
 
     Examples
     --------
@@ -468,14 +478,14 @@ def describe(done: dict[str, Any]) -> str:
     ...                 "tolerance": 0.01, "scale": "log", "range": 2.31,
     ...                 "checks": [{"points": 20, "within": 19, "largest_error": 0.004}]}))
     120 points evaluated, 2481 interpolated: estimated error at most 0.95% of the range (2.31
-    decades, log scale; tolerance 1%); of 20 points drawn at random and predicted before they were
-    evaluated, 19 were within their estimate, the largest error 0.4%
+    decades, log scale; tolerance 1%); check: of 20 random points, predicted before they were
+    evaluated, 19 lay within their estimated error; largest error 0.4%
     """
     decades = " decades" if done["scale"] == "log" else ""
     if not done["interpolated"]:
         text = (
             f"all {done['evaluated']} points evaluated: the tolerance of "
-            f"{100 * done['tolerance']:g}% leaves none to be interpolated"
+            f"{100 * done['tolerance']:g}% leaves none to interpolate"
         )
     else:
         error = done["estimated_error"]
@@ -488,34 +498,34 @@ def describe(done: dict[str, Any]) -> str:
             f"tolerance {100 * done['tolerance']:g}%{', not reached' if missed else ''})"
         )
         if done.get("predicted_not_finite"):
-            text += f"; at {done['predicted_not_finite']} points no finite loss is predicted"
+            text += f"; at {done['predicted_not_finite']} points the predicted loss is not finite"
         if done.get("predicted_not_positive"):
             text += (
                 f"; at {done['predicted_not_positive']} points the interpolated loss is 0 or less, "
-                "though all that were evaluated are above: it has no logarithm there "
+                "although all evaluated losses are positive; it has no logarithm there "
                 "(--tolerance-scale log keeps it above 0)"
             )
         if not done.get("finished", True):
-            text += "; it ended at the limit of points, before a last check"
+            text += "; refinement ended at the limit of points, before a final check"
     if "allotment" in done:
         allotment = done["allotment"]
         text += (
-            f"; each point on as many samples as two standard errors of "
-            f"{allotment['error']:.2g}{decades} take, in all {allotment['passes']:.3g} passes over "
+            f"; each point uses as many samples as it needs for two standard errors of "
+            f"{allotment['error']:.2g}{decades}, in total {allotment['passes']:.3g} passes over "
             "the data set"
         )
         if allotment.get("within") is not None:  # not in older files
             text += (
-                f" (tried at the origin: in {allotment['within']} of 100 random orders of its "
-                "losses their mean was as near to that of all)"
+                f" (trial at the origin: in {allotment['within']} of 100 random orders of the "
+                "samples, the mean was within this error)"
             )
     if done["checks"]:
         points = sum(check["points"] for check in done["checks"])
         within = sum(check["within"] for check in done["checks"])
         largest = max(check["largest_error"] for check in done["checks"])
         text += (
-            f"; of {points} points drawn at random and predicted before they were evaluated, "
-            f"{within} were within their estimate, the largest error {100 * largest:.2g}%"
+            f"; check: of {points} random points, predicted before they were evaluated, "
+            f"{within} lay within their estimated error; largest error {100 * largest:.2g}%"
         )
     return text
 
@@ -527,7 +537,7 @@ def _bounding_factor(ratios: np.ndarray) -> float:
 
 
 def _to_scale(values: np.ndarray, scale: str) -> np.ndarray:
-    """Values or their log10; NaN where not finite or, on the log scale, not above 0."""
+    """Values or their log10; NaN if not finite or, on the log scale, not above 0."""
     finite = np.where(np.isfinite(values), values, np.nan)
     if scale == "linear":
         return finite

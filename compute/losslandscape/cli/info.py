@@ -105,8 +105,8 @@ def _adaptive(about):
     if about.get("checks"):
         last = about["checks"][-1]
         words += (
-            f"; of {last['points']} points drawn at random {last['within']} were within their "
-            "estimate"
+            f"; check: {last['within']} of {last['points']} random points lay within their "
+            "estimated error"
         )
     return words
 

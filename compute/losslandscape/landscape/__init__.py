@@ -1,1 +1,1 @@
-"""The result: plain data with its errors."""
+"""The result of a measurement: plain data with its errors."""

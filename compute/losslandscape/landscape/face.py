@@ -1,9 +1,8 @@
-"""What a landscape can be asked to do by the parts of the package above it.
+"""The methods of a landscape that other parts of the package implement.
 
-:class:`~losslandscape.landscape.landscape.Landscape` itself is plain data. These methods are its
-face: each names a function elsewhere in the package and calls it. The functions are looked up by
-name when they are called, so that nothing below is imported by this module, and the data cost
-neither PyTorch nor VTK.
+:class:`~losslandscape.landscape.landscape.Landscape` itself is plain data. Each method here names a
+function elsewhere in the package and calls it. The function is imported by name at the call, so
+this module imports none of the folders above it, and using the data loads neither PyTorch nor VTK.
 """
 
 from __future__ import annotations
@@ -28,18 +27,18 @@ if TYPE_CHECKING:
     from losslandscape.training.trajectory import Trajectory
 
 Against = Literal["population", "dataset"]
-# "minimum", the number of a grid point (x fastest), or the coordinates of one
+# "minimum", or a grid point by number (x fastest) or by coordinates
 Reference = Union[str, int, Sequence[float]]
 
 
 def _above(name: str) -> Callable[..., Any]:
-    """The function ``module:function`` of this package."""
+    """Import the function ``module:function`` of this package."""
     module, _, function = name.partition(":")
     return getattr(import_module(f"losslandscape.{module}"), function)
 
 
 class LandscapeFace:
-    """The methods of a landscape that other parts of the package carry out."""
+    """The methods of a landscape that other parts of the package implement."""
 
     @classmethod
     def open(cls, path: str | os.PathLike) -> Self:
@@ -48,7 +47,7 @@ class LandscapeFace:
         Raises
         ------
         FileFormatError
-            If the file is missing, damaged or no landscape.
+            If the file is missing, damaged or not a landscape.
         """
         return _above("formats.netcdf:read")(path)
 
@@ -59,19 +58,20 @@ class LandscapeFace:
         Parameters
         ----------
         format : str, optional
-            By default found from the content; see ``docs/import.md``.
+            By default detected from the content; see ``docs/import.md``.
         **options
-            ``bounds``, ``array`` and more: :func:`losslandscape.formats.imports.read`.
+            ``bounds``, ``array`` and more; see :func:`losslandscape.formats.imports.read`.
 
         Raises
         ------
         FileFormatError
-            If the file is missing, damaged, of no known layout, or holds no regular grid.
+            If the file is missing, damaged or of unknown layout, or holds no regular grid.
         LossLandscapeError
-            If an option is missing or does not belong to the format.
+            If an option is missing or does not apply to the format.
 
         Examples
         --------
+        >>> from losslandscape import Landscape
         >>> import pathlib, tempfile
         >>> from losslandscape import Landscape
         >>> file = pathlib.Path(tempfile.mkdtemp()) / "loss.npy"
@@ -94,18 +94,18 @@ class LandscapeFace:
         Parameters
         ----------
         name : str
-            The loss, such as ``"test_loss"``.
+            Name of the loss, such as ``"test_loss"``.
         against : "population" or "dataset"
-            s / sqrt(n), how far the mean over the population may be that the samples come from; or
-            s / sqrt(n) * sqrt(1 - n/N), how far the mean over the data set may be, the N samples
-            that the n were drawn from without replacement: 0 where they are all of it.
+            For the mean over the population from which the samples come, s / sqrt(n). For the mean
+            over the data set of N samples from which the n were drawn without replacement,
+            s / sqrt(n) * sqrt(1 - n/N); this is 0 if n = N.
         dataset_samples : int, optional
-            N, in place of what the landscape says.
+            N; by default as recorded in the landscape.
 
         Raises
         ------
         LossLandscapeError
-            If neither errors nor losses by sample are kept, or N is needed and not known.
+            If the landscape holds neither errors nor per-sample losses, or N is needed and unknown.
 
         Notes
         -----
@@ -134,16 +134,16 @@ class LandscapeFace:
         against: Against = "population",
         dataset_samples: int | None = None,
     ) -> np.ndarray:
-        """Standard error of loss - loss at one grid point, both over the same samples.
+        """Standard error of each loss minus that of a reference point, over the same samples.
 
-        That of the mean difference by sample, s_d / sqrt(n). NaN where there are no finite losses
-        by sample, as at interpolated points; 0 at the reference.
+        This is s_d / sqrt(n), with the standard deviation s_d of the per-sample differences. It is
+        NaN without finite per-sample losses, as at interpolated points, and 0 at the reference.
 
         Parameters
         ----------
         reference : "minimum", int or sequence of float
-            The lowest point that has losses by sample; or the number of a grid point, x fastest
-            (``ttkVertexScalarField``); or its coordinates, alpha first.
+            The lowest point that has per-sample losses; or a grid point by its number, x fastest
+            (``ttkVertexScalarField``), or by its coordinates, alpha first.
         name, against, dataset_samples
             As for :meth:`standard_error`.
 
@@ -154,8 +154,8 @@ class LandscapeFace:
         Raises
         ------
         LossLandscapeError
-            If losses by sample are not kept, the reference is no grid point or has none, or N is
-            needed and not known.
+            If the landscape holds no per-sample losses, the reference is not a grid point or has
+            none, or N is needed and unknown.
 
         Notes
         -----
@@ -182,24 +182,27 @@ class LandscapeFace:
         against: Against = "population",
         dataset_samples: int | None = None,
     ) -> np.ndarray:
-        """Standard error of the loss at the next point along an axis - that at the point.
+        """Standard error of the loss difference between each point and the next along an axis.
 
-        As in :meth:`difference_standard_error`.
+        Computed as in :meth:`difference_standard_error`.
 
         Parameters
         ----------
         axis : "alpha", "beta" or "gamma"
+        name, against, dataset_samples
+            As for :meth:`standard_error`.
 
         Returns
         -------
         float64 ndarray
-            Of the shape of ``numpy.diff(landscape.values(name))`` along that axis: for alpha (ny,
-            nx - 1), for beta (ny - 1, nx).
+            With the shape of ``numpy.diff(landscape.values(name))`` along that axis: (ny, nx - 1)
+            for alpha, (ny - 1, nx) for beta.
 
         Raises
         ------
         LossLandscapeError
-            If there is no such axis, losses by sample are not kept, or N is needed and not known.
+            If the axis does not exist, the landscape holds no per-sample losses, or N is needed and
+            unknown.
         """
         return _above("landscape.sampling_errors:neighbour_difference_standard_error")(
             self, axis, name, against, dataset_samples
@@ -214,20 +217,20 @@ class LandscapeFace:
         quiet: bool = False,
         overwrite: bool = False,
     ) -> ProjectedTrajectory:
-        """Project a trajectory on the landscape's subspace and measure the loss along it.
+        """Project a training trajectory onto the landscape's subspace and measure its loss there.
 
-        The landscape that :func:`losslandscape.evaluate` returned knows its objective and subspace;
-        one read from a file needs both.
+        A landscape returned by :func:`losslandscape.evaluate` holds its objective and subspace. For
+        a landscape read from a file, pass both.
 
-        Where the landscape lies in a file, the trajectory is added to what the file holds then, and
-        nobody else writes it for the while; trajectories that others added are taken over.
+        If the landscape has a file, the trajectory is added to the current content of the file,
+        which is locked meanwhile. Trajectories that other processes added are kept.
 
         Raises
         ------
         LossLandscapeError
-            If the trajectory is of another model, the objective or subspace are not known or are
-            not those of this landscape, there is a trajectory of that label and ``overwrite`` is
-            not set, another process is writing the file, or it holds another landscape by now.
+            If the trajectory belongs to another model; the objective or subspace are missing or
+            not those of this landscape; a trajectory with this label exists and ``overwrite`` is
+            not set; another process is writing the file; or the file now holds another landscape.
         """
         return _above("run.projected_trajectory:add_trajectory")(
             self, trajectory, label, objective, subspace, quiet, overwrite
@@ -236,31 +239,31 @@ class LandscapeFace:
     def check_objective(self, objective: Objective) -> None:
         """Raise a LossLandscapeError if an objective is not the one that was measured.
 
-        Where it is computed, and in which precision, may differ.
+        Its device and precision may differ.
         """
         _above("landscape.identity:check_objective")(self, objective)
 
     def save(self, path: str | os.PathLike, overwrite: bool = False) -> None:
-        """Write a landscape file (netCDF), whole or not at all.
+        """Write a landscape file (netCDF), completely or not at all.
 
         Raises
         ------
         OutputExistsError
-            If the file is there and ``overwrite`` is not set.
+            If the file exists and ``overwrite`` is not set.
         """
         _above("formats.netcdf:save")(self, path, overwrite)
 
     def export(self, folder: str | os.PathLike, formats: Sequence[str] | None = None) -> list[Path]:
-        """Write ``.vti``, ``.vtp``, ``.pvd``, ``.ply`` and ``.csv`` into a folder; returns paths.
+        """Write ``.vti``, ``.vtp``, ``.pvd``, ``.ply`` and ``.csv`` files; return their paths.
 
-        Files of these formats that an earlier export left there are replaced, or removed where this
-        landscape has none such (no trajectory, say).
+        Files of an earlier export in these formats are replaced, or removed if this landscape has
+        no such file, for example no trajectory.
 
         Parameters
         ----------
         formats : sequence of "vti", "vtp", "pvd", "ply", "csv", optional
-            All that apply by default (a surface mesh only of 2-D landscapes). "pvd" writes the
-            "vti" and "vtp" that it names, too.
+            By default all that apply; only 2-D landscapes have a surface mesh. "pvd" also writes
+            the "vti" and "vtp" files that it names.
         """
         return _above("formats:export")(self, folder, formats)
 
@@ -303,8 +306,8 @@ class LandscapeFace:
     def to_xarray(self) -> xarray.Dataset:
         """The landscape as an xarray.Dataset, with the variables and attributes of its file.
 
-        Grid variables have the dimensions (beta, alpha), trajectories run along ``step``; the
-        labels of trajectories and models are coordinates. ``docs/file_format.md`` lists the
+        Grid variables have the dimensions (beta, alpha), trajectories have the dimension ``step``,
+        and the labels of trajectories and models are coordinates. ``docs/file_format.md`` lists the
         variables.
 
         Raises

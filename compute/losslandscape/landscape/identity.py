@@ -1,4 +1,4 @@
-"""Is this the model, the plane and the data that a file was measured with, and what differs?"""
+"""Check that model, plane and data are those of a file, and name what differs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from losslandscape.planes.subspace import Subspace
     from losslandscape.problem.objective import Objective
 
-# what may differ: where and how it is computed
+# these may differ: where and how the loss is computed
 _FREE = ("device", "precision", "reestimation_batch_size", "streamed")
 _PARTS = {
     "parameters_sha256": "the model's parameters (other weights?)",
@@ -26,7 +26,7 @@ _MEANINGS = {
     "objective.model_structure": "the model's layers",
     "objective.frozen_parameters": "parameters that do not move (requires_grad=False)",
     "objective.loss_code": "the code of the loss or a constant that it uses; "
-    "older versions hash it otherwise",
+    "older versions compute another hash",
     "objective.training_modules": "modules in train mode",
     "grid.shape": "the number of points",
     "grid.bounds": "the ends of the axes",
@@ -34,12 +34,12 @@ _MEANINGS = {
 
 
 def described_plane(subspace: Subspace) -> dict[str, Any]:
-    """A subspace for the file: its recipe, hashes of its parts, and that of the whole."""
+    """Describe a subspace for the file: its recipe, and hashes of its parts and of the whole."""
     return {**subspace.recipe, **subspace.part_hashes, "sha256": subspace.identity}
 
 
 def meaning(difference: str) -> str:
-    """What an entry of a recipe is, for people; nothing where its name says it.
+    """Explain an entry of a recipe, for messages; empty if its name is clear.
 
     Examples
     --------
@@ -49,7 +49,7 @@ def meaning(difference: str) -> str:
     if difference.startswith("objective.sets.") and difference.endswith(".sha256"):
         return " (the values of the samples)"
     if difference.startswith("computer."):
-        return " (another version or machine: other last bits)"
+        return " (another version or machine: the last bits may differ)"
     words = _MEANINGS.get(difference)
     return f" ({words})" if words else ""
 
@@ -57,7 +57,7 @@ def meaning(difference: str) -> str:
 def check_plane(landscape: Landscape, subspace: Subspace, weights: object = None) -> None:
     """Raise a LossLandscapeError that names what differs if a subspace is not the landscape's.
 
-    ``weights``, where they were read from, is for the message.
+    ``weights``, the source of the weights, is for the message.
     """
     found = landscape.provenance.get("subspace", {})
     wanted = found.get("sha256")
@@ -66,11 +66,11 @@ def check_plane(landscape: Landscape, subspace: Subspace, weights: object = None
     given = subspace.part_hashes
     parts = [words for key, words in _PARTS.items() if key in found and found[key] != given[key]]
     parts += _directions(found.get("directions_sha256"), given["directions_sha256"])
-    # files of before had the hash of the whole alone
+    # older files hold the hash of the whole alone
     what = " and ".join(parts) or "its origin or its directions (other weights, another seed?)"
     source = f" (weights: {weights})" if weights is not None else ""
     raise LossLandscapeError(
-        f"{_where(landscape)}the given subspace is not the landscape's; what differs: "
+        f"{landscape._where()}the given subspace is not the landscape's; what differs: "
         f"{what}{source}"
     )
 
@@ -87,8 +87,8 @@ def _directions(there: Any, given: list[str]) -> list[str]:
 def check_objective(landscape: Landscape, objective: Objective) -> None:
     """Raise a LossLandscapeError that names what differs if an objective is not the one measured.
 
-    Where it is computed, and in which precision, may differ. The code of a loss that was hashed by
-    another version of Python cannot be compared: only its value can.
+    Its device and precision may differ. If another version of Python hashed the code of the loss,
+    the code cannot be compared; only values of the loss can.
     """
     measured = landscape.provenance.get("objective", {})
     for key, given in objective.to_json().items():
@@ -100,7 +100,7 @@ def check_objective(landscape: Landscape, objective: Objective) -> None:
         same = objective.loss.may_have_code(there) if key == "loss_code" else there == given
         if not same:
             raise LossLandscapeError(
-                f"{_where(landscape)}the given objective is not the landscape's: its {key} differs"
+                f"{landscape._where()}the given objective is not the landscape's: its {key} differs"
                 f"{_details(key, there, given)}"
             )
 
@@ -125,9 +125,9 @@ def _details(key: str, there: Any, given: Any) -> str:
 
 
 def samples_alone(sets: Mapping[str, dict]) -> dict[str, dict]:
-    """Sets of samples as described in a file, by what tells samples from others: number and hash.
+    """Reduce the sets described in a file to what identifies the samples: their number and hash.
 
-    Not by the size of the data that they were drawn from, nor by what held them.
+    The size of the data set from which they were drawn and the type of their source are left out.
 
     Examples
     --------
@@ -138,7 +138,3 @@ def samples_alone(sets: Mapping[str, dict]) -> dict[str, dict]:
         name: {key: described[key] for key in ("samples", "sha256") if key in described}
         for name, described in sets.items()
     }
-
-
-def _where(landscape: Landscape) -> str:
-    return f"{landscape.path}: " if landscape.path is not None else ""

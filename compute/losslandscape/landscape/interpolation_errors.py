@@ -1,4 +1,4 @@
-"""How much of a landscape is interpolated, and by how much that may be off."""
+"""How much of a landscape is interpolated, and the estimated errors of those values."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from losslandscape.landscape.landscape import INTERPOLATED, Landscape
 
 @dataclass(frozen=True)
 class Interpolation:
-    """The interpolated points among some points of a landscape. Made by :func:`interpolation_of`.
+    """The interpolated points among some points of a landscape; see :func:`interpolation_of`.
 
     Attributes
     ----------
     points : int
-        With a finite loss.
+        Number of points with a finite loss.
     interpolated : int
-        Of these.
+        How many of these are interpolated.
     largest_error : float
-        The largest estimated error of an interpolated loss, in units of the loss; 0 where nothing
-        is interpolated, NaN where an error is not known.
+        Largest estimated error of an interpolated loss, in units of the loss; 0 if no point is
+        interpolated, NaN if an error is unknown.
     """
 
     points: int
@@ -31,7 +31,7 @@ class Interpolation:
 
     def __str__(self) -> str:
         if np.isnan(self.largest_error):
-            known = "whose errors are not known"
+            known = "with unknown errors"
         else:
             known = f"with an estimated error of up to {self.largest_error:.4g}"
         return f"{self.interpolated:,} of {self.points:,} points are interpolated, {known}"
@@ -41,12 +41,12 @@ class Interpolation:
 
 
 def interpolation_of(landscape: Landscape, among: np.ndarray | None = None) -> Interpolation:
-    """How many points are interpolated, and the largest estimated error of their losses.
+    """Count the interpolated points and find the largest estimated error of their losses.
 
     Parameters
     ----------
     among : ndarray of bool, shape ``grid.shape``, optional
-        The points to look at; all by default.
+        The points to consider; all by default.
 
     Examples
     --------
@@ -67,24 +67,34 @@ def interpolation_of(landscape: Landscape, among: np.ndarray | None = None) -> I
 
 
 def interpolation_errors(landscape: Landscape, scale: str = "linear") -> np.ndarray:
-    """The estimated error of each interpolated loss, on a scale.
+    """The estimated error of each interpolated loss, on a linear or log scale.
 
     Parameters
     ----------
     scale : "log" or "linear"
-        Errors of log10 of the loss, in decades, or of the loss.
+        Return errors of log10 of the loss, in decades, or errors of the loss.
 
     Returns
     -------
     float64 ndarray, shape ``grid.shape``
-        0 at points that are not interpolated; NaN where the error of an interpolated point is not
-        known. Infinite on the log scale where the loss may be 0 within its error.
+        0 at points that are not interpolated; NaN if the error of an interpolated point is unknown.
+        Infinite on the log scale if the loss may be 0 within its error.
 
     Notes
     -----
-    The file holds errors e in units of the loss. Of a loss v that was interpolated as log10 with an
-    error of d decades e is v (10^d - 1), the larger side, so that d = log10(1 + e / v). Of one that
-    was interpolated as it is, v - e is further in decades than v + e, and d = -log10(1 - e / v).
+    The file holds errors e in units of the loss. If the loss v was interpolated as log10 v, with an
+    error of d decades, then e = v (10^d - 1), the larger side, so that d = log10(1 + e / v). If it
+    was interpolated on the linear scale, v - e is more decades away than v + e, and
+    d = -log10(1 - e / v).
+
+    Examples
+    --------
+    >>> from losslandscape import Grid
+    >>> fields = {"loss": np.array([1.0, 2.0, 4.0]),
+    ...           "loss_interpolation_error": np.array([0.0, 1.0, 0.0])}
+    >>> line = Landscape(Grid.line(3), fields, np.array([1, 2, 1]), np.eye(1))
+    >>> interpolation_errors(line, "log").round(3)
+    array([0.   , 0.301, 0.   ])
     """
     interpolated = landscape.status == INTERPOLATED
     stored = landscape.fields.get("loss_interpolation_error", np.full(interpolated.shape, np.nan))

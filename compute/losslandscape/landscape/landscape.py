@@ -1,4 +1,4 @@
-"""The result: values on a grid with their errors, what lies on it, and where it all came from."""
+"""The result: values on a grid with their errors, overlays such as trajectories, and provenance."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ FORMAT_VERSION = 1
 class Landscape(LandscapeFace):
     """A measured loss landscape.
 
-    Made by :func:`losslandscape.evaluate`, :meth:`open` or :meth:`imported`.
+    Returned by :func:`losslandscape.evaluate`, :meth:`open` and :meth:`imported`.
 
     Attributes
     ----------
@@ -38,9 +38,22 @@ class Landscape(LandscapeFace):
     gram_matrix : ndarray, shape (dimensions, dimensions)
         Inner products of the directions.
     samples : dict of name to float32 ndarray, shape ``(*grid.shape, samples)``
-        Per-sample losses of each set, ``loss_samples`` and so on, where they were kept.
+        Per-sample losses of each set, ``loss_samples`` and so on, if they were kept.
     provenance : dict
         What was measured and how.
+    models : list of ModelPoint
+    trajectories : list of ProjectedTrajectory
+    path : Path or None
+        The file of the landscape.
+
+    Examples
+    --------
+    >>> loss = np.array([2.0, 1.0, 4.0])
+    >>> line = Landscape(Grid.line(3), {"loss": loss}, np.ones(3, np.int8), np.eye(1))
+    >>> line
+    <Landscape: 3 points, loss>
+    >>> line.values("loss"), line.scale, line.finished
+    (array([2., 1., 4.]), 'linear', True)
     """
 
     grid: Grid
@@ -60,12 +73,12 @@ class Landscape(LandscapeFace):
         return f"<Landscape{where}: {size} points, {', '.join(self.fields)}>"
 
     def values(self, name: str = "loss") -> np.ndarray:
-        """A grid variable, shape ``grid.shape``: (ny, nx), axis 0 along the second direction.
+        """A grid variable, shape ``grid.shape``: in 2-D (ny, nx), axis 0 along beta.
 
         Raises
         ------
         LossLandscapeError
-            If there is none of that name.
+            If there is no variable of that name.
         """
         if name not in self.fields:
             raise LossLandscapeError(
@@ -75,7 +88,7 @@ class Landscape(LandscapeFace):
 
     @property
     def scale(self) -> str:
-        """``"log"`` where the positive losses span more than two decades, else ``"linear"``."""
+        """``"log"`` if all losses are positive and span over two decades, else ``"linear"``."""
         return scale_of(self.values("loss"))
 
     @property
@@ -84,7 +97,7 @@ class Landscape(LandscapeFace):
         return bool((self.status != NOT_EVALUATED).all())
 
     def description(self) -> dict[str, Any]:
-        """The provenance and what follows from the data; the JSON object in the files."""
+        """The provenance and a summary of the data: the JSON object in the files."""
         return {
             "format": "losslandscape",
             "format_version": FORMAT_VERSION,
@@ -96,4 +109,5 @@ class Landscape(LandscapeFace):
         }
 
     def _where(self) -> str:
+        """The file, as the beginning of a message."""
         return f"{self.path}: " if self.path is not None else ""

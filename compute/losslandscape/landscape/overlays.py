@@ -1,4 +1,4 @@
-"""What lies on a landscape: trajectories and labelled models."""
+"""Overlays of a landscape: training trajectories and labeled models."""
 
 from __future__ import annotations
 
@@ -9,19 +9,22 @@ import numpy as np
 
 @dataclass
 class ProjectedTrajectory:
-    """A training trajectory seen from a subspace; all arrays have one row a checkpoint.
+    """A training trajectory projected onto a subspace; each array has one row per checkpoint.
 
     Attributes
     ----------
+    label : str
+    step : ndarray, shape (checkpoints,)
+        Training step of each checkpoint.
     coordinates : ndarray, shape (checkpoints, dimensions)
-        Of the orthogonal projections.
+        Coordinates of the orthogonal projections.
     loss : ndarray, shape (checkpoints,)
-        Evaluated exactly at the projections.
+        Loss at the projections, evaluated there, not interpolated.
     checkpoint_loss : ndarray, shape (checkpoints,)
-        Of the checkpoints themselves; where batch-norm statistics are re-estimated, with statistics
-        re-estimated at the checkpoint, else with its own.
+        Loss of the checkpoints themselves, with their own batch-norm statistics or, if the
+        objective re-estimates statistics, with statistics re-estimated at the checkpoint.
     distance_to_plane : ndarray, shape (checkpoints,)
-        Euclidean, in parameter space.
+        Euclidean distance in parameter space.
     """
 
     label: str
@@ -34,7 +37,7 @@ class ProjectedTrajectory:
 
 @dataclass
 class ModelPoint:
-    """A labelled model on the subspace and the loss there."""
+    """A labeled model in the subspace and the loss there."""
 
     label: str
     coordinates: tuple[float, ...]

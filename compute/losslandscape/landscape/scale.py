@@ -1,4 +1,4 @@
-"""Whether values are looked at on a linear or a logarithmic scale."""
+"""The choice between a linear and a logarithmic scale."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ _LOG_SCALE_DECADES = 2.0
 
 
 def scale_of(values: np.ndarray) -> str:
-    """``"log"`` where the positive finite values span more than two decades, else ``"linear"``.
+    """``"log"`` if finite values are positive and span over two decades, else ``"linear"``.
 
     Examples
     --------

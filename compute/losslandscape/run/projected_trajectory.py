@@ -162,7 +162,7 @@ def add_trajectory(
     if objective is None or subspace is None:
         if landscape._measured is None:
             raise LossLandscapeError(
-                f"{_where(landscape)}a landscape read from a file does not hold its model; "
+                f"{landscape._where()}a landscape read from a file does not hold its model; "
                 "give objective= and subspace= as they were"
             )
         objective, subspace = landscape._measured
@@ -196,7 +196,7 @@ def add_trajectory(
 def _check_label(landscape: Landscape, label: str, overwrite: bool) -> None:
     if any(t.label == label for t in landscape.trajectories) and not overwrite:
         raise OutputExistsError(
-            f"{_where(landscape)}there is a trajectory '{label}' already; "
+            f"{landscape._where()}there is a trajectory '{label}' already; "
             "give another label (--label) or overwrite it (--overwrite)"
         )
 
@@ -218,7 +218,3 @@ def _identity(landscape: Landscape) -> str:
     """What was measured and where."""
     parts = [landscape.provenance.get(name) for name in ("subspace", "objective")]
     return json.dumps([landscape.grid.to_json(), *parts], sort_keys=True)
-
-
-def _where(landscape: Landscape) -> str:
-    return f"{landscape.path}: " if landscape.path is not None else ""
