@@ -1,4 +1,4 @@
-"""Fields for the topology tests, and the slow references to hold the fast code against."""
+"""Fields for the topology tests, and the slow reference for the fast code."""
 
 import importlib.util
 from pathlib import Path

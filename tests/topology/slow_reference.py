@@ -1,4 +1,4 @@
-"""Slow, obviously right counterparts of the fast code: plain loops, dictionaries, heaps."""
+"""Slow, obviously correct counterparts of the fast code: plain loops, dictionaries, heaps."""
 
 from collections import Counter, namedtuple
 from heapq import heappop, heappush
@@ -60,7 +60,7 @@ def faces_and_cofaces(cells):
 
 
 def discrete_gradient(values):
-    """ProcessLowerStars (Robins, Wood, Sheppard 2011, algorithm 1), as it is written there.
+    """ProcessLowerStars (Robins, Wood, Sheppard 2011, algorithm 1), as written in the paper.
 
     Returns the pairs as a dictionary cell -> cell of one dimension more, and the critical cells.
     """
@@ -157,7 +157,7 @@ def persistence_pairs(values):
 
 
 class VPaths:
-    """V-paths of a field's discrete gradient, walked cell by cell."""
+    """V-paths of a field's discrete gradient, followed cell by cell."""
 
     def __init__(self, values):
         self.pairs, self.critical = discrete_gradient(values)
@@ -187,16 +187,16 @@ class VPaths:
 
 
 def superlevel_merges(values):
-    """Maxima of the vertices and the highest vertex below which each meets a higher one."""
+    """Each local maximum, and the highest vertex at which its component meets a higher one."""
     rank = vertex_ranks(values)
-    neighbours = {vertex: set() for vertex in rank}
+    neighbors = {vertex: set() for vertex in rank}
     for cell, vertices in grid_cells(values).items():
         if cell.dimension == 1:
-            neighbours[vertices[0]].add(vertices[1])
-            neighbours[vertices[1]].add(vertices[0])
+            neighbors[vertices[0]].add(vertices[1])
+            neighbors[vertices[1]].add(vertices[0])
     component, ends = {}, {}
     for vertex in sorted(rank, key=rank.get, reverse=True):
-        above = {component[u] for u in neighbours[vertex] if u in component}
+        above = {component[u] for u in neighbors[vertex] if u in component}
         highest = max(above, key=rank.get, default=vertex)
         for dying in above - {highest}:
             ends[dying] = vertex

@@ -1,4 +1,4 @@
-"""The look-up tables against ProcessLowerStars as it is written in the paper."""
+"""The lookup tables against ProcessLowerStars as written in the paper."""
 
 from itertools import permutations
 
@@ -54,7 +54,7 @@ def test_pairs_and_critical_cells(slow, values):
 
 
 def test_every_lower_star_of_a_single_vertex(slow):
-    """All 720 orders of the 6 neighbours, and the centre at each height among them."""
+    """All 720 orders of the 6 neighbors, with the center at each possible height."""
     for order in permutations(range(6)):
         for height in (2.5, 4.5, 9.0):
             ring = iter(order)

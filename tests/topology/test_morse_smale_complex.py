@@ -1,4 +1,4 @@
-"""Properties every Morse-Smale complex has, with ties, holes and in one dimension."""
+"""Properties of every Morse-Smale complex, with ties, with holes and in one dimension."""
 
 import numpy as np
 import pytest
@@ -35,7 +35,7 @@ def names_that_hold_values(dictionary):
 
 @given(values=fields())
 @settings(max_examples=300, deadline=None)
-def test_critical_points_add_up_to_the_euler_characteristic(slow, values):
+def test_counts_of_critical_points_give_the_euler_characteristic(slow, values):
     dimension = topology.morse_smale_complex(values).critical_points["CellDimension"]
     count = np.bincount(dimension, minlength=3)
     assert count[0] - count[1] + count[2] == slow.euler_characteristic(values)
@@ -74,8 +74,8 @@ def test_each_critical_point_is_in_exactly_one_pair(values, persistence):
 
 @given(values=fields(distinct=True), persistence=st.sampled_from([0.0, 0.0, 7.0]))
 @settings(max_examples=150, deadline=None)
-def test_an_increasing_map_changes_nothing_but_values(values, persistence):
-    # Affine for the threshold's sake where there is one; powers of 2 are exact.
+def test_an_increasing_map_changes_only_values(values, persistence):
+    # Affine if there is a threshold, which scales with it; powers of 2 are exact.
     stretched = 4 * values + 8 if persistence else np.exp(values / 16)
     one = topology.morse_smale_complex(values, persistence=persistence)
     other = topology.morse_smale_complex(stretched, persistence=4 * persistence)
@@ -144,7 +144,7 @@ def test_segmentation_follows_v_paths(slow, values):
         assert sizes.tolist() == [np.count_nonzero(labels[name] == k) for k in range(sizes.size)]
 
 
-def test_one_dimension():
+def test_a_line_has_minima_and_maxima_alone():
     complex_ = topology.morse_smale_complex(
         [3.0, 0.0, 2.0, 5.0, 1.0, 4.0], origin=(10.0,), spacing=(2.0,)
     )
@@ -172,7 +172,7 @@ def test_a_hole_is_surrounded_by_a_cycle_that_never_dies():
     assert complex_.segmentation["MorseSmaleManifold"][3, 3] == -1
 
 
-def test_infinite_values_are_in_the_domain_and_order_like_others():
+def test_infinite_values_are_in_the_domain_and_ordered_like_others():
     values = np.array([[np.inf, 1, np.inf], [0, 5, -np.inf], [np.inf, 2, np.inf]])
     finite = np.nan_to_num(values, posinf=100.0, neginf=-100.0)
     one, other = topology.morse_smale_complex(values), topology.morse_smale_complex(finite)
@@ -194,7 +194,7 @@ def test_number_types(dtype):
     assert complex_.values.dtype == np.float64
 
 
-def test_the_values_passed_are_not_changed():
+def test_the_input_is_not_changed():
     values = np.array([[0.0, 3.0, 1.0], [2.0, 4.0, 2.5]])
     values.setflags(write=False)
     topology.morse_smale_complex(values, persistence=10.0)
@@ -206,10 +206,10 @@ def test_the_values_passed_are_not_changed():
         (np.zeros((3, 3)), "is 0 at each of its 9 points"),
         (np.full((3, 4), np.nan), "all 12 values of the field are NaN"),
         (np.array([[1.0, np.nan], [np.nan, np.nan]]), "is 1 at each of its 1 points"),
-        (np.zeros((1, 5)), "shape (1, 5) has no interior"),
+        (np.zeros((1, 5)), "shape (1, 5) has fewer than 2 points along an axis"),
         (np.zeros((5, 1)), "pass a single row or column as a 1-D array"),
-        (np.zeros(1), "has no interior"),
-        (np.zeros((0, 4)), "has no interior"),
+        (np.zeros(1), "has fewer than 2 points"),
+        (np.zeros((0, 4)), "has fewer than 2 points"),
         (np.zeros((2, 2, 2)), "TTKMorseSmaleComplex"),
         (np.zeros((2, 2, 2, 2)), "must be 1-D or 2-D"),
         (np.float64(3.0), "must be 1-D or 2-D"),
@@ -217,7 +217,7 @@ def test_the_values_passed_are_not_changed():
         (np.array([["a", "b"], ["c", "d"]]), "must hold real numbers"),
     ],
 )
-def test_unusable_fields(values, message):
+def test_unusable_fields_are_refused(values, message):
     for function in (
         topology.morse_smale_complex,
         topology.persistence_pairs,
@@ -230,7 +230,7 @@ def test_unusable_fields(values, message):
 
 
 @pytest.mark.parametrize("threshold", [-1.0, np.nan, "much", None])
-def test_unusable_thresholds(threshold):
+def test_unusable_thresholds_are_refused(threshold):
     values = np.array([[0.0, 1.0], [2.0, 3.0]])
     with pytest.raises(topology.FieldError, match="persistence threshold"):
         topology.morse_smale_complex(values, persistence=threshold)
@@ -248,6 +248,6 @@ def test_unusable_thresholds(threshold):
         ({"spacing": "ab"}, "spacing must be 1 to 3 finite numbers"),
     ],
 )
-def test_unusable_geometry(keywords, message):
+def test_unusable_origins_and_spacings_are_refused(keywords, message):
     with pytest.raises(topology.FieldError, match=message):
         topology.morse_smale_complex(np.array([[0.0, 1.0], [2.0, 3.0]]), **keywords)

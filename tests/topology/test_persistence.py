@@ -84,8 +84,8 @@ def test_elder_rule_is_kruskals(component_count, edge_count, seed, few_edges):
     assert (age[into[dead]] < age[dead]).all()
 
 
-def test_a_staircase_of_components_does_not_take_a_round_each():
-    """Each next component is older and each next edge comes earlier: one merge a round."""
+def test_a_staircase_of_components_does_not_need_one_round_each():
+    """Each further component is older and its edge comes earlier: one merge per round."""
     count = 5000
     edges = np.arange(count - 1)[::-1]
     ends = np.stack([edges, edges + 1], axis=1)

@@ -1,4 +1,4 @@
-"""What simplification must remove, keep, and leave untouched."""
+"""What simplification must remove, keep and leave unchanged."""
 
 import numpy as np
 import pytest
@@ -35,14 +35,14 @@ def finite_lifetimes(values, kind=0):
 
 @given(values=noisy_fields(hole_shares=(0.0, 0.0, 0.2)), threshold=thresholds)
 @settings(max_examples=200, deadline=None)
-def test_no_minimum_of_positive_persistence_up_to_the_threshold_is_left(values, threshold):
+def test_no_minimum_with_a_persistence_up_to_the_threshold_remains(values, threshold):
     lifetimes = finite_lifetimes(topology.simplify(values, threshold).values)
     assert not ((lifetimes > 0) & (lifetimes <= threshold)).any()
 
 
 @given(values=noisy_fields(hole_shares=(0.0, 0.0, 0.2)), threshold=thresholds)
 @settings(max_examples=200, deadline=None)
-def test_the_first_pass_keeps_just_the_maxima_above_the_threshold(slow, values, threshold):
+def test_the_first_pass_keeps_only_maxima_above_the_threshold(slow, values, threshold):
     flat = values.ravel()
     ends = slow.superlevel_merges(values)
     stay = {m: saddle for m, saddle in ends.items() if flat[m] - flat[saddle] > threshold}
@@ -51,8 +51,8 @@ def test_the_first_pass_keeps_just_the_maxima_above_the_threshold(slow, values, 
     assert slow.superlevel_merges(ranks) == stay
 
 
-def test_filling_a_valley_can_leave_a_peak_that_stands_less_high():
-    """Maxima go first, so the minima's pass may bring one of them below the threshold."""
+def test_filling_a_valley_can_leave_a_peak_below_the_threshold():
+    """Maxima are removed first, so removing minima may bring a maximum below the threshold."""
     values = np.full((9, 9), 5.0)
     values[1:8, 1:8] = 9.0
     values[2:7, 2:7] = 6.0
@@ -68,7 +68,7 @@ def test_filling_a_valley_can_leave_a_peak_that_stands_less_high():
 
 @given(values=noisy_fields(hole_shares=(0.0, 0.2)), threshold=thresholds)
 @settings(max_examples=200, deadline=None)
-def test_order_is_a_ranking_that_agrees_with_the_values(values, threshold):
+def test_the_order_ranks_the_vertices_consistently_with_the_values(values, threshold):
     simplified = topology.simplify(values, threshold)
     domain = ~np.isnan(values)
     np.testing.assert_array_equal(simplified.order >= 0, domain)
@@ -80,7 +80,7 @@ def test_order_is_a_ranking_that_agrees_with_the_values(values, threshold):
 
 @given(values=noisy_fields(), threshold=thresholds)
 @settings(max_examples=200, deadline=None)
-def test_values_move_by_no_more_than_the_threshold_and_stay_in_range(values, threshold):
+def test_values_change_by_at_most_the_threshold_and_stay_in_range(values, threshold):
     simplified = topology.simplify(values, threshold).values
     assert (np.abs(simplified - values) <= threshold).all()
     assert simplified.min() == values.min()
@@ -100,14 +100,14 @@ def test_ties_alone_are_removed_at_threshold_0():
     np.testing.assert_array_equal(simplified.values, values)
 
 
-def test_a_field_with_nothing_to_remove_is_returned_as_it_is():
+def test_a_field_with_nothing_to_remove_is_returned_unchanged():
     values = np.add.outer(np.arange(5.0), 10.0 * np.arange(4.0))
     simplified = topology.simplify(values, 3.0)
     np.testing.assert_array_equal(simplified.values, values)
 
 
 @pytest.mark.parametrize("threshold", [0.3, 1.0, 3.0])
-def test_the_complex_of_a_simplified_field_is_the_simplified_complex(threshold):
+def test_the_complex_of_a_simplified_field_equals_the_simplified_complex(threshold):
     values = np.random.default_rng(7).normal(size=(20, 23))
     complex_ = topology.morse_smale_complex(values, persistence=threshold)
     plain = topology.morse_smale_complex(values)

@@ -1,4 +1,4 @@
-"""Every field that TTK was run on: the same cells, values, paths, pairs and labels."""
+"""Results of TTK on a set of fields: the same cells, values, paths, pairs and labels."""
 
 from pathlib import Path
 
@@ -23,7 +23,7 @@ def case(request):
     return ttk, complex_
 
 
-def test_all_references_are_there():
+def test_all_references_exist():
     assert len(REFERENCES) == 29
 
 
@@ -89,7 +89,7 @@ def test_persistence_pairs(case):
     assert mine == sorted(zip(*(column.tolist() for column in columns.values())))
 
 
-def test_functions_of_their_own_agree_with_the_complex(case):
+def test_separate_functions_agree_with_the_complex(case):
     ttk, complex_ = case
     threshold = float(ttk["persistence"])
     if threshold:

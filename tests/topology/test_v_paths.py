@@ -14,7 +14,7 @@ from losslandscape.topology import v_paths
     reach=st.sampled_from([1, 3, 200]),
 )
 @settings(max_examples=200, deadline=None)
-def test_against_a_walk(size, start_count, seed, reach):
+def test_path_ends_and_traces_equal_those_of_a_walk(size, start_count, seed, reach):
     rng = np.random.default_rng(seed)
     successor = np.maximum(np.arange(size) - rng.integers(0, reach + 1, size), 0)
     starts = rng.integers(0, size, start_count)

@@ -1,4 +1,4 @@
-"""Topology of scalar fields on regular grids, in NumPy alone, with the schema and values of TTK.
+"""Topology of scalar fields on regular grids, in NumPy, with the schema and the values of TTK.
 
 >>> from losslandscape import topology
 >>> topology.morse_smale_complex([[0, 5, 1], [2, 6, 3]]).critical_points["CellDimension"]

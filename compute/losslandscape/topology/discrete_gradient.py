@@ -1,10 +1,10 @@
 """Discrete gradient of a scalar field: pairs of cells along the steepest descent, critical cells.
 
-Every cell belongs to the lower star of its highest vertex, and lower stars are treated one by one
-(Robins, Wood, Sheppard 2011, algorithm ProcessLowerStars). On a triangulated grid the lower star
-of a vertex is cut out of a ring of 6 triangles, so the algorithm's outcome depends only on which
-neighbours are lower, which of them is lowest, and, at saddles and maxima, on one more comparison.
-That makes it a table look-up, done for all vertices at once.
+Every cell belongs to the lower star of its highest vertex, and each lower star is processed
+independently (Robins, Wood, Sheppard 2011, algorithm ProcessLowerStars). On a triangulated grid,
+the lower star of a vertex is part of a ring of 6 triangles. The result of the algorithm therefore
+depends only on which neighbors are lower, which of them is lowest, and, at saddles and maxima, on
+one more comparison. This allows a table lookup for all vertices at once.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ OUTSIDE = 0
 PAIRED_WITH = {ROW_EDGE: 1, COLUMN_EDGE: 2, DIAGONAL_EDGE: 3}
 CRITICAL = 4
 
-# Kind of the edge from a vertex to each ring neighbour.
+# Kind of the edge from a vertex to each ring neighbor.
 _EDGE_KIND = {
     EAST: ROW_EDGE,
     NORTH_EAST: DIAGONAL_EDGE,
@@ -44,21 +44,21 @@ _EDGE_KIND = {
     SOUTH: COLUMN_EDGE,
 }
 
-# A lower star's key: bit k says neighbour k is lower; then the lowest neighbour (3 bits); then,
-# at a maximum, the highest neighbour and which of its own neighbours on the ring is the lower one;
-# at a saddle, the lowest neighbour of the arc that does not hold the lowest of all (4 bits).
+# The key of a lower star: bit k is set if neighbor k is lower; then the lowest neighbor (3 bits);
+# then 4 bits: at a maximum, the highest neighbor and which of its two ring neighbors is lower; at a
+# saddle, the lowest neighbor in the arc without the lowest of all.
 _LOWEST_SHIFT = 6
 _DETAIL_SHIFT = 9
 _KEY_BITS = 13
 _ALL_LOWER = 0b111111
 
-# A look-up table's entry: how each of the 6 star triangles is paired, 3 bits each; then the
+# An entry of the lookup table: how each of the 6 star triangles is paired, 3 bits each; then the
 # critical edges, 1 bit each.
 _CRITICAL_EDGE_SHIFT = 18
 
 
 def _lower_arcs(mask: int) -> list[list[int]]:
-    """Split the lower neighbours into arcs of consecutive ring positions, each in ring order."""
+    """Split the lower neighbors into arcs of consecutive ring positions, each in ring order."""
     if mask == _ALL_LOWER:
         return [list(range(6))]
     starts = [k for k in range(6) if mask >> k & 1 and not mask >> (k - 1) % 6 & 1]
@@ -74,9 +74,9 @@ def _lower_arcs(mask: int) -> list[list[int]]:
 def _lower_star_entry(arcs, lowest_of_arcs, critical_edges, meeting_triangle) -> int:
     """Encode the pairs of one lower star.
 
-    Along an arc of lower neighbours, each triangle is paired with its edge that lies farther from
-    the arc's lowest neighbour: homotopy expansion starts at that edge and can only walk away from
-    it. On a full ring both walks end at the highest neighbour, and the triangle left over,
+    Along an arc of lower neighbors, each triangle is paired with its edge farther from the arc's
+    lowest neighbor, because homotopy expansion starts at that neighbor and can only walk away from
+    it. On a full ring, both walks end at the highest neighbor, and the remaining triangle,
     ``meeting_triangle``, is critical.
     """
     entry = 0
@@ -85,34 +85,34 @@ def _lower_star_entry(arcs, lowest_of_arcs, critical_edges, meeting_triangle) ->
             at = arc.index(lowest)
             walks = [arc[at:], arc[at::-1]]
         else:
-            upwards = [(lowest + step) % 6 for step in range((meeting_triangle - lowest) % 6 + 1)]
-            downwards = [
+            upward = [(lowest + step) % 6 for step in range((meeting_triangle - lowest) % 6 + 1)]
+            downward = [
                 (lowest - step) % 6 for step in range((lowest - meeting_triangle - 1) % 6 + 1)
             ]
-            walks = [upwards, downwards]
+            walks = [upward, downward]
         for walk in walks:
             for nearer, farther in zip(walk, walk[1:]):
                 triangle = nearer if farther == (nearer + 1) % 6 else farther
                 entry |= PAIRED_WITH[_EDGE_KIND[farther]] << 3 * triangle
     if meeting_triangle is not None:
         entry |= CRITICAL << 3 * meeting_triangle
-    for neighbour in critical_edges:
-        entry |= 1 << _CRITICAL_EDGE_SHIFT + neighbour
+    for neighbor in critical_edges:
+        entry |= 1 << _CRITICAL_EDGE_SHIFT + neighbor
     return entry
 
 
 @lru_cache(maxsize=1)
 def _tables() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Build the look-up tables.
+    """Build the lookup tables.
 
     Returns
     -------
     entries : ndarray, shape (2**13,), int32
-        Outcome of ProcessLowerStars for every key.
+        Result of ProcessLowerStars for every key.
     arc_count : ndarray, shape (64,), uint8
-        Number of arcs for every set of lower neighbours.
+        Number of arcs for every set of lower neighbors.
     other_arcs : ndarray, shape (64, 8), uint8
-        For every set and lowest neighbour, the lower neighbours in the other arcs.
+        For every set and lowest neighbor, the lower neighbors in the other arcs.
     """
     entries = np.zeros(1 << _KEY_BITS, dtype=np.int32)
     arc_count = np.zeros(64, dtype=np.uint8)
@@ -125,8 +125,8 @@ def _tables() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
             if mask == _ALL_LOWER:
                 for highest in (k for k in range(6) if k != lowest):
                     for lower_side in (0, 1):
-                        # The walk on the lower side of the highest neighbour arrives first and
-                        # takes its edge; the triangle on the other side is left.
+                        # The walk on the lower side of the highest neighbor arrives first and
+                        # takes its edge; the triangle on the other side remains.
                         meeting = highest if lower_side == 0 else (highest - 1) % 6
                         detail = highest | lower_side << 3
                         entries[key | detail << _DETAIL_SHIFT] = _lower_star_entry(
@@ -142,7 +142,7 @@ def _tables() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
                         [first, *others], [lowest, second], [second], None
                     )
             else:
-                # No other arc, or two of one neighbour each.
+                # No other arc, or two arcs of one neighbor each.
                 critical = [arc[0] for arc in others]
                 entries[key] = _lower_star_entry(
                     [first, *others], [lowest, *critical], critical, None
@@ -156,8 +156,8 @@ class DiscreteGradient:
     Attributes
     ----------
     grid : GridTriangulation
-    lowest_neighbour : ndarray, shape (n_vertices,), uint8
-        Ring position of the neighbour each vertex descends to. Meaningless at minima.
+    lowest_neighbor : ndarray, shape (n_vertices,), uint8
+        Ring position of the neighbor to which each vertex descends. Undefined at minima.
     next_vertex : ndarray, shape (n_vertices,), int32
         Vertex after each one along its descending V-path; itself at minima and outside the domain.
     triangle_pairing : ndarray, shape (n_triangles,), uint8
@@ -185,39 +185,39 @@ class DiscreteGradient:
         entries, arc_count, other_arcs = _tables()
         ny, nx = field.order.shape
 
-        # A border of vertices that are lower than none stands for the outside, as holes do.
-        # Rank and ring position in one number: the smallest is the lowest neighbour.
+        # The outside is a border of vertices that are never lower; holes are treated the same way.
+        # Rank and ring position form one number, so the smallest is the lowest neighbor.
         coded_type = np.int32 if field.order.size < 2**28 else np.int64
         coded = np.full((ny + 2, nx + 2), np.iinfo(coded_type).max - 7, dtype=coded_type)
         np.multiply(field.order, 8, out=coded[1:-1, 1:-1])
         if field.has_holes:
             coded[1:-1, 1:-1][~field.domain] = np.iinfo(coded_type).max - 7
-        centre = coded[1:-1, 1:-1]
+        center = coded[1:-1, 1:-1]
         lower = np.zeros((ny, nx), dtype=np.uint8)
         lowest = np.full((ny, nx), np.iinfo(coded_type).max, dtype=coded_type)
         for k, (di, dj) in enumerate(RING):
-            neighbour = coded[1 + dj : 1 + dj + ny, 1 + di : 1 + di + nx]
-            lower |= (neighbour < centre).view(np.uint8) << k
-            np.minimum(lowest, neighbour + k, out=lowest)
+            neighbor = coded[1 + dj : 1 + dj + ny, 1 + di : 1 + di + nx]
+            lower |= (neighbor < center).view(np.uint8) << k
+            np.minimum(lowest, neighbor + k, out=lowest)
         if field.has_holes:
             lower[~field.domain] = 0
         lower_sets = lower.ravel()
-        self.lowest_neighbour = (lowest & 7).astype(np.uint8).ravel()
+        self.lowest_neighbor = (lowest & 7).astype(np.uint8).ravel()
 
-        key = lower_sets | self.lowest_neighbour.astype(np.uint16) << _LOWEST_SHIFT
+        key = lower_sets | self.lowest_neighbor.astype(np.uint16) << _LOWEST_SHIFT
         self._add_detail(key, lower_sets, coded.ravel(), arc_count, other_arcs)
         pairs = entries.take(key)
 
         step = np.append(self.grid.steps(), INDEX(0))
         self.minima = np.flatnonzero((lower_sets == 0) & field.domain.ravel()).astype(INDEX)
-        direction = np.where(lower_sets == 0, np.uint8(6), self.lowest_neighbour)
+        direction = np.where(lower_sets == 0, np.uint8(6), self.lowest_neighbor)
         self.next_vertex = np.arange(lower_sets.size, dtype=INDEX) + step.take(direction)
         self.critical_edges = self._critical_edges(pairs)
         self.triangle_pairing = self._pair_triangles(pairs.reshape(ny, nx))
         self.critical_triangles = np.flatnonzero(self.triangle_pairing == CRITICAL).astype(INDEX)
 
     def _add_detail(self, key, lower, coded, arc_count, other_arcs) -> None:
-        """Add to the keys of saddles and maxima the comparison that decides their pairs."""
+        """Add the comparison that decides the pairs of saddles and maxima to their keys."""
         nx = self.grid.nx
         steps = np.array([di + dj * (nx + 2) for di, dj in RING])
 
@@ -226,18 +226,18 @@ class DiscreteGradient:
             return coded.take((i + 1 + (j + 1) * (nx + 2))[:, None] + steps)
 
         saddles = np.flatnonzero(arc_count.take(lower) == 2)
-        other = other_arcs[lower[saddles], self.lowest_neighbour[saddles]]
+        other = other_arcs[lower[saddles], self.lowest_neighbor[saddles]]
         in_other = (other[:, None] >> np.arange(6, dtype=np.uint8)) & 1
         candidates = np.where(in_other, ring(saddles), np.iinfo(coded.dtype).max)
         second = candidates.argmin(axis=1).astype(np.uint16)
         key[saddles] |= second << _DETAIL_SHIFT
 
         maxima = np.flatnonzero(lower == _ALL_LOWER)
-        neighbours = ring(maxima)
-        highest = neighbours.argmax(axis=1)
+        neighbors = ring(maxima)
+        highest = neighbors.argmax(axis=1)
         row = np.arange(maxima.size)
-        before = neighbours[row, (highest - 1) % 6]
-        after = neighbours[row, (highest + 1) % 6]
+        before = neighbors[row, (highest - 1) % 6]
+        after = neighbors[row, (highest + 1) % 6]
         key[maxima] |= (highest | (after < before) << 3).astype(np.uint16) << _DETAIL_SHIFT
 
     def _critical_edges(self, pairs) -> np.ndarray:
@@ -250,7 +250,7 @@ class DiscreteGradient:
         return np.sort(np.concatenate(edges))
 
     def _pair_triangles(self, pairs) -> np.ndarray:
-        """Gather each triangle's pairing from its highest vertex; its other vertices say 0."""
+        """Collect each triangle's pairing from its highest vertex; its other vertices hold 0."""
         ny, nx = pairs.shape
         pairing = np.empty((ny - 1, nx - 1, 2), dtype=np.uint8)
 
@@ -272,14 +272,14 @@ class DiscreteGradient:
         return pairing.ravel()
 
     def paired_edge(self, vertices) -> np.ndarray:
-        """Return the edge that each vertex is paired with; undefined at minima."""
-        return self.grid.edge_towards(vertices, self.lowest_neighbour[vertices])
+        """Return the edge with which each vertex is paired; undefined at minima."""
+        return self.grid.edge_towards(vertices, self.lowest_neighbor[vertices])
 
     @cached_property
     def next_triangle(self) -> np.ndarray:
         """The triangle after each one along its ascending V-path, shape (n_triangles,), int32.
 
-        A triangle where the path ends is its own successor: a maximum, or a triangle paired with
+        A triangle at which the path ends is its own successor: a maximum, or a triangle paired with
         an edge on the boundary of the domain.
         """
         grid = self.grid

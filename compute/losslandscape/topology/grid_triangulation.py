@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-# The link of an inner vertex is a ring of 6 neighbours, named by their step (di, dj). Star
-# triangle k of a vertex lies between its neighbours k and k + 1 (modulo 6).
+# The link of an inner vertex is a ring of 6 neighbors, named by their step (di, dj). Star
+# triangle k of a vertex lies between its neighbors k and k + 1 (modulo 6).
 EAST, NORTH_EAST, NORTH, WEST, SOUTH_WEST, SOUTH = range(6)
 RING = ((1, 0), (1, -1), (0, -1), (-1, 0), (-1, 1), (0, 1))
 
@@ -19,18 +19,18 @@ ROW_EDGE, COLUMN_EDGE, DIAGONAL_EDGE = range(3)
 class GridTriangulation:
     """Vertices, edges and triangles of a regular grid of ``nx`` by ``ny`` vertices.
 
-    Each grid square is split by the diagonal from (i+1, j) to (i, j+1). Vertices are numbered x
-    fastest. Edges are numbered row edges first (along x), then column edges, then diagonals;
-    triangles two a square, the one with its right angle at (i, j) first. These are the ids of
-    TTK's implicit triangulation (Tierny et al. 2017, after Freudenthal 1942), so that
-    ``CellId`` means the same cell in both. One row of vertices is the 1-D grid.
+    The diagonal from (i+1, j) to (i, j+1) splits each grid square. Vertices are numbered x fastest;
+    edges by kind: row edges (along x), column edges, diagonals; triangles by square, the triangle
+    with its right angle at (i, j) first. These are the ids of TTK's implicit triangulation (Tierny
+    et al. 2017, after Freudenthal 1942), so ``CellId`` means the same cell in both. A 1-D grid is
+    a single row of vertices.
 
     Parameters
     ----------
     shape : (int, int)
         (ny, nx).
     origin, spacing : sequence of 1 to 3 floats
-        Position of vertex 0 and the steps along x, y, z; those left out are 0 and 1.
+        Position of vertex 0 and the steps along x, y, z; by default 0 and 1 along each axis.
 
     Examples
     --------
@@ -55,12 +55,12 @@ class GridTriangulation:
         self._y = y0 + dy * np.arange(self.ny, dtype=np.float32)
 
     def steps(self) -> np.ndarray:
-        """Return the difference of vertex id for each of the 6 ring neighbours, shape (6,)."""
+        """Return the difference of vertex id for each of the 6 ring neighbors, shape (6,)."""
         return np.array([di + dj * self.nx for di, dj in RING], dtype=INDEX)
 
-    def edge_towards(self, vertices, neighbours) -> np.ndarray:
-        """Return the ids of the edges from vertices to their ring neighbours (0 to 5 each)."""
-        # A row holds one row edge and one diagonal fewer than vertices.
+    def edge_towards(self, vertices, neighbors) -> np.ndarray:
+        """Return the ids of the edges from vertices to their ring neighbors (0 to 5 each)."""
+        # A row has one row edge and one diagonal fewer than it has vertices.
         shift = np.array(
             [
                 0,
@@ -72,8 +72,8 @@ class GridTriangulation:
             ],
             dtype=INDEX,
         )
-        column = (neighbours == NORTH) | (neighbours == SOUTH)
-        return vertices + shift.take(neighbours) - np.where(column, INDEX(0), vertices // self.nx)
+        column = (neighbors == NORTH) | (neighbors == SOUTH)
+        return vertices + shift.take(neighbors) - np.where(column, INDEX(0), vertices // self.nx)
 
     def edge_position(self, edges):
         """Return kind, i and j of edges."""
@@ -81,7 +81,7 @@ class GridTriangulation:
         first = np.array([0, self.first_column_edge, self.first_diagonal], dtype=INDEX)
         width = np.array([self.nx - 1, self.nx, self.nx - 1], dtype=INDEX)
         within = edges - first.take(kind)
-        # Divided by each width for all: division by a scalar is the fast one.
+        # Divide all by each width: division by a scalar is faster.
         j = np.where(kind == COLUMN_EDGE, within // self.nx, within // (self.nx - 1))
         i = within - j * width.take(kind)
         return kind, i, j
@@ -95,7 +95,7 @@ class GridTriangulation:
         return first, second
 
     def edge_triangles(self, edges):
-        """Return both triangles beside each edge, in TTK's order; -1 beyond the grid's boundary."""
+        """Return the two triangles of each edge, in TTK's order; -1 beyond the grid's boundary."""
         kind, i, j = self.edge_position(edges)
         row = 2 * (self.nx - 1)
         above = 2 * i + j * row
@@ -114,7 +114,7 @@ class GridTriangulation:
         return corner + upper, corner + 1 + upper * self.nx, corner + self.nx
 
     def triangle_edge(self, triangles, kind) -> np.ndarray:
-        """Return the edge of a kind of each triangle."""
+        """Return the edge of the given kind of each triangle."""
         square, upper = triangles >> 1, triangles & 1
         shift = np.array(
             [
@@ -143,7 +143,7 @@ class GridTriangulation:
         return midpoints(self.vertex_points(first), self.vertex_points(second))
 
     def triangle_edge_points(self, triangles, kind) -> np.ndarray:
-        """Return midpoints of the edges of a kind of each triangle, shape (n, 3) float32."""
+        """Return the midpoint of each triangle's edge of the given kind, shape (n, 3) float32."""
         i, j, upper = self._triangle_position(triangles)
         x = np.where(
             kind == COLUMN_EDGE,
@@ -156,10 +156,10 @@ class GridTriangulation:
         return self._points(x, y)
 
     def triangle_points(self, triangles) -> np.ndarray:
-        """Return incentres of triangles, shape (n, 3) float32.
+        """Return incenters of triangles, shape (n, 3) float32.
 
-        TTK places a triangle at its incentre, each vertex weighted by the length of the edge
-        opposite to it.
+        TTK places a triangle at its incenter: the mean of its vertices, weighted by the lengths of
+        the opposite edges.
         """
         i, j, upper = self._triangle_position(triangles)
         width, height = np.abs(np.diff(self._x)).take(i), np.abs(np.diff(self._y)).take(j)
@@ -188,6 +188,6 @@ class GridTriangulation:
 
 
 def midpoints(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Return the points halfway, as TTK computes them: in double precision, rounded to single."""
+    """Return midpoints as TTK computes them: in double precision, rounded to single."""
     half = np.float64(0.5)
     return (half * one + half * other).astype(np.float32)

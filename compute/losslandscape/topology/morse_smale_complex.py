@@ -22,19 +22,20 @@ from losslandscape.topology.simplification import check_threshold, simplified_fi
 
 @dataclass(frozen=True)
 class MorseSmaleComplex:
-    """The Morse-Smale complex of a scalar field; arrays and values are TTK's, by TTK's names.
+    """The Morse-Smale complex of a scalar field, with TTK's arrays, values and names.
 
     Attributes
     ----------
     critical_points : dict of ndarray
-        ``points`` (n, 3) float32: vertices for minima, midpoints of edges for saddles, incentres
+        ``points`` (n, 3) float32: vertices for minima, midpoints of edges for saddles, incenters
         of triangles for maxima. ``CellDimension`` int8: 0 minimum, 1 saddle, 2 maximum (in one
         dimension 0 and 1). ``CellId`` int32. ``loss`` float64: the field at
-        ``ttkVertexScalarField`` int32, the highest vertex of the cell. ``IsOnBoundary`` int8: of
-        that vertex. ``ManifoldSize`` int32: vertices in the basin of a minimum or the region of a
-        maximum. Beyond TTK: ``pair`` int32, the index in ``persistence_pairs`` of the one pair
-        the point belongs to, and ``persistence`` float64 of that pair, infinite where the pair has
-        no end: the lowest minimum of each component of the domain, and one saddle for each hole.
+        ``ttkVertexScalarField`` int32, the highest vertex of the cell. ``IsOnBoundary`` int8:
+        whether that vertex is on the boundary. ``ManifoldSize`` int32: number of vertices in the
+        basin of a minimum or the region of a maximum. Beyond TTK: ``pair`` int32, the index of the
+        point's pair in ``persistence_pairs``, and ``persistence`` float64 of that pair. It is
+        infinite if the pair never ends: for the lowest minimum of each component of the domain,
+        and for one saddle per hole.
     separatrices : dict of ndarray
         ``points`` (m, 3) float32 and ``lines`` (k, 2) int32 into them; ``ttkMaskScalarField``,
         ``CellDimension``, ``CellId`` for each point; ``SourceId``, ``DestinationId``,
@@ -43,15 +44,15 @@ class MorseSmaleComplex:
         ``NumberOfCriticalPointsOnBoundary`` for each line. Empty in one dimension.
     segmentation : dict of ndarray, shape of the field, int32
         ``DescendingManifold``, the basins of minima; ``AscendingManifold``, the regions of maxima,
-        -1 in none; ``MorseSmaleManifold``. Numbers of minima and maxima count in the order of
+        or -1; ``MorseSmaleManifold``. Minima and maxima are numbered in the order of
         ``critical_points``. -1 outside the domain.
     persistence_pairs : dict of ndarray, shape (p,)
-        As from :func:`losslandscape.topology.persistence_pairs`.
+        As returned by :func:`losslandscape.topology.persistence_pairs`.
     values : ndarray, float64
-        The field the complex belongs to: the one passed or, with a persistence threshold, the
-        simplified one.
+        The field of the complex: the field passed or, with a persistence threshold, the simplified
+        field.
     domain : ndarray of bool
-        Where the field has a value. Everything above is about this part of the grid alone.
+        Where the field has a value. Everything above refers to this part of the grid alone.
     has_holes : bool
         Whether any vertex lies outside the domain.
     """
@@ -74,12 +75,12 @@ def morse_smale_complex(
     ----------
     values : array_like, shape (ny, nx) or (n,)
         ``values[j, i]`` is at ``origin + (i, j) * spacing``. NaN marks vertices outside the
-        domain: a cell with such a vertex does not exist. Infinite values order like any other.
+        domain; cells with such a vertex do not exist. Infinite values are ordered like any other.
     origin, spacing : sequence of 1 to 3 floats
         Position of ``values[0, 0]`` and the steps along x, y, z.
     persistence : float
-        Where above 0, pairs of extremum and saddle up to this persistence are first removed, as by
-        :func:`losslandscape.topology.simplify`; in the units of the values.
+        If above 0, first remove the pairs of extremum and saddle up to this persistence, in the
+        units of the values, as :func:`losslandscape.topology.simplify` does.
 
     Returns
     -------
@@ -88,14 +89,14 @@ def morse_smale_complex(
     Raises
     ------
     FieldError
-        If the field is not 1-D or 2-D, not real, has fewer than 2 points along an axis, is NaN or
-        the same everywhere; if the threshold is negative or NaN; if origin or spacing are not 1 to
-        3 finite numbers, or a step is not positive.
+        If the field is not 1-D or 2-D, is not real, has fewer than 2 points along an axis, is NaN
+        everywhere or constant; if the threshold is negative or NaN; if origin or spacing is not 1
+        to 3 finite numbers, or a step is not positive.
 
     Notes
     -----
     Discrete gradient: Robins, Wood, Sheppard 2011. Complex from its V-paths: Shivashankar and
-    Natarajan 2012. Conventions of triangulation, ties, order and names: TTK (J. Tierny, G.
+    Natarajan 2012. Conventions for triangulation, ties, order and names: TTK (J. Tierny, G.
     Favelier, J. A. Levine, C. Gueunet, M. Michaux, "The Topology ToolKit", IEEE TVCG 24(1), 2018;
     first online 2017). Simplification: J. Lukasczyk, C. Garth, R. Maciejewski, J. Tierny,
     "Localized Topological Simplification of Scalar Data", IEEE TVCG 27(2), 2021 (online 2020).
@@ -161,7 +162,7 @@ def _vector(numbers, name: str, positive: bool = False) -> tuple[float, ...]:
 
 
 def _on_boundary(field: ScalarField) -> np.ndarray:
-    """Mark the vertices of the domain that have a neighbour missing."""
+    """Mark the vertices of the domain with a missing neighbor."""
     ny, nx = field.order.shape
     inside = np.zeros((ny + 2, nx + 2), dtype=bool)
     inside[1:-1, 1:-1] = field.domain
@@ -190,12 +191,12 @@ def _critical_points(
     )
     maximum_count = counts[2] if field.dimension == 2 else counts[1]
     size = np.zeros(sum(counts), dtype=np.int32)
-    for name, labelled in (
+    for name, labeled in (
         ("DescendingManifold", size[: counts[0]]),
         ("AscendingManifold", size[size.size - maximum_count :]),
     ):
         labels = manifolds[name]
-        labelled[:] = np.bincount(labels[labels >= 0], minlength=labelled.size)
+        labeled[:] = np.bincount(labels[labels >= 0], minlength=labeled.size)
     return {
         "points": np.concatenate(
             [grid.vertex_points(minima), grid.edge_points(edges), grid.triangle_points(triangles)]

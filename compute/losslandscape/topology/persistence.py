@@ -1,4 +1,4 @@
-"""Persistence pairs of a field: which critical cell ends what another began."""
+"""Persistence pairs of a field: the critical cell of each birth and the cell of its death."""
 
 from __future__ import annotations
 
@@ -11,34 +11,34 @@ from losslandscape.topology.scalar_field import ScalarField, scalar_field
 from losslandscape.topology.segmentation import maximum_labels, minimum_labels
 from losslandscape.topology.v_paths import path_ends
 
-# Rounds of the parallel merge go on while each settles at least this part of what is left, and
-# while more edges are left than a scalar loop gets through in the time of a round.
+# Rounds of the parallel merge continue while each settles at least this share of the remaining
+# edges, and while more edges remain than a scalar loop can process in the time of a round.
 _WORTHWHILE_SHARE = 0.002
 _FEW_EDGES = 256
 
 
 def elder_rule(ends: np.ndarray, age: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Merge components along edges by the elder rule: where two meet, the younger one dies.
+    """Merge components along edges by the elder rule: when two meet, the younger one dies.
 
-    Kruskal's algorithm would take the edges one by one. Here each component looks at its first
-    edge: no earlier edge touches it, so if the other side is older, the component dies there,
-    whatever happened elsewhere. All such components merge at once, and the rounds go on with what
-    is left. A last stretch in which rounds settle little is done one by one.
+    Kruskal's algorithm would process the edges one by one. Here, each component considers its first
+    edge. No earlier edge touches the component, so if the other side is older, the component dies
+    there, whatever happens elsewhere. All such components merge at once, and the next round takes
+    the remaining edges. When rounds settle few edges, the rest is processed one by one.
 
     Parameters
     ----------
     ends : ndarray of int, shape (k, 2)
-        The two components each edge joins, in the order in which edges appear.
+        The two components that each edge joins, in the order in which edges appear.
     age : ndarray of int, shape (m,)
-        Of each component, the smaller the older; no two equal.
+        Age of each component, smaller for older ones; all different.
 
     Returns
     -------
     dying : ndarray of intp, shape (k,)
-        The component that dies at each edge, -1 where an edge joins a component with itself.
+        The component that dies at each edge; -1 if an edge joins a component with itself.
     into : ndarray of intp, shape (m,)
-        The component found on the other side when each one died; itself where it never dies. It
-        may have died by then: its own chain leads on to the survivor.
+        The component on the other side when each component died; the component itself if it never
+        dies. The other component may have died before; follow the chain to the survivor.
 
     Notes
     -----
@@ -60,7 +60,7 @@ def elder_rule(ends: np.ndarray, age: np.ndarray) -> tuple[np.ndarray, np.ndarra
         edges, one, other = edges[joins], one[joins], other[joins]
         if not edges.size:
             return dying, into
-        # Of repeated indices the last assignment stays: backwards, the first edge.
+        # The last assignment to a repeated index wins: in reverse order, that is the first edge.
         first = np.full(component_count, edges.size, dtype=np.intp)
         backwards = np.arange(edges.size - 1, -1, -1)
         first[one[::-1]] = backwards
@@ -111,14 +111,15 @@ def _elder_rule_one_by_one(edges, one, other, age, dying, into) -> None:
 
 @dataclass(frozen=True)
 class MorsePairs:
-    """Persistence pairs of the critical cells of a discrete gradient, as indices among them.
+    """Persistence pairs of the critical cells of a discrete gradient, as indices of critical edges.
 
     Attributes
     ----------
     edge_of_minimum : ndarray, shape (n_minima,)
-        The critical edge that ends each minimum; -1 for the lowest of each connected component.
+        The critical edge at which each minimum dies; -1 for the lowest one of each connected
+        component.
     edge_of_maximum : ndarray, shape (n_maxima,)
-        The critical edge that begins what each maximum ends (2-D).
+        The critical edge where the cycle that each maximum fills is born (2-D).
     """
 
     edge_of_minimum: np.ndarray
@@ -134,16 +135,16 @@ def morse_pairs(
     """Pair the critical cells of a discrete gradient.
 
     Minima die at the saddle that joins them with a lower minimum. Maxima, on the dual graph, die
-    at the saddle that joins them with a higher maximum or with the outside of the domain, where
-    an infinitely high maximum is thought to be (Guillou, Vidal, Tierny, "Discrete Morse Sandwich",
-    IEEE TVCG 2023; the saddles and extrema alone suffice, Robins et al. 2011).
+    at the saddle that joins them with a higher maximum or with the outside of the domain, which
+    counts as an infinitely high maximum (Guillou, Vidal, Tierny, "Discrete Morse Sandwich", IEEE
+    TVCG 2023). Saddles and extrema suffice (Robins et al. 2011).
 
     Parameters
     ----------
     minimum_labels : ndarray, shape (n_vertices,)
-        Index of the minimum each vertex descends to.
+        Index of the minimum to which each vertex descends.
     maximum_labels : ndarray, shape (n_triangles,), or None in one dimension
-        Index of the maximum each triangle ascends to, -1 where it ascends to the boundary.
+        Index of the maximum to which each triangle ascends; -1 if it ascends to the boundary.
     """
     grid = gradient.grid
     rank = field.order.ravel()
@@ -159,7 +160,7 @@ def morse_pairs(
     if maximum_labels is None:
         return MorsePairs(edge_of_minimum, np.empty(0, dtype=np.intp))
 
-    # An edge is paired once: those that end a minimum begin nothing.
+    # Each edge is paired once: an edge that ends a minimum starts no cycle.
     descending = ascending[::-1][dying[::-1] < 0]
     maxima = gradient.critical_triangles
     outside = maxima.size
@@ -187,9 +188,9 @@ def pair_arrays(
     Returns
     -------
     diagram : dict of ndarray
-        As from :func:`persistence_pairs`.
+        As returned by :func:`persistence_pairs`.
     pair_of : ndarray, shape (n,), int32
-        For each critical cell, minima first, then edges, then triangles, the pair it belongs to.
+        The pair of each critical cell: minima first, then edges, then triangles.
     """
     grid, rank = gradient.grid, field.order.ravel()
     minima, edges, triangles = gradient.minima, gradient.critical_edges, gradient.critical_triangles
@@ -200,7 +201,7 @@ def pair_arrays(
             highest_vertex(rank, grid.triangle_vertices(triangles)),
         ]
     )
-    # Cells are numbered as in the critical points: minima, edges, triangles; -1 is no cell.
+    # Cells are numbered like the critical points: minima, edges, triangles; -1 means no cell.
     first_edge, first_triangle = minima.size, minima.size + edges.size
     ending_edge = np.where(pairs.edge_of_minimum < 0, -1, pairs.edge_of_minimum + first_edge)
     beginning_edge = pairs.edge_of_maximum + first_edge
@@ -223,14 +224,14 @@ def pair_arrays(
     pair_of[birth] = np.arange(birth.size)
     pair_of[death[finite]] = np.flatnonzero(finite)
 
-    # As in TTK, what never dies is drawn up to the highest value.
+    # As in TTK, pairs that never die extend to the highest value.
     highest = int(np.argmax(np.where(rank < field.size, rank, -1)))
     birth_vertex = vertex[birth]
     death_vertex = np.where(finite, vertex[death], highest)
     value = field.values.ravel()
     with np.errstate(invalid="ignore"):
         lifetime = value[death_vertex] - value[birth_vertex]
-    # Two infinite values of one sign are equal, though their difference is NaN.
+    # Two infinite values of one sign are equal, although their difference is NaN.
     lifetime[value[death_vertex] == value[birth_vertex]] = 0.0
     diagram = {
         "birth_vertex": birth_vertex.astype(np.int32),
@@ -271,13 +272,13 @@ def persistence_pairs(values) -> dict[str, np.ndarray]:
         ``birth_vertex`` and ``death_vertex`` int32; ``PairType`` int32, 0 for a minimum and the
         saddle that ends it (in one dimension, the maximum), 1 for a saddle and the maximum that
         ends it; ``Persistence`` and ``Birth`` float64; ``IsFinite`` uint8. In order of birth.
-        What never dies (the lowest minimum of each component of the domain, one saddle for each
-        hole) has ``IsFinite`` 0 and, as in TTK, the highest vertex for its death.
+        Pairs that never die (the lowest minimum of each component of the domain, and one saddle
+        per hole) have ``IsFinite`` 0 and, as in TTK, the highest vertex as their death.
 
     Raises
     ------
     FieldError
-        As :func:`losslandscape.topology.morse_smale_complex`.
+        As in :func:`losslandscape.topology.morse_smale_complex`.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""The scalar field on its grid: checked values, its domain, and the order of its vertices."""
+"""A scalar field on a grid: checked values, its domain, and the order of its vertices."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from losslandscape.errors import LossLandscapeError
 
 
 class FieldError(LossLandscapeError, ValueError):
-    """The field, its grid or a threshold is unusable; the message says why and what to do."""
+    """The field, its grid or a threshold is unusable; the message gives the reason and a remedy."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class ScalarField:
     values : ndarray, shape (ny, nx), float64
         One row for a 1-D field. NaN outside the domain.
     order : ndarray, shape (ny, nx), integer
-        Rank of each vertex of the domain, 0 the lowest; ``size`` outside the domain.
+        Rank of each vertex of the domain, 0 for the lowest; ``size`` outside the domain.
     size : int
         Number of vertices in the domain.
     dimension : int
@@ -58,17 +58,17 @@ class ScalarField:
 
 
 def scalar_field(values) -> ScalarField:
-    """Check a field and put its vertices in order.
+    """Check a field and order its vertices.
 
-    Ties are broken by vertex id, x fastest: values are compared as (value, id), as TTK does
+    Ties are broken by vertex id, x fastest: values are compared as (value, id), as in TTK
     (Tierny et al. 2017, after H. Edelsbrunner, E. P. Mucke, "Simulation of simplicity", ACM
     Transactions on Graphics 9(1), 1990).
 
     Parameters
     ----------
     values : array_like, shape (ny, nx) or (n,)
-        NaN marks vertices outside the domain. Infinite values are in the domain and order like
-        any other: -inf below, +inf above every finite value.
+        NaN marks vertices outside the domain. Infinite values are in the domain and are ordered
+        like any other: -inf below, +inf above every finite value.
 
     Raises
     ------
@@ -88,15 +88,15 @@ def scalar_field(values) -> ScalarField:
         raise FieldError(f"the field must hold real numbers; its type is {array.dtype}")
     if array.ndim == 3:
         raise FieldError(
-            f"the field is 3-D, shape {array.shape}; 1-D and 2-D are computed here: for a volume "
-            "use TTK's TTKMorseSmaleComplex, or pass a slice such as values[k]"
+            f"the field is 3-D, shape {array.shape}; only 1-D and 2-D fields are supported. For a "
+            "volume, use TTK's TTKMorseSmaleComplex, or pass a slice such as values[k]"
         )
     if array.ndim not in (1, 2):
         raise FieldError(f"the field must be 1-D or 2-D; its shape is {array.shape}")
     if min(array.shape) < 2:
         raise FieldError(
-            f"the field of shape {array.shape} has no interior: each axis needs at least 2 "
-            "points; pass a single row or column as a 1-D array"
+            f"the field of shape {array.shape} has fewer than 2 points along an axis; "
+            "pass a single row or column as a 1-D array of at least 2 points"
         )
     dimension = array.ndim
     array = np.array(np.atleast_2d(array), dtype=np.float64, order="C")
@@ -106,14 +106,14 @@ def scalar_field(values) -> ScalarField:
     size = flat.size - int(np.count_nonzero(np.isnan(flat)))
     if size == 0:
         raise FieldError(
-            f"all {flat.size} values of the field are NaN: no point was evaluated, or every "
-            "evaluation diverged; look at the landscape's status"
+            f"all {flat.size} values of the field are NaN: no point was evaluated, or no loss was "
+            "finite; check the landscape's status"
         )
     sorted_values = flat[ranked[:size]]
     if sorted_values[0] == sorted_values[-1]:
         raise FieldError(
-            f"the field is {sorted_values[0]:g} at each of its {size} points: a constant has no "
-            "critical points; check the directions' scale and which array was passed"
+            f"the field is {sorted_values[0]:g} at each of its {size} points, and a constant field "
+            "has no critical points; check the scale of the directions and the array you passed"
         )
     _break_ties(ranked[:size], sorted_values)
     order = np.full(flat.size, size, dtype=np.int32)
@@ -122,9 +122,9 @@ def scalar_field(values) -> ScalarField:
 
 
 def _break_ties(ranked: np.ndarray, sorted_values: np.ndarray) -> None:
-    """Put vertices of equal value in order of their ids, in place.
+    """Order vertices of equal value by their ids, in place.
 
-    NumPy's default sort leaves them in any order, and its stable one is several times slower.
+    NumPy's default sort leaves them in any order, and its stable sort is several times slower.
     """
     same = sorted_values[1:] == sorted_values[:-1]
     tied = np.append(False, same) | np.append(same, False)

@@ -1,4 +1,4 @@
-"""An order of the vertices of flattened segments that leaves no extremum in them."""
+"""An order of the vertices of flattened segments without an extremum inside."""
 
 from __future__ import annotations
 
@@ -9,30 +9,31 @@ import numpy as np
 from losslandscape.topology.grid_triangulation import RING
 from losslandscape.topology.scalar_field import ScalarField
 
-# Segments need 1 or 2 passes, rarely more. In a domain with holes, parts of a segment can hang on
-# a single vertex; no order frees those of extrema, and the passes would never end.
+# Segments need 1 or 2 passes, rarely more. In a domain with holes, parts of a segment can be
+# connected by a single vertex; no order removes their extrema, and the passes would never end.
 _MOST_PASSES = 100
 
 
 def segment_order(field: ScalarField, segment: np.ndarray, saddles: np.ndarray) -> np.ndarray:
-    """Order the vertices within each segment so that each leads down and up and out.
+    """Order the vertices in each segment so that each has a path up and a path down and out.
 
-    From its saddle, a segment is flooded downhill, from the highest vertex in reach to the next
-    (a superlevel-set propagation): each vertex then has a higher neighbour. Where a vertex away
-    from the segment's boundary has no lower one, the segment is flooded again, uphill from its
+    A segment is flooded downhill from its saddle, always to the highest vertex in reach (a
+    superlevel-set propagation). Each vertex then has a higher neighbor. If a vertex away from the
+    segment's boundary has no lower neighbor, the segment is flooded again, uphill from its
     boundary, and so on in turns (Lukasczyk et al. 2020).
 
     Parameters
     ----------
     segment : ndarray of int, shape (n_vertices,)
-        Number of the segment of each vertex, -1 in none. No two segments touch.
+        Number of each vertex's segment, or -1. No two segments touch.
     saddles : ndarray of int, shape (n_segments,)
         The vertex to which each segment is flattened, next to the segment.
 
     Returns
     -------
     ndarray, shape (n_vertices,), int64
-        -1 for the highest vertex of each segment and on downwards; -2 for the only one.
+        -1, -2, ... from the highest vertex of each segment down; -2 for the vertex of a segment of
+        one.
     """
     flood = _Flood(field, segment, saddles)
     flood.downhill()
@@ -47,7 +48,7 @@ def segment_order(field: ScalarField, segment: np.ndarray, saddles: np.ndarray) 
 
 
 class _Flood:
-    """The segments that still hold an extremum, on a grid with a border all around."""
+    """The segments that still contain an extremum, on a grid with a border on every side."""
 
     def __init__(self, field: ScalarField, segment: np.ndarray, saddles: np.ndarray):
         self.ny, self.nx = field.order.shape
@@ -58,7 +59,7 @@ class _Flood:
         self.segment = self._padded(segment, -1)
         self.saddles = (saddles // self.nx + 1) * self.width + saddles % self.nx + 1
         self.order = self._padded(field.order.astype(np.int64) - field.size, -1)
-        # Priority of the vertices still to be reached in the segment being flooded, else -1.
+        # Priority of the vertices not yet reached in the current segment, otherwise -1.
         self.pending = [-1] * self.segment.size
 
         members = np.flatnonzero(self.segment >= 0)
@@ -96,14 +97,14 @@ class _Flood:
         self.order[visited] = np.arange(visited.size) - ends
 
     def _grouped(self, priority: np.ndarray):
-        """Sort members by segment and priority; return them, segments' sizes and numbers."""
+        """Sort members by segment and priority; return members, segment sizes and numbers."""
         segment = self.segment[self.members]
         members = self.members[np.lexsort((priority, segment))]
         segments, sizes = np.unique(segment, return_counts=True)
         return members, sizes, segments
 
     def _flood(self, members: np.ndarray, sizes: np.ndarray, seeds: list) -> np.ndarray:
-        """Visit each segment from its seeds, always the vertex of best priority in reach."""
+        """Visit each segment from its seeds, always the vertex in reach with the best priority."""
         pending, steps = self.pending, self.steps
         everyone = members.tolist()
         visited: list[int] = []
@@ -129,7 +130,7 @@ class _Flood:
         return np.array(visited, dtype=np.intp)
 
     def settle(self) -> bool:
-        """Keep only the segments that hold an extremum yet; return whether there are any."""
+        """Keep only the segments that still contain an extremum; return whether any remain."""
         members = self.members
         segment = self.segment[members]
         order = self.order[members]
@@ -137,15 +138,15 @@ class _Flood:
         has_lower = np.zeros(members.size, dtype=bool)
         leads_out = np.zeros(members.size, dtype=bool)
         for step in self.steps:
-            neighbours = members + step
-            is_saddle = neighbours == self.saddles[segment]
-            together = self.segment[neighbours] == segment
-            higher = self.order[neighbours] > order
-            leads_out |= self.in_domain[neighbours] & ~together & ~is_saddle
+            neighbors = members + step
+            is_saddle = neighbors == self.saddles[segment]
+            together = self.segment[neighbors] == segment
+            higher = self.order[neighbors] > order
+            leads_out |= self.in_domain[neighbors] & ~together & ~is_saddle
             has_higher |= is_saddle | (together & higher)
             has_lower |= together & ~higher
         self.on_boundary[members] = leads_out
-        # A segment that touches nothing but its saddle must keep a minimum.
+        # A segment that touches only its saddle must keep a minimum.
         closed = np.ones(self.saddles.size, dtype=bool)
         closed[segment[leads_out]] = False
         unsettled = np.zeros(self.saddles.size, dtype=bool)

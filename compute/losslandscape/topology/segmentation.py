@@ -1,4 +1,4 @@
-"""Segmentation of the domain by where V-paths lead: basins of minima, regions of maxima."""
+"""Segmentation of the domain by the ends of V-paths: basins of minima, regions of maxima."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from losslandscape.topology.discrete_gradient import OUTSIDE, DiscreteGradient
 from losslandscape.topology.scalar_field import ScalarField
 from losslandscape.topology.v_paths import path_ends
 
-# Star triangles of an inner vertex in the order in which TTK lists them: square (i + di, j + dj),
-# and which of its two triangles.
+# Star triangles of an inner vertex in TTK's order, as (di, dj, which): one of the two triangles of
+# the square (i + di, j + dj).
 _STAR_ORDER = ((-1, 0, 0), (-1, 0, 1), (0, 0, 0), (0, -1, 0), (0, -1, 1), (-1, -1, 1))
 
 
 def minimum_labels(field: ScalarField, gradient: DiscreteGradient) -> np.ndarray:
-    """Return the index of the minimum each vertex descends to; -1 outside the domain.
+    """Return the index of the minimum to which each vertex descends; -1 outside the domain.
 
     Returns
     -------
@@ -29,7 +29,7 @@ def minimum_labels(field: ScalarField, gradient: DiscreteGradient) -> np.ndarray
 
 
 def maximum_labels(gradient: DiscreteGradient) -> np.ndarray:
-    """Return the index of the maximum each triangle ascends to, -1 for none.
+    """Return the index of the maximum to which each triangle ascends, or -1.
 
     Paths that leave the domain through its boundary lead to no maximum.
 
@@ -45,7 +45,7 @@ def maximum_labels(gradient: DiscreteGradient) -> np.ndarray:
 
 
 def maximum_labels_1d(field: ScalarField, gradient: DiscreteGradient) -> np.ndarray:
-    """Return the index of the maximum each edge of a 1-D field ascends to, -1 for none.
+    """Return the index of the maximum to which each edge of a 1-D field ascends, or -1.
 
     Returns
     -------
@@ -58,7 +58,7 @@ def maximum_labels_1d(field: ScalarField, gradient: DiscreteGradient) -> np.ndar
     vertices = np.arange(gradient.grid.vertex_count)
     descending = vertices[gradient.next_vertex != vertices]
     edge = gradient.paired_edge(descending)
-    # Across the vertex from the edge it is paired with; its edges are vertex - 1 and vertex.
+    # The other edge of the vertex; its two edges are vertex - 1 and vertex.
     following = 2 * descending - 1 - edge
     inside = (following >= 0) & (following < edge_count)
     inside[inside] = _edges_in_domain(field)[following[inside]]
@@ -73,7 +73,7 @@ def segmentation(
     basins: np.ndarray,
     regions: np.ndarray,
 ) -> dict[str, np.ndarray]:
-    """Give each vertex its basin, its region and the cell of the complex it lies in.
+    """Assign each vertex its basin, its region and its cell of the complex.
 
     Parameters
     ----------
@@ -86,8 +86,8 @@ def segmentation(
     -------
     dict of ndarray, shape (ny, nx), int32
         ``DescendingManifold``: index of the minimum; ``AscendingManifold``: index of the maximum,
-        -1 for none; ``MorseSmaleManifold``: one number for each pair of the two, as in TTK the
-        lowest one for vertices in no maximum's region. All -1 outside the domain.
+        or -1; ``MorseSmaleManifold``: one number for each pair of the two. As in TTK, all vertices
+        in no maximum's region share the lowest number. All -1 outside the domain.
     """
     shape = field.order.shape
     if field.dimension == 1:
@@ -110,9 +110,9 @@ def segmentation(
 
 
 def _first_triangle(gradient: DiscreteGradient) -> np.ndarray:
-    """Return the first triangle of each vertex's star, -1 where the domain has none there.
+    """Return the first triangle in the star of each vertex, -1 if none is in the domain.
 
-    TTK gives a vertex the label of that triangle, so its order of the star matters.
+    A vertex takes the label of that triangle, so the star must have TTK's order.
     """
     ny, nx = gradient.grid.ny, gradient.grid.nx
     triangles = np.arange(gradient.grid.triangle_count, dtype=np.intp).reshape(ny - 1, nx - 1, 2)
@@ -137,7 +137,7 @@ def _first_triangle(gradient: DiscreteGradient) -> np.ndarray:
 
 
 def _first_edge(field: ScalarField) -> np.ndarray:
-    """Return the edge before each vertex of a 1-D field, or else the one after it, -1 for none."""
+    """Return the edge before each vertex of a 1-D field, otherwise the one after it, or -1."""
     edge = _edges_in_domain(field)
     before = np.append(False, edge)
     after = np.append(edge, False)

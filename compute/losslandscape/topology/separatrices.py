@@ -31,7 +31,7 @@ CELL_ARRAYS = (
     "NumberOfCriticalPointsOnBoundary",
 )
 
-# Cells of paths treated at a time.
+# Cells of paths processed at a time.
 _PART = 1 << 15
 
 _KIND_OF_PAIRING = np.array([ROW_EDGE, ROW_EDGE, COLUMN_EDGE, DIAGONAL_EDGE, ROW_EDGE], np.int8)
@@ -41,7 +41,7 @@ _KIND_OF_PAIRING = np.array([ROW_EDGE, ROW_EDGE, COLUMN_EDGE, DIAGONAL_EDGE, ROW
 class _Paths:
     """V-paths from saddles, each a sequence saddle, cell, edge, cell, ..., extremum.
 
-    ``cells`` holds the vertices or triangles, the edges being implied; path p is
+    ``cells`` holds the vertices or triangles; the edges follow from them. Path p is
     ``cells[offsets[p]:offsets[p + 1]]``.
     """
 
@@ -59,7 +59,7 @@ class _Paths:
             yield slice(start, min(start + _PART, self.cells.size))
 
     def put_saddles(self, grid: GridTriangulation, ids: np.ndarray, points: np.ndarray) -> None:
-        """Put each path's saddle at its start, over what came from the path before."""
+        """Write each path's saddle at its start, over the entry from the previous path."""
         starts = self.offsets[:-1]
         ids[starts, 0] = self.saddles
         points[starts, 0] = grid.edge_points(self.saddles)
@@ -74,9 +74,9 @@ def _descending_paths(gradient: DiscreteGradient, saddles: np.ndarray) -> _Paths
 def _ascending_paths(
     gradient: DiscreteGradient, saddles: np.ndarray, regions: np.ndarray
 ) -> _Paths:
-    """Follow the triangles beside each saddle up to a maximum.
+    """Follow the triangles at each saddle up to a maximum.
 
-    Paths that leave the domain through its boundary are not kept.
+    Paths that leave the domain through its boundary are dropped.
     """
     starts = np.stack(gradient.grid.edge_triangles(saddles), axis=1).ravel()
     reaches = starts >= 0
@@ -121,12 +121,12 @@ def _put_ascending(
 def separatrices(
     field: ScalarField, gradient: DiscreteGradient, regions: np.ndarray, on_boundary: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """Trace all 1-separatrices of a field (a 1-D one has none), with TTK's geometry and arrays.
+    """Trace all 1-separatrices of a 2-D field, with TTK's geometry and arrays; a 1-D one has none.
 
-    Two descending ones for each saddle, then the ascending ones (N. Shivashankar, V. Natarajan,
-    "Parallel computation of 3D Morse-Smale complexes", Computer Graphics Forum 31(3),
-    2012). Each goes through the positions of its cells: vertices, midpoints of edges,
-    incentres of triangles.
+    The two descending 1-separatrices of each saddle come first, then the ascending ones (N.
+    Shivashankar, V. Natarajan, "Parallel computation of 3D Morse-Smale complexes", Computer
+    Graphics Forum 31(3), 2012). Each passes through the positions of its cells: vertices,
+    midpoints of edges, incenters of triangles.
 
     Parameters
     ----------
@@ -142,12 +142,12 @@ def separatrices(
     """
     grid = gradient.grid
     values, rank = field.values.ravel(), field.order.ravel()
-    # In one dimension critical edges are maxima.
+    # In one dimension, critical edges are maxima.
     saddles = gradient.critical_edges if field.dimension == 2 else gradient.critical_edges[:0]
     down = _descending_paths(gradient, saddles)
     up = _ascending_paths(gradient, saddles, regions)
 
-    # Each path has its edges at even places and its vertices or triangles at odd ones.
+    # Each path has edges at even places and vertices or triangles at odd places.
     below, above = down.cells.size, up.cells.size
     cell_id = np.empty((below + above, 2), dtype=INDEX)
     points = np.empty((below + above, 2, 3), dtype=np.float32)
@@ -160,7 +160,7 @@ def separatrices(
     mask = np.ones(2 * (below + above), dtype=np.int8)
     mask[offsets[:-1]] = 0
     mask[offsets[1:] - 1] = 0
-    # A line from each point to the next, but none from a path's end to the next path's start.
+    # A line from each point to the next, but not from the end of a path to the next path.
     starts_line = np.ones(mask.size, dtype=bool)
     starts_line[offsets[1:] - 1] = False
     line_start = np.flatnonzero(starts_line).astype(np.int32)

@@ -1,7 +1,7 @@
 """Removal of extrema of low persistence, localized to the parts of the field they dominate.
 
-TTK's ``removeNonPersistentExtrema``. Where it differs from a textbook's cancellation of
-persistence pairs, and what that means for ties, is told in ``docs/topology_method.md``.
+This is TTK's ``removeNonPersistentExtrema``. For its differences from the textbook cancellation of
+persistence pairs, and the consequences for ties, see ``docs/topology_method.md``.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ class SimplifiedField:
     values : ndarray, shape of the field, float64
         Flat where an extremum was removed: the value of the saddle that ended it.
     order : ndarray, shape of the field, int32
-        Rank of each vertex, 0 the lowest, -1 outside the domain. It orders the flat parts so that
-        they hold no extremum, which the values alone cannot say.
+        Rank of each vertex, 0 for the lowest, -1 outside the domain. It orders the flat parts so
+        that they contain no extremum, which the values alone cannot express.
     """
 
     values: np.ndarray
@@ -39,15 +39,16 @@ class SimplifiedField:
 def simplify(values, threshold) -> SimplifiedField:
     """Remove the maxima, then the minima, whose persistence does not exceed a threshold.
 
-    An extremum stays only where its persistence exceeds the threshold strictly. The part of the
-    field it dominates is flattened to the saddle it is paired with; nothing else changes.
+    An extremum stays only if its persistence strictly exceeds the threshold. Otherwise, the part of
+    the field that it dominates is flattened to the value of its paired saddle; nothing else
+    changes.
 
     Parameters
     ----------
     values : array_like, shape (ny, nx) or (n,)
         NaN marks vertices outside the domain.
     threshold : float
-        In the units of the values, at least 0. At 0 only pairs made by ties are removed.
+        In the units of the values, at least 0. At 0, only pairs caused by ties are removed.
 
     Returns
     -------
@@ -56,7 +57,7 @@ def simplify(values, threshold) -> SimplifiedField:
     Raises
     ------
     FieldError
-        If the threshold is negative or NaN, or the field as in
+        If the threshold is negative or NaN, or the field is unusable, as in
         :func:`losslandscape.topology.morse_smale_complex`.
 
     Notes
@@ -86,14 +87,14 @@ def check_threshold(threshold) -> float:
         number = math.nan
     if not number >= 0:
         raise FieldError(
-            f"the persistence threshold must be a number of at least 0, in the units of the "
+            f"the persistence threshold must be a number of 0 or more, in the units of the "
             f"values; it is {threshold!r}"
         )
     return number
 
 
 def simplified_field(field: ScalarField, threshold: float) -> ScalarField:
-    """Simplify a field that is in order already; see :func:`simplify`."""
+    """Simplify a field whose vertices are already ordered; see :func:`simplify`."""
     without_maxima = _remove_maxima(field, threshold)
     return _remove_maxima(without_maxima.inverted(), threshold).inverted()
 
@@ -104,8 +105,8 @@ def _remove_maxima(field: ScalarField, threshold: float) -> ScalarField:
         return field
     local_order = segment_order(field, segment, saddles)
 
-    # Each vertex goes right below the saddle it is flattened to. As in TTK, segments of one saddle
-    # are interleaved by their local orders.
+    # Each vertex is ordered right below the saddle to which it is flattened. As in TTK, segments of
+    # one saddle are interleaved by their local orders.
     rank = field.order.ravel()
     vertices = np.flatnonzero(segment >= 0)
     saddle = saddles[segment[vertices]]
@@ -128,12 +129,12 @@ def _segments(field: ScalarField, threshold: float) -> tuple[np.ndarray, np.ndar
     """Find the parts of the field that removed maxima dominate.
 
     A removed maximum dominates its component of the superlevel set above the saddle that ends it.
-    Components within others are counted with the largest one. No two segments touch.
+    A component within another counts as part of the outermost one. No two segments touch.
 
     Returns
     -------
     segment : ndarray, shape (n_vertices,), intp
-        Number of the segment of each vertex, -1 in none.
+        Number of each vertex's segment, or -1.
     saddles : ndarray, shape (n_segments,), intp
         The saddle vertex of each segment.
     """
@@ -161,8 +162,8 @@ def _segments(field: ScalarField, threshold: float) -> tuple[np.ndarray, np.ndar
     persistence[values[maxima] == values[saddle_of]] = 0.0
     removed = (saddle_of >= 0) & (persistence <= threshold)
 
-    # The maximum that each one's component falls to: the first one on the chain of heirs that is
-    # still alive below its saddle. Those skipped by an heir died before it, so chains double.
+    # The maximum that takes over each component: the first on the chain of heirs that is still
+    # alive below the saddle. An heir outlives those it skips, so the steps can double.
     heir = into.copy()
     searching = np.flatnonzero(removed)
     while searching.size:

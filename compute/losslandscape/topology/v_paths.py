@@ -1,23 +1,24 @@
-"""Following V-paths of the discrete gradient: where they end, and every cell on the way."""
+"""Follow V-paths of the discrete gradient: find their ends, or every cell along them."""
 
 from __future__ import annotations
 
 import numpy as np
 
-# Below this many unfinished paths a scalar loop is faster than whole-array steps.
+# For fewer unfinished paths, a scalar loop is faster than whole-array steps.
 _FEW_PATHS = 24
 
 
 def path_ends(successor: np.ndarray) -> np.ndarray:
     """Return the last element of the path from every element.
 
-    Pointer jumping: the successor of the successor, until nothing moves; the number of rounds is
-    the logarithm of the longest path (Wyllie 1979).
+    Pointer jumping replaces each successor by the successor's successor until nothing changes. The
+    number of rounds is the logarithm of the longest path (Wyllie 1979).
 
     Parameters
     ----------
     successor : ndarray of int, shape (n,)
-        Next element; an element where a path ends is its own successor. Must have no cycle.
+        The next element; the last element of a path is its own successor. There must be no other
+        cycle.
 
     Examples
     --------
@@ -33,7 +34,7 @@ def path_ends(successor: np.ndarray) -> np.ndarray:
 
 
 def trace_paths(successor: np.ndarray, starts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """List every element on the paths from some starts, both ends included.
+    """List every element on the paths from the given starts, including both ends.
 
     Parameters
     ----------
@@ -44,7 +45,7 @@ def trace_paths(successor: np.ndarray, starts: np.ndarray) -> tuple[np.ndarray, 
     Returns
     -------
     elements : ndarray, type of ``successor``
-        The paths one after the other.
+        The concatenated paths.
     offsets : ndarray of intp, shape (k + 1,)
         Path p is ``elements[offsets[p]:offsets[p + 1]]``.
 
@@ -62,7 +63,7 @@ def trace_paths(successor: np.ndarray, starts: np.ndarray) -> tuple[np.ndarray, 
         moving = following != at
         active, at = active[moving], following[moving]
         lengths[active] += 1
-    # Indexing a memoryview costs a fraction of indexing an array.
+    # Indexing a memoryview is much cheaper than indexing an array.
     follow = np.ascontiguousarray(successor).data
     tails = []
     for path, element in zip(active.tolist(), at.tolist()):
