@@ -1,4 +1,4 @@
-"""Comparison of landscapes, and distances of diagrams against a slow reference."""
+"""Comparison of landscapes, and distances between diagrams against a slow reference."""
 
 import csv
 import itertools
@@ -34,7 +34,7 @@ def wells(barrier, grid=None, **provenance):
 
 
 def reference_distance(one, other, combine):
-    """Over all matchings, the diagonal included; only for a few points."""
+    """The best of all matchings, including the diagonal; feasible only for a few points."""
 
     def points(pairs, kind):
         kept = (pairs["IsFinite"] == 1) & (pairs["PairType"] == kind) & (pairs["Persistence"] > 0)
@@ -61,7 +61,7 @@ def reference_distance(one, other, combine):
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_distances_are_those_over_all_matchings(seed):
+def test_distances_equal_the_best_of_all_matchings(seed):
     rng = np.random.default_rng(seed)
     one, other = (persistence_pairs(rng.standard_normal(8)) for _ in range(2))
     expected = reference_distance(one, other, max)
@@ -101,7 +101,7 @@ def test_the_table_holds_flatness_topology_and_roughness():
     assert not found.spread
 
 
-def test_several_seeds_of_a_label_have_a_spread():
+def test_several_files_of_a_label_have_a_spread():
     found = compare([wells(1.0), wells(1.2), wells(3.0)], ["a", "a", "b"])
     spread = {(row["label"], row["quantity"]): row for row in found.spread}
     assert {label for label, _ in spread} == {"a"}
@@ -110,17 +110,17 @@ def test_several_seeds_of_a_label_have_a_spread():
     assert spread["a", "flat_size"]["standard_deviation"] == pytest.approx(np.std(sizes, ddof=1))
 
 
-def test_coordinates_of_different_normalisations_are_not_compared():
+def test_coordinates_of_different_normalizations_are_not_compared():
     filtered = wells(1.0, subspace={"kind": "random", "normalization": "filter"})
     pca = wells(1.0, subspace={"kind": "pca", "explained_variance": [0.7, 0.2]})
     found = compare([filtered, pca])
     assert found.rows[0]["flat_size"] is None
     assert found.rows[0]["flat_parameter_size"] > 0
     assert found.rows[1]["explained_variance"] == pytest.approx(0.9)
-    assert any("not compared" in note for note in found.notes)
+    assert any("not in coordinates" in note for note in found.notes)
 
 
-def test_differences_that_stand_in_the_way_are_noted():
+def test_differences_that_limit_the_comparison_are_noted():
     found = compare(
         [
             wells(1.0, objective={"batch_norm": "fixed"}),
@@ -132,7 +132,7 @@ def test_differences_that_stand_in_the_way_are_noted():
     assert "windows" in text
 
 
-def test_samples_are_compared_by_their_values_not_by_what_is_known_of_them():
+def test_samples_are_compared_by_their_values_not_by_their_description():
     def of(name, sha256, **more):
         return wells(1.0, objective={"sets": {name: {"samples": 9, "sha256": sha256, **more}}})
 
@@ -168,12 +168,12 @@ def test_volumes_are_compared_without_topology():
         ),
     ],
 )
-def test_what_cannot_be_compared_is_refused(landscapes, labels, message):
+def test_incomparable_landscapes_are_refused(landscapes, labels, message):
     with pytest.raises(LossLandscapeError, match=message):
         compare(landscapes(), labels)
 
 
-def test_the_verb_prints_and_saves(tmp_path, capsys):
+def test_the_command_prints_and_saves(tmp_path, capsys):
     files = []
     for name, barrier in (("a", 1.0), ("b", 2.0)):
         files.append(str(tmp_path / f"{name}.nc"))
@@ -200,7 +200,7 @@ def test_the_verb_prints_and_saves(tmp_path, capsys):
     assert "--overwrite" in capsys.readouterr().err
 
 
-def test_files_of_one_name_are_called_by_their_folders(tmp_path):
+def test_files_of_one_name_are_labeled_by_their_folders(tmp_path):
     landscapes = []
     for name in ("first", "second"):
         (tmp_path / name).mkdir()
@@ -209,7 +209,7 @@ def test_files_of_one_name_are_called_by_their_folders(tmp_path):
     assert [row["label"] for row in compare(landscapes).rows] == ["first", "second"]
 
 
-def test_without_gudhi_the_table_is_there_and_what_is_missing_is_said(
+def test_without_gudhi_the_table_is_complete_and_a_note_states_what_is_missing(
     tmp_path, monkeypatch, capsys
 ):
     monkeypatch.setitem(sys.modules, "gudhi.hera", None)  # as if it were not installed

@@ -190,7 +190,7 @@ def test_a_lone_minimum_is_said_to_count_always():
         Grid((5, 5), ((0, 1), (0, 1))), {"loss": np.add.outer(np.arange(-2.0, 3) ** 2,
         np.arange(-2.0, 3) ** 2)}, np.ones((5, 5), np.int8), np.eye(2),
     )  # fmt: skip
-    words = "the lowest of all always counts"
+    words = "the global minimum always counts"
     assert any(words in line for line in find_critical_points(measured, persistence=1).summary())
     two = Landscape(
         Grid((5, 3), ((0, 1), (0, 1))),

@@ -1,1 +1,1 @@
-"""What a landscape says: critical points, flat regions, comparisons."""
+"""Analysis of landscapes: critical points, flat regions, comparisons."""

@@ -1,6 +1,6 @@
-"""Landscapes beside each other: flatness, sharpness, topology, roughness.
+"""Compare landscapes by flatness, sharpness, topology and roughness.
 
-What may be compared with what is told in ``docs/comparison.md``.
+For what can be compared with what, see ``docs/comparison.md``.
 """
 
 from __future__ import annotations
@@ -33,19 +33,21 @@ _TOPOLOGY_DIMENSIONS = (1, 2)
 
 @dataclass(frozen=True)
 class Comparison:
-    """A table of landscapes. Made by :func:`compare`.
+    """A table of landscapes, returned by :func:`compare`.
 
     Attributes
     ----------
     rows : list of dict
-        A landscape each; see ``docs/comparison.md`` for the columns.
+        One row per landscape; see ``docs/comparison.md`` for the columns.
     wasserstein, bottleneck : ndarray, shape (n, n)
-        Distances between the persistence diagrams; NaN where there are none (3-D, or GUDHI is not
-        installed, which a note says).
+        Distances between the persistence diagrams; NaN for 3-D landscapes, or if GUDHI is not
+        installed, which a note states.
     scale : "log" or "linear"
-        Of all landscapes.
+        Common scale of all landscapes.
+    epsilon : float
+        Height of the flat regions.
     notes : list of str
-        What stands in the way of comparing.
+        Differences that limit the comparison.
     """
 
     rows: list[dict[str, Any]]
@@ -57,7 +59,7 @@ class Comparison:
 
     @property
     def spread(self) -> list[dict[str, Any]]:
-        """Mean, standard deviation, least and greatest of each label that has several rows."""
+        """Mean, standard deviation, smallest and largest value of each label with several rows."""
         found = []
         for label in dict.fromkeys(row["label"] for row in self.rows):
             group = [row for row in self.rows if row["label"] == label]
@@ -105,26 +107,28 @@ def compare(
     confidence: float = 0.95,
     sharpness: Sequence[float | None] | None = None,
 ) -> Comparison:
-    """Flatness, sharpness, topology and roughness of some landscapes.
+    """Compare landscapes by flatness, sharpness, topology and roughness.
 
     Parameters
     ----------
     labels : sequence of str, optional
-        The files' names by default. Landscapes of one label (several seeds) are one group with a
-        spread.
+        By default the files' names. Landscapes with the same label, such as several seeds, form a
+        group with a spread.
     epsilon : float
-        Of the flat regions, the same for all.
+        Height of the flat regions, the same for all.
     scale : "log" or "linear", optional
-        The same for all; by default log where that is the scale of any and no loss is 0 or less.
-    method, draws, seed
-        Of the noise thresholds; see :func:`losslandscape.analysis.significance.noise_threshold`.
+        The same for all. By default "log" if any landscape has that scale and all losses are
+        positive.
+    method, draws, seed, confidence
+        For the noise thresholds; see :func:`losslandscape.analysis.significance.noise_threshold`.
     sharpness : sequence of float or None, optional
-        Epsilon-sharpness of each, where it was measured with the model.
+        Epsilon-sharpness of each landscape, if it was measured with the model.
 
     Raises
     ------
     LossLandscapeError
-        If there are fewer than two, or they have different dimensions.
+        If there are fewer than two landscapes, their dimensions differ, or the number of labels is
+        wrong.
 
     Examples
     --------
@@ -138,7 +142,7 @@ def compare(
     [0.3, 1.25]
     """
     if len(landscapes) < 2:
-        raise LossLandscapeError("a comparison needs two landscapes or more")
+        raise LossLandscapeError("a comparison needs at least two landscapes")
     if labels is not None and len(labels) != len(landscapes):
         raise LossLandscapeError(
             f"{len(labels)} labels were given for {len(landscapes)} landscapes"
@@ -164,7 +168,7 @@ def compare(
             "label": names[i],
             "file": str(landscape.path) if landscape.path else "",
             "minimum_loss": region.minimum_loss,
-            # coordinates count lengths of the directions: of different recipes they say nothing
+            # coordinates are in lengths of the directions, which differ between recipes
             "flat_size": region.size if comparable_planes else None,
             "flat_parameter_size": region.parameter_size,
             "flat_lower_bound": region.lower_bound,
@@ -202,13 +206,13 @@ def compare(
     if any_interpolated:
         notes += [f"{name}: {one}" for name, one in zip(names, interpolations) if one.interpolated]
         notes.append(
-            "interpolated surfaces are smoother than evaluated ones: roughness and total "
-            "persistence compare only where equally many points were evaluated"
+            "interpolated surfaces are smoother than evaluated ones: compare roughness and total "
+            "persistence only between landscapes with equally many evaluated points"
         )
     if len({row.get("noise_method") for row in rows}) > 1:
         notes.append(
-            "the thresholds come from different methods (noise_method): counts of significant "
-            "points do not mean the same"
+            "the thresholds come from different methods (noise_method), so the counts of "
+            "significant points are not comparable"
         )
     if diagrams and not distances_are_available():
         notes.append(NEEDS_GUDHI)
@@ -224,7 +228,7 @@ def compare(
 
 
 def _names(landscapes: Sequence[Landscape]) -> list[str]:
-    """The files' names without ending; their folders' names where those are all the same."""
+    """The files' names without suffix, or their folders' names if all files have one name."""
     paths = [landscape.path or Path(f"landscape {i}") for i, landscape in enumerate(landscapes)]
     names = [path.stem for path in paths]
     if len(set(names)) == 1:
@@ -258,7 +262,7 @@ def _normalization(landscape: Landscape) -> Any:
 
 
 def _samples(landscape: Landscape) -> Any:
-    """What tells the samples of the loss, the first set, from others; not their set's name."""
+    """What identifies the samples of the loss, which are the first set; the set's name does not."""
     sets = samples_alone(landscape.provenance.get("objective", {}).get("sets", {}))
     return next(iter(sets.values()), None)
 
@@ -271,13 +275,13 @@ def _notes(landscapes: Sequence[Landscape], comparable_planes: bool) -> list[str
     notes = []
     if not comparable_planes:
         notes.append(
-            "the directions are of different kinds or normalisations: their coordinates are not "
-            "compared, only sizes in parameter space"
+            "the directions have different kinds or normalizations: the table compares sizes in "
+            "parameter space, not in coordinates"
         )
     elif _same(landscapes, _normalization) and _normalization(landscapes[0])[1] == "none":
         notes.append(
-            "the directions are not normalised: networks that compute the same with differently "
-            "scaled weights get different regions"
+            "the directions are not normalized: networks that compute the same function with "
+            "differently scaled weights have different flat regions"
         )
     for what, fact in (
         ("losses", lambda one: one.provenance.get("objective", {}).get("loss")),

@@ -1,4 +1,4 @@
-"""The critical points of a landscape, those that stand above its noise marked."""
+"""The critical points of a landscape, with those above its noise marked as significant."""
 
 from __future__ import annotations
 
@@ -17,26 +17,28 @@ from losslandscape.topology import MorseSmaleComplex, morse_smale_complex
 class CriticalPoints:
     """The Morse-Smale complex of a landscape and the significance of its critical points.
 
-    Made by :func:`find_critical_points`.
+    Returned by :func:`find_critical_points`.
 
     Attributes
     ----------
     arrays : dict of ndarray, shape (n, ...)
-        The complex's ``critical_points`` with the mean loss itself in ``loss`` on either scale, and
-        ``significant`` int8: 1 where the persistence exceeds the threshold. The global minimum is
-        always 1; a saddle that only closes around a hole of the domain is 0. Where the landscape
-        has interpolated points, ``interpolated`` int8: 1 where the critical point is at one.
+        The complex's ``critical_points``, with the mean loss itself in ``loss`` on either scale.
+        ``significant`` int8 is 1 if the persistence exceeds the threshold. It is always 1 for the
+        global minimum, and 0 for a saddle that only closes a cycle around a hole of the domain. If
+        the landscape has per-sample losses, ``persistence_standard_error`` float64. If it has
+        interpolated points, ``interpolated`` int8 is 1 for a critical point at one of these.
     complex : MorseSmaleComplex
-        Of the field on its scale; its values and persistence are decades where the scale is log.
+        The complex of the field on its scale; on the log scale, values and persistence are in
+        decades.
     scale : "log" or "linear"
     threshold : float
         In units of the scale.
     noise : NoiseThreshold or None
-        Where the threshold comes from; None where it was given.
+        The source of the threshold; None if you passed one.
     simplified : bool
-        Whether pairs up to the threshold were removed before.
+        Whether pairs up to the threshold were removed.
     interpolation : Interpolation
-        How many points of the landscape are interpolated, and how far these may be off.
+        How many points of the landscape are interpolated, and their largest estimated error.
     """
 
     arrays: dict[str, np.ndarray]
@@ -52,15 +54,15 @@ class CriticalPoints:
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """Names of the cell dimensions: a critical edge of a line is its maximum."""
+        """Names of the cell dimensions; on a line, a critical edge is a maximum."""
         planar = self.complex.values.ndim == 2
         return ("minimum", "saddle", "maximum") if planar else ("minimum", "maximum")
 
     @property
     def counts(self) -> dict[str, dict[str, int]]:
-        """By kind: ``significant`` and ``not_significant`` inside, and the same on the boundary.
+        """Counts by kind: ``significant`` and ``not_significant`` inside and on the boundary.
 
-        The global minimum counts as significant wherever it lies.
+        The global minimum counts as inside and significant wherever it lies.
         """
         kind, on_boundary = self.arrays["CellDimension"], self.arrays["IsOnBoundary"] == 1
         significant = self.arrays["significant"] == 1
@@ -84,7 +86,7 @@ class CriticalPoints:
         return int(minima[np.argmin(self.arrays["loss"][minima])])
 
     def summary(self) -> list[str]:
-        """How many of each kind stand above the noise, a sentence a kind."""
+        """How many critical points stand above the noise, in one sentence per kind."""
         unit = " decades" if self.scale == "log" else ""
         source = self.noise.reason if self.noise else "as given"
         lines = [f"threshold t = {self.threshold:.4g}{unit}: {source}"]
@@ -101,29 +103,29 @@ class CriticalPoints:
             if edge:
                 line += f"; {edge} more on the boundary ({found['boundary_significant']} {word})"
             if kind == "minimum" and found["significant"] + found["boundary_significant"] == 1:
-                line += "; the lowest of all always counts, for nothing ends it"
+                line += "; the global minimum always counts, because its pair never ends"
             lines.append(line)
         if self.interpolation.interpolated:
             lines.append(f"{self.interpolation}{self._critical_interpolated()}")
         if self.arrays["IsOnBoundary"][self.global_minimum]:
             lines.append(
-                "the global minimum lies on the boundary: the loss may be lower outside the window"
+                "the global minimum lies on the boundary; the loss may be lower outside the window"
             )
         if len(self) == 1:
             lines.append("the minimum is the only critical point of this window")
         return lines
 
     def _critical_interpolated(self) -> str:
-        """How many critical points above the threshold are at interpolated grid points."""
+        """How many critical points above the threshold lie at interpolated points."""
         significant = self.arrays["significant"] == 1
         count = int((significant & (self.arrays["interpolated"] == 1)).sum())
         if not count:
-            return "; none of the critical points above t is at one of these"
+            return "; no critical point above t lies at one of them"
         total = int(significant.sum())
-        return f"; {count} of the {total} critical points above t are at one of these"
+        return f"; {count} of the {total} critical points above t lie at one of them"
 
     def table(self) -> list[dict]:
-        """A row a critical point, the most persistent first."""
+        """One row per critical point, the most persistent first."""
         order = np.lexsort((self.arrays["loss"], -self.arrays["persistence"]))
         dimensions = self.complex.values.ndim
         rows = []
@@ -173,26 +175,30 @@ def find_critical_points(
     simplify: bool = False,
     quiet: bool = True,
 ) -> CriticalPoints:
-    """The Morse-Smale complex of the mean loss, its points told apart from sampling noise.
+    """Compute the Morse-Smale complex of the mean loss and mark points above the sampling noise.
 
     Parameters
     ----------
     scale : "log" or "linear", optional
-        The landscape's own by default.
+        By default the landscape's own scale.
     persistence : float, optional
-        A threshold of your own, in units of the scale; by default that of
-        :func:`losslandscape.analysis.significance.noise_threshold`, which takes ``method``,
+        Your own threshold, in units of the scale. The default threshold comes from
+        :func:`losslandscape.analysis.significance.noise_threshold`, which uses ``method``,
         ``draws``, ``seed`` and ``confidence``.
     simplify : bool
-        Remove the pairs up to the threshold, instead of marking them.
+        Remove the pairs up to the threshold instead of marking them.
     quiet : bool
-        Do not say on standard error how far a bootstrap is.
+        Show no progress of a bootstrap on standard error.
 
     Raises
     ------
     LossLandscapeError
-        If the landscape is 3-D, has no interior, is equal or NaN everywhere; if the threshold is
-        negative; if the noise cannot be had as asked for.
+        If the landscape is 3-D, constant or NaN everywhere; if the threshold is negative; or if the
+        noise cannot be estimated with the requested method.
+
+    Notes
+    -----
+    See :func:`losslandscape.topology.morse_smale_complex` for the complex and its sources.
 
     Examples
     --------
@@ -205,7 +211,7 @@ def find_critical_points(
     if persistence is not None and not persistence >= 0:
         raise LossLandscapeError(
             f"the persistence threshold is {persistence:g}; it must be 0 or more, in "
-            "units of the loss, or decades where the scale is log"
+            "units of the loss, or in decades on the log scale"
         )
     values, scale = on_scale(landscape, scale)
     origin, spacing = landscape.grid.origin, landscape.grid.spacing
@@ -248,9 +254,9 @@ def _persistence_errors(
 ) -> np.ndarray | None:
     """Standard error of each point's persistence as the difference of two fixed grid points.
 
-    From the per-sample differences between the pair's two vertices, which vary together. Other
-    places may take the pair's part under other samples: the threshold knows that, this does not.
-    NaN where one of them is interpolated.
+    Computed from per-sample differences between the two vertices of the pair. With other samples,
+    other points may form the pair; the threshold accounts for that, but this error does not. NaN if
+    one of the two points is interpolated.
     """
     losses = landscape.samples.get("loss_samples")
     if losses is None or losses.shape[-1] < 2:
@@ -261,7 +267,7 @@ def _persistence_errors(
     for vertices in (pairs["death_vertex"], pairs["birth_vertex"]):
         rows = losses[vertices].astype(np.float64)
         with np.errstate(all="ignore"):
-            # first order on the log scale: each sample's share in the change of log10
+            # log scale: each sample's contribution to the change of log10, to first order
             scaled = rows / (np.log(10) * rows.mean(axis=1, keepdims=True))
         ends.append(scaled if scale == "log" else rows)
     with np.errstate(all="ignore"):

@@ -1,4 +1,4 @@
-"""Distances between persistence diagrams, by GUDHI's Hera."""
+"""Distances between persistence diagrams, computed with GUDHI's Hera."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ def finite_points(pairs: Mapping[str, np.ndarray], pair_type: int) -> np.ndarray
     Parameters
     ----------
     pairs : mapping
-        As from :func:`losslandscape.topology.persistence_pairs`.
+        As returned by :func:`losslandscape.topology.persistence_pairs`.
     pair_type : int
-        0 minimum and saddle, 1 saddle and maximum.
+        0 for minimum and saddle, 1 for saddle and maximum.
 
     Examples
     --------
@@ -43,7 +43,7 @@ def lowest_birth(pairs: Mapping[str, np.ndarray]) -> float:
 
 
 def bottleneck_distance(one: Mapping[str, np.ndarray], other: Mapping[str, np.ndarray]) -> float:
-    """The larger bottleneck distance of the two pair types, global minima matched with each other.
+    """The largest bottleneck distance over both pair types and the matched global minima.
 
     Raises
     ------
@@ -53,8 +53,8 @@ def bottleneck_distance(one: Mapping[str, np.ndarray], other: Mapping[str, np.nd
     Notes
     -----
     D. Cohen-Steiner, H. Edelsbrunner, J. Harer, "Stability of persistence diagrams", Discrete &
-    Computational Geometry 37, 2007, section 1: at most max |f - g|. M. Kerber, D. Morozov, A.
-    Nigmetov, "Geometry helps to compare persistence diagrams", ACM JEA 22, 2017 (Hera).
+    Computational Geometry 37, 2007, section 1: the distance is at most max |f - g|. M. Kerber, D.
+    Morozov, A. Nigmetov, "Geometry helps to compare persistence diagrams", ACM JEA 22, 2017 (Hera).
     """
     return max(
         abs(lowest_birth(one) - lowest_birth(other)),
@@ -65,7 +65,7 @@ def bottleneck_distance(one: Mapping[str, np.ndarray], other: Mapping[str, np.nd
 def finite_bottleneck_distance(
     one: Mapping[str, np.ndarray], other: Mapping[str, np.ndarray], pair_type: int
 ) -> float:
-    """Bottleneck distance of the finite pairs of one type; infinite where a value is infinite."""
+    """Bottleneck distance of the finite pairs of one type; infinite if a value is infinite."""
     first, second = finite_points(one, pair_type), finite_points(other, pair_type)
     if not (np.isfinite(first).all() and np.isfinite(second).all()):
         return np.inf
@@ -75,7 +75,8 @@ def finite_bottleneck_distance(
 def wasserstein_distance(one: Mapping[str, np.ndarray], other: Mapping[str, np.ndarray]) -> float:
     """1-Wasserstein distance with the maximum norm, summed over pair types and the global minima.
 
-    To an empty diagram it is half the total persistence. Within 0.1% of the exact distance.
+    The result is within 0.1% of the exact distance. The distance to an empty diagram is half the
+    total persistence.
 
     Raises
     ------
@@ -96,7 +97,14 @@ def wasserstein_distance(one: Mapping[str, np.ndarray], other: Mapping[str, np.n
 
 
 def total_persistence(pairs: Mapping[str, np.ndarray]) -> float:
-    """Sum of the persistence of all finite pairs."""
+    """Sum of the persistence of all finite pairs.
+
+    Examples
+    --------
+    >>> from losslandscape.topology import persistence_pairs
+    >>> total_persistence(persistence_pairs([0.0, 3.0, 1.0, 5.0]))
+    2.0
+    """
     return float(sum(np.diff(finite_points(pairs, kind), axis=1).sum() for kind in (0, 1)))
 
 
@@ -111,7 +119,7 @@ def distances_are_available() -> bool:
 
 def _hera() -> Any:
     try:
-        # Hera alone: GUDHI's own bottleneck distance is under another licence (GPL)
+        # Hera alone: GUDHI's own bottleneck distance has another license (GPL)
         return import_module("gudhi.hera")
     except ImportError:
         raise LossLandscapeError(NEEDS_GUDHI) from None

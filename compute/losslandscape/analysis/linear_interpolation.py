@@ -8,11 +8,12 @@ from scipy.spatial import Delaunay, QhullError, cKDTree
 
 
 def linear_interpolation_matrix(points: np.ndarray, targets: np.ndarray) -> csr_matrix:
-    """The weights of the values at some points in the linear interpolant at others.
+    """The matrix that maps values at some points to their linear interpolant at targets.
 
-    On the simplices of a Delaunay triangulation (in one dimension, between neighbours); outside the
-    points' hull, the value of the nearest point. Rows are convex combinations, so what is
-    interpolated stays between the least and the greatest value.
+    Interpolation is linear on the simplices of a Delaunay triangulation (in one dimension, between
+    neighboring points). Outside the hull of the points, it takes the value of the nearest point.
+    Rows are convex combinations, so the interpolant stays between the smallest and the largest
+    value.
 
     Parameters
     ----------
@@ -49,7 +50,7 @@ def linear_interpolation_matrix(points: np.ndarray, targets: np.ndarray) -> csr_
 def _containing_simplices(
     points: np.ndarray, targets: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
-    """Which targets lie in the hull; the corners around each, and its barycentric coordinates."""
+    """Whether each target lies in the hull; the corners around those that do, and their weights."""
     if points.shape[1] == 1:
         return _containing_segments(points[:, 0], targets[:, 0])
     try:
@@ -62,7 +63,7 @@ def _containing_simplices(
     offset = targets[inside] - transform[:, -1]
     most = np.einsum("kij,kj->ki", transform[:, :-1], offset)
     weights = np.column_stack([most, 1 - most.sum(axis=1)])
-    # a target on a facet lies outside by rounding
+    # rounding may put a target on a facet outside
     weights = np.clip(weights, 0, 1)
     weights /= weights.sum(axis=1, keepdims=True)
     return inside, triangulation.simplices[simplex[inside]], weights

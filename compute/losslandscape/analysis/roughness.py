@@ -1,4 +1,4 @@
-"""How bumpy a surface is."""
+"""The roughness of a surface."""
 
 from __future__ import annotations
 
@@ -6,22 +6,23 @@ import numpy as np
 
 
 def roughness(values: np.ndarray) -> float:
-    """Mean normalised total variation along the lines of a grid.
+    """Mean normalized total variation along the lines of a grid.
 
-    Along a line the sum of the steps' heights over the range of the line: 1 where the field only
-    rises or only falls, 2 in a valley with equal ends, and more by every further bump. Wu et al.
-    judge a landscape by the mean and the variance of this along random directions; here the lines
-    are the grid's, along all its axes, so that no further evaluation is needed.
+    The value of a line is the sum of the absolute steps divided by the range of the line. It is 1
+    if the field only rises or only falls and 2 in a valley with equal ends; each further bump adds
+    to it. Wu et al. judge a landscape by the mean and the variance of this value along random
+    directions. Here the lines are those of the grid, along all its axes, so no further evaluation
+    is needed.
 
     Parameters
     ----------
     values : ndarray, shape of the grid
-        Lines with a value that is not finite, and constant ones, are left out.
+        Constant lines and lines with a value that is not finite are left out.
 
     Returns
     -------
     float
-        At least 1; NaN where no line is left.
+        At least 1; NaN if no line remains.
 
     Notes
     -----

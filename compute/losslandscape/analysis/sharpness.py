@@ -1,4 +1,4 @@
-"""Sharpness of a minimum within a subspace, measured with the loss itself."""
+"""Sharpness of a minimum in a subspace, measured with the model's loss."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from losslandscape.point.plane_derivatives import PlaneDerivatives
 from losslandscape.problem.objective import Objective
 from losslandscape.progress import Progress
 
-_ITERATIONS = 10  # as many as Keskar et al. give L-BFGS-B
+_ITERATIONS = 10  # of L-BFGS-B, as in Keskar et al.
 
 
 @dataclass(frozen=True)
 class Sharpness:
-    """The largest rise of the loss in a small box, and the curvature at its centre.
+    """The largest rise of the loss in a small box, and the curvature at its center.
 
     Attributes
     ----------
@@ -31,13 +31,15 @@ class Sharpness:
     position : list of float
         x, in coordinates of the subspace.
     box : list of [low, high]
-        Of each coordinate.
+        Bounds of each coordinate.
     loss, highest_loss : float
+        L(x) and max L.
     highest_position : list of float
+        Where max L was found, in coordinates of the subspace.
     hessian_eigenvalues : list of float
-        Of the Hessian by the coordinates at x, ascending.
+        Eigenvalues of the Hessian at x with respect to the coordinates, ascending.
     gradient_norm : float
-        Per unit of the coordinates at x.
+        Norm of the gradient at x with respect to the coordinates.
     """
 
     value: float
@@ -69,14 +71,15 @@ def epsilon_sharpness(
 
     With A the directions, the box around coordinates c of x = theta0 + A c is
     ``|z_i - c_i| <= epsilon (|(A^+ x)_i| + 1)``, and the sharpness
-    ``100 (max L(theta0 + A z) - L(x)) / (1 + L(x))``. The maximum is sought with L-BFGS-B from the
-    best point of a lattice of 3 points a side, corners and centre among them.
+    ``100 (max L(theta0 + A z) - L(x)) / (1 + L(x))``. L-BFGS-B searches the maximum from the best
+    point of a lattice of 3 points per axis, which includes the corners and the center.
 
     Parameters
     ----------
     position : sequence of float
-        c, of the minimum.
+        Coordinates c of the minimum.
     epsilon : float
+        Size of the box.
     precision, batch_size, reestimation_batch_size
         See :class:`losslandscape.point.plane_derivatives.PlaneDerivatives`.
     quiet : bool
@@ -105,13 +108,13 @@ def epsilon_sharpness(
     """
     if not 0 < epsilon < np.inf:
         raise LossLandscapeError(f"epsilon is {epsilon:g}; it must be a number above 0")
-    centre = np.array([float(c) for c in position])
+    center = np.array([float(c) for c in position])
     # A^+ x = G^+ A^T theta0 + c
     projected = np.linalg.pinv(subspace.gram_matrix) @ inner_products(
         subspace.directions, [subspace.origin]
     )
-    half = epsilon * (abs(projected[:, 0] + centre) + 1)
-    lattice = [np.array(unit, float) for unit in product((-1, 0, 1), repeat=len(centre))]
+    half = epsilon * (abs(projected[:, 0] + center) + 1)
+    lattice = [np.array(unit, float) for unit in product((-1, 0, 1), repeat=len(center))]
     samples = len(next(iter(objective.sets.values())))
     with (
         PlaneDerivatives(
@@ -126,32 +129,34 @@ def epsilon_sharpness(
             unit="gradients",
         ) as progress,
     ):
-        here = loss.expansion(centre)
+        here = loss.expansion(center)
         if not np.isfinite(here.value):
-            raise LossLandscapeError(f"the loss at {tuple(centre)} is {here.value}")
+            raise LossLandscapeError(
+                f"the loss at {tuple(center)} is {here.value}; sharpness needs a finite loss"
+            )
         progress.begin()
 
         def fall(unit: np.ndarray) -> tuple[float, np.ndarray]:
-            value, gradient = loss.value_and_gradient(centre + unit * half)
-            progress.total = max(progress.total, progress.done + 1)  # a line search takes more
+            value, gradient = loss.value_and_gradient(center + unit * half)
+            progress.total = max(progress.total, progress.done + 1)  # line searches may need more
             progress.advance()
             return -value, -gradient * half
 
         start = min(lattice, key=lambda unit: fall(unit)[0])
         found = minimize(
-            fall, start, jac=True, method="L-BFGS-B", bounds=[(-1, 1)] * len(centre),
+            fall, start, jac=True, method="L-BFGS-B", bounds=[(-1, 1)] * len(center),
             options={"maxiter": _ITERATIONS},
         )  # fmt: skip
-        progress.total = progress.done  # or fewer
-    low, high = centre - half, centre + half
+        progress.total = progress.done  # the search may need fewer
+    low, high = center - half, center + half
     return Sharpness(
         value=float(100 * (-found.fun - here.value) / (1 + here.value)),
         epsilon=epsilon,
-        position=centre.tolist(),
+        position=center.tolist(),
         box=np.stack([low, high], axis=1).tolist(),
         loss=here.value,
         highest_loss=float(-found.fun),
-        highest_position=(centre + found.x * half).tolist(),
+        highest_position=(center + found.x * half).tolist(),
         hessian_eigenvalues=np.linalg.eigvalsh(here.hessian).tolist(),
         gradient_norm=float(np.linalg.norm(here.gradient)),
     )
