@@ -391,7 +391,7 @@ def test_given_origins_of_several_types_or_none_are_refused():
     origin = {"a": torch.zeros(1), "b": torch.zeros(1, dtype=torch.float64)}
     with pytest.raises(LossLandscapeError, match="float64"):
         Subspace(origin, [origin])
-    with pytest.raises(LossLandscapeError, match="not of one type"):
+    with pytest.raises(LossLandscapeError, match="it has no tensors"):
         Subspace({}, [{}])
 
 

@@ -28,7 +28,7 @@ BAD = {
     "volume": (np.arange(27.0).reshape(3, 3, 3), 0.0, "use TTK's Morse-Smale complex"),
     "constant": (np.ones((4, 4)), 0.0, "a constant field has no critical points"),
     "nothing": (np.full((4, 4), np.nan), 0.0, "NaN"),
-    "negative": (np.arange(16.0).reshape(4, 4), -1.0, "at least 0"),
+    "negative": (np.arange(16.0).reshape(4, 4), -1.0, "0 or more"),
     "absent": (np.arange(16.0).reshape(4, 4), 0.0, "no point array 'hessian'"),
 }
 

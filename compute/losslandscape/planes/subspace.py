@@ -91,8 +91,9 @@ class Subspace:
         shapes = {name: tuple(tensor.shape) for name, tensor in origin.items()}
         dtypes = {tensor.dtype for tensor in origin.values()}
         if len(dtypes) != 1:
+            names = ", ".join(sorted(map(str, dtypes)))
             raise LossLandscapeError(
-                f"the origin's tensors have types {dtypes}; convert them to one type"
+                f"the origin must have tensors of one type; it has {names or 'no tensors'}"
             )
         layout = ParameterLayout(shapes, dtypes.pop())
         self._set(
