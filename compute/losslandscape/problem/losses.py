@@ -50,8 +50,8 @@ class Loss:
         Raises
         ------
         LossLandscapeError
-            If the function returns anything but one number per sample, or names a metric like
-            another variable of the file.
+            If the function returns anything but one number per sample, or gives a metric the name
+            of another variable of the file.
         """
         values = self.function(model, batch)
         if not isinstance(values, Mapping):

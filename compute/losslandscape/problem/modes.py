@@ -62,7 +62,7 @@ def set_modes(model: nn.Module, modes: str | None) -> None:
 
 
 def refuse_batch_norm(model: nn.Module) -> None:
-    """Raise a LossLandscapeError if batch norm is in train mode, where re-estimation is void."""
+    """Raise a LossLandscapeError if batch norm is in train mode; re-estimation needs eval mode."""
     for name, module in model.named_modules():
         if module.training and isinstance(module, _BatchNorm):
             raise LossLandscapeError(
