@@ -353,12 +353,12 @@ def test_what_is_the_same_is_not_noted_and_what_differs_is():
     assert "windows" not in notes_of(measured, shorter)
 
 
-def test_directions_that_are_not_normalised_are_noted_where_all_are_such():
+def test_directions_that_are_not_normalized_are_noted():
     none = line_of(LINE, provenance={"subspace": {"kind": "random", "normalization": "none"}})
-    assert "not normalised" in notes_of(none, none)
+    assert "not normalized" in notes_of(none, none)
     layer = line_of(LINE, provenance={"subspace": {"kind": "random", "normalization": "layer"}})
-    assert "not normalised" not in notes_of(layer, layer)
-    assert "not compared" in notes_of(none, layer)
+    assert "not normalized" not in notes_of(layer, layer)
+    assert "not in coordinates" in notes_of(none, layer)
 
 
 def test_thresholds_of_different_methods_are_noted():

@@ -134,7 +134,7 @@ def test_critical_points_at_interpolated_points_are_marked_and_counted():
     assert any("1 of the 5 critical points" in line for line in found.summary())
     status[2] = EVALUATED
     found = find_critical_points(line_of(LINE, status=status), persistence=0.6, scale="linear")
-    assert any("none of the critical points" in line for line in found.summary())
+    assert any("no critical point above t" in line for line in found.summary())
 
 
 def test_threshold_and_noise_are_in_the_json():

@@ -73,7 +73,6 @@ class LandscapeFace:
         --------
         >>> from losslandscape import Landscape
         >>> import pathlib, tempfile
-        >>> from losslandscape import Landscape
         >>> file = pathlib.Path(tempfile.mkdtemp()) / "loss.npy"
         >>> np.save(file, np.array([[3.0, 1.0, np.nan], [4.0, 2.0, 5.0]]))
         >>> landscape = Landscape.imported(file, bounds=[(-1, 1), (0, 1)])
