@@ -162,7 +162,7 @@ class Surroundings:
 
     def is_smooth(self, hessian: np.ndarray) -> bool:
         """Whether the gradients close to the point change as its Hessian says."""
-        change = (self._nearer[:, 1] - self._nearer[:, 0]) / (2 * NEARER)
+        change = (self._near[:, 1] - self._near[:, 0]) / (2 * NEAR)
         apart = np.linalg.norm(change - hessian)
         return bool(apart <= _AGREES * max(np.linalg.norm(hessian), np.linalg.norm(self.secant)))
 
