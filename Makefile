@@ -1,5 +1,8 @@
 # make demo      a small network from nothing to its figures, in .venv
 # make test      every check and test, ParaView rendering included
+# make lint      style, types and the order of imports alone
+# make test-arithmetic  the numerical tests with another processor's arithmetic
+# make coverage  the share of lines that the tests run, by folder
 # make figures   renders every figure from state_files/
 # make docs      builds this documentation as a site: docs/_build/html/index.html
 # make screenshots  records the pictures of docs/window_tour.md in ParaView's window
@@ -16,9 +19,12 @@ LOSSLANDSCAPE ?= $(BIN)/losslandscape
 INSTALLED ?= $(VENV)/.installed
 # what the checks, the documentation and the pictures of the window need beside the package itself
 INSTALLED_TEST ?= $(VENV)/.installed_test
+# Its own requirements would replace numpy by one of 2023; what is used of it needs none of them.
+LANDSCAPER := landscaper==1.3.1
 
 .DELETE_ON_ERROR:
-.PHONY: help install paraview demo test figures docs docs-links screenshots mutants bench paper clean clean-study
+.PHONY: help install demo test lint test-arithmetic coverage figures docs docs-links screenshots \
+    mutants bench paper clean clean-study
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -35,34 +41,20 @@ $(VENV)/.installed: pyproject.toml
 $(VENV)/.installed_test: pyproject.toml | $(INSTALLED)
 	@echo "Installing what the tests and the documentation need."
 	@$(BIN)/python -m pip install --quiet --editable ".[test]"
+	@$(BIN)/python -m pip install --quiet --no-deps $(LANDSCAPER) \
+	    || echo "There is no $(LANDSCAPER) for this Python: the tests of its own files are skipped."
 	@touch $@
 
-# ParaView from PVPYTHON=, the path or the usual folders; else from the distribution, where it can be.
-FIND_PARAVIEW = $(BIN)/python -c "from losslandscape.paraview import process as p; p.check()"
-paraview: $(INSTALLED)
-	@$(FIND_PARAVIEW) >/dev/null 2>&1 \
-	    || $(MAKE) --no-print-directory apt PACKAGES="paraview python3-paraview libqt5svg5 xvfb"
-	@$(FIND_PARAVIEW)
-
-.PHONY: apt
-apt:
-	@if ! command -v apt-get >/dev/null; then \
-	    echo "Missing: $(PACKAGES) (names of Debian's packages). Install them with your system's means;" >&2; \
-	    echo "ParaView is at https://www.paraview.org/download, and any can be named: make PVPYTHON=/where/pvpython" >&2; \
-	    exit 1; \
-	elif [ "$$(id -u)" = 0 ]; then \
-	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(PACKAGES) >/dev/null; \
-	else \
-	    echo "Missing: run  sudo apt-get install --no-install-recommends $(PACKAGES)" >&2; \
-	    echo "or name another ParaView: make PVPYTHON=/where/it/is/pvpython" >&2; \
-	    exit 1; \
-	fi
-
-test: $(INSTALLED_TEST) paraview
+lint: $(INSTALLED_TEST)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy compute/losslandscape
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
+	PYTHONPATH=compute:paraview_plugin $(BIN)/lint-imports
+
+# One thread each: a process a core is faster than threads of several that wait for each other.
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile -rs
+test: lint paraview programs-for-tests
+	$(PYTEST)
 
 figures: $(INSTALLED) paraview
 	$(BIN)/python -m losslandscape.paraview.process state_files/render_all.py
@@ -78,16 +70,19 @@ mutants: $(INSTALLED_TEST)
 	$(BIN)/python -m pip install --quiet --editable ".[mutants]"
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.mutants.run $(MODULES) --count $(MUTANTS) --seed $(SEED)
 
-# landscaper's own requirements would replace numpy by one of 2023; its loop needs none of them.
 BENCH ?=
 BENCHMARKS := $(wildcard $(foreach name,evaluation profile memory adaptive,benchmarks/$(name).py))
 bench: $(INSTALLED_TEST)
-	$(BIN)/python -m pip install --quiet --editable ".[bench]"
-	$(BIN)/python -m pip install --quiet --no-deps landscaper==1.3.1
 	for file in $(BENCHMARKS); do \
 	    $(BIN)/python -m benchmarks.$$(basename $$file .py) $(BENCH) || exit 1; \
 	done
 	$(BIN)/python -m benchmarks.report
+
+# Lines of the package in losslandscape and in the processes that tests start, ParaView's excepted.
+coverage: $(INSTALLED_TEST)
+	rm -f .coverage .coverage.*
+	$(PYTEST) --cov --cov-report= --ignore tests/plugin
+	$(BIN)/python make/coverage_by_folder.py
 
 # -W: a page that is missing, a dead link or a name that is not there fails. No network is needed.
 SPHINX = $(BIN)/python -m sphinx -W --keep-going -q
@@ -107,5 +102,4 @@ clean:
 clean-study:
 	rm -rf study_runs
 
-include demo.mk
-include study.mk
+include $(wildcard make/*.mk)
