@@ -73,7 +73,17 @@ def _run(tree: Path, tests: list[str], seconds: float, keep_bytecode: bool) -> N
     sys.dont_write_bytecode = not keep_bytecode
     os.environ["PYTHONDONTWRITEBYTECODE"] = "" if keep_bytecode else "1"
     os.chdir(tree)
+    _shrink_nothing()
     pytest = import_module("pytest")
     code = pytest.main([*_OPTIONS, f"--basetemp={tree / 'temporary'}", *tests])
     sys.stdout.flush()
     os._exit(int(code))
+
+
+def _shrink_nothing() -> None:
+    """That an example fails is enough: no simpler one is sought, and none is kept."""
+    from hypothesis import Phase, settings
+
+    phases = (Phase.explicit, Phase.generate)
+    settings.register_profile("mutants", phases=phases, database=None, deadline=None)
+    settings.load_profile("mutants")
