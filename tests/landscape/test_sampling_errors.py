@@ -15,6 +15,7 @@ from losslandscape.cli import main
 from losslandscape.errors import LossLandscapeError
 from losslandscape.landscape.sampling_errors import (
     finite_population_correction,
+    grid_arrays,
     mean_standard_error,
     paired_standard_error,
     summary,
@@ -387,3 +388,129 @@ def test_info_prints_the_medians_and_the_ratios(rng, tmp_path, capsys, mode):
 
     assert main(["info", str(path), "--dataset-samples", "4"]) == 1
     assert "30 samples cannot be drawn from a data set of 4" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("samples", "size"), [(1, 4), (3, 4), (4, 4), (30, 50)])
+def test_the_finite_population_correction_is_cochrans(samples, size):
+    expected = np.sqrt((size - samples) / size)
+    assert finite_population_correction(samples, size) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("samples", "size"), [(0, 4), (5, 4), (-1, 4)])
+def test_samples_that_cannot_be_drawn_are_refused(samples, size):
+    with pytest.raises(LossLandscapeError, match=f"{samples} samples .* {size}"):
+        finite_population_correction(samples, size)
+
+
+def allotted(rng, counts, size=100):
+    """A landscape whose points took so many samples, their losses by sample not kept."""
+    measured = landscape_of(rng.random((len(counts), 60)), size)
+    measured.samples = {}
+    measured.fields["loss_sample_count"] = np.array(counts, dtype=float)
+    return measured
+
+
+def test_points_that_took_different_numbers_are_corrected_each_by_its_own(rng):
+    measured = allotted(rng, [10, 50, 90, np.nan])
+    found = measured.standard_error(against="dataset") / measured.standard_error()
+    np.testing.assert_allclose(found, [np.sqrt(0.9), np.sqrt(0.5), np.sqrt(0.1), np.nan])
+    found = summary(measured)
+    assert found.samples == 50
+    assert any("10 to 90" in note for note in found.notes)
+    rows = {row["error"]: row for row in found.rows}
+    expected = measured.standard_error(against="dataset")[:3]
+    assert rows["of the loss, against the data set"]["median"] == np.median(expected)
+    with pytest.raises(LossLandscapeError, match=r"90 samples .* 80"):
+        measured.standard_error(against="dataset", dataset_samples=80)
+    alike = allotted(rng, [25, 25, np.nan, 25])
+    np.testing.assert_allclose(
+        alike.standard_error(against="dataset"), alike.standard_error() * np.sqrt(0.75)
+    )
+    assert not any(" to " in note for note in summary(alike).notes)
+
+
+def test_a_given_size_takes_the_place_of_the_landscapes(rng):
+    measured = landscape_of(rng.random((4, 30)), 40)
+    found = measured.standard_error(against="dataset", dataset_samples=120)
+    np.testing.assert_allclose(found, measured.standard_error() * np.sqrt(0.75))
+    assert summary(measured).dataset_samples == 40
+    assert summary(measured, dataset_samples=120).dataset_samples == 120
+    assert summary(measured, dataset_samples=120).to_json()["dataset_samples"] == 120
+
+
+def test_coordinates_up_to_a_thousandth_of_a_cell_off_are_a_grid_point(rng):
+    measured = landscape_of(rng.random((3, 5, 8)))  # spacings 0.5 and 1
+    expected = measured.difference_standard_error(7)  # (0, 0)
+    for near in ((4e-4, 0.0), (0.0, -9e-4), (4e-4, 9e-4)):
+        np.testing.assert_array_equal(measured.difference_standard_error(near), expected)
+    for off in ((6e-4, 0.0), (0.0, 1.1e-3)):
+        with pytest.raises(LossLandscapeError, match="not a grid point"):
+            measured.difference_standard_error(off)
+
+
+def test_the_last_point_is_a_reference_and_the_next_number_is_none(rng):
+    measured = landscape_of(rng.random((3, 4, 8)))
+    assert measured.difference_standard_error(11)[2, 3] == 0
+    assert measured.difference_standard_error(0)[0, 0] == 0
+    assert measured.difference_standard_error(np.int64(5))[1, 1] == 0
+
+
+def test_without_any_point_of_finite_losses_there_is_no_minimum(rng):
+    losses = rng.random((3, 8))
+    losses[:, 2] = np.inf
+    measured = landscape_of(losses)
+    with pytest.raises(LossLandscapeError, match="no point"):
+        measured.difference_standard_error()
+    assert len(summary(measured).rows) == 1
+    assert "loss_difference_standard_error" not in grid_arrays(measured)
+
+
+def test_grid_arrays_of_each_loss_and_of_no_other_variable(rng):
+    measured = landscape_of(rng.random((2, 3, 4, 9)), dataset_samples=18)
+    losses = rng.random((2, 3, 4, 6))
+    measured.fields |= {
+        "test_loss": losses.mean(-1),
+        "test_loss_standard_error": losses.std(-1, ddof=1) / np.sqrt(6),
+        "accuracy": np.ones((2, 3, 4)),
+    }
+    measured.samples |= {"test_loss_samples": losses, "accuracy_samples": losses}
+    found = grid_arrays(measured)
+    kinds = ["", *(f"_{axis}" for axis in ("alpha", "beta", "gamma"))]
+    assert set(found) == {
+        "loss_dataset_standard_error",
+        *(f"loss_difference_standard_error{kind}" for kind in kinds),
+        *(f"test_loss_difference_standard_error{kind}" for kind in kinds),
+    }
+    for name in ("loss", "test_loss"):
+        for number, axis in enumerate(("alpha", "beta", "gamma")):
+            array = found[f"{name}_difference_standard_error_{axis}"]
+            assert array.shape == (2, 3, 4)
+            expected = measured.neighbour_difference_standard_error(axis, name)
+            place = 2 - number
+            np.testing.assert_array_equal(
+                np.take(array, range(array.shape[place] - 1), place), expected
+            )
+            assert np.isnan(np.take(array, -1, place)).all()
+    two = landscape_of(rng.random((3, 2)))
+    assert "loss_difference_standard_error" in grid_arrays(two)
+    assert grid_arrays(landscape_of(rng.random((3, 1)))) == {}
+
+
+def test_statistics_from_other_samples_are_noted_of_other_losses(rng):
+    measured = landscape_of(rng.random((4, 30)), batch_norm="reestimated")
+    measured.fields["test_loss"] = measured.fields["loss"]
+    measured.samples["test_loss_samples"] = measured.samples["loss_samples"]
+    assert any("these samples" in note for note in summary(measured).notes)
+    assert any("other samples" in note for note in summary(measured, "test_loss").notes)
+    fixed = landscape_of(rng.random((4, 30)), batch_norm="fixed")
+    assert not any("batch-norm" in note for note in summary(fixed).notes)
+
+
+def test_medians_are_over_evaluated_points_with_an_error(rng):
+    measured = landscape_of(rng.random((5, 30)))
+    measured.status[:] = [1, 2, 1, 0, 1]
+    measured.fields["loss_standard_error"][4] = np.nan
+    row = summary(measured).rows[0]
+    assert row["points"] == 2
+    assert row["median"] == np.median(measured.fields["loss_standard_error"][[0, 2]])
+    assert row["ratio"] is None
