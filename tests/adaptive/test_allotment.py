@@ -12,7 +12,14 @@ from hypothesis import strategies as st
 from scipy.stats import kurtosis
 
 from losslandscape import Grid, Objective, Subspace, evaluate
-from losslandscape.adaptive.allotment import Allotment, least, tried, worthwhile
+from losslandscape.adaptive.allotment import (
+    Allotment,
+    _needed,
+    least,
+    may_be_worthwhile,
+    tried,
+    worthwhile,
+)
 from losslandscape.adaptive.refinement import Adaptive
 from losslandscape.errors import LossLandscapeError
 from losslandscape.files.journal import Journal, journal_path
@@ -294,3 +301,51 @@ def test_the_size_of_the_data_set_is_recorded_and_checked():
     with pytest.raises(LossLandscapeError, match="cannot be smaller"):
         Objective(objective.model, "cross_entropy", told.sets["train"].stored()[0],
                   dataset_samples=99)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("size", "fewest"),
+    [(1, 1), (2047, 2047), (2048, 2048), (32_768, 2048), (32_784, 2049), (160_000, 10_000)],
+)
+def test_the_fewest_samples_are_2048_or_a_sixteenth(size, fewest):
+    assert least(size) == fewest
+
+
+@pytest.mark.parametrize("scale", ["linear", "log"])
+def test_the_samples_that_a_mean_needs_solve_the_equation_of_its_error(scale):
+    mean, deviation, of = np.array([0.5, 2.0, 4.0]), np.array([3.0, 5.0, 9.0]), 1_000_000
+    needed = _needed(mean, deviation, Allotment(scale, 0.02), of)
+    error = 2 * deviation / np.sqrt(needed) * np.sqrt(1 - needed / of)
+    unit = mean * np.log(10) if scale == "log" else 1.0
+    inside = needed > least(of)
+    assert inside.any()
+    np.testing.assert_allclose((error / unit)[inside], 0.02)
+    assert _needed(np.array([1.0]), np.array([0.0]), Allotment(scale, 0.1), of) == least(of)
+    if scale == "log":
+        assert _needed(np.array([-1.0]), np.array([1.0]), Allotment(scale, 0.1), of) == of
+
+
+def test_a_pilot_is_spent_on_8192_samples_and_more():
+    assert not may_be_worthwhile(8191)
+    assert may_be_worthwhile(8192)
+
+
+@pytest.mark.parametrize(("deviation", "worth"), [(0.10, True), (0.11, False)])
+def test_it_is_worthwhile_below_45_percent_of_the_samples(deviation, worth):
+    # span 1, tolerance 0.02: an error of 0.01; 2 s / sqrt(n) sqrt(1 - n/N) = 0.01
+    of = 10_000
+    means, deviations = [1.0, 2.0], [4.5 * deviation] * 2
+    expected = of / (1 + of / (2 * 4.5 * deviation / 0.01) ** 2) / of
+    assert (expected < 0.45) == worth
+    found = worthwhile(means, deviations, of, 0.02, "linear")
+    assert (found == Allotment("linear", 0.01)) == worth
+    assert (found is None) == (not worth)
+
+
+def test_on_the_log_scale_the_span_is_in_decades_of_positive_means():
+    found = worthwhile([0.1, 10.0, -1.0], [1e-3] * 3, 10_000_000, 0.05, "log")
+    assert found == Allotment("log", 0.5 * 0.05 * 2)
+    chosen = worthwhile([0.01, 10.0], [1e-3] * 2, 10_000_000, 0.05, None)
+    assert chosen == Allotment("log", 0.5 * 0.05 * 3)
+    assert worthwhile([1.0, -1.0], [1e-3] * 2, 10_000_000, 0.05, "log") is None
+    assert worthwhile([-1.0, -2.0], [1e-3] * 2, 10_000_000, 0.05, "log") is None
