@@ -53,7 +53,7 @@ def measure_trajectory(
         A file for the finished checkpoints: an interrupted call goes on where it stopped.
     opened : (Evaluator, dict), optional
         An open evaluator of the objective, the subspace and the batch size, and
-        ``objective.to_json()`` from before it was opened: it changes the model that is described.
+        ``objective.to_json()`` from before it was opened, when the model was as it is described.
 
     Raises
     ------

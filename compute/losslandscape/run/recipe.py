@@ -20,7 +20,7 @@ KEEP_SAMPLES_BYTES = 64 << 20  # of per-sample losses that are kept unless the c
 def recipe_of(task: Task) -> dict[str, Any]:
     """The recipe of a task.
 
-    Make it before an evaluator is open: an open one changes the model that is described here.
+    Make it before an evaluator is open, which alters the model that is described here.
     """
     recipe: dict[str, Any] = {
         "subspace": described_plane(task.subspace),
