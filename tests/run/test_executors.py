@@ -315,7 +315,7 @@ def test_a_worker_has_the_bits_of_memory_that_begins_anywhere(inputs):
 def test_an_executor_that_is_shut_down_or_broken_is_told(problem):
     executor = ThreadPoolExecutor(1)
     executor.shutdown()
-    with pytest.raises(LossLandscapeError, match=r"takes no calls .*Make a new one"):
+    with pytest.raises(LossLandscapeError, match=r"accepts no more calls .*Make a new one"):
         evaluate(*problem, Grid.square(3), executor=executor, quiet=True)
 
     class Broken(Executor):

@@ -44,11 +44,12 @@ def refine(
     point of both grids has the same loss to the bit. Every point is evaluated; how far the points
     of both grids agree is kept as ``provenance["refined"]``:
 
-    - ``points``: of both grids, evaluated in both on the same samples;
-    - ``equal``: those of them whose loss is the same to the bit, or is not a number in both;
-    - ``largest_difference``: of the losses, absolute; None where a point is finite in one alone.
+    - ``points``: points of both grids that were evaluated on the same samples in both;
+    - ``equal``: points among them whose loss has the same bits, or is not a number in both;
+    - ``largest_difference``: largest absolute difference of the losses; None if a point is finite
+      in only one of the two.
 
-    Trajectories of the landscape are copied: they are of the same plane.
+    Trajectories of the landscape are copied, since the plane is the same.
 
     Parameters
     ----------
@@ -57,7 +58,7 @@ def refine(
     bounds : sequence of (low, high)
         The box in plane coordinates, alpha first.
     factor : int, optional
-        New intervals for an old one, 4 by default; the box grows to points of the old grid.
+        New intervals for each old one, 4 by default; the box grows to points of the old grid.
     points : int, optional
         Points along each axis of exactly the box, instead of a factor.
     path, overwrite, quiet
@@ -123,7 +124,7 @@ def finer_grid(
     Raises
     ------
     LossLandscapeError
-        If the box has another dimension, or both or senseless numbers are given.
+        If the box has another dimension, both numbers are given, or one of them makes no sense.
     """
     if len(bounds) != grid.dimensions:
         raise LossLandscapeError(
@@ -155,8 +156,8 @@ def check_same(landscape: Landscape, objective: Objective, subspace: Subspace) -
 def agreement(old: Landscape, new: Landscape) -> dict[str, Any]:
     """How far the losses of two landscapes of one plane agree at their common points.
 
-    Points are the same where their coordinates are, to the bit. Only those are compared that were
-    evaluated in both on all the samples.
+    Points are common if their coordinates have the same bits. Only points that were evaluated on
+    the same samples in both are compared.
     """
     places = [
         np.intersect1d(a, b, assume_unique=True, return_indices=True)[1:]

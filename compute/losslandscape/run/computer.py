@@ -1,4 +1,4 @@
-"""What else than its arguments the last bits of a value depend on."""
+"""What the last bits of a value depend on, besides its arguments."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from losslandscape import __version__
 
 
 def computer(device: torch.device) -> dict[str, str]:
-    """Versions and processor of this process.
+    """Versions of the software and the processor of this process.
 
     Examples
     --------

@@ -1,12 +1,12 @@
 """Points through any ``concurrent.futures.Executor``: threads, processes, Dask, MPI.
 
-All that an executor can do is take a call and return its result, from whichever worker took it, and
-workers may come and go. The job (model, data, directions) is too large to go with every point, so
-a call names the job by its hash. A worker that does not have it says so, and the next calls, as
-many as there are such workers, carry the job. So it reaches a worker once (now and then a worker
-that has it already takes such a call), through what the executor itself uses to reach its workers:
-no file system in common is needed, and no port. Dask keeps data at its workers by itself: there
-every call refers to the job.
+An executor takes a call and returns its result, from whichever worker took it. Workers may come and
+go. The job (model, data, directions) is too large to be sent with every point, so a call names the
+job by its hash. A worker that lacks the job says so, and the next calls carry it, as many as there
+are such workers. The job thus reaches a worker once; occasionally a worker that already has it takes
+such a call. It travels the way that the executor itself reaches its workers, so neither a shared
+file system nor a port is needed. Dask keeps data at its workers itself: there, every call refers to
+the job.
 """
 
 from __future__ import annotations
@@ -43,10 +43,10 @@ from losslandscape.point.evaluator import Evaluator
 from losslandscape.run.computer import computer
 from losslandscape.run.point_records import PointFailure, PointJob, attempt
 
-_AHEAD = 64  # points under way, or two a worker: what workers find when they are done with one
+_AHEAD = 64  # points submitted at a time, or two a worker: a worker that is done finds the next
 _ATTEMPTS = 3
 
-# what a worker says of a call
+# a worker's reply to a call
 _DONE, _WITHOUT_JOB, _UNOPENED = "done", "without job", "unopened"
 
 
@@ -61,19 +61,19 @@ class _Reply(NamedTuple):
 
 @dataclass
 class Use:
-    """What workers did with their time, in seconds, summed over the workers.
+    """How the workers spent their time, in seconds, summed over the workers.
 
     Attributes
     ----------
     workers : int
-        That took part.
+        Workers that took part.
     measuring, ends, between : float
-        At work on points; without a point while others end a round; while there is no round
-        (the next one is being chosen). What is left of ``total`` is opening the job and transport.
+        Time measuring points; idle while other workers finish a round; idle between rounds, while
+        the next one is chosen. The rest of ``total`` is transport and opening the job.
     sent : int
         Calls that carried the job.
     repeated : int
-        Points measured again, because a worker failed or was lost.
+        Points that were measured again because a worker failed or was lost.
     """
 
     workers: int = 0
@@ -85,7 +85,7 @@ class Use:
     repeated: int = 0
 
     def describe(self) -> str:
-        """In a line.
+        """The use in one line.
 
         >>> Use(2, 9.0, 0.5, 0.25, 10.0, sent=2).describe()
         '2 workers: 90% of their time measuring, 5% idle at the ends of rounds, 2.5% between them'
@@ -105,13 +105,13 @@ class PointPool:
     Attributes
     ----------
     use : Use
-        How busy the workers were so far.
+        How the workers have spent their time so far.
 
     Raises
     ------
     LossLandscapeError
-        If the job cannot be sent to other processes, a worker cannot open it (a module that is not
-        there), or the executor breaks down.
+        If the job cannot be sent to other processes, a worker cannot open it (a module is missing),
+        or the executor breaks down.
     """
 
     def __init__(self, executor: Executor, job: PointJob):
@@ -140,9 +140,9 @@ class PointPool:
         _close(self._key)
 
     def records(self, numbers: Sequence[int]) -> Iterator[tuple[int, bytes | PointFailure]]:
-        """(number, record or failure) of each point, as they come.
+        """(number, record or failure) of each point, in the order in which they finish.
 
-        A point that fails is tried again, behind the others and so most likely by another worker.
+        A point that fails is tried again after the others, and so most likely by another worker.
         """
         waiting = deque(numbers)
         running: dict[Future, tuple[int, bool]] = {}
@@ -156,7 +156,7 @@ class PointPool:
             self.use.total += (start - self._ended) * len(self._workers)
         try:
             while waiting or running:
-                # a few points ahead keep workers busy; all at once would be held in memory
+                # a few points ahead keep the workers busy; all points at once would fill the memory
                 while waiting and len(running) < max(_AHEAD, 2 * len(self._workers)):
                     carries = carrying < len(self._lacking) + (not self._workers)
                     parcel = self._parcel if carries or self._shared else None
@@ -201,17 +201,19 @@ class PointPool:
             raise _lost(error) from error
         except RuntimeError as error:  # what executors say after their shutdown
             raise LossLandscapeError(
-                f"the executor takes no calls ({error}): was it shut down, or is its 'with' block "
-                "over? Make a new one"
+                f"the executor accepts no more calls ({error}): was it shut down, or is its 'with' "
+                "block over? Make a new one"
             ) from error
 
     def _reply(self, future: Future, number: int) -> _Reply:
-        """What came of a call; raises where there is no going on."""
+        """The reply to a call; raises if the run cannot go on."""
         try:
             reply: _Reply = future.result()
         except (BrokenExecutor, CancelledError) as error:
             raise _lost(error) from error
-        except Exception as error:  # the executor gave this point up, as Dask does in the end
+        except (
+            Exception
+        ) as error:  # the executor gave up this point, as Dask does after some attempts
             failure = PointFailure(f"{type(error).__name__}: {error}", "lost with its worker")
             return _Reply(number, "", _DONE, failure)
         if reply.kind == _UNOPENED:
@@ -238,16 +240,16 @@ def _lost(error: BaseException) -> LossLandscapeError:
 
 
 def process_pool(workers: int) -> ProcessPoolExecutor:
-    """Processes of this machine that end when this one does, in whatever way it ends.
+    """Worker processes on this machine that end with this process, however it ends.
 
-    They are started afresh: a forked copy of a process that has run torch's threads can hang.
+    They are spawned: a fork of a process that has run torch's threads can hang.
     """
     context = multiprocessing.get_context("spawn")
     return ProcessPoolExecutor(workers, mp_context=context, initializer=_end_with_parent)
 
 
 def _end_with_parent() -> None:
-    """For a process pool's worker, which would else wait forever when its parent is killed."""
+    """Make a pool's worker end with its parent; if the parent is killed, it would wait forever."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the parent ends the workers
     parent = multiprocessing.parent_process()
     assert parent is not None
@@ -260,9 +262,9 @@ def _end_with_parent() -> None:
 
 
 def _pickled(job: PointJob) -> bytes:
-    """The job and where its modules were found.
+    """The job, and the folders in which its modules were found.
 
-    With cloudpickle, where it is installed, also what was defined in a notebook or a script.
+    If cloudpickle is installed, also what was defined in a notebook or a script.
     """
     try:
         from cloudpickle import dumps
@@ -273,10 +275,10 @@ def _pickled(job: PointJob) -> bytes:
 
 
 def _shared(executor: Executor, payload: bytes) -> tuple[Any, bool]:
-    """What carries the job in a call, and whether the executor itself keeps it at its workers.
+    """What a call carries as the job, and whether the executor itself keeps it at its workers.
 
-    Dask does: it puts data that calls refer to on a worker once, also on one that comes later, from
-    worker to worker.
+    Dask does: it copies data that calls refer to once to each worker, also to one that joins later,
+    from worker to worker.
     """
     client = getattr(executor, "_client", None)
     if client is not None and type(client).__module__.partition(".")[0] == "distributed":
@@ -284,17 +286,17 @@ def _shared(executor: Executor, payload: bytes) -> tuple[Any, bool]:
     return payload, False
 
 
-# Workers may be threads of one process, of this one even. An evaluator changes settings of the
-# whole process (generators, arithmetic) and puts them back in the end.
+# Workers may be threads of one process, even of this one. An evaluator changes settings of the
+# whole process (generators, arithmetic) and restores them at the end.
 _alone = threading.RLock()  # while a job is opened or closed, or a point draws random numbers
 _open_here: list[_Opened] = []  # in the order in which they were opened
 _over: set[str] = set()  # jobs of this process's finished runs
 
 
 def _close(key: str) -> None:
-    """End what workers in this process have open of a job, the last one first."""
+    """Close a job in all workers of this process, the last one opened first."""
     with _alone:
-        _over.add(key)  # a call that is still on its way opens nothing any more
+        _over.add(key)  # a call that is still under way must not open it again
         for opened in [one for one in reversed(_open_here) if one.key == key]:
             opened.close()
 
@@ -304,7 +306,7 @@ class _Opened:
 
     def __init__(self, key: str, payload: bytes):
         folders, job = pickle.load(io.BytesIO(payload))
-        for folder in folders:  # behind the worker's own, where they are on its machine as well
+        for folder in folders:  # after the worker's own, if its machine has them as well
             if folder not in sys.path and os.path.isdir(folder):
                 sys.path.append(folder)
         self.key = key
@@ -312,18 +314,18 @@ class _Opened:
         torch.set_num_threads(self.job.threads)
         self.evaluator = Evaluator(self.job.objective, self.job.subspace, self.job.batch_size)
         self.evaluator.__enter__()
-        # a generator is one for all threads: a point's numbers must not go to another one's
+        # all threads share a generator: a point must not take the numbers of another
         self._measuring: Any = _alone if self.job.draws else threading.Lock()
         self.closed = False
         _open_here.append(self)
 
     def measure(self, number: int, worker: str) -> bytes | PointFailure | None:
-        """A point's record; None where the job was closed meanwhile."""
+        """A point's record; None if the job was closed in the meantime."""
         with self._measuring:
             return None if self.closed else attempt(self.job, self.evaluator, number, worker)
 
     def close(self) -> None:
-        """Put back what the evaluator changed, when the point is done that is being measured."""
+        """Restore what the evaluator changed, once the present point is measured."""
         with self._measuring:
             self.closed = True
             _open_here.remove(self)
@@ -331,7 +333,7 @@ class _Opened:
             del self.job, self.evaluator  # their memory
 
     def differences(self, worker: str) -> str:
-        """Where this machine differs from that of the run in what the last bits depend on."""
+        """How this machine differs from the run's in what the last bits depend on."""
         here = computer(self.job.objective.device)
         wanted = self.job.computer
         return "; ".join(

@@ -1,4 +1,4 @@
-"""What a landscape will cost, from a short probe: nothing is written."""
+"""The cost of a landscape, estimated from a short probe; nothing is written."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from losslandscape.point.measurement import mean_loss
 from losslandscape.problem.objective import Objective
 from losslandscape.progress import duration
 
-_SHARE = 0.01  # of the grid's points, that a probe may measure whatever the time
+_SHARE = 0.01  # of the grid's points, which a probe may measure however long it takes
 _MOST_A_LINE = 13
 # The error falls as h^4 on a smooth surface and as h^2 beside kinks; off the axes it may be larger.
 # Calibrated on the ten surfaces of benchmarks/surfaces.
@@ -33,19 +33,19 @@ class Plan:
     Attributes
     ----------
     points : int
-        Of the grid: the dense cost, and the upper bound of an adaptive one.
+        Points of the grid: the dense cost, and the upper bound of an adaptive one.
     passes : int
-        Forward passes of one point, batches that re-estimate batch-norm statistics included.
+        Forward passes per point, including batches that re-estimate batch-norm statistics.
     seconds : float
-        Of one point, the median of those timed.
+        Median time of a point.
     timed : int
         Points that were timed.
     tolerance : float or None
     expected : (int, int) or None
-        Least and most points that an adaptive evaluation is expected to take.
+        Fewest and most points that an adaptive evaluation is expected to measure.
     spacing : float
-        Of the probe's points along the axes, in spacings of the grid; 0 where the probe was too
-        short to tell how smooth the surface is.
+        Distance between the probe's points along the axes, in grid spacings; 0 if the probe was
+        too short to show how smooth the surface is.
     most : int or None
         Upper bound of an adaptive evaluation: all points, or the limit that was given.
     """
@@ -60,7 +60,7 @@ class Plan:
     most: int | None = None
 
     def describe(self) -> str:
-        """For people, a line each."""
+        """The plan as lines of text."""
 
         def cost(points: int) -> str:
             passes = f"{points * self.passes:,} forward passes"
@@ -70,7 +70,7 @@ class Plan:
         if self.tolerance is not None:
             lines.append(
                 f"tolerance {100 * self.tolerance:g}%: at most {cost(self.most or self.points)} "
-                "(a rough surface is evaluated whole; of a large data set points may take a part)"
+                "(a rough surface needs all points; of a large data set, points may use a part)"
             )
             if self.expected is not None:
                 low, high = self.expected
@@ -81,14 +81,14 @@ class Plan:
         if self.expected is not None:
             if self.spacing:
                 lines.append(
-                    "points: how well values along the axes through the middle, "
-                    f"{self.spacing:.2g} spacings apart, predict each other, and an error that "
-                    "falls between the second and the fourth power of the spacing"
+                    "points: from how well values along the axes through the middle, "
+                    f"{self.spacing:.2g} spacings apart, predict each other, if the error falls "
+                    "with the second to the fourth power of the spacing"
                 )
             else:
                 lines.append(
-                    "points: too few were measured to tell how smooth the surface is; from the "
-                    "least that is evaluated to all"
+                    "points: too few were measured to show how smooth the surface is; the range "
+                    "is from the fewest possible to all"
                 )
         return "\n".join(lines)
 
@@ -100,7 +100,7 @@ def plan(
     tolerance: float | Adaptive | None = None,
     seconds: float = 10.0,
 ) -> Plan:
-    """Measure a few points and say what the whole will cost.
+    """Measure a few points and estimate the cost of the whole landscape.
 
     The probe measures points on the axes through the grid's middle until ``seconds`` are over or
     1% of the grid's points is measured, whichever comes later; two points at least, 13 along each
@@ -153,7 +153,7 @@ def plan(
     return Plan(
         points=grid.size,
         passes=passes,
-        seconds=float(np.median(timed[1:] or timed)),  # the first pays for what comes once
+        seconds=float(np.median(timed[1:] or timed)),  # the first one includes one-time costs
         timed=len(measured),
         tolerance=tolerance.tolerance if tolerance else None,
         expected=expected,
@@ -189,7 +189,7 @@ def _in_turn(lines: list[np.ndarray]) -> list[int]:
 def _expected(
     grid: Grid, losses: np.ndarray, measured: list[int], lines: list[np.ndarray], adaptive: Adaptive
 ) -> tuple[tuple[int, int], float]:
-    """Least and most points, and the probe's spacing (0 where it tells nothing)."""
+    """Fewest and most points, and the probe's spacing (0 if the probe was too short)."""
     least = min(coarse_points(grid).size + CHECK_POINTS, grid.size)
     most = min(adaptive.max_points or grid.size, grid.size)
     known = losses[measured]

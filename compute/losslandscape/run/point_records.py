@@ -20,14 +20,14 @@ class PointFailure(NamedTuple):
 
     error: str
     worker: str
-    too_large: bool = False  # the batch for the memory
+    too_large: bool = False  # whether memory did not hold the batch
 
 
 class PointJob:
-    """What a worker needs to measure points, and how a point becomes a record of the journal.
+    """What a worker needs to measure points, and the conversion of a point to a journal record.
 
     A record is the float64 values of ``names`` followed by the float32 losses of the kept samples.
-    The number after the last point's is the origin's.
+    The number after that of the last point is the origin's.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class PointJob:
 
 
 def attempt(job: PointJob, evaluator: Evaluator, number: int, worker: str) -> bytes | PointFailure:
-    """The record of a point, or why there is none: one point must not stop the others."""
+    """The record of a point, or why there is none: a point that fails must not stop the others."""
     try:
         return job.record(evaluator, number)
     except BatchMemoryError as error:
@@ -89,7 +89,7 @@ def summarised(measurement: Measurement, prefixes: dict[str, str]) -> dict[str, 
     Raises
     ------
     LossLandscapeError
-        If a metric of one set would be the variable of another's.
+        If two sets have a variable of the same name.
 
     Examples
     --------
@@ -104,8 +104,8 @@ def summarised(measurement: Measurement, prefixes: dict[str, str]) -> dict[str, 
                 wide = by_sample.astype(np.float64)
                 if f"{prefix}{quantity}" in values:
                     raise LossLandscapeError(
-                        f"'{prefix}{quantity}' is a quantity of two sets of samples; call the "
-                        "metric or the set otherwise"
+                        f"'{prefix}{quantity}' is a quantity of two sets of samples; rename "
+                        "the metric or the set"
                     )
                 values[f"{prefix}{quantity}"] = float(wide.mean())
                 if quantity == "loss":

@@ -1,4 +1,4 @@
-"""A training trajectory seen from a subspace: its projections and the losses there."""
+"""The projection of a training trajectory on a subspace, and the losses there."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def measure_trajectory(
 
 
 def trajectory_label(trajectory: Trajectory) -> str:
-    """The folder's name, or its parent's where that says more."""
+    """The name of the trajectory's folder, or of its parent if it is just ``trajectory``."""
     path = trajectory.path.resolve()
     return path.parent.name if path.name == "trajectory" and path.parent.name else path.name
 
@@ -124,7 +124,7 @@ def warn_outside(grid: Grid, trajectory: ProjectedTrajectory) -> None:
     if outside:
         warnings.warn(
             f"{outside} of {len(trajectory.step)} checkpoints of '{trajectory.label}' lie outside "
-            "the grid and are not drawn; subspace.default_grid() of a PCA plane holds them all",
+            "the grid and are not drawn; subspace.default_grid() of a PCA plane contains them all",
             stacklevel=3,
         )
 
@@ -132,7 +132,8 @@ def warn_outside(grid: Grid, trajectory: ProjectedTrajectory) -> None:
 def check_trajectory(objective: Objective, subspace: Subspace, trajectory: Trajectory) -> None:
     """Raise a LossLandscapeError if a trajectory cannot be shown on a subspace.
 
-    Its parameters must be the subspace's, and those that the subspace does not move the model's.
+    Its parameters must be those of the subspace; parameters that the subspace does not move must
+    have the model's values.
     """
     if not len(trajectory):
         raise LossLandscapeError(f"{trajectory.path}: no checkpoint was recorded")
@@ -202,7 +203,7 @@ def _check_label(landscape: Landscape, label: str, overwrite: bool) -> None:
 
 
 def _as_it_lies(landscape: Landscape) -> Landscape:
-    """A landscape as its file holds it now; itself where there is no file."""
+    """The landscape that its file holds now; the landscape itself if there is no file."""
     if landscape.path is None or not landscape.path.exists():
         return landscape
     there = netcdf.read(landscape.path)
