@@ -36,7 +36,7 @@ def test_statuses_are_those_of_the_file_format():
         ([np.nan, 1.0, np.inf, 1e3], "log"),
         ([np.nan, np.inf], "linear"),
         ([], "linear"),
-        ([5.0], "linear"),
+        ([5.0, 5.0], "linear"),
     ],
 )
 def test_the_scale_is_log_above_two_decades_of_positive_values(values, scale):
@@ -86,7 +86,7 @@ def test_errors_that_are_not_known_are_nan_on_either_scale():
     for scale in ("linear", "log"):
         np.testing.assert_array_equal(interpolation_errors(measured, scale), [0, np.nan])
     assert np.isnan(interpolation_of(measured).largest_error)
-    assert "not known" in str(interpolation_of(measured))
+    assert "unknown errors" in str(interpolation_of(measured))
 
 
 def test_interpolated_points_are_counted_among_those_with_a_value():
