@@ -3,7 +3,7 @@
 An executor takes a call and returns its result, from whichever worker took it. Workers may come and
 go. The job (model, data, directions) is too large to be sent with every point, so a call names the
 job by its hash. A worker that lacks the job says so, and the next calls carry it, as many as there
-are such workers. The job thus reaches a worker once; occasionally a worker that already has it takes
+are such workers. The job thus reaches a worker once; sometimes a worker that already has it takes
 such a call. It travels the way that the executor itself reaches its workers, so neither a shared
 file system nor a port is needed. Dask keeps data at its workers itself: there, every call refers to
 the job.
