@@ -199,7 +199,7 @@ def verify(
     rule : StoppingRule, optional
     quiet : bool
         Show no progress.
-    journal : path, optional
+    journal : str or os.PathLike, optional
         A file for what is finished: an interrupted call goes on where it was.
 
     Raises

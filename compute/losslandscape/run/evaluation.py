@@ -94,7 +94,7 @@ def evaluate(
     executor : concurrent.futures.Executor, optional
         Where points are computed; in this process by default. The objective must be picklable,
         and reaches each worker once; see ``docs/scaling.md``.
-    path : path, optional
+    path : str or os.PathLike, optional
         A netCDF file to write, ``.nc``.
     overwrite : bool
         Replace what is there; an unfinished run of the same recipe still goes on.
