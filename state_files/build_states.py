@@ -12,8 +12,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "paraview_plugin"))
 
 from losslandscape_paraview.errors import LandscapeError
+from losslandscape_paraview.export.picture_record import record_picture
 from losslandscape_paraview.figure_script import build_script, scripts_in
-from losslandscape_paraview.picture_record import record_picture
 from losslandscape_paraview.session import end_session
 
 HERE = Path(__file__).resolve().parent

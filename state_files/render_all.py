@@ -12,8 +12,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "paraview_plugin"))
 
 from losslandscape_paraview.errors import LandscapeError
+from losslandscape_paraview.export.states import load_state, render_layout
 from losslandscape_paraview.session import end_session, new_session
-from losslandscape_paraview.states import load_state, render_layout
 
 HERE = Path(__file__).resolve().parent
 

@@ -16,8 +16,8 @@ from sphinx.util import logging
 
 import losslandscape
 import losslandscape_paraview
+from losslandscape_paraview.export.picture_record import inputs_of, outdated
 from losslandscape_paraview.figure_script import scripts_in
-from losslandscape_paraview.picture_record import inputs_of, outdated
 
 DOCS = Path(__file__).resolve().parents[1]
 STATE_FILES = DOCS.parent / "state_files"

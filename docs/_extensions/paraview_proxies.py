@@ -2,7 +2,7 @@
 
 The plugin describes its proxies by the decorators of ``paraview.util.vtkAlgorithm``. Here a
 stand-in of that module writes down what they are told; VTK itself is that of the Python
-environment. That ParaView sees the same is tested in ``tests/plugin/test_proxy_pages.py``.
+environment. That ParaView sees the same is tested in ``tests/plugin/test_proxies.py``.
 """
 
 import importlib

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from .errors import LandscapeError
-from .picture_record import record_picture
+from .export.picture_record import record_picture
 from .session import end_session, new_session
 
 

@@ -29,16 +29,16 @@ def _load_package():
 
 def do(job):
     """Do a job; see the module. Returns the report, a dict ready for JSON."""
-    from losslandscape_paraview import states
     from losslandscape_paraview.errors import LandscapeError
-    from losslandscape_paraview.outputs import write_output
+    from losslandscape_paraview.export import states
+    from losslandscape_paraview.export.outputs import write_output
 
     size = job.get("size")
     picture = {name: job[name] for name in ("dpi", "transparent") if job.get(name)}
     if job["action"] == "state":
         layout = states.load_state(job["state"], job.get("layout"), job.get("trust", False))
         return _described(write_output(layout, job["output"], size=size, **picture))
-    from losslandscape_paraview.pipelines import FIGURES
+    from losslandscape_paraview.figures.registry import FIGURES
 
     name, inputs = job["figure"] or "default", job["inputs"]
     if name not in FIGURES:

@@ -6,13 +6,13 @@ restore_getargspec()
 
 from paraview.util.vtkAlgorithm import smdomain, smhint, smproperty, smproxy  # noqa: E402
 
-from .contour_levels import ContourLevelsFilter  # noqa: E402
-from .definitions import join_definitions  # noqa: E402
-from .display_height import DisplayHeightFilter  # noqa: E402
-from .flat_region import FlatRegionFilter  # noqa: E402
-from .morse_smale import MorseSmaleFilter  # noqa: E402
-from .reader import LandscapeReader  # noqa: E402
-from .refine_here import LossLandscapeRefineHere  # noqa: E402
+from .filters.contour_levels import ContourLevelsFilter  # noqa: E402
+from .filters.definitions import join_definitions  # noqa: E402
+from .filters.display_height import DisplayHeightFilter  # noqa: E402
+from .filters.flat_region import FlatRegionFilter  # noqa: E402
+from .filters.morse_smale import MorseSmaleFilter  # noqa: E402
+from .sources.reader import LandscapeReader  # noqa: E402
+from .window.refine_here import LossLandscapeRefineHere  # noqa: E402
 
 __all__ = [
     "LossContours",

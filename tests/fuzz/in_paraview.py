@@ -20,7 +20,7 @@ def main(plugin, original, folder, first, last):
     import_simple()
     from vtkmodules.vtkCommonCore import vtkOutputWindow
 
-    from losslandscape_paraview.reader import LandscapeReader
+    from losslandscape_paraview.sources.reader import LandscapeReader
 
     content, file = Path(original).read_bytes(), Path(folder, "damaged.nc")
     vtkOutputWindow.SetInstance(None)

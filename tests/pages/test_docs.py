@@ -177,7 +177,7 @@ def copied_figure(tmp_path):
     ],
 )
 def test_a_picture_older_than_its_data_is_noticed(copied_figure, changed, reason):
-    from losslandscape_paraview.picture_record import outdated, record_picture
+    from losslandscape_paraview.export.picture_record import outdated, record_picture
 
     if changed == "pictures.json":
         (copied_figure.parent / changed).unlink()

@@ -164,7 +164,7 @@ def test_a_plugin_that_a_session_left_is_forgotten_and_the_users_is_not(folder, 
 def named_python(monkeypatch):
     """What the plugin takes for the Python that has this package."""
     monkeypatch.syspath_prepend(str(plugin_path().parent))
-    from losslandscape_paraview import refine_process
+    from losslandscape_paraview.window import refine_process
 
     monkeypatch.delenv(refine_process.PYTHON_VARIABLE, raising=False)
     return refine_process.default_python

@@ -18,7 +18,7 @@ DEFAULT_DPI = 300.0
 # Of a printed figure's letters; journals ask for five to eight points.
 MINIMUM_POINTS = 7.0
 # What the letters are without being asked, as a share of the picture's width
-# (losslandscape_paraview/style.py), and how much larger they still fit around the figure.
+# (losslandscape_paraview/style/theme.py), and how much larger they still fit around the figure.
 LETTER_SHARE, LARGEST_LETTERS = 0.020, 1.8
 
 _INCHES = {"mm": 1 / 25.4, "cm": 1 / 2.54, "in": 1.0}

@@ -32,7 +32,7 @@ _JSON_NAME = "ParaView-UserSettings.json"
 _OWN_FOLDER = "losslandscape"
 _MACROS = "Macros"  # ParaView makes a button of each file there
 _RECORD = "installed.json"
-_PYTHON_NAME = "python.txt"  # read by losslandscape_paraview/refine_process.py
+_PYTHON_NAME = "python.txt"  # read by losslandscape_paraview/window/refine_process.py
 _SECTION = "[PluginsList]"
 _MEND_NAME = "losslandscape_paraview.pth"
 # Python's `site` runs the line at each start; in programs other than ParaView's it does nothing.
@@ -173,7 +173,7 @@ def uninstall(folder: Path) -> list[str]:
 
 def macros_of(plugin: Path) -> Any:
     """The plugin's module that writes its buttons; it needs nothing of ParaView."""
-    file = plugin.parent / "losslandscape_paraview" / "macros.py"
+    file = plugin.parent / "losslandscape_paraview" / "window" / "macros.py"
     spec = importlib.util.spec_from_file_location("losslandscape_macros", file)
     if spec is None or spec.loader is None or not file.is_file():
         raise LossLandscapeError(f"{file}: this part of the plugin is missing; install it again")

@@ -18,6 +18,6 @@ if folder.name not in sys.modules:
     sys.modules[spec.name] = module_from_spec(spec)
     spec.loader.exec_module(sys.modules[spec.name])
 
-from losslandscape_paraview.first_view import open_in_window  # noqa: E402
+from losslandscape_paraview.window.first_view import open_in_window  # noqa: E402
 
 open_in_window(**asked)

@@ -39,17 +39,17 @@ def volume_facts():
 
 def main(plugin, output, job):
     sys.path.insert(0, plugin)
-    from losslandscape_paraview import pipelines
+    from losslandscape_paraview.export.states import load_state, render_layout
+    from losslandscape_paraview.figures.registry import FIGURES
+    from losslandscape_paraview.layers.shown import find_layers, hidden
     from losslandscape_paraview.session import end_session, new_session
-    from losslandscape_paraview.shown_layers import find_layers, hidden
-    from losslandscape_paraview.states import load_state, render_layout
 
     answers = {}
     for build in json.loads(Path(job).read_text(encoding="utf-8")):
         folder = Path(output, build["name"])
         folder.mkdir(parents=True)
         new_session()
-        draw = pipelines.FIGURES[build["figure"]]
+        draw = FIGURES[build["figure"]]
         figure = draw(*build["inputs"], size=SIZE, **build["options"])
         render_layout(figure.layout, folder / "all.png", SIZE)
         layers = find_layers()

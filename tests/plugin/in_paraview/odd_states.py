@@ -50,11 +50,11 @@ def main(plugin, folder):
     from paraview import simple
 
     import losslandscape_paraview as llpv
-    from losslandscape_paraview import states
     from losslandscape_paraview.errors import LandscapeError
-    from losslandscape_paraview.landscape_sources import fetch
-    from losslandscape_paraview.outputs import write_output
+    from losslandscape_paraview.export import states
+    from losslandscape_paraview.export.outputs import write_output
     from losslandscape_paraview.session import end_session, new_session
+    from losslandscape_paraview.sources.landscape_sources import fetch
 
     folder, answer = Path(folder), {}
     _write_states(folder)

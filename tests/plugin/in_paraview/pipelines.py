@@ -44,16 +44,16 @@ def readers():
 
 def main(plugin, job):
     sys.path.insert(0, plugin)
-    from losslandscape_paraview import pipelines
     from losslandscape_paraview.errors import LandscapeError
+    from losslandscape_paraview.figures.registry import FIGURES
+    from losslandscape_paraview.layers.shown import find_layers
     from losslandscape_paraview.session import end_session, new_session
-    from losslandscape_paraview.shown_layers import find_layers
 
     answers = []
     for build in json.loads(Path(job).read_text(encoding="utf-8")):
         new_session()
         try:
-            draw = pipelines.FIGURES[build["figure"]]
+            draw = FIGURES[build["figure"]]
             figure = draw(*build["inputs"], **build.get("options", {}))
         except LandscapeError as error:
             answers.append({"error": str(error)})

@@ -21,9 +21,9 @@ def by_vtk(view, points):
 def main(plugin, folder):
     sys.path.insert(0, plugin)
     import losslandscape_paraview as llpv
-    from losslandscape_paraview import refine_seen, selection
     from losslandscape_paraview.errors import LandscapeError
-    from losslandscape_paraview.landscape_sources import fetch
+    from losslandscape_paraview.sources.landscape_sources import fetch
+    from losslandscape_paraview.window import refine_seen, selection
 
     llpv.load_plugin()
     from paraview import servermanager, simple

@@ -7,8 +7,8 @@ import sys
 def main(plugin, *files):
     sys.path.insert(0, plugin)
     from losslandscape_paraview.errors import LandscapeError
+    from losslandscape_paraview.export.states import load_state
     from losslandscape_paraview.session import end_session, new_session
-    from losslandscape_paraview.states import load_state
 
     messages = {}
     for file in files:

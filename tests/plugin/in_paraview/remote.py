@@ -22,8 +22,9 @@ def main(plugin, folder, host, port):
     folder = Path(folder)
     if port != "local":
         simple.Connect(host, int(port))
-    from losslandscape_paraview import load_plugin, selection
+    from losslandscape_paraview import load_plugin
     from losslandscape_paraview.session import end_session
+    from losslandscape_paraview.window import selection
 
     load_plugin()  # on the server too
     reader = simple.OpenDataFile(str(folder / "x.nc"))

@@ -12,10 +12,10 @@ from pathlib import Path
 
 def main(plugin, output, *files):
     sys.path.insert(0, plugin)
+    from losslandscape_paraview.export.states import load_state, render_layout
     from losslandscape_paraview.figure_script import build_script
+    from losslandscape_paraview.layers.shown import COLOUR_BAR, find_layers, hidden
     from losslandscape_paraview.session import end_session, new_session
-    from losslandscape_paraview.shown_layers import COLOUR_BAR, find_layers, hidden
-    from losslandscape_paraview.states import load_state, render_layout
 
     answers = {}
     for file in map(Path, files):

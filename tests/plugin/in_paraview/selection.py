@@ -14,10 +14,12 @@ def main(plugin, folder):
     sys.path.insert(0, plugin)
     import numpy as np
 
-    from losslandscape_paraview import colour_maps, load_plugin, selection
-    from losslandscape_paraview.landscape_sources import fetch, point_array
+    from losslandscape_paraview import load_plugin
+    from losslandscape_paraview.layers.shown import COLOUR_BAR, find_layers
     from losslandscape_paraview.session import end_session, new_session
-    from losslandscape_paraview.shown_layers import COLOUR_BAR, find_layers
+    from losslandscape_paraview.sources.landscape_sources import fetch, point_array
+    from losslandscape_paraview.style import colour_maps
+    from losslandscape_paraview.window import selection
 
     load_plugin()
     from paraview import simple

@@ -66,10 +66,10 @@ def _write_states(folder):
 
 
 def _attempt(folder, name):
-    from losslandscape_paraview import states
     from losslandscape_paraview.errors import LandscapeError
-    from losslandscape_paraview.first_view import open_in_window
+    from losslandscape_paraview.export import states
     from losslandscape_paraview.session import new_session
+    from losslandscape_paraview.window.first_view import open_in_window
 
     found, mark, path = {}, folder / f"{name}.ran", str(folder / f"{name}.pvsm")
     for trust in (False, True):
@@ -91,8 +91,8 @@ def _lists():
     """The allowed objects against ParaView's definitions."""
     from paraview import servermanager
 
+    from losslandscape_paraview.export.state_guard import ALLOWED, FILE_PROPERTIES
     from losslandscape_paraview.plugin import load_plugin
-    from losslandscape_paraview.state_guard import ALLOWED, FILE_PROPERTIES
 
     load_plugin()
     manager = servermanager.ProxyManager().SMProxyManager

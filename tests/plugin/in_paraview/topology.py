@@ -32,7 +32,7 @@ def run_filter(job):
     from vtkmodules.vtkCommonDataModel import vtkImageData
 
     from losslandscape_paraview.errors import LandscapeError
-    from losslandscape_paraview.morse_smale import morse_smale_outputs
+    from losslandscape_paraview.filters.morse_smale import morse_smale_outputs
 
     field = np.load(job["grid"])
     image = vtkImageData()
@@ -62,8 +62,8 @@ def run_filter(job):
 def run_figure(job):
     import losslandscape_paraview as llpv
     from losslandscape_paraview.errors import LandscapeError
+    from losslandscape_paraview.layers.shown import find_layers
     from losslandscape_paraview.session import new_session
-    from losslandscape_paraview.shown_layers import find_layers
 
     new_session()
     try:

@@ -1,0 +1,1 @@
+"""What leaves a session: pictures, state files, glTF and web pages."""

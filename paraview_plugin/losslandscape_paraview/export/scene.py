@@ -1,0 +1,335 @@
+"""What a figure shows, as plain arrays: triangles, their colours, axes, colour bars and texts.
+
+This is the one source of the files that leave ParaView (`gltf`, `web_page`). It reads what is
+visible in a layout's views, so it works alike on a figure just built and on a state file loaded.
+"""
+
+import re
+from dataclasses import dataclass, field
+from typing import Any, Optional
+
+import numpy as np
+from vtkmodules.util.numpy_support import vtk_to_numpy
+from vtkmodules.util.vtkConstants import VTK_RGBA
+
+from ..errors import LandscapeError
+from ..sources.landscape_sources import fetch
+from ..sources.provenance import plain
+
+COLOUR_STEPS = 64
+_MAP_SCALARS = 1
+_KEY = re.compile(r"key \((?P<name>.*)\)$")
+_KEY_WORDS = re.compile(r"key: (?:name|words) \((?P<name>.*)\)$")
+
+
+@dataclass
+class Mesh:
+    """Triangles of one thing shown.
+
+    Attributes:
+        name: in the pipeline browser; `layer_of` gives its layer.
+        points, normals: float32 (n, 3), in the view's space.
+        triangles: uint32 (m, 3), indices of points, counter-clockwise seen from outside.
+        colours: uint8 (n, 3), sRGB, one a point; None where it has one colour.
+        colour: sRGB, three numbers from 0 to 1, where `colours` is None.
+        opacity: 0 to 1.
+        lit: False where it is shown in its flat colour, without shading.
+        one_sided: only triangles that face the viewer are shown.
+    """
+
+    name: str
+    points: np.ndarray
+    normals: np.ndarray
+    triangles: np.ndarray
+    colours: Optional[np.ndarray]
+    colour: tuple
+    opacity: float
+    lit: bool
+    one_sided: bool
+
+
+@dataclass
+class PanelScene:
+    """One view.
+
+    Attributes:
+        title: above it; may be empty.
+        meshes: list of `Mesh`.
+        bounds: xmin, xmax, ymin, ymax, zmin, zmax of the axes' box, or of the meshes.
+        axes: for x, y, z a dict of `title` and `ticks`, pairs of words and coordinate; empty
+            where the view has no axes.
+        camera: dict of `direction` (from the centre to the camera), `up`, `centre` and
+            `half_height`, in the view's space.
+        texts: dicts of `words`, `position` in the view's space, `align` (`left`, `right`).
+        notes: dicts of `words` and `place`, shares of the view's width and height from below left.
+    """
+
+    title: str = ""
+    meshes: list = field(default_factory=list)
+    bounds: list = field(default_factory=list)
+    axes: list = field(default_factory=list)
+    camera: dict = field(default_factory=dict)
+    texts: list = field(default_factory=list)
+    notes: list = field(default_factory=list)
+
+
+@dataclass
+class Scene:
+    """A figure.
+
+    Attributes:
+        panels: list of `PanelScene`, from left to right.
+        bars: dicts of `title`, `colours` (sRGB from 0 to 1, evenly along the bar) and `ticks`,
+            pairs of words and place along the bar, 0 to 1.
+        keys: dicts of `words` and `colour`.
+    """
+
+    panels: list
+    bars: list
+    keys: list
+
+
+def read_scene(layout):
+    """What a layout shows.
+
+    Args:
+        layout: ParaView's layout, of a `Figure` or a loaded state.
+
+    Returns:
+        Scene
+
+    Raises:
+        LandscapeError: a volume is shown, which has no surface, or there is nothing at all.
+    """
+    from paraview import simple
+
+    names = {source.SMProxy.GetGlobalID(): key[0] for key, source in simple.GetSources().items()}
+    panels, bars, keys = [], [], []
+    for view in _views(layout):
+        if view.GetXMLName() != "RenderView":  # a chart, or a table
+            continue
+        shown = [_Shown(proxy, names) for proxy in view.Representations if _is_shown(proxy)]
+        view_bars = [proxy for proxy in view.Representations if _is_bar(proxy)]
+        view_keys = _keys(shown)
+        bars += [_bar(proxy) for proxy in view_bars]
+        keys += view_keys
+        # a view of colour bars and keys alone is the legend
+        if not view_keys and any(not item.text for item in shown):
+            panels.append(_panel(view, shown))
+    # lines alone, say, have no faces
+    panels = [panel for panel in panels if panel.meshes]
+    if not panels:
+        raise LandscapeError("nothing is shown in this figure")
+    return Scene(panels, bars, keys)
+
+
+class _Shown:
+    """A visible representation, its pipeline object's name, and its text where it is one."""
+
+    def __init__(self, proxy, names):
+        self.proxy = proxy
+        source = proxy.Input
+        port = source.SMProxy if hasattr(source, "SMProxy") else source
+        self.name = names[port.GetGlobalID()]
+        self.text = _text_of(source) if proxy.GetXMLName() == "TextSourceRepresentation" else ""
+
+
+def _text_of(source):
+    """What a source of text says: its output is a table with one text in it."""
+    table = fetch(source)
+    rows = table.GetNumberOfRows() if table is not None else 0
+    return table.GetValue(0, 0).ToString() if rows and table.GetNumberOfColumns() else ""
+
+
+def _views(layout):
+    """The layout's views, as they lie in it from left to right and from above."""
+    from paraview import servermanager
+
+    found, cells = [], [0]
+    while cells:
+        cell = cells.pop(0)
+        view = layout.GetView(cell)
+        if view is not None:
+            found.append(servermanager._getPyProxy(getattr(view, "SMProxy", view)))
+        elif layout.SMProxy.GetSplitDirection(cell) != 0:
+            cells = [2 * cell + 1, 2 * cell + 2, *cells]
+    return found
+
+
+def _is_shown(proxy):
+    return bool(proxy.Visibility) and hasattr(proxy, "Input") and not _is_bar(proxy)
+
+
+def _is_bar(proxy):
+    return proxy.GetXMLName() == "ScalarBarWidgetRepresentation" and bool(proxy.Visibility)
+
+
+def _panel(view, shown):
+    panel = PanelScene()
+    for item in shown:
+        if not item.text:
+            mesh = _mesh(item)
+            if mesh is not None:
+                panel.meshes.append(mesh)
+            continue
+        place = getattr(item.proxy, "TextPropMode", "2D Text Widget")
+        if place == "Billboard 3D Text":
+            align = "right" if item.proxy.Justification == "Right" else "left"
+            position = [float(x) for x in item.proxy.BillboardPosition]
+            panel.texts.append({"words": plain(item.text), "position": position, "align": align})
+        elif item.proxy.WindowLocation == "Any Location":
+            where = [float(x) for x in item.proxy.Position]
+            panel.notes.append({"words": plain(item.text), "place": where})
+        else:
+            panel.title = plain(item.text)
+    axes = view.AxesGrid
+    if axes and axes.Visibility:
+        panel.bounds = [float(x) for x in axes.CustomBounds]
+        panel.axes = [_axis(axes, number) for number in range(3)]
+    elif panel.meshes:
+        points = np.concatenate([mesh.points for mesh in panel.meshes])
+        low, high = points.min(axis=0), points.max(axis=0)
+        panel.bounds = [float(x) for pair in zip(low, high) for x in pair]
+    focus, camera = np.array(view.CameraFocalPoint), np.array(view.CameraPosition)
+    panel.camera = {
+        "direction": ((camera - focus) / np.linalg.norm(camera - focus)).tolist(),
+        "up": [float(x) for x in view.CameraViewUp],
+        "centre": focus.tolist(),
+        "half_height": float(view.CameraParallelScale),
+    }
+    return panel
+
+
+def _axis(axes, number):
+    letter = "XYZ"[number]
+    ticks = list(getattr(axes, f"{letter}AxisLabels"))
+    if not getattr(axes, f"{letter}AxisUseCustomLabels"):
+        ticks = []
+    scale, position = axes.DataScale[number], axes.DataPosition[number]
+    # labels that are not seen still have a line of the grid
+    labelled = getattr(axes, f"{letter}LabelOpacity") > 0
+    return {
+        "title": plain(getattr(axes, f"{letter}Title")),
+        "ticks": [[f"{tick:g}" if labelled else "", tick * scale + position] for tick in ticks],
+    }
+
+
+def _mesh(item):
+    """The triangles of a representation, or None where it has none."""
+    proxy = item.proxy
+    if "Volume" in str(proxy.SMProxy.GetProperty("Representation").GetElement(0)):
+        raise LandscapeError(
+            "a volume has no surface to export; draw isosurfaces (--figure isosurfaces)"
+        )
+    data = _triangulated(fetch(proxy.Input))
+    if data is None:
+        return None
+    points = vtk_to_numpy(data.GetPoints().GetData()).astype(np.float64)
+    normals = vtk_to_numpy(data.GetPointData().GetNormals()).astype(np.float64)
+    cells = vtk_to_numpy(data.GetPolys().GetConnectivityArray())
+    triangles = cells.reshape(-1, 3).astype(np.uint32)
+    points = points * np.array(proxy.Scale) + np.array(proxy.Position)
+    hollow = proxy.BackfaceRepresentation == "Cull Frontface"
+    if hollow:
+        # seen from inside only: the same as its inside turned outside, which glTF can say
+        triangles, normals = triangles[:, ::-1].copy(), -normals
+    colours = _mapped(proxy, data)
+    return Mesh(
+        name=item.name,
+        points=points.astype(np.float32),
+        normals=_unit(normals).astype(np.float32),
+        triangles=triangles,
+        colours=colours,
+        colour=tuple(float(x) for x in proxy.DiffuseColor),
+        opacity=float(proxy.Opacity),
+        lit=proxy.Diffuse > 0,
+        one_sided=hollow or proxy.BackfaceRepresentation == "Cull Backface",
+    )
+
+
+def _triangulated(data):
+    """A data object's faces as triangles with normals at the points; None where it has none."""
+    from vtkmodules.vtkFiltersCore import vtkPolyDataNormals, vtkTriangleFilter
+    from vtkmodules.vtkFiltersGeometry import vtkDataSetSurfaceFilter
+
+    if not data.IsA("vtkPolyData"):
+        faces = vtkDataSetSurfaceFilter()
+        faces.SetInputData(data)
+        faces.Update()
+        data = faces.GetOutput()
+    triangles = vtkTriangleFilter()
+    triangles.SetInputData(data)
+    triangles.PassVertsOff()
+    triangles.PassLinesOff()
+    triangles.Update()
+    data = triangles.GetOutput()
+    if data.GetNumberOfPolys() == 0:
+        return None
+    if data.GetPointData().GetNormals() is None:
+        normals = vtkPolyDataNormals()
+        normals.SetInputData(data)
+        normals.SplittingOff()
+        normals.ConsistencyOff()
+        normals.Update()
+        data = normals.GetOutput()
+    return data
+
+
+def _unit(vectors):
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    unit = np.divide(vectors, lengths, out=np.zeros_like(vectors), where=lengths > 0)
+    unit[lengths[:, 0] == 0] = (0.0, 0.0, 1.0)
+    return unit
+
+
+def _mapped(proxy, data):
+    """The colours ParaView gives the points, uint8 (n, 3); None where one colour is for all."""
+    association, name = proxy.ColorArrayName[:2]
+    if not name:
+        return None
+    if association != "POINTS":
+        raise LandscapeError(f"colours by {association.lower()} ('{name}') cannot be exported")
+    array = data.GetPointData().GetArray(name)
+    if array is None:
+        return None
+    table = proxy.LookupTable.GetClientSideObject()
+    mapped = table.MapScalars(array, _MAP_SCALARS, -1, VTK_RGBA)
+    return vtk_to_numpy(mapped)[:, :3].copy()
+
+
+def _bar(proxy):
+    table = proxy.LookupTable
+    function, log = table.GetClientSideObject(), bool(table.UseLogScale)
+    low, high = table.RGBPoints[0], table.RGBPoints[-4]
+    places = np.linspace(0.0, 1.0, COLOUR_STEPS)
+    values = low * (high / low) ** places if log else low + (high - low) * places
+    values[[0, -1]] = low, high
+    colours = []
+    for value in values:
+        rgb = [0.0, 0.0, 0.0]
+        function.GetColor(float(value), rgb)
+        colours.append([round(x, 4) for x in rgb])
+    # a state's text: nothing but the digits is taken from it
+    digits = re.match(r"%\.(\d{1,2})g$", str(proxy.LabelFormat))
+    label, ticks = f"%.{digits[1]}g" if digits else "%g", []
+    for tick in proxy.CustomLabels:
+        span = np.log(high / low) if log else high - low
+        place = (np.log(tick / low) if log else tick - low) / span if span else 0.5
+        ticks.append([label % tick, float(min(max(place, 0.0), 1.0))])
+    return {"title": plain(proxy.Title), "colours": colours, "ticks": ticks}
+
+
+def _keys(shown):
+    """What the legend's marks mean: their colour, and the words beside them."""
+    words = {}
+    for item in shown:
+        match = _KEY_WORDS.match(item.name)
+        if match:
+            words[match["name"]] = plain(item.text)
+    found: Any = []
+    for item in shown:
+        match = _KEY.match(item.name)
+        if match and match["name"] in words:
+            colour = [float(x) for x in item.proxy.DiffuseColor]
+            found.append({"words": words[match["name"]], "colour": colour})
+    return found

@@ -1,0 +1,100 @@
+"""The axes of a panel: the grid behind the surface, its ticks and titles."""
+
+from ..sources import provenance as words
+from ..style import theme
+from ..style.text import write_at
+from ..style.ticks import axis_ticks, label_format, round_ticks
+
+
+def dress_axes(view, titles, width, box):
+    """The grid behind the surface, with ticks and titles along the plane's directions.
+
+    Args:
+        view: a render view.
+        titles: the three axis titles.
+        width: whose share the letters are, in pixels.
+        box: the panel's `Box`.
+    """
+    axes = view.AxesGrid
+    axes.Visibility = 1
+    axes.XTitle, axes.YTitle, axes.ZTitle = titles
+    axes.DataScale, axes.DataPosition = box.axes_scale, box.axes_position
+    axes.GridColor = theme.GRID
+    # The box of the scale, and not of what happens to be shown: alike in all panels.
+    axes.UseCustomBounds, axes.CustomBounds = 1, box.bounds
+    for letter in "XYZ":
+        setattr(axes, f"{letter}TitleFontSize", round(theme.TITLE_LETTER_SHARE * width))
+        setattr(axes, f"{letter}LabelFontSize", round(theme.LETTER_SHARE * width))
+        setattr(axes, f"{letter}TitleColor", theme.INK)
+        setattr(axes, f"{letter}LabelColor", theme.INK)
+    for axis, letter in enumerate("XYZ"[: box.dimensions]):
+        ends = [
+            (box.bounds[2 * axis + end] - box.axes_position[axis]) / box.axes_scale[axis]
+            for end in (0, 1)
+        ]
+        setattr(axes, f"{letter}AxisUseCustomLabels", 1)
+        ticks = axis_ticks(*ends)
+        if box.dimensions == 3:
+            # three axes meet in the box's corners, and so would the labels there
+            ticks = [t for t in ticks if ends[0] < t < ends[1]]
+        setattr(axes, f"{letter}AxisLabels", ticks)
+
+
+def place_axes(axes, box, heights):
+    """Which faces and edges of the box carry axes, for the camera's one direction.
+
+    Args:
+        axes: a view's axes grid.
+        box: the panel's `Box`.
+        heights: of the ticks along the height, for a curve.
+    """
+    if box.dimensions == 1:
+        axes.FacesToRender, axes.AxesToLabel = 16, 5
+        # the titles and the values at the height's ticks are texts (label_axes)
+        axes.XTitle = axes.ZTitle = ""
+        axes.ZLabelOpacity = 0.0
+        axes.XAxisLabels = even_ticks(box)
+        axes.ZAxisUseCustomLabels, axes.ZAxisLabels = 1, [float(h) for h in heights]
+    elif box.dimensions == 2:
+        axes.FacesToRender, axes.AxesToLabel = 28, 3
+        axes.ZAxisUseCustomLabels, axes.ZAxisLabels = 1, []
+    else:
+        axes.FacesToRender, axes.AxesToLabel = 28, 19
+
+
+def even_ticks(box):
+    """Round values along the first axis, the middle one among them."""
+    low, high = ((end - box.axes_position[0]) / box.axes_scale[0] for end in box.bounds[:2])
+    return round_ticks(low, high, 4)
+
+
+def label_axes(panel):
+    """The values at the height's ticks, its title above the axis, and alpha below.
+
+    ParaView's axes can only write the number a coordinate is, and on a log scale that is the
+    logarithm.
+    """
+    from paraview import simple
+
+    figure, box, scale = panel.figure, panel.box, panel.scale
+    width = figure.letter_width
+    left, right, bottom, top = box.bounds[0], box.bounds[1], box.bounds[4], box.bounds[5]
+    letter = theme.LETTER_SHARE * width * figure.pixel_size(panel)
+    ticks = scale.ticks(5)
+    label = label_format(ticks)
+    for tick in ticks:
+        height = float(scale.heights(tick)) * box.factor
+        written = label % tick
+        text = simple.Text(registrationName=panel.named(f"axes: loss {written}"), Text=written)
+        place = [left - 0.8 * letter, 0.0, height - 0.42 * letter]
+        write_at(panel.view, text, place, width).Justification = "Right"
+    title = ", ".join((words.quantity_title(panel.landscape.provenance, scale.array), scale.words))
+    text = simple.Text(
+        registrationName=panel.named("axes: title of the loss"), Text=words.literal(title)
+    )
+    write_at(panel.view, text, [left, 0.0, top + 0.7 * letter], width)
+    name = words.axis_titles(panel.landscape.provenance)[0]
+    text = simple.Text(registrationName=panel.named("axes: title of alpha"), Text=name)
+    length = 1 if name.startswith("$") else len(name)
+    place = [(left + right) / 2 - 0.3 * length * letter, 0.0, bottom - 3.2 * letter]
+    write_at(panel.view, text, place, width).FontSize = round(theme.TITLE_LETTER_SHARE * width)

@@ -1,0 +1,319 @@
+"""A figure: panels side by side under one camera, one scale and one legend."""
+
+from pathlib import Path
+
+import numpy as np
+
+from ..compatibility import restore_getargspec
+from ..errors import LandscapeError
+from ..export.outputs import write_output
+from ..export.states import render_layout, save_state
+from ..layers.curve import band_ends
+from ..layers.registry import LAYERS
+from ..session import is_in_window
+from ..sources import provenance as words
+from ..sources.landscape_sources import open_landscape
+from ..style import theme
+from ..style.scale import DisplayScale
+from ..style.text import fitted
+from .axes import dress_axes, label_axes, place_axes
+from .box import Box
+from .camera import dress_view, half_height, place_camera
+from .colour_tables import ColourTables
+from .legend import draw_legend, write_bar
+from .live_legend import follow_sliders
+from .panel import Panel
+
+DEFAULT_SIZE = (2000, 1000)
+
+
+class Figure:
+    """Panels of landscapes with one scale of colours and heights, as native ParaView pipelines.
+
+    Args:
+        landscapes: one path (or `LandscapeSources`) a panel; the same one twice is opened once.
+        titles: one title a panel; None for those in the provenance.
+        array: the quantity, a point array of the surfaces.
+        log, floor, ceiling: see `DisplayScale.of`.
+        size: width and height of the picture in pixels.
+        charts: how many more views stand to the right of the panels, for diagrams.
+        direction: from where the camera looks.
+        error_band: the scale has room for the error bands of curves.
+        letters: how many times larger than usual they are, for a picture printed small.
+        steps: what the steps of trajectories are, such as `"epoch"`; files have only the number
+            that was given to `record`.
+
+    Attributes:
+        panels: list of `Panel`.
+        charts: list of the views for diagrams.
+        scale: `DisplayScale`.
+        tables: `ColourTables`, which all panels share.
+        quantity_table: the one of the quantity.
+        has_bar: whether the legend has the quantity's colour bar.
+        bar_ticks: the values that it labels.
+        cut_words: what its title says of ceilings on sliders; see `live_legend`.
+        marks, curve_key: what layers add to the legend; see `add_minimum`, `add_curve`.
+        letter_width: the layout's width whose shares the letters are (see `style`), in pixels.
+        layout, legend: ParaView's layout and the view that holds the colour bars.
+
+    Raises:
+        LandscapeError: a file is no landscape or holds nothing to draw (see the message).
+    """
+
+    def __init__(
+        self,
+        landscapes,
+        titles=None,
+        array="loss",
+        log=None,
+        floor=None,
+        ceiling=None,
+        size=DEFAULT_SIZE,
+        charts=0,
+        direction=theme.VIEW_DIRECTION,
+        error_band=False,
+        letters=1.0,
+        steps="recorded step",
+    ):
+        restore_getargspec()
+        from paraview import simple
+
+        simple._DisableFirstRenderCameraReset()
+        self.size = tuple(int(pixels) for pixels in size)
+        self.layout_size = tuple(pixels // theme.PICTURE_SCALE for pixels in self.size)
+        self.letters = letters
+        self.steps = steps
+        self.letter_width = letters * self.layout_size[0]
+        opened = {}
+        for landscape in landscapes:
+            key = _key(landscape)
+            if key not in opened:
+                opened[key] = open_named(landscape)
+        sources = [opened[_key(landscape)] for landscape in landscapes]
+        if len({source.dimensions for source in sources}) > 1:
+            raise LandscapeError("the panels' landscapes have different numbers of directions")
+        self.landscapes = sources
+        self.provenances = [source.provenance for source in sources]
+        self.scale = DisplayScale.of(
+            np.concatenate([source.values(array) for source in sources]),
+            array,
+            log,
+            floor,
+            ceiling,
+            _preferred_scale(self.provenances) if array == "loss" else None,
+        )
+        if error_band:
+            ends = [band_ends(source, array) for source in sources]
+            self.scale = self.scale.widened(np.concatenate(ends))
+        self.bar_ticks = self.scale.ticks()
+        self.has_bar, self.marks, self.curve_key = True, {}, {}
+        self.cut_words, self._quantity_bar = "", None
+        self.tables = ColourTables(self.scale)
+        self.quantity_table = self.tables.quantity
+        self._direction = direction
+        self._build_views(simple, len(sources) + charts)
+        self.charts = self.views[len(sources) :]
+        common = len({source.bounds for source in sources}) == 1
+        titles = self._panel_titles(titles)
+        self.panels = [
+            Panel(
+                self,
+                view,
+                source,
+                title,
+                self.scale,
+                Box(source.bounds, self.scale, common, source.dimensions),
+            )
+            for view, source, title in zip(self.views, sources, titles)
+        ]
+
+    def draw(self, panel, *layers):
+        """Draw layers in a panel, from the lowest up.
+
+        Args:
+            panel: its index.
+            layers: names in `LAYERS`, or pairs of a name and its options.
+
+        Raises:
+            LandscapeError: a layer is unknown, or the landscape lacks what it needs.
+        """
+        for layer in layers:
+            name, options = (layer, {}) if isinstance(layer, str) else layer
+            if name not in LAYERS:
+                raise LandscapeError(f"no layer '{name}'; there are {', '.join(LAYERS)}")
+            LAYERS[name](self.panels[panel], **options)
+        return self
+
+    def step_table(self, array, steps):
+        """The colour table of an array along trajectories; see `ColourTables.of_steps`."""
+        return self.tables.of_steps(array, steps)
+
+    def category_table(self, array, categories, in_legend=True):
+        """The colour table of an array of kinds; see `ColourTables.of_categories`."""
+        return self.tables.of_categories(array, categories, in_legend)
+
+    def height_tables(self):
+        """The colours and the opacities of a volume; see `ColourTables.of_heights`."""
+        values = [source.values(self.scale.array) for source in self.landscapes]
+        return self.tables.of_heights(np.concatenate(values))
+
+    def pixel_size(self, panel):
+        """The length of one pixel of the layout in a panel's view."""
+        height = self.layout_size[1] * (1.0 - theme.LEGEND_SHARE)
+        return 2 * half_height(panel.box, self._direction, self._aspect, self.letters) / height
+
+    def finish(self):
+        """Axes, titles, camera and colour bars; call it after the last layer. Returns self."""
+        from paraview import simple
+
+        for panel in self.panels:
+            self._dress(simple, panel)
+        self._quantity_bar = draw_legend(self)
+        follow_sliders(self)
+        simple.SetActiveView(self.views[0])
+        return self
+
+    def save_picture(self, path):
+        """Render the figure into a PNG of its size. Returns the path."""
+        return render_layout(self.layout, path, self.size)
+
+    def save(self, path, **options):
+        """Write the figure as a picture (.png), glTF (.glb, .gltf) or a web page (.html).
+
+        Args:
+            path: its ending says what.
+            options: of the picture; see `outputs.write_output`, which says what is returned.
+        """
+        return write_output(self.layout, path, **{"size": self.size, **options})
+
+    def save_thumbnail(self, path):
+        """Render the figure into a PNG of half its size, as its state file opens."""
+        return render_layout(self.layout, path)
+
+    def save_state(self, path):
+        """Write a state file with file names relative to it. Returns the path."""
+        return save_state(path)
+
+    def report(self):
+        """What a reader of the figure should know: dict, ready for JSON.
+
+        `scale` (quantity, words, range), `bar_title`, and for each panel its title, its file, how
+        many points are holes, and how far the exact values of what lies on the surface are from
+        the drawn one (`drape.drape_difference`).
+        """
+        return {
+            "size": list(self.size),
+            "scale": {
+                "array": self.scale.array,
+                "words": self.scale.words,
+                "expression": self.scale.expression,
+                "lower": self.scale.lower,
+                "upper": self.scale.upper,
+            },
+            "bar_title": self.bar_title,
+            "panels": [panel.report for panel in self.panels],
+        }
+
+    @property
+    def bar_title(self):
+        """Quantity, scale, and which batch-norm statistics: the colour bar's title."""
+        title = words.quantity_title(self.provenances[0], self.scale.array)
+        note = words.shared_statistics_note(self.provenances)
+        parts = [title, self.scale.words, self.cut_words, note]
+        return ", ".join(part for part in parts if part)
+
+    def _panel_titles(self, titles):
+        titles = list(titles or [None] * len(self.provenances))
+        if len(titles) != len(self.provenances):
+            raise LandscapeError(f"{len(self.provenances)} panels need as many titles")
+        notes = [words.statistics_note(provenance) for provenance in self.provenances]
+        differ = len(set(notes)) > 1
+        for index, provenance in enumerate(self.provenances):
+            if titles[index] is None:
+                titles[index] = provenance.get("title") or Path(self.landscapes[index].path).stem
+            if differ and notes[index]:
+                titles[index] += f", {notes[index]}"
+        # The panels' names must differ in the pipeline browser.
+        return [
+            title if titles.count(title) == 1 else f"{title} {'abcdefgh'[index]}"
+            for index, title in enumerate(titles)
+        ]
+
+    def _build_views(self, simple, count):
+        if not any(is_in_window(view) for view in simple.GetRenderViews()):
+            # the window would keep the palette in the user's settings; what is drawn does not
+            # depend on it
+            simple.LoadPalette("WhiteBackground")
+        self.layout = simple.CreateLayout("Figure")
+        below = self.layout.SplitVertical(0, 1.0 - theme.LEGEND_SHARE)
+        cell, self.views = below, []
+        for index in range(count):
+            view = simple.CreateView("RenderView")
+            if index < count - 1:
+                left = self.layout.SplitHorizontal(cell, 1.0 / (count - index))
+                simple.AssignViewToLayout(view, self.layout, hint=left)
+                cell = left + 1
+            else:
+                simple.AssignViewToLayout(view, self.layout, hint=cell)
+            self.views.append(view)
+        self.legend = simple.CreateView("RenderView")
+        simple.AssignViewToLayout(self.legend, self.layout, hint=below + 1)
+        for view in (*self.views, self.legend):
+            dress_view(view)
+        if not is_in_window(self.legend):  # there, the window gives views their sizes
+            self.layout.SetSize(*self.layout_size)
+
+    def _dress(self, simple, panel):
+        view, box, width = panel.view, panel.box, self.layout_size[0]
+        titles = words.axis_titles(panel.landscape.provenance)
+        if panel.dimensions < 3:
+            titles[2] = ""
+        dress_axes(view, titles, self.letter_width, box)
+        place_axes(view.AxesGrid, box, panel.scale.heights(panel.scale.ticks(5)))
+        if panel.dimensions == 1:
+            label_axes(panel)
+        title = simple.Text(registrationName=panel.named("title"), Text=words.literal(panel.name))
+        shown = simple.Show(title, view)
+        shown.WindowLocation = "Upper Center"
+        letters = theme.TITLE_LETTER_SHARE * self.letter_width
+        shown.FontSize = fitted(letters, panel.name, 0.96 * width / len(self.views))
+        shown.Color = theme.INK
+        place_camera(view, box, self._direction, self._aspect, self.letters)
+
+    def refresh_bar(self):
+        """Write the title and the labels of the quantity's colour bar as they are now."""
+        if self._quantity_bar:
+            write_bar(self, *self._quantity_bar, self.bar_title, self.bar_ticks)
+
+    @property
+    def _aspect(self):
+        """A view's width in units of its height."""
+        width, height = self.layout_size
+        return width / len(self.views) / (height * (1.0 - theme.LEGEND_SHARE))
+
+
+def _key(landscape):
+    """The same for the same landscape, in whatever form it was given."""
+    return str(landscape) if isinstance(landscape, (str, Path)) else id(landscape)
+
+
+def open_named(landscape):
+    """Open a landscape under its `short_name`; see `open_landscape`."""
+    restore_getargspec()
+    return open_landscape(landscape, short_name(landscape))
+
+
+def short_name(landscape):
+    """What a file is called in the pipeline browser: a folder's name, or a file's."""
+    if not isinstance(landscape, (str, Path)):
+        return None
+    path = Path(landscape)
+    return path.parent.name if path.name == "surface.vti" else path.stem
+
+
+def _preferred_scale(provenances):
+    """`log` where any of the landscapes asks for it, `linear` where all do, else None."""
+    asked = [provenance.get("scale") for provenance in provenances]
+    if "log" in asked:
+        return "log"
+    return "linear" if set(asked) == {"linear"} else None

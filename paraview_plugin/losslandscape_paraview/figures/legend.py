@@ -1,0 +1,170 @@
+"""Below the panels: colour bars, and keys of what has a colour of its own."""
+
+from ..sources import provenance as words
+from ..style import theme
+from ..style.text import fitted, write_at
+from ..style.ticks import label_format, step_ticks
+
+
+def draw_legend(figure):
+    """Draw the colour bars and keys of everything a figure's layers have drawn.
+
+    Args:
+        figure: a `Figure` whose layers are drawn.
+
+    Returns:
+        The quantity's colour bar and its place, for `write_bar`; None where the figure has none.
+    """
+    from paraview import simple
+
+    width, height = figure.layout_size
+    aspect = width / (height * theme.LEGEND_SHARE)
+    bars, tables = [], figure.tables
+    if figure.has_bar:
+        bars.append((tables.quantity, figure.bar_title, figure.bar_ticks))
+    for array, ends in tables.step_ranges.items():
+        words_of_steps = figure.steps if array == "step" else array.replace("_", " ")
+        bars.append((tables.named(array), step_bar_title(words_of_steps), step_ticks(*ends)))
+    keys = [(categories, theme.KEY_PLACES) for categories in tables.categories.values()]
+    if figure.marks:
+        keys.append((figure.marks, theme.KEY_PLACES))
+    places = theme.BAR_PLACES[min(max(len(bars) + len(keys), 1), 2) - 1]
+    if len(bars) == 2 and keys:
+        places = theme.BAR_PLACES_NARROW
+        keys = [(key, theme.KEY_PLACES_NARROW) for key, _places in keys]
+    if len(bars) == 1 and not keys and (len(figure.views) == 1 or len(figure.bar_ticks) > 7):
+        places = theme.BAR_PLACES_WIDE
+    of_quantity = None
+    for (table, title, ticks), place in zip(bars, places):
+        bar = simple.GetScalarBar(table, figure.legend)
+        write_bar(figure, bar, place, title, ticks)
+        bar.Visibility = 1
+        if table is tables.quantity:
+            of_quantity = bar, place
+    for key, where in keys:
+        draw_key(figure.legend, key, figure.letter_width, aspect, where)
+    if figure.curve_key:
+        draw_curve_key(figure.legend, figure.curve_key, figure.letter_width, aspect, figure.letters)
+    return of_quantity
+
+
+def write_bar(figure, bar, place, title, ticks):
+    """Write a colour bar at a place: its centre and length as shares of the legend's width."""
+    width, letter_width = figure.layout_size[0], figure.letter_width
+    dress_colour_bar(bar, words.literal(title), ticks, *place, width, letter_width)
+
+
+def dress_colour_bar(bar, title, ticks, centre, length, width, letter_width):
+    """A horizontal colour bar with its title above it.
+
+    Args:
+        bar: a scalar bar's proxy.
+        title: quantity, scale and statistics.
+        ticks: the labelled values.
+        centre: its centre along the width of its view, 0 to 1.
+        length: its length in the same unit.
+        width: of the whole layout in pixels.
+        letter_width: the width whose share the letters are.
+    """
+    bar.Title, bar.ComponentTitle, bar.HorizontalTitle = title, "", 1
+    bar.TitleColor = bar.LabelColor = theme.INK
+    bar.LabelFontSize = round(theme.BAR_LETTER_SHARE * letter_width)
+    room = 1.9 * min(centre, 1 - centre) * width
+    bar.TitleFontSize = fitted(bar.LabelFontSize, title, room)
+    bar.Orientation = "Horizontal"
+    bar.WindowLocation = "Any Location"
+    bar.Position = [centre - length / 2, 0.07]
+    bar.ScalarBarLength = length
+    bar.ScalarBarThickness = round(0.6 * theme.BAR_LETTER_SHARE * width)
+    bar.UseCustomLabels, bar.CustomLabels = 1, ticks
+    bar.AddRangeLabels = 0
+    bar.AutomaticLabelFormat = 0
+    bar.LabelFormat = bar.RangeLabelFormat = label_format(ticks)
+    bar.DrawTickMarks = 1
+
+
+def step_bar_title(what):
+    """The title of the colour bar along trajectories; its ends are the markers' colours."""
+    return f"{what}, white to red"
+
+
+def draw_key(view, categories, width, aspect, places=theme.KEY_PLACES):
+    """The kinds in a row to the right of the colour bar: a sphere in its colour, and its name.
+
+    Args:
+        view: the legend, a render view.
+        categories: dict of each kind's name -> its colour.
+        width: whose share the letters are, in pixels.
+        aspect: the view's width in units of its height.
+        places: where each stands, as shares of the width.
+    """
+    from paraview import simple
+
+    face_key(view)
+    for place, (name, colour) in zip(places, categories.items()):
+        x = aspect * (2 * place - 1)
+        for what, radius in (("", 0.19), (": edge", 0.225)):
+            ball = simple.Sphere(
+                registrationName=f"key{what} ({name})",
+                Center=[x, -0.45, 1.0 if not what else 0.0],
+                Radius=radius,
+                ThetaResolution=48,
+                PhiResolution=48,
+            )
+            shown = simple.Show(ball, view)
+            simple.ColorBy(shown, ("POINTS", None))
+            shown.AmbientColor = shown.DiffuseColor = theme.INK if what else colour
+            shown.Ambient, shown.Diffuse = 1.0, 0.0
+        text = simple.Text(registrationName=f"key: name ({name})", Text=words.literal(name))
+        write_at(view, text, [x + 0.42, -0.6, 0.0], width)
+
+
+def face_key(view):
+    """The legend's camera: x and y as on paper, from -1 to 1 along its height."""
+    view.CameraFocalPoint, view.CameraPosition = [0.0, 0.0, 0.0], [0.0, 0.0, 10.0]
+    view.CameraViewUp, view.CameraParallelScale = [0.0, 1.0, 0.0], 1.0
+
+
+def draw_curve_key(view, entries, width, aspect, letters=1.0):
+    """What line, band and dots are, in a row in the middle of the legend.
+
+    Args:
+        view: the legend, a render view.
+        entries: dict of `curve`, `band`, `points` -> the words for it.
+        width: whose share the letters are, in pixels.
+        aspect: the view's width in units of its height.
+        letters: how many times larger than usual they are.
+    """
+    from paraview import simple
+
+    face_key(view)
+    # in units of half the view's height
+    letter, sample, gap = letters * theme.LETTER_SHARE * aspect, 0.36, 0.5
+    order = [name for name in ("curve", "band", "points") if name in entries]
+    lengths = [sample + 0.1 + letter * len(entries[name]) for name in order]
+    x = -(sum(lengths) + gap * (len(order) - 1)) / 2
+    for name, length in zip(order, lengths):
+        thickness = {"curve": 0.055, "band": 0.34}.get(name)
+        if thickness:
+            mark = simple.Box(
+                registrationName=f"key ({name})",
+                Center=[x + sample / 2, 0.0, 0.0],
+                XLength=sample,
+                YLength=thickness,
+                ZLength=0.01,
+            )
+        else:
+            mark = simple.Sphere(
+                registrationName=f"key ({name})", Center=[x + sample / 2, 0.0, 0.0], Radius=0.075
+            )
+            mark.ThetaResolution = mark.PhiResolution = 32
+        shown = simple.Show(mark, view)
+        simple.ColorBy(shown, ("POINTS", None))
+        colours = {"curve": theme.CURVE, "band": theme.BAND, "points": theme.INK}
+        shown.AmbientColor = shown.DiffuseColor = colours[name]
+        shown.Ambient, shown.Diffuse = 1.0, 0.0
+        text = simple.Text(
+            registrationName=f"key: words ({name})", Text=words.literal(entries[name])
+        )
+        write_at(view, text, [x + sample + 0.1, -0.16, 0.0], width)
+        x += length + gap

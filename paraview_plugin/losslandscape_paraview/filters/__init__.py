@@ -1,0 +1,1 @@
+"""VTK algorithms over a landscape's grid; `proxies` gives them their properties."""

@@ -1,0 +1,1 @@
+"""What is drawn in a panel: surface, contours, trajectories, topology and others."""

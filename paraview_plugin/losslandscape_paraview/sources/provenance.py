@@ -1,0 +1,105 @@
+"""Words for a figure, from a landscape's provenance. Missing and unknown keys are no error."""
+
+import json
+import re
+
+from ..errors import LandscapeFileError
+
+# ParaView's fonts have no Greek letters: there they are formulas
+_GREEK = {
+    "alpha": "\u03b1",
+    "beta": "\u03b2",
+    "gamma": "\u03b3",
+    "delta": "\u03b4",
+    "epsilon": "\u03b5",
+    "lambda": "\u03bb",
+    "mu": "\u03bc",
+    "theta": "\u03b8",
+    "sigma": "\u03c3",
+}
+_FORMULA = re.compile(r"\$[^$]+\$$")
+_STATISTICS = {"fixed": "batch norm fixed", "reestimated": "batch norm re-estimated"}
+
+
+# what figures use: the type of each entry, and of what is in it
+_TYPES = {
+    "title": (str, str),
+    "scale": (str, str),
+    "direction_names": (list, str),
+    "models": (list, str),
+    "quantities": (dict, str),
+    "objective": (dict, object),
+}
+
+
+def parse(text, path):
+    """The provenance as a dict, from its JSON text; `{}` for an empty text.
+
+    Raises:
+        LandscapeFileError: the text is not JSON, or an entry that figures use is of another type
+            than docs/file_format.md says; `path` is named.
+    """
+    try:
+        found = json.loads(text) if text else {}
+    except (ValueError, RecursionError) as error:
+        raise LandscapeFileError(f"{path}: the provenance is not JSON ({error})") from error
+    if not isinstance(found, dict):
+        raise LandscapeFileError(f"{path}: the provenance is no JSON object")
+    for name, (kind, inside) in _TYPES.items():
+        value = found.get(name)
+        if value is None:
+            continue
+        entries = value.values() if isinstance(value, dict) else value
+        if not isinstance(value, kind) or not all(isinstance(entry, inside) for entry in entries):
+            raise LandscapeFileError(
+                f"{path}: '{name}' of the provenance is {json.dumps(value)[:80]}, which is not "
+                "what docs/file_format.md says"
+            )
+    return found
+
+
+def axis_titles(provenance):
+    """Three axis titles as ParaView's texts; a name between two `$` is meant as a formula."""
+    names = list(provenance.get("direction_names", ["alpha", "beta", "gamma"]))
+    names += ["alpha", "beta", "gamma"][len(names) :]
+    return [_direction_title(str(name)) for name in names[:3]]
+
+
+def _direction_title(name):
+    if name in _GREEK:
+        return f"$\\{name}$"
+    return name if _FORMULA.match(name) else literal(name)
+
+
+def literal(text):
+    """Somebody's words as a text of ParaView that is drawn as they are, and not as a formula."""
+    # an upright bar would begin a second column, and has no escape: a broken one does not
+    return text.replace("$", "\\$").replace("|", "\u00a6")
+
+
+def plain(text):
+    """The words of a text of ParaView; a formula of one Greek letter as the letter itself.
+
+    >>> plain("$\\\\alpha$"), plain(literal("cost $5 vs $6 | x"))
+    ('\u03b1', 'cost $5 vs $6 | x')
+    """
+    match = re.match(r"\$\\(\w+)\$$", text)
+    if match:
+        return _GREEK.get(match[1], text)
+    return text.replace("\\$", "$").replace("\u00a6", "|")
+
+
+def quantity_title(provenance, array):
+    """The words for a grid variable, such as "cross-entropy loss"."""
+    return provenance.get("quantities", {}).get(array, array.replace("_", " "))
+
+
+def statistics_note(provenance):
+    """Which batch-norm statistics were used, such as "batch norm re-estimated"; may be empty."""
+    return _STATISTICS.get(str(provenance.get("objective", {}).get("batch_norm")), "")
+
+
+def shared_statistics_note(provenances):
+    """The note that holds for all the landscapes; empty where it does not hold for one."""
+    notes = {statistics_note(provenance) for provenance in provenances}
+    return notes.pop() if len(notes) == 1 else ""

@@ -1,0 +1,23 @@
+"""Texts in a view: where they stand, and how large their letters are."""
+
+from . import theme
+
+
+def write_at(view, text, place, width):
+    """Show a text at a place in the view's space, facing the reader."""
+    from paraview import simple
+
+    shown = simple.Show(text, view)
+    shown.TextPropMode = "Billboard 3D Text"
+    shown.BillboardPosition = [float(x) for x in place]
+    shown.FontSize = round(theme.LETTER_SHARE * width)
+    shown.Color = theme.INK
+    shown.Justification = "Left"
+    shown.VerticalJustification = "Bottom"
+    return shown
+
+
+def fitted(letters, text, room):
+    """A letter size in pixels, smaller where the text would be longer than the room for it."""
+    # a letter of these fonts is about half as wide as high
+    return round(min(letters, room / (0.53 * max(1, len(text)))))

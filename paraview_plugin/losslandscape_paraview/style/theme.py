@@ -1,0 +1,92 @@
+"""How every figure looks: white ground, one camera, light axes, perceptually uniform colours.
+
+Lengths in a picture are given as shares of its width, so that the same figure is legible at any
+size: letters of 2 % of the width are 5 pt high in a paper column of 85 mm.
+"""
+
+from .colour_maps import KINDS, LOSS, STEPS, categories, control_points
+
+# A picture has so many pixels a pixel of the layout, which fits a window.
+PICTURE_SCALE = 2
+
+# Of a figure's height, below the panels.
+LEGEND_SHARE = 0.175
+
+LETTER_SHARE = 0.020
+TITLE_LETTER_SHARE = 0.026
+BAR_LETTER_SHARE = 0.020
+
+# Perceptually uniform, readable in grey and by colour-blind people.
+QUANTITY_COLOURS = control_points(LOSS)
+
+# White to dark red, CIELAB lightness linear in the step: hues the quantity's colours do not have.
+STEP_COLOURS = control_points(STEPS)
+
+INK = [0.10, 0.10, 0.10]
+GRID = [0.80, 0.80, 0.80]
+PAPER = [0.90, 0.90, 0.89]
+
+# The camera looks from (-, -, +) on the box of the plane; one direction for all figures.
+VIEW_DIRECTION = (-0.62, -1.0, 1.3)
+STEEP_DIRECTION = (-0.40, -0.70, 1.55)
+# A cube is seen from less high up.
+VOLUME_DIRECTION = (-0.50, -1.0, 0.70)
+VIEW_UP = (0.0, 0.0, 1.0)
+
+# Centre and length of each colour bar, as shares of the legend's width.
+BAR_PLACES = (((0.5, 0.56),), ((0.31, 0.46), (0.82, 0.26)))
+# two bars and a key
+BAR_PLACES_NARROW = ((0.23, 0.38), (0.61, 0.24))
+BAR_PLACES_WIDE = ((0.5, 0.8),)
+
+# Where each kind of the key stands, as shares of the legend's width.
+KEY_PLACES = (0.6, 0.745, 0.86)
+KEY_PLACES_NARROW = (0.78, 0.89)
+
+# in units of half the plane's width
+HALF_HEIGHT_OF_VIEW = {2: 1.56, 3: 1.88}
+STEEP_HALF_HEIGHT = 1.78
+HEIGHT_OF_RANGE = {1: 1.2, 2: 0.8, 3: 0.8}
+TUBE_RADIUS = 0.021
+CURVE_RADIUS = 0.011
+LINE_RADIUS = 0.006
+CURVE_MARGIN = 0.03
+# a curve's least half height and half width, with the room for its labels
+CURVE_HALF_HEIGHT, CURVE_HALF_WIDTH = 0.86, 1.24
+# how much more room larger letters need around a curve
+ROOM_FOR_LETTERS = 0.4
+CURVE_SHIFT = (-0.1, 0.0, -0.02)
+CONTOUR_RADIUS = 0.0085
+OUTLINE = 0.009
+MARKER_RADIUS = 0.07
+CRITICAL_RADIUS = 0.055
+FAINT_RADIUS = 0.028
+SEPARATRIX_RADIUS = 0.008
+POINT_RADIUS = 0.019
+DOT_RADIUS = 0.012
+MARK_RADIUS = 0.06
+
+# Minima, saddles and maxima, as everywhere in the topology of scalar fields.
+KIND_COLOURS = categories(KINDS)
+BASIN_COLOURS = [
+    [0.55, 0.83, 0.78],
+    [1.00, 0.93, 0.65],
+    [0.75, 0.73, 0.85],
+    [0.98, 0.71, 0.60],
+    [0.70, 0.80, 0.90],
+    [0.80, 0.92, 0.77],
+    [0.97, 0.80, 0.90],
+    [0.85, 0.85, 0.85],
+]
+FLAT_REGION = [0.93, 0.33, 0.23]
+CURVE = [0.13, 0.36, 0.63]
+BAND = [0.76, 0.85, 0.94]
+WHITE = [1.00, 1.00, 1.00]
+
+# Of isosurfaces: of the lowest, and of the highest.
+INNER_OPACITY, OUTER_OPACITY = 0.34, 0.16
+
+# Of a volume: share of the grid's points that lie lower -> opacity of a layer of a given
+# thickness, in half plane widths.
+VOLUME_OPACITY = ((0.0, 0.30), (0.05, 0.17), (0.25, 0.06), (0.6, 0.015), (1.0, 0.0))
+OPACITY_DISTANCE = 0.15
