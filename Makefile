@@ -48,7 +48,7 @@ $(VENV)/.installed_test: pyproject.toml | $(INSTALLED)
 lint: $(INSTALLED_TEST)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy compute/losslandscape
+	$(BIN)/mypy compute/losslandscape paraview_plugin
 	PYTHONPATH=compute:paraview_plugin $(BIN)/lint-imports
 
 # One thread each: a process a core is faster than threads of several that wait for each other.

@@ -9,6 +9,8 @@ if "losslandscape_paraview" not in sys.modules:
     # The package alone, and not its folder: that may be a virtual environment's site-packages,
     # whose NumPy and vtkmodules must not hide ParaView's own.
     spec = PathFinder.find_spec("losslandscape_paraview", [str(Path(__file__).resolve().parent)])
+    assert spec is not None
+    assert spec.loader is not None
     sys.modules[spec.name] = module_from_spec(spec)
     spec.loader.exec_module(sys.modules[spec.name])
 

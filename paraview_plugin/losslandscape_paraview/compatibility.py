@@ -11,4 +11,4 @@ def restore_getargspec():
     versions do not need it and are not changed by it.
     """
     if not hasattr(inspect, "getargspec"):
-        inspect.getargspec = inspect.getfullargspec
+        inspect.getargspec = inspect.getfullargspec  # type: ignore[assignment]

@@ -57,6 +57,8 @@ def build_script(script, data=None):
     script = Path(script).resolve()
     new_session()
     spec = importlib.util.spec_from_file_location(script.stem, script)
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module.build(Path(data) if data else script.parent / "data")

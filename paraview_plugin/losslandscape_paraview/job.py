@@ -23,6 +23,8 @@ def _load_package():
     # ParaView's Python put this folder first, where `figure` and the like would hide others
     sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != here]
     spec = PathFinder.find_spec(here.name, [str(here.parent)])
+    assert spec is not None
+    assert spec.loader is not None
     sys.modules[here.name] = module_from_spec(spec)
     spec.loader.exec_module(sys.modules[here.name])
 

@@ -65,6 +65,7 @@ def load_topology():
                 f"package 'losslandscape' was not found in {' or '.join(folders)}; "
                 "use the plugin from a full checkout or an installed wheel"
             )
+        assert spec.loader is not None
         sys.modules["losslandscape"] = module_from_spec(spec)
         spec.loader.exec_module(sys.modules["losslandscape"])
     return import_module("losslandscape.topology")

@@ -12,7 +12,7 @@ from .filters.display_height import DisplayHeightFilter  # noqa: E402
 from .filters.flat_region import FlatRegionFilter  # noqa: E402
 from .filters.morse_smale import MorseSmaleFilter  # noqa: E402
 from .sources.reader import LandscapeReader  # noqa: E402
-from .window.refine_here import LossLandscapeRefineHere  # noqa: E402
+from .window.refine_here import RefineFilter  # noqa: E402
 
 __all__ = [
     "LossContours",
@@ -242,6 +242,92 @@ class LossFlatRegion(FlatRegionFilter):
 )
 class LossMorseSmaleComplex(MorseSmaleFilter):
     """`MorseSmaleFilter` with ParaView's properties."""
+
+
+@smproxy.filter(name="LossLandscapeRefineHere", label="Refine Here")
+@smhint.xml(_MENU)
+@smproperty.xml(
+    """
+    <Documentation short_help="Evaluate a box of a landscape on a finer grid.">
+      Evaluates the same model, data and loss on a finer grid over a box of the plane, with the
+      compute package in a process of its own, and shows the new file while it is computed. The
+      file stays.
+    </Documentation>
+    <IntVectorProperty name="Factor" command="SetFactor" number_of_elements="1" default_values="4">
+      <IntRangeDomain name="range" min="1" max="16"/>
+      <Documentation>New intervals of the grid for an old one.</Documentation>
+    </IntVectorProperty>
+    <StringVectorProperty name="OutputFile" label="Output File" command="SetOutputFile"
+        number_of_elements="1">
+      <FileListDomain name="files"/>
+      <Documentation>
+        The new landscape file (.nc); beside the landscape where none is given. A file that is there
+        is never replaced.
+      </Documentation>
+      <Hints>
+        <FileChooser extensions="nc" file_description="Loss landscape"/>
+        <AcceptAnyFile/>
+      </Hints>
+    </StringVectorProperty>
+    <StringVectorProperty name="Python" command="SetPython" number_of_elements="1"
+        panel_visibility="advanced">
+      <Documentation>
+        The Python that has the package losslandscape; where none is given, that of 'losslandscape
+        paraview', at its start or its --install. One that a state file holds does not count.
+      </Documentation>
+    </StringVectorProperty>
+    <IntVectorProperty name="TrustFile" label="Trust the file's model code" command="SetTrustFile"
+        number_of_elements="1" default_values="0">
+      <BooleanDomain name="bool"/>
+      <Documentation>
+        A landscape of your own model names the functions that build it. Tick this to let ParaView
+        have them run: only for files of your own or of people you trust. A tick that a state file
+        holds does not count.
+      </Documentation>
+    </IntVectorProperty>
+    <Property name="Cancel" command="Cancel" panel_widget="command_button">
+      <Documentation>End the evaluation; what is finished is kept.</Documentation>
+    </Property>
+    <Property name="GoOn" label="Go On" command="GoOn" panel_widget="command_button">
+      <Documentation>Go on with an evaluation that was cancelled.</Documentation>
+    </Property>
+    <InputProperty name="Input" port_index="0" command="SetInputConnection">
+      <ProxyGroupDomain name="groups">
+        <Group name="sources"/>
+        <Group name="filters"/>
+      </ProxyGroupDomain>
+      <DataTypeDomain name="input_type"><DataType value="vtkImageData"/></DataTypeDomain>
+      <Documentation>A landscape's surface, as the reader gives it.</Documentation>
+    </InputProperty>
+    <IntVectorProperty name="UseReferenceBounds" number_of_elements="1" default_values="0"
+        panel_visibility="never"><BooleanDomain name="bool"/></IntVectorProperty>
+    <DoubleVectorProperty name="ReferenceBounds" number_of_elements="6"
+        default_values="0 1 0 1 0 1" panel_visibility="never"/>
+    <DoubleVectorProperty name="Position" label="Box Position" command="SetPosition"
+        number_of_elements="3" default_values="0 0 0">
+      <BoundsDomain name="range" mode="normal" default_mode="min">
+        <RequiredProperties><Property name="Input" function="Input"/></RequiredProperties>
+      </BoundsDomain>
+      <Documentation>The box's corner with the least coordinates, alpha first.</Documentation>
+    </DoubleVectorProperty>
+    <DoubleVectorProperty name="Length" label="Box Length" command="SetLength"
+        number_of_elements="3" default_values="1 1 1">
+      <BoundsDomain name="range" mode="component_magnitude" default_mode="max">
+        <RequiredProperties><Property name="Input" function="Input"/></RequiredProperties>
+      </BoundsDomain>
+      <Documentation>The box's sides along alpha, beta and gamma.</Documentation>
+    </DoubleVectorProperty>
+    <PropertyGroup label="Box" panel_widget="InteractiveBox">
+      <Property function="Position" name="Position"/>
+      <Property function="Scale" name="Length"/>
+      <Property function="Input" name="Input"/>
+      <Property function="UseReferenceBounds" name="UseReferenceBounds"/>
+      <Property function="ReferenceBounds" name="ReferenceBounds"/>
+    </PropertyGroup>
+    """
+)
+class LossLandscapeRefineHere(RefineFilter):
+    """`RefineFilter` with ParaView's properties."""
 
 
 join_definitions([globals()[name] for name in __all__])

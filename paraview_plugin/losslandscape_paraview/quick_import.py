@@ -6,6 +6,7 @@ a second on a fast machine. With an index, made once a group, the same texts are
 """
 
 from contextlib import contextmanager
+from typing import Any
 
 
 @contextmanager
@@ -17,13 +18,13 @@ def indexed_documentation():
     """
     from paraview import servermanager
 
-    namespaces = getattr(servermanager, "ProxyNamespace", None)
+    namespaces: Any = getattr(servermanager, "ProxyNamespace", None)
     original = getattr(namespaces, "getDocumentation", None)
     needed = ("_getPyName", "_findProxy")
     if original is None or not all(hasattr(namespaces, name) for name in needed):
         yield
         return
-    indices = {}
+    indices: dict[int, dict[str, str]] = {}
 
     def get_documentation(namespace, name):
         index = indices.get(id(namespace), {})

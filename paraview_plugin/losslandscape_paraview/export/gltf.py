@@ -98,12 +98,12 @@ class _Arrays:
 
 
 def _document(scene):
-    arrays, meshes, materials, nodes = _Arrays(), [], [], []
-    nodes.append({"name": "figure", "rotation": _Z_UP, "children": []})
+    arrays, meshes, materials = _Arrays(), [], []
+    nodes: list[dict] = [{"name": "figure", "rotation": _Z_UP, "children": []}]
     x = 0.0
     for panel in scene.panels:
         width = panel.bounds[1] - panel.bounds[0]
-        parent = {"name": panel.title or "panel", "children": []}
+        parent: dict = {"name": panel.title or "panel", "children": []}
         if nodes[0]["children"]:
             parent["translation"] = [x - panel.bounds[0], 0.0, 0.0]
             x += PANEL_DISTANCE * width

@@ -17,7 +17,7 @@ from ..errors import LandscapeFileError
 # here, whatever they are good for: all that evaluates text as Python (besides what has Python in
 # its name: SelectionQuerySource, AnnotateAttributeData, AnnotateGlobalData), all that passes text
 # to printf (TimeToTextConvertor), writers, and readers of other formats.
-ALLOWED = {
+_ALLOWED_TYPES = {
     "additional_lights": "Light",
     "animation": "AnimationScene CameraAnimationCue KeyFrameAnimationCue TimeAnimationCue",
     "animation_keyframes": "BooleanKeyFrame CameraKeyFrame CompositeKeyFrame ExponentialKeyFrame "
@@ -85,7 +85,7 @@ ALLOWED = {
     "views": "RenderView SpreadSheetView XYBarChartView XYChartView XYHistogramChartView "
     "XYPointChartView",
 }
-ALLOWED = {group: frozenset(types.split()) for group, types in ALLOWED.items()}
+ALLOWED = {group: frozenset(types.split()) for group, types in _ALLOWED_TYPES.items()}
 
 # The properties of all these that name files.
 FILE_PROPERTIES = frozenset({"FileName", "FileNames", "LoadMaterials"})

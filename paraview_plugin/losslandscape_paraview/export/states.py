@@ -150,8 +150,8 @@ def _larger_letters(views, scale):
         return
     sized = []
     for view in views:
-        names = [f"{axis}{kind}FontSize" for axis in "XYZ" for kind in ("Title", "Label")]
-        sized += [(view.AxesGrid, name) for name in names]
+        of_axes = [f"{axis}{kind}FontSize" for axis in "XYZ" for kind in ("Title", "Label")]
+        sized += [(view.AxesGrid, name) for name in of_axes]
         for shown in view.Representations:
             names = ("FontSize", "TitleFontSize", "LabelFontSize", "ScalarBarThickness")
             # the proxy's own GetProperty: that of ParaView's Python takes 30 ms to say no

@@ -198,7 +198,7 @@ class _Diagram:
         side = SIDE
         ticks = self.scale.ticks(4)
         places = [self._place(tick) for tick in ticks]
-        corners = [[0, 0], [side, 0], [side, side], [0, side], [0, 0]]
+        corners: list[list[float]] = [[0, 0], [side, 0], [side, side], [0, side], [0, 0]]
         for place in places:
             corners += [[place, 0], [place, side], [place, 0]]
         corners.append([0, 0])

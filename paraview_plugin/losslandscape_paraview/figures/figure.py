@@ -283,7 +283,8 @@ class Figure:
     def refresh_bar(self):
         """Write the title and the labels of the quantity's colour bar as they are now."""
         if self._quantity_bar:
-            write_bar(self, *self._quantity_bar, self.bar_title, self.bar_ticks)
+            bar, place = self._quantity_bar
+            write_bar(self, bar, place, self.bar_title, self.bar_ticks)
 
     @property
     def _aspect(self):

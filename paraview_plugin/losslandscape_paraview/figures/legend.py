@@ -20,6 +20,7 @@ def draw_legend(figure):
     width, height = figure.layout_size
     aspect = width / (height * theme.LEGEND_SHARE)
     bars, tables = [], figure.tables
+    keys: list[tuple[dict, tuple[float, ...]]]
     if figure.has_bar:
         bars.append((tables.quantity, figure.bar_title, figure.bar_ticks))
     for array, ends in tables.step_ranges.items():
@@ -51,7 +52,8 @@ def draw_legend(figure):
 def write_bar(figure, bar, place, title, ticks):
     """Write a colour bar at a place: its centre and length as shares of the legend's width."""
     width, letter_width = figure.layout_size[0], figure.letter_width
-    dress_colour_bar(bar, words.literal(title), ticks, *place, width, letter_width)
+    centre, length = place
+    dress_colour_bar(bar, words.literal(title), ticks, centre, length, width, letter_width)
 
 
 def dress_colour_bar(bar, title, ticks, centre, length, width, letter_width):

@@ -1,10 +1,13 @@
 """The figures that can be asked for by name. To add one, enter its function here."""
 
+from collections.abc import Callable
+
+from .figure import Figure
 from .techniques import compare, contours, curve, default, isosurfaces, surface, trajectory, volume
 from .topology import flat_region, flatness, topology
 
 # What can be asked for by name.
-FIGURES = {
+FIGURES: dict[str, Callable[..., Figure]] = {
     "surface": surface,
     "contours": contours,
     "trajectory": trajectory,

@@ -1,6 +1,7 @@
 """Figures of one technique, or two side by side: functions that return a `Figure`."""
 
 from pathlib import Path
+from typing import Any
 
 from ..errors import LandscapeError
 from ..layers.evaluated_points import has_evaluated_points
@@ -35,7 +36,7 @@ def default(landscape, **options):
         Figure
     """
     landscape = open_named(landscape)
-    fitting = {1: curve, 2: surface, 3: isosurfaces}[landscape.dimensions]
+    fitting: Any = {1: curve, 2: surface, 3: isosurfaces}[landscape.dimensions]
     return fitting(landscape, **options)
 
 
@@ -176,7 +177,7 @@ def _draw(figure, index, technique, levels, evaluated):
     panel = figure.panels[index]
     _require_directions(panel.landscape, technique)
     options = {} if levels is None else {"count": levels}
-    layers = [
+    layers: list = [
         (layer, options if layer in ("contours", "isosurfaces") else {})
         for layer in TECHNIQUES[technique]
     ]

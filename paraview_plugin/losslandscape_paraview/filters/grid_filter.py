@@ -62,6 +62,14 @@ class GridFilter(VTKPythonAlgorithmBase):
             vtkDataObject.GetData(out_info, port).ShallowCopy(data)
         return 1
 
+    def compute(self, data):
+        """The outputs of a data object, one a port, as list of VTK's data objects.
+
+        Raises:
+            LandscapeError: the input or a property does not fit; the message says why.
+        """
+        raise NotImplementedError
+
     def values_now(self):
         """The chosen array of the input as it is now, or None: for the ranges of sliders."""
         data = self.GetInputDataObject(0, 0) if self.GetNumberOfInputConnections(0) else None

@@ -12,6 +12,7 @@ separatrices, outlines of regions.
 """
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -110,7 +111,7 @@ def drape_difference(panel, points):
     probe.SetSourceData(fetch(panel.heights))
     probe.Update()
     valid = point_array(probe.GetOutput(), VALID).astype(bool)
-    report = {
+    report: dict[str, Any] = {
         "points": int(valid.size),
         "outside": int(np.count_nonzero(~valid)),
         "largest_difference": None,

@@ -6,6 +6,9 @@ found again in any state file, in the pipeline browser as by a program. To add o
 function and enter it in `LAYERS`.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 from .curve import add_curve, add_error_band
 from .evaluated_points import add_evaluated_points
 from .flat_region import add_flat_region
@@ -20,7 +23,7 @@ from .trajectory import add_markers, add_trajectory
 from .volume import add_isosurfaces, add_minimum, add_origin, add_volume
 
 # What a figure may ask for by name.
-LAYERS = {
+LAYERS: dict[str, Callable[..., Any]] = {
     "surface": add_surface,
     "plain surface": add_plain_surface,
     "contours": add_contours,

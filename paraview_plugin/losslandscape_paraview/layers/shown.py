@@ -23,7 +23,7 @@ def find_layers():
     from paraview import servermanager, simple
 
     names = {source.SMProxy.GetGlobalID(): key[0] for key, source in simple.GetSources().items()}
-    layers = {}
+    layers: dict[str, list] = {}
     for view in simple.GetRenderViews():
         for shown in view.Representations:
             if not shown.Visibility:

@@ -58,15 +58,15 @@ def open_topology(panel, folder):
         threshold, log = float(facts["threshold"]), facts["scale"] == "log"
     except (ValueError, KeyError, TypeError) as error:
         raise LandscapeFileError(f"{folder / 'topology.json'}: damaged ({error})") from error
-    readers = [
+    points, lines, diagram = (
         simple.XMLPolyDataReader(
             registrationName=panel.named(name.split(".")[0].replace("_", " ")),
             FileName=[str(folder / name)],
         )
         for name in FILES
-    ]
+    )
     panel.report["topology"] = {"threshold": threshold, "summary": facts.get("summary", [])}
-    return TopologySources(*readers, None, threshold, log)
+    return TopologySources(points, lines, diagram, None, threshold, log)
 
 
 def compute_topology(panel, persistence=0.0):

@@ -127,14 +127,16 @@ def sources_of(proxy, sliders=False):
 
     if proxy.SMProxy.GetXMLName() == "LossLandscapeReader":
         path = proxy.FileName
-        ports = [simple.OutputPort(proxy, number) for number in range(3)]
-        more = [port if fetch(port).GetNumberOfPoints() else None for port in ports[1:]]
-        found = _described(ports[0], *more, str(path))
+        surface, *more = [simple.OutputPort(proxy, number) for number in range(3)]
+        trajectories, models = (port if fetch(port).GetNumberOfPoints() else None for port in more)
     else:
         path = Path(proxy.FileName[0])
-        more = [_reader_of(path.with_name(name)) for name in ("trajectory.vtp", "models.vtp")]
-        _require_same(proxy, more)
-        found = _described(proxy, *more, str(path))
+        surface = proxy
+        trajectories, models = (
+            _reader_of(path.with_name(name)) for name in ("trajectory.vtp", "models.vtp")
+        )
+        _require_same(surface, (trajectories, models))
+    found = _described(surface, trajectories, models, str(path))
     found.sliders = sliders
     return found
 
@@ -185,15 +187,15 @@ def _from_vtk_files(surface, trajectory, models, name):
 
     if not surface.is_file():
         raise LandscapeFileError(f"{surface}: no such file")
-    proxies = [simple.XMLImageDataReader(registrationName=name, FileName=[str(surface)])]
-    for path in (trajectory, models):
-        proxies.append(
-            simple.XMLPolyDataReader(registrationName=f"{name} {path.stem}", FileName=[str(path)])
-            if path.is_file()
-            else None
-        )
-    _require_same(proxies[0], proxies[1:])
-    return _described(*proxies, str(surface))
+    grid = simple.XMLImageDataReader(registrationName=name, FileName=[str(surface)])
+    trajectories, labelled = (
+        simple.XMLPolyDataReader(registrationName=f"{name} {path.stem}", FileName=[str(path)])
+        if path.is_file()
+        else None
+        for path in (trajectory, models)
+    )
+    _require_same(grid, (trajectories, labelled))
+    return _described(grid, trajectories, labelled, str(surface))
 
 
 def loss_sha256(surface):

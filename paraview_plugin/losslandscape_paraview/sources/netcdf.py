@@ -242,8 +242,8 @@ def _new_reader(path):
     def collect(_reader, _event, text):
         errors.append(" ".join(text.split("): ", 1)[-1].split()))
 
-    collect.CallDataType = VTK_STRING
-    reader.AddObserver("ErrorEvent", collect)
+    collect.CallDataType = VTK_STRING  # type: ignore[attr-defined]
+    reader.AddObserver("ErrorEvent", collect)  # type: ignore[arg-type]
     reader.SetFileName(str(path))
     return reader, errors
 

@@ -45,7 +45,10 @@ class LandscapeReader(VTKPythonAlgorithmBase):
         self._file = None
         self._stamp = None
         self._selection = vtkDataArraySelection()
-        self._selection.AddObserver("ModifiedEvent", lambda *_: self.Modified())
+        self._selection.AddObserver(
+            "ModifiedEvent",  # type: ignore[arg-type]
+            lambda *_: self.Modified(),
+        )
 
     def CanReadFile(self, path):
         """1 where `path` is a landscape file, 0 otherwise; never an error."""

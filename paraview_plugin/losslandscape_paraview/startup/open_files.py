@@ -15,6 +15,8 @@ asked = json.loads(os.environ.pop("LOSSLANDSCAPE_OPEN"))
 folder = Path(asked.pop("package"))
 if folder.name not in sys.modules:
     spec = PathFinder.find_spec(folder.name, [str(folder.parent)])
+    assert spec is not None
+    assert spec.loader is not None
     sys.modules[spec.name] = module_from_spec(spec)
     spec.loader.exec_module(sys.modules[spec.name])
 

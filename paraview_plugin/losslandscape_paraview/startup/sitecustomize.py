@@ -8,4 +8,4 @@ launcher needs it not (its script calls `compatibility`), and its `--install` ha
 import inspect
 
 if not hasattr(inspect, "getargspec"):
-    inspect.getargspec = inspect.getfullargspec
+    inspect.getargspec = inspect.getfullargspec  # type: ignore[assignment]

@@ -6,6 +6,7 @@ Calculator, and used alike for the surface, for curves and for points.
 
 import math
 from dataclasses import dataclass, replace
+from typing import Optional
 
 import numpy as np
 
@@ -32,8 +33,8 @@ class DisplayScale:
 
     array: str
     log: bool
-    floor: float
-    ceiling: float
+    floor: Optional[float]
+    ceiling: Optional[float]
     lower: float
     upper: float
 

@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 from ..errors import LandscapeError
 
@@ -56,6 +57,7 @@ class RefineProcess:
         except OSError as error:
             self._remove_folder()
             raise LandscapeError(f"{python}: cannot be started: {error.strerror}") from error
+        self._input: Any = self._child.stdin
 
     def finished(self):
         """Whether the child has ended; then it is no zombie, and a late one is killed."""
@@ -63,8 +65,8 @@ class RefineProcess:
             self._child.kill()
         if self._child.poll() is None:
             return False
-        if not self._child.stdin.closed:
-            self._child.stdin.close()
+        if not self._input.closed:
+            self._input.close()
         self._words = self._read_log()
         self._remove_folder()
         return True
@@ -81,7 +83,7 @@ class RefineProcess:
         """Ask the child to end; what is finished goes on when the same run is begun again."""
         if self._cancelled is None:
             self._cancelled = time.monotonic()
-            self._child.stdin.close()
+            self._input.close()
 
     def wait(self):
         """Until the child has ended."""

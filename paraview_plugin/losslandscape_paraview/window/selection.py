@@ -90,7 +90,7 @@ def _number(item):
 
 def _origins(sources):
     """The landscapes' grids that some pipeline objects come from, each once."""
-    found = {}
+    found: dict = {}
     for source in map(origin_of, sources):
         if is_landscape(source):
             found.setdefault(key_of(source), source)
