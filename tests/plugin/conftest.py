@@ -1,6 +1,8 @@
 """ParaView as a process, and landscape files written as the format says, by netCDF4 alone."""
 
 import json
+import subprocess
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +10,7 @@ import pytest
 
 from losslandscape.errors import LossLandscapeError
 from losslandscape.paraview import process as paraview_process
+from losslandscape.paraview import programs as paraview_programs
 
 HERE = Path(__file__).resolve().parent
 collect_ignore_glob = ["in_paraview/*"]  # scripts that ParaView's Python runs
@@ -33,15 +36,95 @@ def repository():
     return HERE.parents[1]
 
 
+class SharedParaView:
+    """One ParaView process for many scripts; each begins with an empty session."""
+
+    def __init__(self, plugin, folder):
+        self._plugin, self._folder, self._count = plugin, folder, 0
+        self._stack = self._process = None
+
+    def run_script(self, script, arguments=(), timeout=None, capture=True):
+        """As `losslandscape.paraview.process.run_script`."""
+        self._count += 1
+        files = {name: self._folder / f"{self._count}.{name}" for name in ("stdout", "stderr")}
+        process = self._started()
+        wanted = {
+            "script": str(script),
+            "arguments": [str(argument) for argument in arguments],
+            **{name: str(file) for name, file in files.items()},
+        }
+        process.stdin.write(json.dumps(wanted) + "\n")
+        process.stdin.flush()
+        answer = process.stdout.readline()
+        if not answer:  # ParaView broke off
+            process.wait()
+            self.end()
+        said = {name: file.read_text(errors="replace") for name, file in files.items()}
+        return subprocess.CompletedProcess(
+            [str(script)], int(answer or process.returncode), said["stdout"], said["stderr"]
+        )
+
+    def _started(self):
+        if self._process is None:
+            self._stack = ExitStack()
+            environment = paraview_programs.clean_environment()
+            environment["TMPDIR"] = str(self._folder)
+            environment["DISPLAY"] = self._stack.enter_context(paraview_process.screen()) or ""
+            command = [
+                str(paraview_programs.find_pvpython()),
+                str(HERE / "in_paraview" / "shared.py"),
+                str(self._plugin),
+            ]
+            self._process = subprocess.Popen(
+                command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            )
+        return self._process
+
+    def end(self):
+        """End the process, if one was started."""
+        if self._process is not None:
+            with suppress(OSError):
+                self._process.stdin.close()
+            try:
+                self._process.wait(60)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+            self._process.stdout.close()
+            self._stack.close()
+            self._stack = self._process = None
+
+
 @pytest.fixture(scope="session")
-def in_paraview(repository):
+def shared_paraview(repository, tmp_path_factory):
+    """A ParaView process for what needs none of its own; started when first used."""
+    shared = SharedParaView(repository / "paraview_plugin", tmp_path_factory.mktemp("shared"))
+    yield shared
+    shared.end()
+
+
+@pytest.fixture(scope="module")
+def jobs_in_one_paraview(shared_paraview):
+    """The package's jobs (`render`, `render_state`) share a ParaView process."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(paraview_process, "run_script", shared_paraview.run_script)
+        yield
+
+
+@pytest.fixture(scope="session")
+def in_paraview(repository, shared_paraview):
     """Run a script of `in_paraview/` with ParaView's Python; the JSON it prints last comes back.
 
-    Its first argument is the folder of the plugin, the others are the caller's.
+    Its first argument is the folder of the plugin, the others are the caller's. With `alone`, and
+    with another folder of the plugin, it has a process of its own.
     """
+    own = repository / "paraview_plugin"
 
-    def run(script, *arguments, plugin=repository / "paraview_plugin"):
-        done = paraview_process.run_script(
+    def run(script, *arguments, plugin=own, alone=False):
+        start = (
+            paraview_process.run_script if alone or plugin != own else shared_paraview.run_script
+        )
+        done = start(
             HERE / "in_paraview" / script,
             [str(plugin), *(str(argument) for argument in arguments)],
             timeout=1200,

@@ -13,6 +13,12 @@ from losslandscape.paraview import process as paraview_process
 from losslandscape.planes.grid import Grid
 
 
+@pytest.fixture
+def shared(monkeypatch, shared_paraview):
+    """The test's jobs are done in the process that others use, too."""
+    monkeypatch.setattr(paraview_process, "run_script", shared_paraview.run_script)
+
+
 def test_render_writes_picture_state_and_report(tmp_path, write_landscape):
     # a folder with a space and a letter beyond ASCII in it
     folder = tmp_path / "a lándscape"
@@ -34,6 +40,7 @@ def test_render_writes_picture_state_and_report(tmp_path, write_landscape):
     assert again.read_bytes() == picture.read_bytes()
 
 
+@pytest.mark.usefixtures("shared")
 def test_the_flat_regions_state_holds_no_code_and_says_the_area(tmp_path, write_landscape):
     x, y = np.meshgrid(np.linspace(-1.5, 1.0, 7), np.linspace(-1.5, 1.0, 5))
     landscape = write_landscape(tmp_path / "bowl.nc", loss=0.1 + x**2 + y**2)
@@ -59,6 +66,7 @@ def test_the_flat_regions_state_holds_no_code_and_says_the_area(tmp_path, write_
         ("surface", 1, {"array": "hessian"}, "there is no array 'hessian'"),
     ],
 )
+@pytest.mark.usefixtures("shared")
 def test_what_does_not_fit_is_one_message(tmp_path, write_landscape, figure, count, options, words):
     landscape = write_landscape(tmp_path / "x.nc")
     with pytest.raises(LossLandscapeError, match=r"^[^\n]+$") as caught:
@@ -66,6 +74,7 @@ def test_what_does_not_fit_is_one_message(tmp_path, write_landscape, figure, cou
     assert words in str(caught.value)
 
 
+@pytest.mark.usefixtures("shared")
 def test_a_trajectory_of_another_surface_is_not_drawn_on_this_one(tmp_path):
     grid = Grid.square(5, 1.0)
     x, y = grid.points().T.reshape(2, 5, 5)
@@ -82,6 +91,7 @@ def test_a_trajectory_of_another_surface_is_not_drawn_on_this_one(tmp_path):
     paraview_process.render([tmp_path / "ex"], "trajectory", tmp_path / "x.png")
 
 
+@pytest.mark.usefixtures("shared")
 def test_missing_data_of_a_state_are_named(tmp_path):
     state = tmp_path / "x.pvsm"
     state.write_text(
@@ -124,5 +134,5 @@ def test_plugin_beside_a_foreign_numpy_loads_alone(tmp_path, repository, in_para
 
 
 def test_plugin_finds_topology_in_a_checkout(repository, in_paraview):
-    answer, _done = in_paraview("topology_alone.py")
+    answer, _done = in_paraview("topology_alone.py", alone=True)
     assert answer["topology"].startswith(str(repository / "compute"))

@@ -19,6 +19,7 @@ from losslandscape.paraview import process as paraview_process
 
 STATE_FILES = Path(__file__).resolve().parents[3] / "state_files"
 SPITEFUL = 'A </script><script>document.title="taken"</script> & <b>title</b> $5 vs $6 | x'
+pytestmark = pytest.mark.usefixtures("jobs_in_one_paraview")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
 
 
@@ -31,7 +32,7 @@ def plane(tmp_path_factory, write_landscape):
 
 
 @pytest.fixture(scope="module")
-def exported(tmp_path_factory, plane):
+def exported(tmp_path_factory, plane, jobs_in_one_paraview):
     """The trajectory figure of the plane as `.glb`, `.gltf` and `.html`, titled to do harm."""
     folder = tmp_path_factory.mktemp("exported")
     for ending in ("glb", "gltf", "html"):

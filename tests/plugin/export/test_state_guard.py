@@ -33,7 +33,7 @@ def state(tmp_path, inside, name="x.pvsm"):
 
 
 def test_code_in_a_state_runs_only_where_it_is_trusted(tmp_path, in_paraview):
-    found, done = in_paraview("state_guard.py", tmp_path)
+    found, done = in_paraview("state_guard.py", tmp_path, alone=True)
     lists = found.pop("lists")
     assert set(found) == {"plain", "query", "custom", "annotation", "spaced"}
     assert "refused" not in found.pop("plain")

@@ -54,8 +54,8 @@ def test_arrays_and_figure_are_those_of_a_local_session(
     tmp_path, server, write_landscape, in_paraview
 ):
     write_landscape(tmp_path / "x.nc")
-    local, _done = in_paraview("remote.py", tmp_path, "127.0.0.1", "local")
-    remote, _done = in_paraview("remote.py", tmp_path, "127.0.0.1", server)
+    local, _done = in_paraview("remote.py", tmp_path, "127.0.0.1", "local", alone=True)
+    remote, _done = in_paraview("remote.py", tmp_path, "127.0.0.1", server, alone=True)
     assert (local["remote"], remote["remote"]) == (False, True)
     assert remote["proxy"] == "LossLandscapeReader"
     assert remote["report"] == local["report"]

@@ -67,7 +67,7 @@ def installed(project):
 
 
 def test_what_is_seen_is_refined(project, installed, in_paraview):
-    found, done = in_paraview("refine_seen.py", project)
+    found, done = in_paraview("refine_seen.py", project, alone=True)
     # the camera sees x from -0.02 to 0.52 and y from -0.5 to -0.1: one point, and its cells
     assert found["plain"] == pytest.approx([-0.2, 0.6, -0.6, 0.2, 0, 0])
     assert "all of the landscape is seen; zoom in" in found["all"]
@@ -92,7 +92,7 @@ def test_what_is_seen_is_refined(project, installed, in_paraview):
 
 
 def test_in_a_script(project, installed, in_paraview):
-    found, done = in_paraview("refine_here.py", project)
+    found, done = in_paraview("refine_here.py", project, alone=True)
     said = done.stdout + done.stderr
     assert "the Python that has the package losslandscape is not known" in said
     assert found["no python"]["loss"] is None

@@ -60,7 +60,7 @@ def test_no_figure_no_colours(tmp_path, own_settings):
 
 
 def test_documentation_of_functions_is_paraviews(in_paraview):
-    answer, _done = in_paraview("documentation.py")
+    answer, _done = in_paraview("documentation.py", alone=True)
     assert answer["differ"] == []
     assert answer["documented"] > 300
     assert answer["checked"] > 300
