@@ -111,3 +111,68 @@ def test_small_transformer_attends_and_refuses_other_images():
     assert parameter_count(network) == 81_226
     with pytest.raises(LossLandscapeError, match="square"):
         build_network("small_transformer", (3, 32, 30))
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_a_block_adds_its_shortcut_before_the_last_rectifier(stride):
+    torch.manual_seed(0)
+    block = (
+        build_network("small_resnet").block1
+        if stride == 1
+        else build_network("small_resnet").block2
+    )
+    block.eval()
+    images = torch.randn(3, 16, 8, 8)
+    inner = block.bn2(block.conv2(torch.relu(block.bn1(block.conv1(images)))))
+    if stride == 1:
+        shortcut = images
+        assert isinstance(block.shortcut, nn.Identity)
+    else:
+        convolution, norm = block.shortcut
+        shortcut = norm(convolution(images))
+        assert (convolution.kernel_size, convolution.stride, convolution.bias) == (
+            (1, 1),
+            (2, 2),
+            None,
+        )
+    found = block(images)
+    assert torch.equal(found, torch.relu(inner + shortcut))
+    assert found.shape == (3, 16 * stride, 8 // stride, 8 // stride)
+    assert block.conv1.bias is block.conv2.bias is None
+
+
+@pytest.mark.parametrize(
+    ("shape", "kernel"), [((1, 8, 8), 3), ((3, 16, 16), 2), ((3, 32, 32), 4), ((1, 28, 28), 3)]
+)
+def test_the_stem_brings_images_to_about_8_pixels(shape, kernel):
+    stem = build_network("small_resnet", shape).stem
+    assert stem.kernel_size == (kernel, kernel)
+    assert stem.bias is None
+    assert stem(torch.zeros(1, *shape)).shape[-1] in (8, 9)
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "parameters"),
+    [
+        # 3x3 and 1x1 convolutions, two numbers a channel of batch norm, and the last layer
+        ("small_resnet", (1, 8, 8), 144 + 32 + (2304 + 32) * 2 + (4608 + 64) + (9216 + 64)
+         + (512 + 64) + 330),
+        ("mlp", (1, 8, 8), 64 * 64 + 64 + 64 * 64 + 64 + 650),
+    ],
+)  # fmt: skip
+def test_the_number_of_parameters_is_counted_by_hand(name, shape, parameters):
+    assert parameter_count(build_network(name, shape)) == parameters
+
+
+def test_the_transformer_has_16_patches_and_two_layers_of_4_heads():
+    model = build_network("small_transformer", (3, 16, 16))
+    assert model.seq_length == 16 + 1
+    assert len(model.encoder.layers) == 2
+    assert model.encoder.layers[0].num_heads == 4
+    assert model.hidden_dim == 64
+    assert model.mlp_dim == 128
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_networks_made_directly_have_ten_classes_and_color_images(name):
+    assert NETWORKS[name]().eval()(torch.zeros(1, 3, 32, 32)).shape == (1, 10)
