@@ -51,7 +51,7 @@ def give_back() -> None:
     """Freed blocks go back to the system: what is used of them again would not be counted."""
     import torch
 
-    from losslandscape.point.batch_size import release_memory
+    from losslandscape.point.device_memory import release_memory
 
     release_memory(torch.device("cpu"))
 

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from losslandscape import Objective, Subspace
-from losslandscape.point.cuda_graphs import GraphedRun
+from losslandscape.point.cuda_graphs import CudaGraphs, GraphedRun
 from losslandscape.point.evaluator import Evaluator
 
 
@@ -91,7 +91,7 @@ def test_on_cuda_values_are_those_of_the_processor(cnn, images):
         with Evaluator(objective, plane) as evaluator:
             found[device] = [evaluator.measure(p)["train"]["loss"] for p in points]
             if device == "cuda":
-                assert evaluator._run.failure is None
+                assert evaluator.shortcuts.used(CudaGraphs).graphed.failure is None
     np.testing.assert_array_equal(found["cuda"][0], found["cuda"][2])
     np.testing.assert_allclose(found["cuda"], found["cpu"], rtol=1e-4, atol=1e-5)
 
@@ -111,4 +111,4 @@ def test_on_cuda_a_model_that_waits_for_the_device_runs_uncaptured(images):
     objective = Objective(model, "cross_entropy", images, batch_size=16, device="cuda")
     with Evaluator(objective, Subspace.random(model)) as evaluator:
         assert evaluator.measure((0.1, 0.1))["train"]["loss"].shape == (40,)
-        assert evaluator._run.failure is not None
+        assert evaluator.shortcuts.used(CudaGraphs).graphed.failure is not None

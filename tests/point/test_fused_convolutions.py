@@ -1,3 +1,5 @@
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 import torch
@@ -100,10 +102,9 @@ def test_the_studys_networks_are_fused_whole(name, layers):
 
 def landscape_values(objective: Objective, plane: Subspace, points, fuse: bool) -> np.ndarray:
     with Evaluator(objective, plane) as evaluator:
-        assert evaluator._fused is not None
-        if not fuse:
-            evaluator._fused, evaluator._called = None, evaluator.model
-        return np.array([evaluator.measure(point)["train"]["loss"] for point in points])
+        assert evaluator.shortcuts.used(FusedConvolutions) is not None
+        with nullcontext() if fuse else evaluator.shortcuts.unwrapped():
+            return np.array([evaluator.measure(point)["train"]["loss"] for point in points])
 
 
 @pytest.mark.parametrize("mode", ["fixed", "reestimated"])
@@ -146,8 +147,8 @@ def test_what_is_not_finite_is_what_the_model_says(number, layer):
     objective = Objective(model, "cross_entropy", data, batch_size=8)
     points = [(0.1, 1.0), (0.1, 1e-38)]
     with Evaluator(objective, Subspace.random(model, seed=0)) as evaluator:
-        assert evaluator._fused is not None
-        evaluator._parameters.assign(plane.parameters_at(points[0]))
+        assert evaluator.shortcuts.used(FusedConvolutions) is not None
+        evaluator.parameters.assign(plane.parameters_at(points[0]))
         found = evaluator._measure()["train"]["loss"]
     with torch.no_grad():
         for name, value in plane.parameters_at(points[0]).items():
@@ -224,7 +225,7 @@ def test_a_fusion_that_is_wrong_is_not_used(gate, still):
     direction["gate"] = torch.full((1,), gate)
     line = Subspace(dict(model.named_parameters()), [direction])
     with Evaluator(Objective(model, "cross_entropy", data, batch_size=8), line) as evaluator:
-        assert evaluator._fused is None
+        assert evaluator.shortcuts.used(FusedConvolutions) is None
         found = evaluator.measure((0.1,))["train"]["loss"]
     with torch.no_grad():
         outputs = functional_call(model, line.parameters_at((0.1,)), (data[0],))
@@ -246,7 +247,7 @@ def test_a_fusion_is_compared_where_losses_are_finite_or_not_used(edge, fused):
     for direction in plane.directions:
         plane.layout.views(direction)["gate"].fill_(1.0)
     with Evaluator(Objective(model, "cross_entropy", data), plane) as evaluator:
-        assert (evaluator._fused is not None) is fused
+        assert (evaluator.shortcuts.used(FusedConvolutions) is not None) is fused
 
 
 def test_a_rectified_infinity_is_taken_from_the_model():
@@ -261,12 +262,13 @@ def test_a_rectified_infinity_is_taken_from_the_model():
     parameters["0.bias"][1] = -torch.inf
     objective = Objective(model, "cross_entropy", data, batch_size=8)
     with Evaluator(objective, Subspace.random(model, seed=0)) as evaluator:
-        assert evaluator._fused is not None
+        assert evaluator.shortcuts.used(FusedConvolutions) is not None
         with torch.no_grad():
             outputs = functional_call(model, parameters, (data[0],))
-            evaluator._parameters.assign(parameters)
-            evaluator._fused.forget()
-            fused = evaluator._fused.called(evaluator._batches["train"][0][0])
+            evaluator.parameters.assign(parameters)
+            shortcut = evaluator.shortcuts.used(FusedConvolutions)
+            shortcut.before_batches()
+            fused = shortcut.called(evaluator.batches.sets["train"][0][0])
         assert not fused.isfinite().all()
         found = evaluator.measure_parameters(parameters, {})["train"]["loss"]
     expected = nn.functional.cross_entropy(outputs, data[1], reduction="none")
@@ -294,7 +296,7 @@ def test_fused_kernels_are_not_held_together_in_a_trial():
     fused = FusedConvolutions(model)
     images = torch.randn(2, 8, 8, 8).contiguous(memory_format=torch.channels_last)
     with torch.no_grad():
-        with fused.everywhere():
+        with fused.checking():
             fused.called(images)
             assert all(layer.folded is None for layer in fused.layers)
         fused.called(images)

@@ -51,7 +51,7 @@ def test_losses_are_those_of_plain_passes(points, dimensions, bias, batch_size):
     space = Subspace.random(model, dimensions, zero_vectors=False)
     objective = Objective(model, "cross_entropy", data, batch_size=batch_size)
     with Evaluator(objective, space) as evaluator:
-        assert evaluator._products is not None
+        assert evaluator.shortcuts.used(InputProducts) is not None
         for point in points:
             point = point[:dimensions]
             found = evaluator.measure(point)["train"]["loss"]
@@ -62,7 +62,7 @@ def test_losses_are_those_of_plain_passes(points, dimensions, bias, batch_size):
 
 def plain_moved(evaluator, objective, point, data):
     evaluator.move(point)
-    evaluator._products.coordinates = None
+    evaluator.shortcuts.used(InputProducts).coordinates = None
     with torch.no_grad():
         return objective.loss(objective.model, data)["loss"].numpy()
 
@@ -73,7 +73,7 @@ def test_products_are_used_and_independent_of_the_model_code(data):
     plane = Subspace.random(model)
     with Evaluator(Objective(model, "cross_entropy", data), plane) as evaluator:
         first = evaluator.measure((0.3, -0.7))["train"]["loss"].copy()
-        assert evaluator._products._products  # they were
+        assert evaluator.shortcuts.used(InputProducts)._products  # they were
         evaluator.measure((2.0, 1.0))
         again = evaluator.measure((0.3, -0.7))["train"]["loss"]
     np.testing.assert_array_equal(first, again)
@@ -98,7 +98,7 @@ def test_the_sum_of_a_row_does_not_show_in_which_order_points_came(data, dimensi
     def measured(order):
         with Evaluator(Objective(model, "cross_entropy", data), space) as evaluator:
             losses = {i: evaluator.measure(points[i])["train"]["loss"].copy() for i in order}
-            (products,) = evaluator._products._products.values()
+            (products,) = evaluator.shortcuts.used(InputProducts)._products.values()
             assert products._keep_row == (8 * (dimensions + 2) * outputs <= 300)
         return [losses[i] for i in range(len(points))]
 
@@ -186,19 +186,20 @@ def test_calls_with_other_parameters_or_for_autograd_are_plain(data):
     with torch.no_grad():
         expected = functional_call(model, other, (data[0],))
     products = InputProducts(model, Subspace.random(model))
-    products.of([data])
-    products.coordinates = [1.0, 1.0]
+    products.use()
+    products.at_batches([data])
+    products.at_point([1.0, 1.0])
     with torch.no_grad():
         assert torch.equal(functional_call(model, other, (data[0],)), expected)
     assert model(data[0]).requires_grad
-    products.remove()
+    products.undo()
 
 
 def test_layers_with_many_outputs_are_left_alone():
     model = nn.Sequential(nn.Linear(30, 8), nn.Linear(8, 5))
     objective = Objective(model, "mse", (torch.zeros(4, 30), torch.zeros(4, 5)))
     with Evaluator(objective, Subspace.random(model)) as evaluator:
-        assert evaluator._products is None
+        assert evaluator.shortcuts.used(InputProducts) is None
         assert "forward" not in vars(model[0])
 
 
@@ -222,7 +223,7 @@ def test_weights_that_products_replace_move_when_they_are_read(data):
     objective = Objective(model, "cross_entropy", wide, batch_size=23)
     point = (0.7, -0.4)
     with Evaluator(objective, plane) as evaluator:
-        assert evaluator._products.weights == {"1.weight"}
+        assert evaluator.shortcuts.used(InputProducts).left == {"1.weight"}
         evaluator.measure((0.1, 0.1))
         found = evaluator.measure(point)["train"]["loss"]
         moved = plane.parameters_at(point)["1.weight"]
@@ -247,7 +248,7 @@ def test_a_model_that_reads_the_weight_itself_is_measured_plainly(inputs):
     objective = Objective(model, "cross_entropy", data, batch_size=23)
     point = (0.7, -0.4)
     with Evaluator(objective, plane) as evaluator:
-        assert evaluator._products is None
+        assert evaluator.shortcuts.used(InputProducts) is None
         evaluator.measure((0.1, 0.1))
         found = evaluator.measure(point)["train"]["loss"]
         assert torch.equal(model[0].weight, plane.parameters_at(point)["0.weight"])
@@ -278,7 +279,7 @@ def test_a_tied_weight_is_read_where_it_is(gate):
     }
     line = Subspace(dict(model.named_parameters()), [direction])
     with Evaluator(Objective(model, "mse", (inputs, inputs), batch_size=32), line) as evaluator:
-        assert evaluator._products is None
+        assert evaluator.shortcuts.used(InputProducts) is None
         evaluator.measure((-1.0,))
         found = evaluator.measure((0.2,))["train"]["loss"]
     with torch.no_grad():
@@ -304,4 +305,4 @@ def test_products_are_kept_where_finite_losses_agree(data):
     for edge, kept in ((0.3, True), (-1.0, False)):
         model.edge = edge
         with Evaluator(Objective(model, "cross_entropy", data), plane) as evaluator:
-            assert (evaluator._products is not None) is kept
+            assert (evaluator.shortcuts.used(InputProducts) is not None) is kept

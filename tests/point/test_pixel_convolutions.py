@@ -35,12 +35,13 @@ def test_any_convolution_is_the_one_of_pytorch(
     gradient = torch.autograd.grad(expected.square().sum(), layer.weight)[0]
     model = nn.Sequential(layer)
     replaced = PixelConvolutions(model)
+    replaced.use()
     found = model(inputs)
     assert found.shape == expected.shape
     assert (_taps(layer, inputs) is None) or expected.shape[2:] == (1, 1)
     torch.testing.assert_close(found, expected)
     torch.testing.assert_close(torch.autograd.grad(found.square().sum(), layer.weight)[0], gradient)
-    replaced.remove()
+    replaced.undo()
     assert "forward" not in vars(layer)
 
 

@@ -443,7 +443,7 @@ def test_samples_are_in_memory_once_and_keep_their_hash(cnn, images, loader):
     before = objective.to_json()
     with Evaluator(objective, Subspace.random(cnn)) as evaluator:
         (kept,) = objective.sets["train"].stored()
-        for batch in evaluator._batches["train"]:
+        for batch in evaluator.batches.sets["train"]:
             for mine, whole in zip(batch, kept):
                 assert mine.untyped_storage().data_ptr() == whole.untyped_storage().data_ptr()
         assert kept[0].is_contiguous(memory_format=torch.channels_last)

@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, RandomSampler
 from losslandscape import Grid, Objective, Subspace, evaluate
 from losslandscape.errors import LossLandscapeError
 from losslandscape.point.evaluator import Evaluator
+from losslandscape.point.input_products import InputProducts
 from losslandscape.problem.samples import SampleSet
 
 COUNT = 100
@@ -155,7 +156,7 @@ def test_products_are_kept_for_held_samples_alone():
     for hold in (1 << 30, 100):
         objective = Objective(model, "cross_entropy", data, batch_size=20, hold_bytes=hold)
         with Evaluator(objective, Subspace.random(model, seed=1)) as evaluator:
-            assert (evaluator._products is None) == (hold == 100)
+            assert (evaluator.shortcuts.used(InputProducts) is None) == (hold == 100)
             values.append(evaluator.measure((0.5, 0.25))["train"]["loss"])
     assert np.allclose(*values, rtol=1e-4)
 

@@ -301,8 +301,8 @@ def test_a_worker_has_the_bits_of_memory_that_begins_anywhere(inputs):
     found = []
     for one in (objective, sent):
         with Evaluator(one, plane) as evaluator:
-            assert evaluator._parameters._in_place is (inputs == 2048)
-            places = [one.model.weight, *(batch[0] for batch in evaluator._batches["train"])]
+            assert evaluator.parameters._in_place is (inputs == 2048)
+            places = [one.model.weight, *(batch[0] for batch in evaluator.batches.sets["train"])]
             offsets = [place.data_ptr() % 64 for place in places]
             found.append((offsets, evaluator.measure((0.5, 0.5))["train"]["loss"]))
     assert found[0][0] == found[1][0]

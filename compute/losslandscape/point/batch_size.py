@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import ctypes
-import functools
+import time
 from collections.abc import Callable
 
-import torch
+from torch import Tensor
 
-from losslandscape.errors import LossLandscapeError
+from losslandscape.point.device_memory import out_of_memory
+from losslandscape.problem.batches import Batch, batch_length
 
 _SMALLEST, _LARGEST = 32, 8192
 # A larger batch costs memory: it must be worth it.
 _WORTH = 1.03
 _AS_FAST = 0.98
-
-
-class BatchMemoryError(LossLandscapeError):
-    """Memory does not hold a batch of this size."""
+_TRIAL_SECONDS = 0.02
 
 
 def fastest_batch_size(rate: Callable[[int], float], count: int) -> int:
@@ -81,32 +78,12 @@ def _expected(rates: dict[int, float], small: int, large: int, following: int) -
     return following / seconds if seconds > 0 else float("inf")
 
 
-def release_memory(device: torch.device) -> None:
-    """Give back what a device's allocator keeps for later.
-
-    glibc, whose allocator PyTorch uses on Linux x86-64, keeps freed blocks of up to 32 MiB between
-    those in use.
-    """
-    if device.type == "cuda":
-        torch.cuda.empty_cache()
-    elif device.type == "cpu" and (trim := _malloc_trim()) is not None:
-        trim(0)
-
-
-@functools.cache
-def _malloc_trim() -> Callable[[int], int] | None:
-    """glibc's ``malloc_trim``; None where the C library has none."""
-    try:
-        trim = ctypes.CDLL(None).malloc_trim
-    except (AttributeError, OSError, TypeError):  # musl, macOS; Windows
-        return None
-    trim.argtypes = [ctypes.c_size_t]
-    return trim
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """Whether an exception says that a device's or the computer's memory is used up."""
-    kinds = (getattr(torch, "OutOfMemoryError", torch.cuda.OutOfMemoryError), MemoryError)
-    return isinstance(error, kinds) or (
-        isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
-    )
+def pass_rate(run: Callable[[Batch], dict[str, Tensor]], batch: Batch) -> float:
+    """Samples a second of a batch's forward pass, the fastest of a few."""
+    run(batch)["loss"].cpu()  # warm-up: allocations, kernels chosen, graphs captured
+    passes: list[float] = []
+    while len(passes) < 2 or (sum(passes) < _TRIAL_SECONDS and len(passes) < 20):
+        start = time.perf_counter()
+        run(batch)["loss"].cpu()  # waits for an asynchronous device
+        passes.append(time.perf_counter() - start)
+    return batch_length(batch) / min(passes)

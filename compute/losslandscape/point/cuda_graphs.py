@@ -2,20 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
-from torch import Tensor
 
+from losslandscape.point.shortcut import Run, Setting, Shortcut, Values
 from losslandscape.problem.batches import Batch, map_batch, tensors_of
 
-Values = dict[str, Tensor]
-Run = Callable[[Batch], Values]
 # a function without arguments -> (its replay, the outputs that a replay overwrites)
 Capture = Callable[[Callable[[], Values]], tuple[Callable[[], None], Values]]
 
 _WARM_UP = 3  # passes before a capture, as PyTorch's notes on CUDA graphs ask for
+
+
+class CudaGraphs(Shortcut):
+    """Replays graphs on CUDA.
+
+    Not checked at opening: there is a graph for each shape of batch, and each is checked when it is
+    captured; see :class:`GraphedRun`.
+    """
+
+    tolerance = None
+
+    def __init__(self) -> None:
+        self._run: Run | None = None
+        self.graphed: GraphedRun | None = None
+
+    @classmethod
+    def offer(cls, setting: Setting) -> CudaGraphs | None:
+        on_cuda = setting.objective.device.type == "cuda"
+        return cls() if on_cuda and not setting.objective.compile else None
+
+    def undo(self) -> None:
+        self._run = self.graphed = None
+
+    def wrap(self, run: Run) -> Run:
+        self._run, self.graphed = run, GraphedRun(run)
+        return self._replayed
+
+    def _replayed(self, batch: Batch) -> Values:
+        assert self.graphed is not None
+        return self.graphed(batch)
+
+    def at_batches(self, batches: Iterable[Batch]) -> None:
+        """Drop the graphs, which hold memory for batches of other shapes."""
+        if self._run is not None:
+            self.graphed = GraphedRun(self._run)
 
 
 class GraphedRun:

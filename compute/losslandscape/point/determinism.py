@@ -13,26 +13,20 @@ when it is measured again. Four things are looked at, at the cost of one point i
 What is found is refused, or stated in the file where that was asked for.
 """
 
-# The legacy generator is the one that models and data sets draw from.
-# ruff: noqa: NPY002
-
 from __future__ import annotations
 
-import random
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from losslandscape.errors import LossLandscapeError
 from losslandscape.landscape.landscape import Landscape
 from losslandscape.planes.subspace import Subspace
 from losslandscape.point.evaluator import Evaluator
+from losslandscape.point.generators import generator_states, seed_generators
 from losslandscape.point.measurement import Measurement, mean_loss
-from losslandscape.problem.batches import batch_length, same_values
 from losslandscape.problem.determinism import HOW_TO_ALLOW
 from losslandscape.problem.objective import Objective
 
@@ -53,13 +47,14 @@ def observe(evaluator: Evaluator) -> tuple[Measurement, dict[str, Any]]:
         the batches in the opposite order.
     """
     origin = (0.0,) * evaluator.subspace.dimensions
-    evaluator._seed()
-    before = _states(evaluator.objective.device)
+    device = evaluator.objective.device
+    seed_generators(device, evaluator.seed)
+    before = generator_states(device)
     measured = evaluator.measure(origin)
-    after = _states(evaluator.objective.device)
+    after = generator_states(device)
     observed: dict[str, Any] = {
         "random_numbers": [name for name in before if before[name] != after[name]],
-        "altered_buffers": altered_buffers(evaluator),
+        "altered_buffers": evaluator.altered_buffers(),
     }
     if observed["random_numbers"]:
         evaluator.seed = 1
@@ -68,55 +63,20 @@ def observe(evaluator: Evaluator) -> tuple[Measurement, dict[str, Any]]:
         finally:
             evaluator.seed = 0
         observed["seed_difference"] = largest_difference(measured, other)
-    elif observed["altered_buffers"] and any(len(b) > 1 for b in evaluator._batches.values()):
+    elif observed["altered_buffers"] and evaluator.batches.several:
         observed["order_difference"] = _order_difference(evaluator, origin, measured)
     return measured, observed
-
-
-def altered_buffers(evaluator: Evaluator) -> list[str]:
-    """Names of the buffers that are not what they were before the last point was measured.
-
-    Statistics that are gathered anew at each point are meant to change.
-    """
-    names = {id(module): name for name, module in evaluator.model.named_modules()}
-    altered = []
-    for module, name, buffer, value in evaluator._point_buffers:
-        if evaluator._reestimated and isinstance(module, _BatchNorm):
-            continue
-        now = module._buffers[name]
-        same = now is buffer or (now is not None and now.shape == value.shape)
-        if not same or not same_values(now, value):
-            altered.append(f"{names[id(module)]}.{name}".lstrip("."))
-    return altered
-
-
-def _states(device: torch.device) -> dict[str, Any]:
-    """The states of the generators that a model may draw from."""
-    kind, keys, *rest = np.random.get_state()
-    states = {
-        "torch": torch.get_rng_state().numpy().tobytes(),
-        "numpy": (kind, np.asarray(keys).tobytes(), *rest),
-        "python": random.getstate(),
-    }
-    if device.type == "cuda":
-        states["torch.cuda"] = torch.cuda.get_rng_state(device).numpy().tobytes()
-    return states
 
 
 def _order_difference(
     evaluator: Evaluator, origin: Sequence[float], measured: Measurement
 ) -> float:
     """Largest difference of a sample's loss when the batches come in the opposite order."""
-    given = evaluator._batches
-    ends = {}  # of each batch but the last, in the opposite order
-    evaluator._batches = {name: batches[::-1] for name, batches in given.items()}
-    try:
-        for name, batches in evaluator._batches.items():
-            lengths = [batch_length(batch) for batch in batches]
-            ends[name] = np.cumsum(lengths)[:-1]
+    with evaluator.batches.opposite_order():
+        ends = {
+            name: np.cumsum(lengths)[:-1] for name, lengths in evaluator.batches.lengths().items()
+        }
         other = evaluator.measure(origin)
-    finally:
-        evaluator._batches = given
     turned = {
         name: {"loss": np.concatenate(np.split(values["loss"], ends[name])[::-1])}
         for name, values in other.items()

@@ -13,13 +13,16 @@ import copy
 import functools
 import itertools
 import operator
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional
+
+from losslandscape.point.shortcut import Run, Setting, Shortcut, Values
+from losslandscape.problem.batches import Batch
 
 # oneDNN's rectifier turns NaN into 0. Its leaky one keeps NaN, and with this slope leaves of a
 # negative number less than any rounding error of what it is added to.
@@ -30,7 +33,7 @@ _RECTIFIERS = {torch.relu, torch.relu_, functional.relu, "relu", "relu_"}
 _SUMS = {operator.add, operator.iadd, torch.add, "add", "add_"}
 
 
-class FusedConvolutions:
+class FusedConvolutions(Shortcut):
     """A model's forward pass with its convolutions fused; parameters and buffers are the model's.
 
     Rounding differs from the model's, and negative numbers are rectified to about -1e-30 times
@@ -41,6 +44,10 @@ class FusedConvolutions:
     ----------
     model : torch.nn.Module
         In eval mode, channels-last, float32 on the CPU. It is not changed.
+    by : callable, optional
+        (what is called instead of the model, batch) -> values by sample.
+    largest_batch : int
+        No batch has more samples.
 
     Attributes
     ----------
@@ -49,7 +56,13 @@ class FusedConvolutions:
         the model, it has hooks, or there is no such sequence.
     """
 
-    def __init__(self, model: nn.Module):
+    def __init__(
+        self,
+        model: nn.Module,
+        by: Callable[[Any, Batch], Values] | None = None,
+        largest_batch: int = 1,
+    ):
+        self._by, self._largest_batch = by, largest_batch
         self.layers: list[_FusedConvolution] = []
         self.called: fx.GraphModule | None = None
         if not _keeps_nan() or any(_hooked(module) for module in model.modules()):
@@ -67,21 +80,47 @@ class FusedConvolutions:
             graph_module.recompile()
             self.called = graph_module
 
-    def forget(self) -> None:
+    @classmethod
+    def offer(cls, setting: Setting) -> FusedConvolutions | None:
+        """On the CPU, where it was measured to pay, for channels-last float32 models."""
+        if not (setting.eager_on_cpu and setting.plain_calls and setting.channels_last):
+            return None
+        if setting.objective.dtype != torch.float32:
+            return None
+        offered = cls(setting.model, setting.by, setting.largest_batch)
+        return None if offered.called is None else offered
+
+    @property
+    def taken(self) -> bool:  # type: ignore[override]
+        return any(layer.taken for layer in self.layers)
+
+    def undo(self) -> None:
+        self.before_batches()
+
+    def wrap(self, run: Run) -> Run:
+        def fused(batch: Batch) -> Values:
+            assert self._by is not None
+            values = self._by(self.called, batch)
+            # an infinity can leave a leaky rectifier that would not leave a plain one
+            return values if values["loss"].isfinite().all() else run(batch)
+
+        return fused
+
+    def before_batches(self) -> None:
         """Fold batch norms anew at the next call: parameters or statistics have changed."""
         for layer in self.layers:
             layer.folded = None
 
     @contextmanager
-    def everywhere(self) -> Iterator[None]:
-        """Fuse also where it does not pay, as on a small batch, to see whether it is right."""
+    def checking(self) -> Iterator[None]:
+        """Fuse what the largest batch would fuse, and keep no folded kernels."""
         try:
             for layer in self.layers:
-                layer.always, layer.folded = True, None
+                layer.as_with, layer.folded = self._largest_batch, None
             yield
         finally:
             for layer in self.layers:
-                layer.always, layer.folded = False, None
+                layer.as_with, layer.folded = None, None
 
     def _fuse(self, graph_module: fx.GraphModule, chain: _Chain) -> None:
         fused = _FusedConvolution(chain.layer, chain.norm, chain.sum is not None, chain.rectified)
@@ -198,7 +237,8 @@ class _FusedConvolution(nn.Module):
         self._own = (layer, norm)  # in a tuple: they are the model's modules, not this one's
         self._summed, self._rectified = summed, rectified
         self.folded: tuple[Tensor, Tensor | None] | None = None
-        self.always = False  # also where it does not pay, to see whether it is right
+        self.as_with: int | None = None  # in a check: fuse as in a batch of so many samples
+        self.taken = False
         self._keeps = norm is None or layer.weight.numel() <= _KEPT_ELEMENTS
         padding = [int(p) for p in layer.padding]
         self._geometry = (padding, list(layer.stride), list(layer.dilation), layer.groups)
@@ -207,8 +247,9 @@ class _FusedConvolution(nn.Module):
         if not self._pays(images, summand):
             return self._as_given(images, summand)
         folded = self._fold() if self.folded is None else self.folded
-        if self._keeps and not self.always:
+        if self._keeps and self.as_with is None:
             self.folded = folded
+        self.taken = True
         convolve = torch.ops.mkldnn._convolution_pointwise
         arguments = (*folded, *self._geometry)
         if self._summed:  # oneDNN's rectifier after a sum has no slope
@@ -227,9 +268,8 @@ class _FusedConvolution(nn.Module):
         if images.dim() != 4 or images.dtype != torch.float32 or torch.is_grad_enabled():
             return False
         shape = self._shape(images)
-        elements = shape.numel()
-        few = shape[2] * shape[3] <= 1 or (norm is not None and layer.weight.numel() > elements)
-        if few and not self.always:
+        elements = shape[1:].numel() * (shape[0] if self.as_with is None else self.as_with)
+        if shape[2] * shape[3] <= 1 or (norm is not None and layer.weight.numel() > elements):
             return False
         return not self._summed or (
             isinstance(summand, Tensor)

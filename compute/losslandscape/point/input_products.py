@@ -11,7 +11,7 @@ points came before it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -19,13 +19,15 @@ from torch.nn import functional
 
 from losslandscape.planes.parameters import sharing
 from losslandscape.planes.subspace import Subspace
+from losslandscape.point.moving import MovingParameters
+from losslandscape.point.shortcut import Setting, Shortcut
 from losslandscape.problem.batches import Batch, tensors_of
 
 # The products take 1/8 of the data's memory at most, with the sum of a row where that is kept.
 _INPUTS_AN_OUTPUT = 8
 
 
-class InputProducts:
+class InputProducts(Shortcut):
     """Replaces the forward of linear layers that read the data; rounding differs, nothing else.
 
     A product is taken where the input is a view of a batch's own memory, unwritten since, so that
@@ -37,14 +39,17 @@ class InputProducts:
     model : torch.nn.Module
     subspace : Subspace
         Of the model, on its device and of its type.
-    catch_up : callable, optional
-        Called before a layer reads its own weight, which may lie at another point until then.
+    parameters : MovingParameters, optional
+        Those of the model: they catch up before a layer reads its own weight, which may lie at
+        another point until then.
     """
 
+    tolerance = 1e-3
+
     def __init__(
-        self, model: nn.Module, subspace: Subspace, catch_up: Callable[[], None] | None = None
+        self, model: nn.Module, subspace: Subspace, parameters: MovingParameters | None = None
     ):
-        self._catch_up = catch_up
+        self._parameters = parameters
         self.coordinates: list[float] | None = None  # None: plain forward passes
         self._subspace = subspace
         names = [segment.name for segment in subspace.layout.segments]
@@ -66,11 +71,29 @@ class InputProducts:
         self._data: dict[int, int] = {}
         self._products: dict[tuple, _Products] = {}
         # most of the parameters, and not read where the products are
-        self.weights = frozenset(self._names[id(layer.weight)] for layer in self.layers)
+        self.left = frozenset(self._names[id(layer.weight)] for layer in self.layers)
+        self.taken = False
+
+    @classmethod
+    def offer(cls, setting: Setting) -> InputProducts | None:
+        """On the CPU, where it was measured to pay, for samples that are held.
+
+        The memory of a streamed batch would be another one's later.
+        """
+        streamed = any(samples.streamed for samples in setting.objective.sets.values())
+        if streamed or not (setting.eager_on_cpu and setting.plain_calls):
+            return None
+        offered = cls(setting.model, setting.subspace, setting.parameters)
+        return offered if offered.layers else None
+
+    def use(self) -> None:
         for layer in self.layers:
             layer.forward = self._replaced(layer)  # type: ignore[method-assign]
 
-    def of(self, batches: Iterable[Batch]) -> None:
+    def at_point(self, coordinates: Sequence[float] | None) -> None:
+        self.coordinates = None if coordinates is None else [float(c) for c in coordinates]
+
+    def at_batches(self, batches: Iterable[Batch]) -> None:
         """Forget all products; from now on keep those with these batches."""
         self._products = {}
         self._data = {
@@ -80,7 +103,7 @@ class InputProducts:
             if not tensor.is_inference()  # these do not count what is written to them
         }
 
-    def remove(self) -> None:
+    def undo(self) -> None:
         """Give the layers their own forward again."""
         for layer in self.layers:
             vars(layer).pop("forward", None)
@@ -97,9 +120,10 @@ class InputProducts:
                 or not self._is_data(input)
                 or any(layer._parameters[n] is not p or p._version != v for n, p, v in own)
             ):
-                if self._catch_up is not None:
-                    self._catch_up()
+                if self._parameters is not None:
+                    self._parameters.catch_up()
                 return plain(input)
+            self.taken = True
             key = (id(layer), input.data_ptr(), tuple(input.shape), input.stride())
             products = self._products.get(key)
             if products is None:

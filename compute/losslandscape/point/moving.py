@@ -33,6 +33,11 @@ class MovingParameters:
     subspace : Subspace
         Of the model, on its device and of its type.
 
+    Attributes
+    ----------
+    coordinates : tuple of float or None
+        The point where the parameters are; None where they are not on the subspace.
+
     Examples
     --------
     >>> model = nn.Linear(1, 1, bias=False)
@@ -84,6 +89,7 @@ class MovingParameters:
             for name, part, where in pieces
         }
         self._left: tuple[Sequence[float], frozenset[str]] | None = None
+        self.coordinates: tuple[float, ...] | None = None
         try:
             for name, group in self._groups.items():
                 for parameter in group:
@@ -100,12 +106,24 @@ class MovingParameters:
         Those named in ``leaving`` may stay where they are until :meth:`catch_up`.
         """
         leaving = leaving & self._runs.keys()
+        self.coordinates = None  # of an interrupted move
         self._left = (tuple(coordinates), leaving) if leaving else None
         self._move(coordinates, [name for name in self._runs if name not in leaving])
+        self.coordinates = tuple(coordinates)
+
+    @torch.no_grad()
+    def spoil(self, names: frozenset[str]) -> None:
+        """Write NaN over parameters until :meth:`catch_up`: whoever reads them will show it."""
+        if names:
+            assert self.coordinates is not None
+            for name in names:
+                self.views[name].fill_(torch.nan)
+            spoiled = names & self._runs.keys() or frozenset(self._runs)
+            self._left = self.coordinates, spoiled
 
     @torch.no_grad()
     def catch_up(self) -> None:
-        """Move the parameters that the last move left where they were."""
+        """Move the parameters that were left where they were, or spoiled."""
         if self._left is not None:
             coordinates, names = self._left
             self._left = None
@@ -120,7 +138,7 @@ class MovingParameters:
     @torch.no_grad()
     def assign(self, parameters: Mapping[str, Tensor]) -> None:
         """Set the parameters to any values, name -> tensor."""
-        self._left = None
+        self._left = self.coordinates = None
         for name, view in self.views.items():
             view.copy_(parameters[name])
 

@@ -13,10 +13,12 @@ import itertools
 import torch
 from torch import Tensor, nn
 
+from losslandscape.point.shortcut import Setting, Shortcut
+
 _MOST_TAPS = 4  # with more, reading the parts of the image apart would take back what is gained
 
 
-class PixelConvolutions:
+class PixelConvolutions(Shortcut):
     """Replaces the forward of a model's 2-D convolutions where the output is one pixel.
 
     A pure function of input and parameters takes its place, so whatever a user's loss does with
@@ -24,8 +26,10 @@ class PixelConvolutions:
     nothing else.
     """
 
+    tolerance = 1e-3
+
     def __init__(self, model: nn.Module):
-        self._layers = [
+        self.layers = [
             module
             for module in model.modules()
             if type(module) is nn.Conv2d
@@ -34,35 +38,44 @@ class PixelConvolutions:
             and module.padding_mode == "zeros"
             and not isinstance(module.padding, str)
         ]
-        for layer in self._layers:
-            layer.forward = _forward_of(layer)  # type: ignore[method-assign]
+        self.taken = False
 
-    def remove(self) -> None:
+    @classmethod
+    def offer(cls, setting: Setting) -> PixelConvolutions | None:
+        """On the CPU, where it was measured to pay."""
+        offered = cls(setting.model) if setting.eager_on_cpu else None
+        return offered if offered is not None and offered.layers else None
+
+    def use(self) -> None:
+        for layer in self.layers:
+            layer.forward = self._replaced(layer)  # type: ignore[method-assign]
+
+    def undo(self) -> None:
         """Give the layers their own forward again."""
-        for layer in self._layers:
+        for layer in self.layers:
             vars(layer).pop("forward", None)
 
+    def _replaced(self, layer: nn.Conv2d):
+        plain = layer.forward
 
-def _forward_of(layer: nn.Conv2d):
-    plain = layer.forward
+        def forward(input: Tensor) -> Tensor:
+            taps = _taps(layer, input) if input.dim() == 4 else None
+            if taps is None:
+                return plain(input)
+            self.taken = True
+            result = None
+            for (row, column), (i, j) in taps:
+                pixel, matrix = input[:, :, row, column], layer.weight[:, :, i, j].t()
+                if result is not None:
+                    result = torch.addmm(result, pixel, matrix)
+                elif layer.bias is not None:
+                    result = torch.addmm(layer.bias, pixel, matrix)
+                else:
+                    result = pixel @ matrix
+            assert result is not None
+            return result[:, :, None, None]
 
-    def forward(input: Tensor) -> Tensor:
-        taps = _taps(layer, input) if input.dim() == 4 else None
-        if taps is None:
-            return plain(input)
-        result = None
-        for (row, column), (i, j) in taps:
-            pixel, matrix = input[:, :, row, column], layer.weight[:, :, i, j].t()
-            if result is not None:
-                result = torch.addmm(result, pixel, matrix)
-            elif layer.bias is not None:
-                result = torch.addmm(layer.bias, pixel, matrix)
-            else:
-                result = pixel @ matrix
-        assert result is not None
-        return result[:, :, None, None]
-
-    return forward
+        return forward
 
 
 def _taps(layer: nn.Conv2d, input: Tensor) -> list[tuple[tuple[int, int], tuple[int, int]]] | None:

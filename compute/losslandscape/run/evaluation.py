@@ -28,7 +28,7 @@ from losslandscape.files.output_lock import OutputLock
 from losslandscape.landscape.landscape import Landscape
 from losslandscape.planes.grid import Grid
 from losslandscape.planes.subspace import Subspace
-from losslandscape.point.batch_size import BatchMemoryError, release_memory
+from losslandscape.point.device_memory import BatchMemoryError, release_memory
 from losslandscape.point.measurement import Measurement
 from losslandscape.problem.objective import Objective
 from losslandscape.run.executors import PointPool

@@ -12,7 +12,7 @@ from losslandscape.adaptive.refinement import Refinement
 from losslandscape.errors import LossLandscapeError
 from losslandscape.files.journal import Journal, journal_path
 from losslandscape.point import determinism
-from losslandscape.point.batch_size import BatchMemoryError
+from losslandscape.point.device_memory import BatchMemoryError
 from losslandscape.point.measurement import Measurement
 from losslandscape.progress import Progress
 from losslandscape.run.empty_landscape import empty_landscape

@@ -9,7 +9,7 @@ import numpy as np
 from losslandscape.adaptive.allotment import Allotment
 from losslandscape.errors import LossLandscapeError
 from losslandscape.planes.subspace import Subspace
-from losslandscape.point.batch_size import BatchMemoryError
+from losslandscape.point.device_memory import BatchMemoryError
 from losslandscape.point.evaluator import Evaluator
 from losslandscape.point.measurement import Measurement
 from losslandscape.problem.objective import Objective

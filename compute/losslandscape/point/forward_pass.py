@@ -1,0 +1,69 @@
+"""A forward pass: the values by sample of a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from losslandscape.errors import LossLandscapeError
+from losslandscape.point.device_memory import out_of_memory
+from losslandscape.problem import precision as arithmetics
+from losslandscape.problem.batches import Batch, describe, map_batch
+from losslandscape.problem.objective import Objective
+
+
+class ForwardPass:
+    """Batch -> values by sample, from a model or from what is called in its place.
+
+    Attributes
+    ----------
+    copies : bool
+        Pass copies of the batches, because the model writes to its inputs.
+    """
+
+    def __init__(self, objective: Objective, model: nn.Module):
+        self._objective, self._model = objective, model
+        self._autocast = objective.arithmetic.autocast if objective.arithmetic else None
+        self.copies = False
+
+    def plain(self, batch: Batch) -> dict[str, Tensor]:
+        """Values by the model itself."""
+        return self.by(self._model, batch)
+
+    def by(self, called: Any, batch: Batch) -> dict[str, Tensor]:
+        """Values where ``called`` is called instead of the model.
+
+        Raises
+        ------
+        LossLandscapeError
+            If the model cannot take the data. Errors of used up memory pass unchanged.
+        """
+        if self.copies:
+            batch = map_batch(torch.clone, batch)
+        try:
+            # for each batch: a thread's own, and points may be measured in another one
+            with arithmetics.autocast(self._objective.device, self._autocast):
+                return self._objective.loss(called, batch)
+        except LossLandscapeError:
+            raise
+        except Exception as error:  # whatever the user's model raises
+            if out_of_memory(error):
+                raise
+            raise LossLandscapeError(
+                f"{type(self._model).__name__} cannot take the data (a batch of "
+                f"{describe(batch)}): {type(error).__name__}: {error}"
+            ) from error
+
+    @contextmanager
+    def in_plain_arithmetic(self) -> Iterator[None]:
+        """Inside the context nothing is computed in reduced precision."""
+        reduced, self._autocast = self._autocast, None
+        try:
+            with arithmetics.arithmetic():
+                yield
+        finally:
+            self._autocast = reduced

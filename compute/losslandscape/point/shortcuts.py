@@ -1,0 +1,167 @@
+"""The shortcuts there are, and which of them an evaluation uses."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from losslandscape.point.compiled_model import CompiledModel
+from losslandscape.point.cuda_graphs import CudaGraphs
+from losslandscape.point.fused_convolutions import FusedConvolutions
+from losslandscape.point.input_products import InputProducts
+from losslandscape.point.moving import MovingParameters
+from losslandscape.point.pixel_convolutions import PixelConvolutions
+from losslandscape.point.shortcut import Run, Setting, Shortcut, Values
+from losslandscape.point.trial import Trial
+from losslandscape.problem.batches import Batch
+
+# In the order in which they are offered, used and wrapped around each other.
+SHORTCUTS: tuple[type[Shortcut], ...] = (
+    CompiledModel,
+    CudaGraphs,
+    PixelConvolutions,
+    InputProducts,
+    FusedConvolutions,
+)
+
+_ABSOLUTE = 1e-5  # difference of a loss that is passed over beside the relative one
+
+S = TypeVar("S", bound=Shortcut)
+
+
+class Shortcuts:
+    """The shortcuts in use.
+
+    Parameters
+    ----------
+    plain : callable
+        Batch -> values by sample, by the model itself.
+    """
+
+    def __init__(self, plain: Run):
+        self._plain = plain
+        self._used: list[Shortcut] = []
+        self._run = plain
+
+    def choose(self, setting: Setting, trial: Trial) -> None:
+        """Use every shortcut that is on offer and right.
+
+        All on offer are checked together. Only if they are not right together, each is checked by
+        itself, beside those that were found right before it.
+        """
+        offered = [s for kind in SHORTCUTS if (s := kind.offer(setting)) is not None]
+        checked = [shortcut for shortcut in offered if shortcut.tolerance is not None]
+        right = _right(checked, setting.parameters, trial, self._plain)
+        if right is None:
+            right = []
+            for shortcut in checked if len(checked) > 1 else []:
+                more = _right([*right, shortcut], setting.parameters, trial, self._plain)
+                right = right if more is None else more
+        for shortcut in offered:
+            if shortcut.tolerance is None or shortcut in right:
+                self._used.append(shortcut)  # first: so that it is undone if it breaks off
+                shortcut.use()
+                shortcut.at_point(setting.parameters.coordinates)
+        self._run = _wrapped(self._used, self._plain)
+
+    def used(self, kind: type[S]) -> S | None:
+        """The shortcut of a kind, if it is in use."""
+        return next((s for s in self._used if isinstance(s, kind)), None)
+
+    def undo(self) -> None:
+        """Leave the model as it was."""
+        while self._used:
+            self._used.pop().undo()
+        self._run = self._plain
+
+    def run(self, batch: Batch) -> Values:
+        """Values by sample of a batch."""
+        return self._run(batch)
+
+    @contextmanager
+    def unwrapped(self) -> Iterator[None]:
+        """Inside the context the model itself is called; what is in its layers stays there."""
+        wrapped, self._run = self._run, self._plain
+        try:
+            yield
+        finally:
+            self._run = wrapped
+
+    @property
+    def left(self) -> frozenset[str]:
+        """Parameters that need not be moved."""
+        return _left(self._used)
+
+    def at_point(self, coordinates: Sequence[float] | None) -> None:
+        for shortcut in self._used:
+            shortcut.at_point(coordinates)
+
+    def before_batches(self) -> None:
+        for shortcut in self._used:
+            shortcut.before_batches()
+
+    def at_batches(self, batches: Iterable[Batch]) -> None:
+        for shortcut in self._used:
+            shortcut.at_batches(batches)
+
+
+def _left(shortcuts: Iterable[Shortcut]) -> frozenset[str]:
+    return frozenset(itertools.chain.from_iterable(s.left for s in shortcuts))
+
+
+def _wrapped(shortcuts: Iterable[Shortcut], run: Run) -> Run:
+    for shortcut in shortcuts:
+        run = shortcut.wrap(run)
+    return run
+
+
+@torch.no_grad()
+def _right(
+    candidates: list[Shortcut], parameters: MovingParameters, trial: Trial, plain: Run
+) -> list[Shortcut] | None:
+    """Those of the candidates that make a difference; None if together they are not right.
+
+    Where no finite losses are found, nothing is known, and that is not agreement: NaN would agree
+    with anything.
+    """
+    for point, expected in trial.points() if candidates else ():
+        if expected is None:
+            return None
+        found = _losses(candidates, point, parameters, trial, plain)
+        tolerance = min(s.tolerance for s in candidates if s.tolerance is not None)
+        if found is None or not torch.allclose(found, expected, rtol=tolerance, atol=_ABSOLUTE):
+            return None
+        candidates = [shortcut for shortcut in candidates if shortcut.taken]
+        if not candidates:
+            break
+    return candidates
+
+
+def _losses(
+    candidates: Sequence[Shortcut],
+    point: Sequence[float],
+    parameters: MovingParameters,
+    trial: Trial,
+    plain: Run,
+) -> Tensor | None:
+    """Losses of the trial with these shortcuts, undone again; None where they raise."""
+    with ExitStack() as stack:
+        stack.callback(parameters.catch_up)
+        try:
+            for shortcut in candidates:
+                stack.callback(shortcut.undo)
+                shortcut.use()
+                shortcut.at_batches([trial.batch])
+                shortcut.at_point(point)
+                stack.enter_context(shortcut.checking())
+            parameters.spoil(_left(candidates))
+            for shortcut in candidates:
+                shortcut.before_batches()
+            return trial.losses(_wrapped(candidates, plain))
+        except Exception:  # whatever a shortcut makes of a model that runs as it is
+            return None
