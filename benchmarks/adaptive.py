@@ -1,7 +1,8 @@
-"""Adaptive evaluation against dense surfaces: points spent, true errors, and is the estimate right?
+"""Adaptive evaluation compared with dense surfaces: number of points, true and estimated errors.
 
 ``python -m benchmarks.adaptive`` reads the stored surfaces of benchmarks/surfaces (five networks on
-two planes each) and makes analytic ones that are chosen to break it. No forward passes.
+two planes each), and adds analytic surfaces that are chosen to break it. It needs no forward
+passes.
 """
 
 from __future__ import annotations
@@ -26,22 +27,22 @@ _MOST_POINTS = {"vgg11": 0.10, "resnet50": 0.10}  # of the grid; 0.15 for the ot
 def assess(
     truth: np.ndarray, values: np.ndarray, error: np.ndarray, evaluated: np.ndarray, scale: str
 ) -> dict[str, float]:
-    """How a surface with error bars compares with the dense one.
+    """Compare a surface with error bars with the dense surface.
 
     Parameters
     ----------
     truth, values, error : ndarray, shape (size,)
-        In units of the loss; errors of a log scale as they are kept in files.
+        In units of the loss; errors of a log scale as stored in files.
     evaluated : ndarray of bool, shape (size,)
     scale : "log" or "linear"
 
     Returns
     -------
     dict
-        ``largest_error`` (share of the dense range), and over the interpolated points alone:
-        ``within`` (share whose estimate is at least the error), ``median_ratio`` (median estimate /
-        median error), ``rank`` (Spearman's correlation of both; 0 where one is constant),
-        ``wrong_nan`` (points where one of truth and prediction is finite).
+        ``largest_error`` (as a share of the dense range), and over the interpolated points only:
+        ``within`` (share of points whose estimate is at least the error), ``median_ratio`` (median
+        estimate / median error), ``rank`` (Spearman's correlation of both; 0 if one is constant).
+        ``wrong_nan``: number of points where only one of truth and prediction is finite.
     """
     if scale == "log":
         estimate = np.log10(1 + error / values)
@@ -64,7 +65,7 @@ def assess(
 
 
 def missed(name: str, share: float, found: dict[str, float]) -> list[str]:
-    """Which requirements of a network's surface are not met."""
+    """The requirements that a network's surface does not meet."""
     most = _MOST_POINTS.get(name.rsplit("_", 1)[0], 0.15)
     return [
         what
@@ -80,7 +81,7 @@ def missed(name: str, share: float, found: dict[str, float]) -> list[str]:
 
 
 def refined(grid: Grid, truth: np.ndarray, seed: int = 0):
-    """A refinement that looks values up, and the points it evaluated."""
+    """A refinement that looks up the values, and the points that it evaluated."""
     refinement = Refinement(grid, Adaptive(TOLERANCE, seed=seed))
     evaluated = np.zeros(grid.size, bool)
     while (numbers := refinement.next_round(truth, evaluated)).size:
@@ -89,7 +90,7 @@ def refined(grid: Grid, truth: np.ndarray, seed: int = 0):
 
 
 def row(name: str, grid: Grid, truth: np.ndarray, judged: bool) -> list[Any]:
-    """A line of the table."""
+    """A row of the table."""
     start = time.process_time()
     refinement, evaluated = refined(grid, truth)
     seconds = time.process_time() - start
@@ -129,7 +130,7 @@ def stored() -> dict[str, tuple[Grid, np.ndarray]]:
 
 
 def made() -> dict[str, tuple[Grid, np.ndarray]]:
-    """Analytic surfaces chosen to break it."""
+    """Analytic surfaces chosen to break the adaptive evaluation, by name."""
     grid = Grid.square(51, 5.12)
     x, y = grid.points().T
     bowl = x**2 + 3 * y**2
@@ -156,7 +157,7 @@ def made() -> dict[str, tuple[Grid, np.ndarray]]:
 
 
 def regular_points(truth: np.ndarray, shape: tuple[int, int], degree: int) -> int:
-    """Points of the coarsest regular grid whose spline stays within the tolerance everywhere."""
+    """Points of the coarsest regular grid whose spline is within the tolerance everywhere."""
     field = truth.reshape(shape)
     if field.min() > 0 and np.log10(field.max() / field.min()) > 2:
         field = np.log10(field)

@@ -1,9 +1,9 @@
-"""Samples by variance on large data sets: passes over the data, and the true error.
+"""Sample allocation by variance on large data sets: passes over the data, and the true error.
 
-``python -m benchmarks.allotment study_runs/dense/mlp_random.nc ...`` takes dense landscapes whose
-losses by sample were kept, and draws 50,000 samples from these with replacement: means, deviations
-and tails are those of a real network. A model then looks a sample's loss up at the nearest point of
-the grid, so that :func:`losslandscape.evaluate` does all that it does elsewhere.
+``python -m benchmarks.allotment study_runs/dense/mlp_random.nc ...`` reads dense landscapes with
+per-sample losses, and draws 50,000 samples from them with replacement: means, deviations and tails
+are those of a real network. A model then looks up the loss of a sample at the nearest grid point,
+so that :func:`losslandscape.evaluate` runs as it does with a real model.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ TOLERANCE = 0.01
 
 
 class LookedUp(nn.Module):
-    """The stored losses of samples at the grid point next to (alpha, beta), the parameters."""
+    """The stored per-sample losses at the grid point nearest to its parameters (alpha, beta)."""
 
     def __init__(self, landscape: Landscape):
         super().__init__()

@@ -1,4 +1,4 @@
-"""Keep the mean losses of dense landscapes for benchmarks/adaptive.py: no forward passes needed.
+"""Save the mean losses of dense landscapes, so that benchmarks/adaptive.py needs no forward passes.
 
 ``python -m benchmarks.dense_surfaces dense/vgg11_random.nc ...`` writes benchmarks/surfaces/*.npz.
 """

@@ -1,8 +1,8 @@
-"""Seconds a grid point: losslandscape beside other programs and beside the bare forward pass.
+"""Time per grid point: losslandscape, other programs, and the bare forward pass.
 
-``python -m benchmarks.evaluation``; ``--only resnet50 mlp`` for some models, ``--quick`` for one
-round, ``--device cuda`` for a GPU. Every figure is a ratio: contenders take turns, each between
-two turns of losslandscape, and a ratio is of a turn to the mean of its neighbours.
+Run ``python -m benchmarks.evaluation``. ``--only resnet50 mlp`` selects models, ``--quick`` runs
+one round, ``--device cuda`` uses a GPU. Every result is a ratio: contenders take turns, each
+between two turns of losslandscape, and a ratio compares a turn with the mean of its neighbors.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from losslandscape.point.batch_size import fastest_batch_size
 from losslandscape.point.evaluator import Evaluator
 from losslandscape.problem.precision import arithmetic
 
-POINTS = ((0.0, 0.0), (0.5, -0.5), (-1.0, 1.0))  # where values are compared
+POINTS = ((0.0, 0.0), (0.5, -0.5), (-1.0, 1.0))  # points at which values are compared
 TURN_SECONDS = 0.15
 MATRIX = 2048
 ROUNDS = 5
-LARGE = ("resnet50", "vgg11")  # three rounds
+LARGE = ("resnet50", "vgg11")  # models measured in three rounds
 
 
 class Ours:
@@ -47,7 +47,7 @@ class Ours:
 
 
 def matrix_rate(device: str) -> float:
-    """Floating-point operations a second of a large float32 matrix product."""
+    """Floating-point operations per second of a large float32 matrix product."""
     a = torch.randn(MATRIX, MATRIX, device=device)
     best = np.inf
     for _ in range(4):
@@ -69,7 +69,7 @@ def operations(model: nn.Module, images: Tensor) -> int:
 def reference(
     model: nn.Module, plane: Subspace, point, images: Tensor, targets: Tensor, dtype: torch.dtype
 ) -> float:
-    """The mean loss with the parameters copied, forward passes in a type, summed in float64."""
+    """The mean loss from copied parameters: forward passes in `dtype`, summed in float64."""
     moved = copy.deepcopy(model)
     for name, value in plane.parameters_at(point).items():
         moved.get_parameter(name).copy_(value)
@@ -82,7 +82,7 @@ def reference(
 
 
 def compare(name: str, rounds: int, device: str) -> dict[str, list]:
-    """The rows of a model in each table."""
+    """The row of a model in each table."""
     samples = models.SAMPLES[name]
     model = models.build(name, device)
     images, targets = models.data(samples, device)
@@ -194,7 +194,7 @@ COLUMNS = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", nargs="+", choices=models.SAMPLES, default=list(models.SAMPLES))
-    parser.add_argument("--quick", action="store_true", help="one round a model")
+    parser.add_argument("--quick", action="store_true", help="one round per model")
     parser.add_argument("--device", default="cpu")
     arguments = parser.parse_args()
     tables: dict[str, list] = {table: [] for table in COLUMNS}

@@ -1,9 +1,8 @@
 """What executors cost: efficiency on two workers, and points per second when points cost nothing.
 
-A point of the first kind sleeps 100 ms, so that the machine's cores, which others may be using, do
-not count. One of the second kind is a linear model of five inputs and one sample: what is left is
-the way of a point to a worker and back. Times are of the points alone, with workers that have the
-job already.
+For the efficiency, a point sleeps for 100 ms, so that the load of the machine does not matter. For
+the rate, a point is a linear model of five inputs and one sample; its time is that of sending a
+point to a worker and its result back. Times are of the points only: workers already have the job.
 
     python -m benchmarks.executors
     mpirun -n 3 python -m benchmarks.executors --mpi
@@ -35,7 +34,7 @@ ORDER = ["none, one process", "threads", "processes", "Dask", "MPI"]
 
 
 class Sleep(torch.nn.Module):
-    """A linear model that takes its time."""
+    """A linear model that sleeps for some seconds in every forward pass."""
 
     def __init__(self, seconds: float):
         super().__init__()
@@ -64,9 +63,9 @@ def job(seconds: float, points: int) -> PointJob:
 
 
 def timed(executor: Executor, seconds: float, points: int, workers: int) -> dict[str, Any]:
-    """Seconds for the points, once every worker has the job."""
+    """Time of the points, in seconds, once every worker has the job."""
     with PointPool(executor, job(seconds, points)) as pool:
-        while len(pool._workers) < workers:  # a worker may be late
+        while len(pool._workers) < workers:  # a worker may start late
             list(pool.records(range(4 * workers)))
         started = time.monotonic()
         count = sum(1 for _ in pool.records(range(points)))
@@ -80,7 +79,7 @@ def timed(executor: Executor, seconds: float, points: int, workers: int) -> dict
 
 
 def adaptive(executor: Executor) -> Use:
-    """How busy workers are in the rounds of a refinement."""
+    """The share of time that workers are busy in the rounds of an adaptive evaluation."""
     objective, plane = problem(SECONDS / 2)
     pools: list[PointPool] = []
 
@@ -137,7 +136,7 @@ def alone(points: int) -> float:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--mpi", action="store_true", help="in a job of mpirun -n 3")
+    parser.add_argument("--mpi", action="store_true", help="run in a job of mpirun -n 3")
     parser.add_argument("--points", type=int, default=2000)
     arguments = parser.parse_args()
     torch.set_num_threads(1)

@@ -1,9 +1,9 @@
-"""Surfaces killed at random moments, gone on with, and compared with undisturbed ones.
+"""Kill surfaces at random moments, continue them, and compare them with uninterrupted ones.
 
-Each run is ``losslandscape surface``, ended by SIGKILL after a random part of the time that an
-undisturbed run takes, and given again once. The output must then be, byte for byte, that of the
-undisturbed run. In half of the runs the output is rewritten after every point, and the kill waits
-for a write to begin. While a run goes on, and after its end, the output must open at every instant.
+Each run of ``losslandscape surface`` is killed (SIGKILL) after a random share of the time of an
+uninterrupted run, and then started once more. The output must be identical, byte for byte, to that
+of the uninterrupted run. In half of the runs the output is rewritten after every point, and the
+kill waits until a write starts. The output must open at any time, during and after a run.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def loss(model, batch):
     time.sleep(0.01)
     return torch.nn.functional.cross_entropy(model(batch[0]), batch[1], reduction="none")
 """
-# a run that rewrites the output after each point spends most of its time in writes
+# rewriting the output after each point makes a run spend most of its time in writes
 PROGRAM = """
 import sys
 if __name__ == "__main__":
@@ -65,21 +65,21 @@ class Killed:
     Attributes
     ----------
     after : float
-        Seconds from the first point to the kill, or from the start.
+        Seconds from the first point, or from the start, to the kill.
     kept : int
         Points in the journal after the kill.
     finished : bool
-        Whether the output was whole before the kill came.
+        Whether the output was complete before the kill.
     temporary : int
-        Temporary files in the folder after the kill: it fell into a write.
+        Temporary files in the folder after the kill; more than 0 if it happened during a write.
     opened : int
-        Times that the output was opened while it may have been written.
+        How often the output was opened while it might have been written.
     equal : bool
-        Whether the output, after going on, has the bytes of the undisturbed run's.
+        Whether the continued output has the same bytes as that of the uninterrupted run.
     left : list of str
-        Files other than the output after going on.
+        Files other than the output after the continued run.
     survivors : int
-        Worker processes alive a minute after the kill (one may still be importing torch).
+        Worker processes alive one minute after the kill (a worker may still be importing torch).
     """
 
     case: str
@@ -94,7 +94,7 @@ class Killed:
 
 
 class Kills:
-    """Surfaces of a small model in folders of their own, with the same names in each."""
+    """Surfaces of a small model, each in its own folder under the same file name."""
 
     def __init__(self, folder: Path, seed: int = 0):
         self.folder = folder
@@ -119,7 +119,7 @@ class Kills:
             )
 
     def undisturbed(self, case: str) -> tuple[bytes, float, float]:
-        """The output's bytes, and the seconds until the first point and until the end."""
+        """The output's bytes, and the seconds to the first point and to the end."""
         if case not in self.whole:
             place = self.folder / f"whole {case}"
             started = time.monotonic()
@@ -136,7 +136,7 @@ class Kills:
         return self.whole[case]
 
     def kill(self, case: str, number: int, rewrite: float) -> Killed:
-        """Start, kill at a random moment, look, give the same command again, compare."""
+        """Start a run, kill it at a random moment, continue it, and compare the outputs."""
         expected, first, seconds = self.undisturbed(case)
         place = self.folder / f"killed {number}"
         output = place / "x.nc"
@@ -156,12 +156,12 @@ class Kills:
             time.sleep(0.005)
         deadline = time.monotonic() + 3
         while rewrite == 0 and process.poll() is None and time.monotonic() < deadline:
-            if _temporary(place):  # a write has begun
+            if _temporary(place):  # a write has started
                 break
         children = _children(process.pid)
         process.send_signal(signal.SIGKILL)
         process.wait()
-        # the journal goes when the output is whole; a kill may still come before the process ends
+        # the journal is removed when the output is complete, before the process ends
         finished = output.exists() and not journal_path(output).exists()
         if output.exists():
             Landscape.open(output)
@@ -192,7 +192,7 @@ class Kills:
 
 
 class _Coming:
-    """Whether points have come: the journal has grown, or gone because all are there."""
+    """Whether points were measured: the journal has grown, or was removed after the last point."""
 
     def __init__(self, output: Path):
         self.journal, self.output = journal_path(output), output
@@ -203,7 +203,7 @@ class _Coming:
             size = self.journal.stat().st_size
         except FileNotFoundError:
             return self.output.exists()
-        self.size = self.size or size  # with the header alone
+        self.size = self.size or size  # size of the header
         return size > self.size
 
 
@@ -241,11 +241,11 @@ def main() -> int:
             found.append(kills.kill(names[number % len(names)], number, rewrite))
             print(found[-1], flush=True)
     print(
-        f"{len(found)} runs, {sum(not k.finished for k in found)} killed before their end, "
-        f"{sum(k.temporary > 0 for k in found)} of them in a write; "
-        f"{sum(k.opened for k in found)} times opened; {sum(k.equal for k in found)} equal to the "
-        f"byte; {sum(bool(k.left) for k in found)} left files; "
-        f"{sum(k.survivors for k in found)} workers survived"
+        f"{sum(k.equal for k in found)} of {len(found)} outputs are identical, byte for byte; "
+        f"{sum(not k.finished for k in found)} runs were killed before their end, "
+        f"{sum(k.temporary > 0 for k in found)} of them during a write; outputs were opened "
+        f"{sum(k.opened for k in found)} times; {sum(bool(k.left) for k in found)} runs left "
+        f"files; {sum(k.survivors for k in found)} workers survived"
     )
     return 0 if all(k.equal and not k.left and not k.survivors for k in found) else 1
 

@@ -1,7 +1,7 @@
-"""Peak memory of an evaluation, beside the sum of what it must hold.
+"""Peak memory of an evaluation, compared with the sum of what it must hold.
 
-``python -m benchmarks.memory``; ``--only resnet50`` for some models. Each figure is of a fresh
-process: the peak of its resident memory, as the kernel counts it, above that after the imports.
+Run ``python -m benchmarks.memory``; ``--only resnet50`` selects models. Each result is from a new
+process: its peak resident memory, as counted by the kernel, minus that after the imports.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from benchmarks import models, results
 
 MODELS = ("resnet50", "vgg11", "mlp")
 MIB = 1 << 20
-# 250,000 parameters by as many checkpoints; the block is 16 MiB
+# numbers of checkpoints, of 250,000 parameters each; the block is 16 MiB
 CHECKPOINTS = (50, 400)
 BLOCK = 16 * MIB
 
@@ -33,12 +33,12 @@ def status(field: str) -> int:
 
 
 def reset_peak() -> None:
-    """Start the kernel's count of the peak anew."""
+    """Reset the kernel's record of the peak."""
     Path("/proc/self/clear_refs").write_text("5")
 
 
 def warm_up() -> None:
-    """What a process allocates once, with its threads and its libraries' code."""
+    """Make one-time allocations, such as threads and library code."""
     import torch
     import torchvision  # noqa: F401  (some networks import it)
 
@@ -48,7 +48,7 @@ def warm_up() -> None:
 
 
 def give_back() -> None:
-    """Freed blocks go back to the system: what is used of them again would not be counted."""
+    """Return freed memory to the system, because its reuse would not be counted."""
     import torch
 
     from losslandscape.point.device_memory import release_memory
@@ -57,7 +57,7 @@ def give_back() -> None:
 
 
 class AnonymousPeak(threading.Thread):
-    """The peak of memory that is not a mapped file's, sampled every millisecond."""
+    """The peak of anonymous memory (not of mapped files), sampled every millisecond."""
 
     def __enter__(self) -> AnonymousPeak:
         self.start_bytes = self.bytes = status("RssAnon")
@@ -80,8 +80,7 @@ class AnonymousPeak(threading.Thread):
 
 
 def evaluation(name: str, batch_size: int) -> dict[str, int]:
-    """Peak of opening an evaluator and measuring points."""
-
+    """Peak of opening an evaluator and measuring points, in bytes."""
     from losslandscape import Objective, Subspace
     from losslandscape.point.evaluator import Evaluator
 
@@ -104,7 +103,7 @@ def evaluation(name: str, batch_size: int) -> dict[str, int]:
 
 
 def forward(name: str, batch_size: int) -> dict[str, int]:
-    """Peak of one bare forward pass of a batch, above the model and the batch."""
+    """Peak of one bare forward pass of a batch, without the model and the batch, in bytes."""
     import torch
 
     model = models.build(name).to(memory_format=torch.channels_last)
@@ -119,7 +118,7 @@ def forward(name: str, batch_size: int) -> dict[str, int]:
 
 
 def components(_: str, checkpoints: int) -> dict[str, int]:
-    """Peak of the principal components of a trajectory."""
+    """Peak of the principal components of a trajectory, in bytes."""
     import torch
     from torch import nn
 
@@ -137,14 +136,14 @@ def components(_: str, checkpoints: int) -> dict[str, int]:
         trajectory = Trajectory.open(Path(folder) / "trajectory")
         layout = ParameterLayout.of(model)
         principal_directions(trajectory, layout, 2, block_bytes=MIB)  # libraries, threads
-        # files are mapped, and the kernel counts what it has read of them: not memory held
+        # the kernel also counts pages of mapped files, which are not held
         with AnonymousPeak() as memory:
             principal_directions(trajectory, layout, 2, block_bytes=BLOCK)
         return {"peak": memory.peak}
 
 
 def measured(task: str, name: str, number: int) -> dict[str, int]:
-    """Run a task in a fresh process."""
+    """Run a task in a new process."""
     command = [sys.executable, "-m", "benchmarks.memory", "--task", task, name, str(number)]
     output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
     return json.loads(output.splitlines()[-1])
@@ -176,7 +175,7 @@ def terms(name: str) -> list:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", nargs="+", choices=MODELS, default=list(MODELS))
-    parser.add_argument("--quick", action="store_true", help="the smallest model only")
+    parser.add_argument("--quick", action="store_true", help="only the smallest model")
     parser.add_argument("--task", nargs=3, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.task:

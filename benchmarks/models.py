@@ -1,4 +1,4 @@
-"""The study's networks, and data for them; values do not matter for time, but must be finite."""
+"""The study's networks with random data: values do not affect the time, but must be finite."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SAMPLES = {
 
 
 def build(name: str, device: torch.device | str = "cpu") -> nn.Module:
-    """A network in eval mode, its batch-norm statistics those of random images."""
+    """A network in eval mode, with the batch-norm statistics of random images."""
     torch.manual_seed(0)
     model = build_network(name)
     layers = batch_norm.layers(model)

@@ -1,8 +1,8 @@
-"""Other programs' ways to measure a point of a loss landscape, timed between points.
+"""How other programs measure a point of a loss landscape, timed between points.
 
-Each contender has ``seconds(points)``: seconds a point over some consecutive points, what it
-prepares once (directions, copies of the model) left out. All use the same batches, threads and
-model; the ones of peers lie in memory row-major, as their documentation has them.
+Each contender has ``seconds(points)``: the seconds per point over some consecutive points, without
+its one-time preparation (directions, copies of the model). All use the same batches, threads and
+model; the models of peers are row-major in memory, as in their documentation.
 """
 
 from __future__ import annotations
@@ -28,13 +28,15 @@ Batches = list[tuple[Tensor, Tensor]]
 
 
 def between(stamps: list[float]) -> float:
-    """Seconds a point from the times at which points were finished."""
+    """Seconds per point, from the times at which points were finished."""
     return (stamps[-1] - stamps[0]) / (len(stamps) - 1)
 
 
 class Li:
-    """The loop described by Li et al. 2018: at each point the parameters are rebuilt from copies
-    of the trained ones and of the directions, and a DataLoader is passed through.
+    """The loop described by Li et al. 2018.
+
+    At each point the parameters are computed from copies of the trained parameters and of the
+    directions; the data come from a DataLoader.
     """
 
     name = "Li et al. 2018"
@@ -65,7 +67,7 @@ class Li:
 
 
 def mean_loss(model: Callable[[Tensor], Tensor], batches: Batches) -> float:
-    """What a user of the packages writes to measure more than one batch."""
+    """The function that a user of these packages writes to measure more than one batch."""
     total = 0.0
     for images, targets in batches:
         total += functional.cross_entropy(model(images), targets, reduction="sum").item()
@@ -73,7 +75,7 @@ def mean_loss(model: Callable[[Tensor], Tensor], batches: Batches) -> float:
 
 
 class LossLandscapes:
-    """``loss-landscapes``: steps added to the parameters in place, the user's metric at each."""
+    """``loss-landscapes``: adds steps to the parameters in place, and calls the user's metric."""
 
     name = "loss-landscapes"
 
@@ -102,9 +104,11 @@ class LossLandscapes:
 
 
 class Landscaper:
-    """``landscaper``: at each point a clone of the parameters, as many additions of the directions
-    as there are steps to the centre, and a copy into the model. Few steps are in its favour: a
-    grid of 51 x 51 has 25 additions a point on average.
+    """``landscaper``.
+
+    At each point it clones the parameters, adds a direction once for each step from the center, and
+    copies the result into the model. Few steps are in its favor: a grid of 51 x 51 needs 25
+    additions per point on average.
     """
 
     name = "landscaper"
@@ -135,7 +139,7 @@ class Landscaper:
 
 
 def _landscaper_compute() -> Any:
-    """Its module of the loop, without the topology packages that importing the whole needs."""
+    """Its module with the loop, without the topology packages that a full import needs."""
     if "landscaper" not in sys.modules:
         found = importlib.util.find_spec("landscaper")
         if found is None or found.submodule_search_locations is None:
@@ -147,7 +151,7 @@ def _landscaper_compute() -> Any:
 
 
 class Bare:
-    """The forward pass alone, the parameters where they are."""
+    """The forward pass alone, without moving the parameters."""
 
     def __init__(
         self,
@@ -175,7 +179,7 @@ class Bare:
 
     @torch.no_grad()
     def rate(self, size: int) -> float:
-        """Samples a second with batches of a size."""
+        """Samples per second at a batch size."""
         batch = self.images[:size]
         self.model(batch)
         passes: list[float] = []

@@ -1,7 +1,7 @@
-"""Where the time of ResNet-50's forward pass goes: torch.profiler's operators, one thread a time.
+"""Profile of ResNet-50's forward pass: operators of torch.profiler, and convolutions by kind.
 
-``python -m benchmarks.profile``; ``--model vgg11`` for another. Each kind of convolution stands
-beside the rate of its own floating-point operations.
+Run ``python -m benchmarks.profile``; ``--model vgg11`` selects another model. For each kind of
+convolution the rate of its floating-point operations is given.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from benchmarks.evaluation import matrix_rate
 
 
 def layer_rates(model: nn.Module, images: torch.Tensor) -> dict[str, tuple[float, float]]:
-    """Kind of convolution -> seconds and operations of a pass; the best of some calls of each."""
+    """Kind of convolution -> seconds and operations in a pass; the fastest of three calls."""
     found: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
 
     def hook(layer: nn.Conv2d, inputs: tuple[torch.Tensor], output: torch.Tensor) -> None:

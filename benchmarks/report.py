@@ -1,7 +1,7 @@
-"""Tables of docs/performance.md and scaling.md from results/*.json, between the pages' markers.
+"""Write the tables in docs/performance.md and docs/scaling.md from results/*.json.
 
-``python -m benchmarks.report``. A table ``name`` stands between ``<!-- table name -->`` and
-``<!-- end -->``; results without markers go to the end of performance.md.
+Run ``python -m benchmarks.report``. The table ``name`` is written between ``<!-- table name -->``
+and ``<!-- end -->``; results without such markers are added to the end of performance.md.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def table(content: dict[str, Any]) -> str:
 
 
 def filled(page: str, contents: dict[str, dict[str, Any]]) -> str:
-    """The page with the tables in their places.
+    """The text of a page with its tables filled in.
 
     >>> content = {"title": "T", "columns": ["a"], "rows": [[1]]}
     >>> "| 1 |" in filled("<!-- table t -->\\nold\\n<!-- end -->", {"t": content})

@@ -1,4 +1,4 @@
-"""Results of benchmarks as JSON: a table, what it needs to be read, and the machine."""
+"""Results of benchmarks as JSON: a table, its notes, and the machine."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FOLDER = Path(__file__).parent / "results"
 
 
 def machine(device: str = "cpu") -> dict[str, Any]:
-    """What the figures were measured on, and what else it was doing."""
+    """The machine that the results were measured on, and its load."""
     if device.startswith("cuda"):
         processor = torch.cuda.get_device_name(device)
     else:
@@ -54,7 +54,7 @@ def write(
 
 
 def spread(ratios: Sequence[float]) -> str:
-    """Median of paired ratios, and the least and the largest.
+    """Median of paired ratios, with the smallest and the largest.
 
     >>> spread([1.5, 1.0, 2.0])
     '1.50 (1.00 .. 2.00)'

@@ -1,9 +1,9 @@
-"""Peak memory and time of what grows with the grid and with the model, forward passes apart.
+"""Peak memory and time that grow with the grid and with the model, without forward passes.
 
-``python -m benchmarks.scale``; ``--only grid`` or ``--only model``, ``--quick`` for less. The grid
-part measures nothing: a stub gives the losses of a point in microseconds, so that what is left is
-the journal, the file and the bookkeeping. The model part evaluates points of large networks of
-random weights on a tiny input. Every figure is of a fresh process.
+Run ``python -m benchmarks.scale``; ``--only grid`` or ``--only model`` selects a part, ``--quick``
+does less. In the grid part a stub returns the losses of a point in microseconds, so that the time
+is that of the journal, the file and the bookkeeping. The model part evaluates points of large
+networks with random weights on a tiny input. Every result is from a new process.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from benchmarks import results
 from benchmarks.memory import MIB, reset_peak, status
 
 GRIDS = ((51, 51), (401, 401), (101, 101, 101))
-# of five blocks of 8 width^2 parameters: 42, 168, 514 and 1,000 million
+# five blocks of 8 width^2 parameters each: 42, 168, 514 and 1,000 million
 WIDTHS = (1024, 2048, 3584, 5000)
 LAYERS = 5
 
 
 def grid(counts: list[int]) -> dict[str, float]:
-    """An evaluation whose points cost nothing, with an output."""
+    """An evaluation whose points take no time, with an output file."""
     import numpy as np
     import torch
     from torch import nn
@@ -46,7 +46,7 @@ def grid(counts: list[int]) -> dict[str, float]:
     bounds = ((-1.0, 1.0),) * len(counts)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "landscape.nc"
-        # what is loaded and allocated once
+        # one-time imports and allocations
         ll.evaluate(objective, plane, ll.Grid((3,) * len(counts), bounds), path=path, quiet=True)
         whole = ll.Grid(tuple(counts), bounds)
         start = status("VmRSS")
@@ -60,7 +60,7 @@ def grid(counts: list[int]) -> dict[str, float]:
 
 
 def network(width: int) -> dict[str, float]:
-    """One direction through a network of random weights, and points of it."""
+    """One direction through a network with random weights, and points on it."""
     import torch
     from torch import nn
 
@@ -98,7 +98,7 @@ def network(width: int) -> dict[str, float]:
 
 
 def measured(task: str, *numbers: int) -> dict[str, float]:
-    """Run a task in a fresh process."""
+    """Run a task in a new process."""
     command = [sys.executable, "-m", "benchmarks.scale", "--task", task, *map(str, numbers)]
     output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
     return json.loads(output.splitlines()[-1])
@@ -132,7 +132,7 @@ def networks(quick: bool) -> None:
     for width in WIDTHS[:1] if quick else WIDTHS:
         needed = 1.1 * 3 * 4 * LAYERS * 8 * width**2
         if needed > available():
-            notes.append(f"Width {width} left out: {needed / 2**30:.1f} GiB were not free.")
+            notes.append(f"Width {width} was left out: it needs {needed / 2**30:.1f} GiB.")
             print(notes[-1], flush=True)
             continue
         found = measured("network", width)
@@ -153,7 +153,7 @@ def networks(quick: bool) -> None:
 
 
 def available() -> int:
-    """Bytes of memory that nobody uses; whoever runs out of it may be ended by the system."""
+    """Available memory in bytes; a process that exceeds it may be killed by the system."""
     lines = Path("/proc/meminfo").read_text().splitlines()
     return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable"))
 

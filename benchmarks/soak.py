@@ -1,12 +1,12 @@
-"""Resumes, reloads and draws a small landscape for minutes: does memory or anything else pile up?
+"""Resume, reload and draw a small landscape for minutes, to find leaks.
 
-``python -m benchmarks.soak --minutes 10``. A cycle begins a surface, ends it at some point of its
-grid, goes on with the same call, compares the bytes of the file with an undisturbed run's, opens
-the file, reads it, draws it with matplotlib and exports it. With ``--paraview`` every minute ends
-with one picture by ``losslandscape render``. Each minute a line says what the process holds: its
-resident memory, its open files, its threads and children, and what lies in the temporary folder
-and in the output's. The exit code is 1 where files, threads or children are left over, or memory
-rose by more than 16 MiB from the second line on.
+Run ``python -m benchmarks.soak --minutes 10``. A cycle starts a surface, interrupts it, continues
+it with the same call, compares the bytes of the file with those of an uninterrupted run, opens the
+file, reads it, draws it with matplotlib, and exports it. With ``--paraview`` every minute ends with
+one picture by ``losslandscape render``. Each minute one line reports the process's resident memory,
+open files, threads and child processes, and the contents of the temporary and output folders. The
+exit code is 1 if files, threads or child processes are left over, or if memory rose by more than
+16 MiB after the second line.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from benchmarks import results
 
 MIB = 1 << 20
 ALLOWED_MIB = 16.0
-ROWS = 12  # of the table; the text printed has every line
+ROWS = 12  # approximate number of rows in the table; the printed text has every line
 
 
 def run(path: Path, stop_after: int | None = None) -> None:
-    """A surface of 15 x 15 points, ended by an interruption after some calls of the model."""
+    """Measure a surface of 15 x 15 points, interrupted after some calls of the model if asked."""
     import torch
     from torch import nn
 
@@ -57,7 +57,7 @@ def run(path: Path, stop_after: int | None = None) -> None:
 
 
 def cycle(folder: Path, number: int, expected: bytes) -> None:
-    """Interrupted, gone on with, opened, read and drawn."""
+    """Interrupt a surface, continue it, then open, read, draw and export it."""
     import matplotlib.pyplot as plt
 
     import losslandscape as ll
@@ -67,7 +67,7 @@ def cycle(folder: Path, number: int, expected: bytes) -> None:
     run(path)
     if path.read_bytes() != expected:
         raise SystemExit(
-            f"cycle {number}: the resumed file has other bytes than an undisturbed one"
+            f"cycle {number}: the resumed file differs from that of an uninterrupted run"
         )
     landscape = ll.Landscape.open(path)
     landscape.to_xarray()
@@ -79,7 +79,7 @@ def cycle(folder: Path, number: int, expected: bytes) -> None:
 
 
 def picture(folder: Path, expected: bytes) -> None:
-    """The landscape once by ParaView."""
+    """Draw the landscape once with ParaView."""
     path = folder / "landscape.nc"
     path.write_bytes(expected)
     command = [sys.executable, "-m", "losslandscape", "render", str(path), "--output"]
@@ -90,16 +90,16 @@ def picture(folder: Path, expected: bytes) -> None:
 
 
 def held(temporary: Path, output: Path) -> dict[str, Any]:
-    """What the process holds now, its garbage apart."""
+    """What the process holds now, after a garbage collection."""
     gc.collect()
-    with contextlib.suppress(OSError, AttributeError):  # what the allocator merely keeps
+    with contextlib.suppress(OSError, AttributeError):  # return freed memory to the system
         ctypes.CDLL("libc.so.6").malloc_trim(0)
     status = Path("/proc/self/status").read_text()
     fields = dict(line.split(":", 1) for line in status.splitlines() if ":" in line)
     children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
     return {
         "memory": int(fields["RssAnon"].split()[0]) / 1024,
-        "files": len(os.listdir("/proc/self/fd")) - 1,  # but that of the listing
+        "files": len(os.listdir("/proc/self/fd")) - 1,  # without the listed folder itself
         "threads": threading.active_count(),
         "children": len(children),
         "temporary": sorted(str(f.relative_to(temporary)) for f in temporary.rglob("*")),
@@ -110,7 +110,7 @@ def held(temporary: Path, output: Path) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--minutes", type=float, default=10.0)
-    parser.add_argument("--paraview", action="store_true", help="one picture a minute by ParaView")
+    parser.add_argument("--paraview", action="store_true", help="draw with ParaView every minute")
     parser.add_argument("--interval", type=float, default=60.0, help="seconds between two lines")
     arguments = parser.parse_args()
     import matplotlib
@@ -123,7 +123,7 @@ def main() -> None:
         os.environ["TMPDIR"] = tempfile.tempdir = str(temporary)
         run(output / "landscape.nc")
         expected = (output / "landscape.nc").read_bytes()
-        # the first cycle brings what is made once: caches of fonts, libraries
+        # the first cycle includes one-time work: font caches, libraries
         cycle(output, 0, expected)
         if arguments.paraview:
             picture(output, expected)
@@ -131,7 +131,7 @@ def main() -> None:
         start = time.monotonic()
         print("minute | cycles | MiB | files | threads | children | temporary | output", flush=True)
         while True:
-            # from now on, so that a pause of this process leaves no minute without a cycle
+            # counted from now, so that every minute has a cycle even if this process was paused
             end = time.monotonic() + arguments.interval
             while True:
                 cycle(output, cycles, expected)
@@ -152,7 +152,7 @@ def main() -> None:
 
 
 def report(lines: list[dict[str, Any]], cycles: int, minutes: float, pictures: int) -> None:
-    """Write the table, and end with 1 where something piled up."""
+    """Write the table, and exit with 1 if anything was left over."""
     names = ("files", "threads", "children", "temporary", "output")
     every = max(1, round((len(lines) - 1) / ROWS))
     kept = sorted({0, 1, *range(0, len(lines), every), len(lines) - 1})

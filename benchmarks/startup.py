@@ -1,11 +1,10 @@
-"""From the command to the figure on the screen, beside ParaView's own start with a plain image.
+"""Time from the command to the figure on the screen, compared with ParaView's own start.
 
-``python -m benchmarks.startup`` starts, in turns and each with settings of its own that are thrown
-away, ``paraview surface.vti`` (which applies by itself, a setting) and ``losslandscape paraview
-landscape.nc`` on a virtual screen, and watches that screen's memory: a start is over when the part
-of the window where views are shows what it shows in the end. The very first start of a figure also
-makes matplotlib's list of fonts, for the Greek letters; it is told apart from those that follow, as
-it happens once a user. Needs Xvfb and ParaView.
+``python -m benchmarks.startup`` alternately starts ``paraview surface.vti`` (with automatic Apply)
+and ``losslandscape paraview landscape.nc`` on a virtual screen, each with temporary settings, and
+reads the memory of the screen. A start ends when the area of the views shows its final picture. The
+first start of a figure also makes matplotlib build its list of fonts, for the Greek letters; it is
+reported separately, because it happens once per user. Needs Xvfb and ParaView.
 """
 
 from __future__ import annotations
@@ -29,17 +28,25 @@ from benchmarks import results
 from losslandscape.paraview.programs import clean_environment, find_paraview
 
 DATA = Path(__file__).parents[1] / "state_files" / "data"
-SCREEN = (1152, 762)  # of ParaView's window where nothing is known of the user's
+SCREEN = (1152, 762)  # pixels; ParaView's default window size
 VIEWS = (slice(190, 600), slice(320, 1120))  # rows and columns that views cover in any layout
-CALM = 3.0  # s without a change, after which nothing more is expected
-COLOURED = 0.05  # of the views' pixels: what a picture has at least
+CALM = 3.0  # seconds without a change after which the picture is final
+COLORED = 0.05  # smallest share of colored pixels in a picture of the views
 SAME = 0.002  # share of pixels that may differ from the final picture (a highlighted frame)
-LIMIT = 60.0  # s
-MOST_EXTRA = 3.0  # s, asked of the launcher
+LIMIT = 60.0  # seconds
+MOST_EXTRA = 3.0  # seconds, the requirement for the launcher
 
 
 class Screen:
-    """An Xvfb whose memory is read as it is, without asking the server."""
+    """An Xvfb screen whose memory is read directly, without asking the server.
+
+    Parameters
+    ----------
+    folder
+        An empty folder for its memory file.
+    size
+        Width and height in pixels.
+    """
 
     def __init__(self, folder: Path, size: tuple[int, int] = SCREEN):
         self._columns, self._rows = size
@@ -55,7 +62,7 @@ class Screen:
         os.close(writing)
         with os.fdopen(reading) as pipe:
             self.display = f":{pipe.readline().strip()}"
-        # The file is an XWD dump: a header of big-endian words, colours, then rows of pixels.
+        # The file is an XWD dump: a header of big-endian words, colors, then rows of pixels.
         with open(folder / "Xvfb_screen0", "rb") as file:
             self._memory = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         header = struct.unpack(">25I", self._memory[:100])
@@ -86,17 +93,17 @@ def screen() -> Iterator[Screen]:
             opened.close()
 
 
-def coloured(picture: np.ndarray) -> float:
-    """The share of pixels that are no grey.
+def colored(picture: np.ndarray) -> float:
+    """The share of pixels that are not gray.
 
-    >>> coloured(np.array([[[0, 0, 0], [90, 90, 90], [255, 255, 255], [0, 90, 200]]], np.uint8))
+    >>> colored(np.array([[[0, 0, 0], [90, 90, 90], [255, 255, 255], [0, 90, 200]]], np.uint8))
     0.25
     """
     return float((np.ptp(picture, axis=-1) > 60).mean())
 
 
 def arrival(times: Sequence[float], pictures: Sequence[np.ndarray]) -> float:
-    """The time from which every picture is the last one, but for a share `SAME` of its pixels.
+    """The time from which every picture equals the last one, except for a share `SAME` of pixels.
 
     >>> empty, drawn = np.zeros((4, 4, 3), np.uint8), np.ones((4, 4, 3), np.uint8)
     >>> arrival([0.0, 1.0, 2.0, 3.0], [empty, drawn, empty, drawn])
@@ -115,12 +122,12 @@ def arrival(times: Sequence[float], pictures: Sequence[np.ndarray]) -> float:
 def seconds_to_picture(
     command: Sequence[str], environment: dict[str, str], limit: float = LIMIT
 ) -> float:
-    """Start a command on a screen of its own and wait for its picture.
+    """Start a command on a new screen, and measure the seconds until its final picture.
 
     Raises
     ------
     RuntimeError
-        There was no picture within `limit` seconds, or the command ended before.
+        If there was no picture within `limit` seconds, or the command ended before.
     """
     with screen() as shown:
         environment = {**environment, "DISPLAY": shown.display}
@@ -140,7 +147,7 @@ def seconds_to_picture(
                 if not np.array_equal(picture, pictures[-1]):
                     times.append(now)
                     pictures.append(picture)
-                if now - times[-1] > CALM and coloured(pictures[-1]) > COLOURED:
+                if now - times[-1] > CALM and colored(pictures[-1]) > COLORED:
                     return arrival(times, pictures)
                 if now > limit or started.poll() is not None:
                     raise RuntimeError(f"no picture after {now:.0f} s: {' '.join(command)}")
@@ -151,7 +158,7 @@ def seconds_to_picture(
 
 
 def fresh_settings(folder: Path) -> dict[str, str]:
-    """An environment whose ParaView has settings of its own: no welcome, apply at once."""
+    """An environment with new ParaView settings: no welcome dialog, automatic Apply."""
     settings = folder / "ParaView"
     settings.mkdir()
     (settings / "ParaView-UserSettings.json").write_text(
@@ -165,7 +172,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pairs", type=int, default=7)
     parser.add_argument("--data", type=Path, default=DATA / "vgg11_pca")
-    parser.add_argument("--figure", action="append", help="of the launcher; may be repeated")
+    parser.add_argument("--figure", action="append", help="figure to start; may be repeated")
     arguments = parser.parse_args()
     plain = [str(find_paraview()), str(arguments.data / "surface.vti")]
     ours = [sys.executable, "-m", "losslandscape", "paraview", str(arguments.data / "landscape.nc")]

@@ -1,9 +1,9 @@
-"""Time the Morse-Smale complex against sorting the same field, beside TTK's figures.
+"""Time of the Morse-Smale complex relative to sorting the same field, with TTK's ratios.
 
-Run ``python benchmarks/topology.py``; ``--sizes 256 512`` for other grids, ``--repeats 5`` for
-steadier numbers. Sorting is the yardstick because it grows as n log n, as the complex should.
-NumPy sorts floats several times faster on processors with AVX2 or AVX-512 since version 2.0;
-TTK's figures were taken against a sort without: compare with those in the "plain" columns.
+Run ``python benchmarks/topology.py``; ``--sizes 256 512`` selects other grids, ``--repeats 5``
+gives steadier numbers. Sorting is the reference because its time grows as n log n, as that of the
+complex should. Since version 2.0, NumPy sorts floats several times faster on processors with AVX2
+or AVX-512. TTK's ratios refer to a sort without them: compare them with the "plain" columns.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ import numpy as np
 
 from losslandscape import topology
 
-# TTK 2024 development version, TTKMorseSmaleComplex, one thread: multiples of np.argsort.
+# TTK, development version of 2024, TTKMorseSmaleComplex, one thread: multiples of np.argsort
 TTK_RATIO = {"smooth": "8-9", "noisy": "25-30"}
 
 
 def smooth_field(size: int) -> np.ndarray:
-    """A few waves on a bowl: as many critical points at any size."""
+    """A few waves on a bowl: the number of critical points does not depend on the size."""
     y, x = np.meshgrid(*(np.linspace(-1, 1, size),) * 2, indexing="ij")
     return np.sin(5 * x) * np.cos(7 * y + 0.3) + x**2
 
 
 def noisy_field(size: int) -> np.ndarray:
-    """White noise: more than half as many critical points as vertices."""
+    """White noise: the critical points are more than half as many as the vertices."""
     return np.random.default_rng(0).standard_normal((size, size))
 
 
 def fastest(function, repeats: int) -> float:
-    """Return the least processor time of some calls, in seconds."""
+    """The shortest CPU time of some calls, in seconds."""
     times = []
     for _ in range(repeats):
         start = time.process_time()

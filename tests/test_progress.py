@@ -1,4 +1,4 @@
-"""What is said before, during and after long work, on a clock that the test moves."""
+"""What is printed before, during and after long work, on a clock that the test moves."""
 
 import io
 
@@ -30,7 +30,10 @@ def test_the_work_is_said_first_and_the_time_after_a_second_of_it(clock, capsys)
         for _ in range(4):
             clock.now += 0.25
             progress.advance()
-        line = "surface: about 24 s for the 96 points left; from the first 5 (250 ms each)"
+        line = (
+            "surface: about 24 s for the remaining 96 points "
+            "(estimated from the first 5, 250 ms each)"
+        )
         assert said(capsys) == [line]
         clock.now += 0.25
         progress.advance()
@@ -41,17 +44,17 @@ def test_one_long_step_is_enough(clock, capsys):
     with Progress(10, "surface", unit="points") as progress:
         clock.now += 30.0
         progress.advance()
-        assert said(capsys)[0].startswith("surface: about 4 min 30 s for the 9 points left")
+        assert said(capsys)[0].startswith("surface: about 4 min 30 s for the remaining 9 points")
 
 
 def test_steps_of_an_earlier_run_do_not_count(clock, capsys):
     with Progress(100, "surface", done=40, work="100 points") as progress:
-        assert said(capsys) == ["surface: 100 points (40 are done)"]
+        assert said(capsys) == ["surface: 100 points (40 already done)"]
         for _ in range(3):
             clock.now += 1.0
             progress.advance()
         assert said(capsys)[0] == (
-            "surface: about 58 s for the 58 steps left; from the first 2 (1 s each)"
+            "surface: about 58 s for the remaining 58 steps (estimated from the first 2, 1 s each)"
         )
 
 
@@ -61,7 +64,7 @@ def test_work_that_may_grow_says_how_far(clock, capsys):
             clock.now += 1.0
             progress.advance()
         assert (
-            "about 9 s for the 9 points left, up to 1 min 39 s if it takes all 101"
+            "about 9 s for the remaining 9 points, up to 1 min 39 s if all 101 are needed"
             in (said(capsys)[0])
         )
 
@@ -74,7 +77,7 @@ def test_what_came_before_the_first_step_and_what_is_no_step(clock, capsys):
         for _ in range(2):
             clock.now += 1.0
             progress.advance()
-    assert "about 1 min 43 s for the 3 steps left" in said(capsys)[1]
+    assert "about 1 min 43 s for the remaining 3 steps" in said(capsys)[1]
 
 
 def test_lines_become_rare(clock, capsys):
@@ -108,7 +111,7 @@ def test_kinds_of_terminals(clock, monkeypatch, variables, escapes):
             progress.advance()
     shown = terminal.getvalue()
     assert "40 [points]" in shown
-    assert "about 18 s for the 37 points left" in shown
+    assert "about 18 s for the remaining 37 points" in shown
     assert "40/40" in shown
     assert ("\x1b[" in shown) == escapes
     if "NO_COLOR" in variables:

@@ -1,6 +1,6 @@
 """Measured loss landscapes of PyTorch models.
 
-Public names are loaded when first used, so that importing the package costs neither torch nor vtk::
+Public names are loaded on first use, so importing the package imports neither torch nor vtk::
 
     import losslandscape as ll
 

@@ -1,4 +1,4 @@
-"""Is an argument of the kind that is expected? Said in front of the work, not in the middle."""
+"""Checks of argument types, made before the work starts."""
 
 from __future__ import annotations
 
@@ -9,25 +9,42 @@ from losslandscape.errors import LossLandscapeError
 
 
 def check_kind(what: str, value: Any, kind: type, hint: str) -> None:
-    """Raise a LossLandscapeError with a hint if an argument is not of a kind.
+    """Check that an argument is an instance of a class.
+
+    Parameters
+    ----------
+    what : str
+        The argument's name, for the message.
+    hint : str
+        What to pass instead, for the message.
+
+    Raises
+    ------
+    LossLandscapeError
+        If it is not.
 
     Examples
     --------
     >>> check_kind("grid", 5, dict, "give {}")
     Traceback (most recent call last):
-    losslandscape.errors.LossLandscapeError: grid is 5 (int), where a dict is expected: give {}
+    losslandscape.errors.LossLandscapeError: grid is 5 (int), but a dict is expected: give {}
     """
     if not isinstance(value, kind):
         shown = repr(value)
         shown = f"{shown} ({type(value).__name__})" if len(shown) < 40 else type(value).__name__
         article = "an" if kind.__name__[0] in "AEIOU" else "a"
         raise LossLandscapeError(
-            f"{what} is {shown}, where {article} {kind.__name__} is expected: {hint}"
+            f"{what} is {shown}, but {article} {kind.__name__} is expected: {hint}"
         )
 
 
 def whole_number(what: str, value: Any, least: int = 1) -> int:
-    """A whole number of any integer type as an int; a LossLandscapeError where it is none.
+    """A whole number of any integer type, as an int.
+
+    Raises
+    ------
+    LossLandscapeError
+        If it is not a whole number, or less than `least`.
 
     Examples
     --------
@@ -36,7 +53,7 @@ def whole_number(what: str, value: Any, least: int = 1) -> int:
     9
     >>> whole_number("samples", 9.0)
     Traceback (most recent call last):
-    losslandscape.errors.LossLandscapeError: samples is 9.0; a whole number of at least 1 is needed
+    losslandscape.errors.LossLandscapeError: samples is 9.0; it must be a whole number of at least 1
     """
     try:
         number = operator.index(value)
@@ -44,6 +61,6 @@ def whole_number(what: str, value: Any, least: int = 1) -> int:
         number = least - 1
     if number < least:
         raise LossLandscapeError(
-            f"{what} is {value!r}; a whole number of at least {least} is needed"
+            f"{what} is {value!r}; it must be a whole number of at least {least}"
         )
     return number

@@ -1,16 +1,16 @@
-"""The errors a user can cause. The command line prints their message alone, without a traceback."""
+"""Errors that a user can cause. The command line prints only their message, not a traceback."""
 
 
 class LossLandscapeError(Exception):
-    """Something in the user's input or surroundings is wrong.
+    """Something is wrong with the user's input or the environment.
 
-    The message says what, where and what to do.
+    The message says what is wrong, where, and what to do about it.
     """
 
 
 class FileFormatError(LossLandscapeError):
-    """A file is missing, damaged, or not what it should be."""
+    """A file is missing, damaged, or of the wrong format."""
 
 
 class OutputExistsError(LossLandscapeError):
-    """The output is there already and overwriting was not asked for."""
+    """The output already exists and overwriting was not requested."""

@@ -1,4 +1,4 @@
-"""How far a long computation is: a bar on a terminal, a line now and then in a log file."""
+"""Progress of a long computation: a bar on a terminal, occasional lines in a log file."""
 
 import contextlib
 import os
@@ -6,44 +6,45 @@ import sys
 import time
 from typing import Any, Optional
 
-_BAR_INTERVAL = 0.1  # seconds between two drawings of the bar
-_LINE_INTERVAL = 5.0  # seconds between two lines where there is no terminal, at first
-_LINE_SHARE, _LONGEST_INTERVAL = 0.1, 600.0  # then a share of the time gone, up to ten minutes
-_ESTIMATE_SECONDS = 1.0  # an estimate rests on so much of the work; less needs none
-_ESTIMATE_ONE = 20.0  # or on one step that took so long
+_BAR_INTERVAL = 0.1  # seconds between two updates of the bar
+_LINE_INTERVAL = 5.0  # initial seconds between two lines where there is no terminal
+_LINE_SHARE, _LONGEST_INTERVAL = 0.1, 600.0  # later: a share of the elapsed time, capped (seconds)
+_ESTIMATE_SECONDS = 1.0  # seconds of work before an estimate; shorter work needs none
+_ESTIMATE_ONE = 20.0  # seconds after which a single step is enough for an estimate
 
-# another interval between lines, for a program that shows them to people
+# seconds between lines, set by a program that displays them, such as the plugin
 INTERVAL_VARIABLE = "LOSSLANDSCAPE_PROGRESS_SECONDS"
 
 
 class Progress:
-    """Says on standard error what will be done and how long it takes, then how far it is.
+    """Prints a plan, an estimate of the total time and then the progress, on standard error.
 
-    At the start what will be done; the time it will take as soon as a second of the work itself
-    tells it (the first step apart, which pays for what comes once), with what it rests on. Then
-    steps done, rate and time left: a bar on a terminal; elsewhere (a batch job's log, a notebook, a
-    terminal that cannot move its cursor) plain lines, 5 seconds apart at first and 10 minutes at
-    last, and one at the end; nothing at all when ``quiet``. ``advance`` costs about a microsecond
-    unless something is drawn, so it may stand in an inner loop.
+    The plan is printed at the start. The estimate follows after one second of work, with the
+    measurement that it is based on; the first step is excluded, because it includes one-time
+    costs. Then the steps done, the rate and the time left are shown: as a bar on a terminal, and
+    elsewhere (a batch job's log, a notebook, a terminal that cannot move its cursor) as plain
+    lines. Lines come every 5 seconds at first, every 10 minutes in the end, and once when the work
+    is done. With ``quiet`` nothing is printed. ``advance`` costs about a microsecond when nothing
+    is drawn, so you can call it in an inner loop.
 
     Parameters
     ----------
-    total
-        Number of steps of the whole work.
-    description
-        What is being done, for people.
-    done
-        Steps finished before (a resumed run); they do not count in the rate.
-    quiet
-        Show nothing.
-    work
-        What the steps are, for people; said at the start.
-    unit
+    total : int
+        Total number of steps.
+    description : str
+        Short name of the work; every line begins with it.
+    done : int
+        Steps that an earlier, interrupted run finished; they do not count in the rate.
+    quiet : bool
+        Print nothing.
+    work : str
+        The plan, printed at the start.
+    unit : str
         What a step is called, in the plural.
-    at_most
-        Steps that it may become, where `total` grows as the work goes on.
-    extra_seconds
-        Of work that is no step, added to what is found from the first steps.
+    at_most : int, optional
+        Largest number of steps, where `total` grows during the work.
+    extra_seconds : float
+        Time of other work, in seconds, added to the estimate.
 
     Examples
     --------
@@ -69,14 +70,14 @@ class Progress:
         self.total = total
         self.description = description
         self.done = done
-        self.note = ""  # a few words shown behind the rate, such as the present loss
+        self.note = ""  # a few words shown after the rate, such as the current loss
         self.extra_seconds = extra_seconds
         self._quiet = quiet
         self._work = work
         self._unit = unit
         self._at_most = at_most
         self._estimated = False
-        self._drawn: Optional[int] = None  # steps that the last line said
+        self._drawn: Optional[int] = None  # steps shown in the last line
         self._done_before = done
         self._bar: Any = None
         self._bar_task: Any = None
@@ -90,7 +91,7 @@ class Progress:
         self._start = time.monotonic()
         if not self._quiet:
             if self._work:
-                before = f" ({self.done:,} are done)" if self.done else ""
+                before = f" ({self.done:,} already done)" if self.done else ""
                 self._say(f"{self.description}: {self._work}{before}")
             if sys.stderr.isatty():
                 self._open_bar()
@@ -106,11 +107,11 @@ class Progress:
             self._bar.stop()
 
     def begin(self) -> None:
-        """Count time from now on: what came before was no step."""
+        """Restart the clock: the time until now was not spent on steps."""
         self._start = time.monotonic()
 
     def advance(self, steps: int = 1) -> None:
-        """Count `steps` more as done."""
+        """Count `steps` more steps as done."""
         self.done += steps
         if self._quiet:
             return
@@ -122,11 +123,11 @@ class Progress:
             self._next_drawing = time.monotonic() + self._interval(now)
 
     def _try_estimate(self, now: float) -> None:
-        """Say how long it will take, once enough is known."""
+        """Print the estimate of the remaining time, once enough has been measured."""
         steps = self.done - self._done_before
         if now - self._start >= _ESTIMATE_ONE:
             each = (now - self._start) / steps
-        elif self._first is None:  # the first steps pay for what comes once
+        elif self._first is None:  # the first steps include one-time costs
             self._first = now, steps
             return
         elif now - self._first[0] >= _ESTIMATE_SECONDS:
@@ -137,14 +138,13 @@ class Progress:
         left = self.total - self.done
         if left <= 0:
             return
-        words = (
-            f"about {duration(left * each + self.extra_seconds)} for the {left:,} {self._unit} left"
-        )
+        time_left = duration(left * each + self.extra_seconds)
+        words = f"about {time_left} for the remaining {left:,} {self._unit}"
         if self._at_most is not None and self._at_most > self.total:
             most = self._at_most - self.done
-            words += f", up to {duration(most * each)} if it takes all {self._at_most:,}"
-        rest = f"from the first {steps:,} ({milliseconds(each)} each)"
-        self._say(f"{self.description}: {words}; {rest}")
+            words += f", up to {duration(most * each)} if all {self._at_most:,} are needed"
+        basis = f"estimated from the first {steps:,}, {milliseconds(each)} each"
+        self._say(f"{self.description}: {words} ({basis})")
 
     def _interval(self, now: float) -> float:
         if self._bar is not None:
@@ -161,13 +161,13 @@ class Progress:
 
     @property
     def rate(self) -> float:
-        """Steps a second since the start; 0 before the first step."""
+        """Steps per second since the start; 0 before the first step."""
         elapsed = time.monotonic() - self._start
         return (self.done - self._done_before) / elapsed if elapsed > 0 else 0.0
 
     @property
     def seconds_left(self) -> Optional[float]:
-        """Expected time to the end at the present rate, None before the first step."""
+        """Expected remaining time at the current rate, in seconds; None before the first step."""
         rate = self.rate
         return (self.total - self.done) / rate if rate > 0 else None
 
@@ -185,7 +185,7 @@ class Progress:
             MofNCompleteColumn(),
             TextColumn("{task.fields[status]}"),
             console=console,
-            auto_refresh=False,  # drawn by advance(): no second thread competes with the work
+            auto_refresh=False,  # advance() draws: no second thread competes with the work
         )
         self._bar_task = self._bar.add_task(
             self.description, total=self.total, completed=self.done, status=""
@@ -211,7 +211,7 @@ class Progress:
 
 
 def duration(seconds: float) -> str:
-    """A time span as people say it.
+    """A time span in the two largest units.
 
     >>> duration(8.4), duration(95), duration(7300)
     ('8 s', '1 min 35 s', '2 h 1 min')
@@ -225,7 +225,7 @@ def duration(seconds: float) -> str:
 
 
 def milliseconds(seconds: float) -> str:
-    """The time of a step.
+    """The time of one step, in milliseconds or seconds.
 
     >>> milliseconds(0.0123), milliseconds(2.5)
     ('12.3 ms', '2.5 s')

@@ -1,6 +1,6 @@
-"""The pages of the commands: each verb's parser as Markdown with Sphinx's ``option`` directives.
+"""Pages of the commands: each verb's parser as Markdown with Sphinx's ``option`` directives.
 
-Not sphinx-argparse: it leaves out what follows an option (``--grid N``) and puts every group of
+sphinx-argparse is not used: it omits the value of an option (``--grid N``), and puts every group of
 options at the level of the page's title.
 """
 
@@ -13,16 +13,16 @@ from losslandscape import cli
 
 
 def parsers():
-    """Each verb's parser by its name, in the order of the help."""
+    """The parser of each verb, by name, in the order of the help."""
     whole = cli._parser(cli._available_verbs())
     verbs = next(a for a in whole._actions if isinstance(a, argparse._SubParsersAction))
     return dict(verbs.choices)
 
 
 def command_page(verb, parser):
-    """A verb's page: what it does, its usage, its options by group, and its examples."""
+    """The page of a verb: its description, usage, examples, and options by group."""
     program = f"losslandscape {verb}"
-    with mock.patch.dict(os.environ, COLUMNS="88"):  # not the width of a terminal
+    with mock.patch.dict(os.environ, COLUMNS="88"):  # independent of the terminal's width
         usage = parser.format_usage().strip("\n")
     return "\n".join(
         [
@@ -53,13 +53,13 @@ def _group(group, parser):
     if group.description:
         yield from (plain(group.description), "")
     for action in shown:
-        # the parser's own words, its defaults and choices filled in
+        # the parser's help text with defaults and choices filled in
         words = parser._get_formatter()._expand_help(action) if action.help else ""
         yield from (f":::{{option}} {_names(action, parser)}", plain(words), ":::", "")
 
 
 def _names(action, parser):
-    """``--output PATH``; a positional argument by its name."""
+    """An option with its value, such as ``--output PATH``, or the name of a positional argument."""
     formatter = parser._get_formatter()
     if not action.option_strings:
         return formatter._metavar_formatter(action, action.dest)(1)[0]
@@ -74,7 +74,7 @@ def _literal(text):
 
 
 def _description(text):
-    """Paragraphs as paragraphs; a one-line help as a sentence."""
+    """A description of several lines unchanged; a one-line help as a sentence."""
     text = plain(text.strip())
     if "\n" in text:
         return text
@@ -82,5 +82,5 @@ def _description(text):
 
 
 def plain(text):
-    """Text whose every character is to be seen, as Markdown."""
+    """Text escaped for Markdown, so that every character is shown."""
     return re.sub(r"([\\`*_\[\]<>|$#])", r"\\\1", text)

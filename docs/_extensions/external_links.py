@@ -1,6 +1,6 @@
-"""The addresses outside the site, listed in ``external_links.txt`` beside its pages.
+"""List the external addresses of the site in ``external_links.txt``, beside its pages.
 
-A build asks none of them, so that it works without a network; ``make docs-links`` does.
+A build does not check them, so that it works without a network; ``make docs-links`` does.
 """
 
 from pathlib import Path
@@ -9,7 +9,7 @@ from docutils import nodes
 
 
 def setup(app):
-    """Collect when all pages have been read."""
+    """Collect the addresses when all pages have been read."""
     app.connect("build-finished", _write)
     return {"parallel_read_safe": True}
 

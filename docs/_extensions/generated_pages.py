@@ -1,4 +1,4 @@
-"""Pages that are written from the code before each build, into ``docs/generated/``.
+"""Pages generated from the code before each build, in ``docs/generated/``.
 
 Each command (from its parser), figure (from its script, picture and data) and ParaView proxy (from
 its decorators) has a page. One more page has the public names that the interface pages do not
@@ -33,25 +33,24 @@ logger = logging.getLogger(__name__)
 
 
 def setup(app):
-    """Write them before Sphinx looks for pages; it then finds them like any others."""
+    """Write the pages before Sphinx searches for pages, so that it finds them."""
     app.connect("config-inited", _write_for)
     return {"parallel_read_safe": True}
 
 
 def _write_for(app, config):
-    if (
-        Path(app.srcdir).resolve() == DOCS
-    ):  # a build of other pages by this configuration has none of these
+    # a build of other pages with this configuration does not need these
+    if Path(app.srcdir).resolve() == DOCS:
         write_pages(GENERATED)
 
 
 def write_pages(folder):
-    """Write every page under `folder`, and remove those of what is no longer there."""
+    """Write all pages in `folder`, and remove pages of objects that no longer exist."""
     pages = {**command_pages(), **figure_pages(), **proxy_pages(), **name_pages()}
     for name, text in pages.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        # an unchanged page keeps its time, so that it is not built again
+        # an unchanged page keeps its modification time, so that it is not built again
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             path.write_text(text, encoding="utf-8")
     for path in folder.glob("**/*.md"):  # autosummary's pages are .rst
@@ -60,18 +59,18 @@ def write_pages(folder):
 
 
 def command_pages():
-    """A page a verb of the command line; texts by path."""
+    """One page per verb of the command line: path -> text."""
     return {f"commands/{verb}.md": command_page(verb, parser) for verb, parser in parsers().items()}
 
 
 def figure_pages():
-    """A page a script of `state_files/`; texts by path. A picture that is outdated is a warning."""
+    """One page per script of `state_files/`: path -> text. Outdated pictures give a warning."""
     pages = {}
     for script in scripts_in(STATE_FILES):
         reason = outdated(script)
         if reason:
             logger.warning(
-                "state_files/%s; build it anew: pvpython state_files/build_states.py %s",
+                "state_files/%s; build it again: pvpython state_files/build_states.py %s",
                 reason,
                 script.stem,
                 type="losslandscape",
@@ -120,7 +119,7 @@ def _figure_page(script):
 
 
 def proxy_pages():
-    """A page a reader, source or filter of the ParaView plugin; texts by path."""
+    """One page per reader, source or filter of the ParaView plugin: path -> text."""
     return {
         f"paraview/{proxy.name}.md": _proxy_page(proxy) for proxy in paraview_proxies.read_proxies()
     }
@@ -159,7 +158,7 @@ def _proxy_page(proxy):
 
 
 def _algorithm(path):
-    """The docstring of the class that does the work, where it is one of this project's."""
+    """The docstring of the class that does the work, if it belongs to this project."""
     if not path:
         return []
     return [
@@ -174,7 +173,7 @@ def _algorithm(path):
 
 
 def name_pages():
-    """A page of the public names that are on no page of the interfaces, if there are any."""
+    """A page of the public names that no interface page lists, if there are any."""
     names = {package.__name__: _not_placed(package, page) for package, page in INTERFACES}
     if not any(names.values()):
         return {}
@@ -207,7 +206,7 @@ def _not_placed(package, page):
 
 
 def _name(stem):
-    """``figure1_fixed_statistics`` as people write it: Figure 1, fixed statistics."""
+    """The title of a script: ``figure1_fixed_statistics`` becomes Figure 1, fixed statistics."""
     kind, number, words = re.fullmatch(r"([a-z]+)(\d*)_?(.*)", stem).groups()
     return f"{kind.capitalize()} {number}, {words.replace('_', ' ')}".strip(", ")
 

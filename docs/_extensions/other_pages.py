@@ -1,6 +1,6 @@
-"""Pages of ``docs/`` that the index does not place have a part of its contents: More.
+"""Pages of ``docs/`` that the index does not list are added to its contents under "More".
 
-A new page is so on the site at once; a line in a toctree of ``index.md`` gives it its place.
+A new page therefore appears on the site at once; to place it, add it to a toctree in ``index.md``.
 """
 
 from pathlib import Path
@@ -9,7 +9,7 @@ INDEX = "index"
 
 
 def setup(app):
-    """Add them when the index is read, which it is again whenever a page comes or goes."""
+    """Add these pages when the index is read; it is read again when a page is added or removed."""
     app.connect("source-read", _add_others)
     app.connect("env-get-outdated", _index_is_outdated)
     return {"parallel_read_safe": True}

@@ -1,8 +1,8 @@
-"""What the ParaView plugin shows, read from its decorators without ParaView.
+"""The proxies of the ParaView plugin, read from its decorators without ParaView.
 
-The plugin describes its proxies by the decorators of ``paraview.util.vtkAlgorithm``. Here a
-stand-in of that module writes down what they are told; VTK itself is that of the Python
-environment. That ParaView sees the same is tested in ``tests/plugin/test_proxies.py``.
+The plugin describes its proxies with the decorators of ``paraview.util.vtkAlgorithm``. Here a
+substitute of that module records their arguments; VTK is that of the Python environment.
+``tests/plugin/test_proxies.py`` tests that ParaView sees the same proxies.
 """
 
 import importlib
@@ -14,15 +14,15 @@ from dataclasses import dataclass, field
 from types import ModuleType
 
 _HIDDEN = "never"
-# The default of a property that ParaView sets anew when it sees the input.
+# The default of a property that ParaView sets from the input.
 BY_DATA = "by the data"
-# What decorators cannot say of themselves: they take no documentation.
+# Texts for decorators that take no documentation.
 _UNSAID = {"FileName": "The file.", "dataarrayselection": "Which arrays are read."}
 
 
 @dataclass
 class Property:
-    """One property: XML name, the panel's label, its default as text, and what it is for."""
+    """A property: XML name, label in the panel, default as text, and documentation."""
 
     name: str
     label: str
@@ -31,21 +31,22 @@ class Property:
 
     @property
     def python_name(self):
-        """The name in ``paraview.simple``, which is the label without what no name may hold."""
+        """The name in ``paraview.simple``: the label without characters not allowed in names."""
         return re.sub(r"\W", "", self.label)
 
 
 @dataclass
 class Proxy:
-    """A reader, source or filter as ParaView offers it.
+    """A reader, source or filter as shown in ParaView.
 
     Attributes:
-        name, label: of the proxy; the name is that of its function in ``paraview.simple``.
+        name: the proxy's name, which is also its function in ``paraview.simple``.
+        label: the proxy's label.
         kind: "reader", "source", "filter" or "writer".
-        menu: where it is in the menus, or "".
-        extensions: of the files it reads, such as "nc llnc", or "".
+        menu: its place in the menus, or "".
+        extensions: extensions of the files that it reads, such as "nc llnc", or "".
         text: its documentation.
-        properties: those that the Properties panel can show, as list of `Property`.
+        properties: the properties that the Properties panel can show, list of `Property`.
         outputs: names of its output ports.
         algorithm: the class that does the work, "module.Class".
     """
@@ -70,7 +71,7 @@ def read_proxies():
 
 @contextmanager
 def _stand_in():
-    """`paraview.util.vtkAlgorithm` replaced; gives what is told, a list by the object's name."""
+    """Replace `paraview.util.vtkAlgorithm`; yields the recorded calls of each decorated object."""
     told = {}
     package = ModuleType("paraview")
     util = ModuleType("paraview.util")
@@ -84,14 +85,14 @@ def _stand_in():
     try:
         yield told
     finally:
-        # These alone: whatever else was imported meanwhile (NumPy, VTK) must not be loaded twice.
+        # only these: other modules imported in the meantime (NumPy, VTK) must not be loaded twice
         for name in replaced:
             sys.modules.pop(name, None)
         sys.modules.update(before)
 
 
 class _Decorators:
-    """Any decorator of one family; each call is written down and the object left as it is."""
+    """Any decorator of one family; it records each call and leaves the object unchanged."""
 
     def __init__(self, family, told):
         self._family, self._told = family, told
@@ -99,7 +100,7 @@ class _Decorators:
     def __getattr__(self, kind):
         def decorator(*positional, **named):
             def decorate(target):
-                # decorators run from the innermost out; the outermost comes first, as in XML
+                # decorators run from the innermost to the outermost; in XML the outermost is first
                 self._told.setdefault(target, []).insert(0, (self._family, kind, positional, named))
                 return target
 
@@ -139,7 +140,7 @@ def _proxy(algorithm, told):
 
 
 def _decorated(kind, named, fallback):
-    """The property of a decorator such as ``smproperty.intvector(name=...)``."""
+    """The property described by a decorator such as ``smproperty.intvector(name=...)``."""
     name = named.get("name", fallback)
     if named.get("panel_visibility") == _HIDDEN and name != "FileName":
         return None
@@ -150,7 +151,7 @@ def _decorated(kind, named, fallback):
 
 
 def _take(proxy, element):
-    """Enter one element of a proxy's XML."""
+    """Add one element of a proxy's XML to the proxy."""
     if element.tag == "Documentation":
         proxy.text = _words(element.text or "")
     elif element.tag == "OutputPort" and element.get("name"):  # hints speak of ports by number
@@ -176,7 +177,7 @@ def _is_shown(element):
 
 
 def _default(element):
-    """The default, by its word where the panel has words for numbers."""
+    """The default; as text if the panel shows text for numbers."""
     if any(domain.get("default_mode") for domain in element):
         return BY_DATA
     default = element.get("default_values", "")
@@ -198,12 +199,12 @@ def _elements(text):
 
 
 def _label(name):
-    """ParaView's own label of a name: a space before each capital that starts a word."""
+    """ParaView's default label for a name: a space before each capital that starts a word."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name)
 
 
 def _words(value):
-    """Text on one line; the members of a list joined."""
+    """Text on one line; the members of a list are joined."""
     if isinstance(value, (list, tuple)):
         value = " ".join(str(member) for member in value)
     return " ".join(str(value).split())

@@ -1,8 +1,8 @@
-"""References in docstrings find the page of an object, by whatever path they name it.
+"""Resolve references in docstrings to the page of an object, whichever path they use.
 
-``losslandscape.problem.objective.Objective`` is documented as ``losslandscape.Objective``, and
-docstrings may say either, or ``Objective`` alone. A name that has no page is left as text
-where the code has it; one that the code has not remains an error.
+``losslandscape.problem.objective.Objective`` is documented as ``losslandscape.Objective``;
+docstrings may use either path, or ``Objective`` alone. A name without a page that exists in the
+code is left as text; if it does not exist, the reference remains an error.
 """
 
 from functools import reduce
@@ -14,7 +14,7 @@ _PACKAGES = ("losslandscape", "losslandscape_paraview")
 
 
 def setup(app):
-    """Look up what Sphinx could not."""
+    """Resolve the references that Sphinx could not."""
     app.connect("missing-reference", _resolve)
     return {"parallel_read_safe": True}
 
@@ -27,7 +27,7 @@ def _resolve(app, env, node, content):
     public = _public_path(target)
     if public not in domain.objects:
         public = None
-    # words in backticks and in types may be any words, unless they look like a class
+    # words in backticks and in types may be anything, unless they look like a class
     if public is None and (node["reftype"] not in ("obj", "class") or target[:1].isupper()):
         same_end = [name for name in domain.objects if name.endswith(f".{target}")]
         public = same_end[0] if len(same_end) == 1 else None
@@ -38,7 +38,7 @@ def _resolve(app, env, node, content):
 
 
 def _public_path(path):
-    """The path by the public name of what is defined in a module of the package."""
+    """The public path of an object that is defined in a module of the package."""
     for name, home in losslandscape._PUBLIC.items():
         defined = f"losslandscape.{home}.{name}"
         if path == defined or path.startswith(f"{defined}."):

@@ -1,4 +1,4 @@
-"""Many pictures on one page, each with its name above it."""
+"""Pictures on one page, each with its name above it."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Mapping
 
 from PIL import Image, ImageDraw, ImageFont
 
-COLUMNS, WIDTH = 3, 424  # tiles in a row, and the width of one in pixels
-LETTERS, GAP = 15, 8  # pixels
+COLUMNS, WIDTH = 3, 424  # tiles per row, and the width of a tile in pixels
+LETTERS, GAP = 15, 8  # text height and gap in pixels
 
 
 def contact_sheet(pictures: Mapping[str, Image.Image]) -> Image.Image:
-    """A page of pictures of the same size, row by row.
+    """Arrange pictures of the same size on a page, row by row.
 
     Args:
         pictures: name -> picture.

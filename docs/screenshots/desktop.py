@@ -1,6 +1,6 @@
-"""A desktop of its own: a virtual screen, a window manager, a keyboard, a mouse, and ParaView.
+"""A separate desktop: a virtual screen, a window manager, a keyboard, a mouse, and ParaView.
 
-Nothing of the user's is touched: ParaView's settings are in a folder of the caller's.
+The user's files are not touched: ParaView's settings are in a folder given by the caller.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
-from benchmarks.startup import Screen, coloured
+from benchmarks.startup import Screen, colored
 from PIL import Image
 
 SIZE = (1280, 800)
 PROGRAMS = {"Xvfb": "xvfb", "openbox": "openbox", "xdotool": "xdotool"}
 VIEWS = (slice(205, 650), slice(430, 1270))  # rows and columns that views cover in any layout
-ASIDE = (1278, 798)  # where the mouse hides nothing
-MENU = (slice(2, 20), slice(1000, 1270))  # where the line of menus is empty
-CALM = 2.0  # s without a change, after which a step is over
-LARGEST = 150_000  # bytes of a picture
-COLOUR_STEP = 5.0  # divides 255; a PNG of a shaded surface has 70% of the size then
-BLINKING = 400  # pixels that change without meaning: a text cursor, the memory in use
-# Every main window fills the screen, as a person's does; a dialog stays as large as it wants.
+ASIDE = (1278, 798)  # place where the mouse pointer hides nothing
+MENU = (slice(2, 20), slice(1000, 1270))  # rows and columns where the menu bar is empty
+CALM = 2.0  # seconds without a change after which a step is over
+LARGEST = 150_000  # largest size of a picture in bytes
+COLOR_STEP = 5.0  # divides 255; reduces a PNG of a shaded surface to 70% of its size
+BLINKING = 400  # pixels that may change without meaning: a text cursor, the memory display
+# Main windows fill the screen, as a user's would; dialogs keep their own size.
 _WINDOW_MANAGER = """<?xml version="1.0"?>
 <openbox_config xmlns="http://openbox.org/3.4/rc">
   <applications>
@@ -38,20 +38,20 @@ _WINDOW_MANAGER = """<?xml version="1.0"?>
 
 
 class WindowError(RuntimeError):
-    """The window did not do what the step asked for."""
+    """The window did not do what a step expected."""
 
 
 def missing_programs() -> list[str]:
-    """Debian's names of the packages whose programs are not there."""
+    """Debian's names of the packages whose programs are missing."""
     return [package for name, package in PROGRAMS.items() if shutil.which(name) is None]
 
 
 class Desktop:
-    """A screen of `SIZE` with ParaView as its one program.
+    """A screen of `SIZE` pixels with ParaView as its only program.
 
     Args:
-        folder: for files of its own; an empty folder that is there.
-        pictures: where pictures are written.
+        folder: an existing, empty folder for its own files.
+        pictures: the folder for pictures.
     """
 
     def __init__(self, folder: Path, pictures: Path):
@@ -79,7 +79,7 @@ class Desktop:
         self.log = folder / "none.log"
 
     def start(self, name: str, command: Sequence[str], folder: Path) -> None:
-        """Start ParaView; what it says goes to `NAME.log`."""
+        """Start ParaView; its output goes to `NAME.log`."""
         self.log = self.folder / f"{name}.log"
         with self.log.open("wb") as log:
             self._started = subprocess.Popen(
@@ -88,10 +88,10 @@ class Desktop:
             )  # fmt: skip
 
     def end(self) -> str:
-        """Kill what was started, with its children. Returns what it had said.
+        """Kill ParaView and its child processes, and return its output.
 
         Raises:
-            WindowError: it had ended before, by itself.
+            WindowError: ParaView had already ended.
         """
         started, self._started = self._started, None
         if started is None:
@@ -147,16 +147,16 @@ class Desktop:
     def wait(
         self, least: float = 0.0, calm: float = CALM, limit: float = 300.0, white: float = 0.0
     ) -> None:
-        """Wait until nothing changes on the screen any more.
+        """Wait until the screen no longer changes.
 
         Args:
-            least: the share of coloured pixels that the views have then.
+            least: smallest share of colored pixels that the views must then have.
             calm: seconds without a change.
-            limit: seconds.
-            white: the share of white pixels, a figure's ground, that the views have then.
+            limit: seconds after which to give up.
+            white: smallest share of white pixels (a figure's background) in the views.
 
         Raises:
-            WindowError: the time was up, or ParaView has ended.
+            WindowError: the limit was exceeded, or ParaView has ended.
         """
         begin = last = time.perf_counter()
         before = self._screen.pixels()
@@ -167,7 +167,7 @@ class Desktop:
                 before, last = picture, now
             there = picture[MENU].min() > 200  # the window fills the screen
             views = picture[VIEWS]
-            there &= coloured(views) >= least and (views == 255).all(axis=-1).mean() >= white
+            there &= colored(views) >= least and (views == 255).all(axis=-1).mean() >= white
             if there and now - last > calm:
                 return
             if self._started is not None and self._started.poll() is not None:
@@ -181,12 +181,12 @@ class Desktop:
         return Image.fromarray(np.ascontiguousarray(self._screen.pixels()[..., ::-1]))
 
     def picture(self, name: str, image: Image.Image | None = None) -> Path:
-        """Write an image, the whole screen where none is given, as `NAME.png`.
+        """Write an image, by default the whole screen, as `NAME.png`.
 
-        Colours are rounded to what the eye tells apart.
+        Colors are rounded by an amount that is hardly visible.
         """
         path = self.pictures / f"{name}.png"
-        steps = np.round(np.asarray(image or self.image()) / COLOUR_STEP) * COLOUR_STEP
+        steps = np.round(np.asarray(image or self.image()) / COLOR_STEP) * COLOR_STEP
         rounded = Image.fromarray(np.clip(steps, 0, 255).astype(np.uint8))
         rounded.save(path, optimize=True)
         if path.stat().st_size > LARGEST:

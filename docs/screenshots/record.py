@@ -1,10 +1,10 @@
-"""A recorded session of ParaView's window: the pictures of ``docs/window_tour.md``.
+"""Record a session in ParaView's window: the pictures of ``docs/window_tour.md``.
 
 ``python -m docs.screenshots.record`` (``make screenshots``) trains a small network, measures its
-landscape, and goes through the tour on a screen of its own, with settings of its own that are
-thrown away: commands are typed, keys pressed and the mouse moved as a person would, and after each
-step the whole screen is written. A step fails when ParaView ends, writes an error, or does not come
-to rest. Places are those of ParaView 5.11 of Debian in a window of 1280 x 800 pixels.
+landscape, and goes through the tour on a virtual screen with temporary settings. It types commands,
+presses keys and moves the mouse as a user would, and saves the whole screen after each step. A step
+fails if ParaView ends, prints an error, or keeps changing its window. Places are those of Debian's
+ParaView 5.11 in a window of 1280 x 800 pixels.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PICTURES = ROOT / "docs" / "images" / "window"
 DATA = ROOT / "state_files" / "data"
 COMMAND = (sys.executable, "-m", "losslandscape")
-# figure -> the landscapes of the study that it is drawn of
+# figure -> the landscapes of the study that it shows
 FIGURES = {
     "surface": ("vgg11_random",),
     "contours": ("vgg11_random",),
@@ -40,10 +40,10 @@ FIGURES = {
     "flatness": ("vgg11_random",),
     "compare": ("resnet50_random", "vgg11_random"),
 }
-# where things are in the window
+# places in the window, in pixels from its upper left corner
 APPLY = (48, 437)
-MACROS, MACROS_PLACE = (1151, 82), (745, 122)  # the handle of the buttons' toolbar
-MORE = (1271, 118)  # at the toolbar's end: the buttons that have no room
+MACROS, MACROS_PLACE = (1151, 82), (745, 122)  # handle of the buttons' toolbar: from, to
+MORE = (1271, 118)  # at the end of the toolbar: shows the buttons that do not fit
 BUTTONS = {
     "Loss compare": (793, 118),
     "Loss contours": (900, 118),
@@ -55,8 +55,8 @@ BUTTONS = {
     "Loss trajectory": (1124, 143),
     "Loss volume": (789, 168),
     "Refine What Is Seen": (916, 168),
-}  # when all are shown; the first four have room without that
-# buttons -> the landscapes open when they are pressed
+}  # when all are shown; the first four always fit
+# buttons -> the landscapes that are open when they are pressed
 PRESSED = {
     ("Loss surface", "Loss contours", "Loss trajectory", "Loss topology", "Loss flat region"): (
         DATA / "vgg11_pca" / "landscape.nc",
@@ -65,19 +65,19 @@ PRESSED = {
     ("Loss curve",): (Path("1.nc"),),
     ("Loss isosurfaces", "Loss volume"): (Path("3.nc"),),
 }
-MIDDLE, ZOOM = (789, 482), 12  # of the view, and how many turns of the wheel
+MIDDLE, ZOOM = (789, 482), 12  # middle of the view, and steps of the mouse wheel
 LAYOUT = (300, 146, 1280, 770)  # of the screen: left, top, right, bottom
 HEIGHT_FILTER = (180, 240)  # in the pipeline browser
 CEILING = (138, 591), (115, 591)  # its slider, from 100% to about half
 FILTERS = (271, 311)  # Loss Landscape in the menu Filters
-BROWSER_END = (146, 365), (146, 318)  # its lower edge, moved up: more room for properties
-PANEL_SIDE = (295, 470), (365, 470)  # its right edge, moved to the right
+BROWSER_END = (146, 365), (146, 318)  # lower edge of the pipeline browser, moved up
+PANEL_SIDE = (295, 470), (365, 470)  # right edge of the properties panel, moved to the right
 WORDS = (slice(735, 762), slice(600, 1100))  # rows and columns of the progress in the view
-APPLY_ABOVE = (48, 390)  # then
-CANCEL, GO_ON = (138, 600), (138, 629)  # of Refine Here
-POSITION, LENGTH = ((119, 711), (180, 711)), ((119, 738), (180, 738))  # of its box
-WHITE = 0.2  # share of the views' pixels that are a figure's ground at least
-COLOURED = 0.004  # share of the views' pixels that a figure colours at least
+APPLY_ABOVE = (48, 390)  # Apply, after the pipeline browser was made smaller
+CANCEL, GO_ON = (138, 600), (138, 629)  # buttons of Refine Here
+POSITION, LENGTH = ((119, 711), (180, 711)), ((119, 738), (180, 738))  # fields of its box
+WHITE = 0.2  # smallest share of background pixels in the views when a figure is shown
+COLORED = 0.004  # smallest share of colored pixels in the views when a figure is shown
 
 
 class Session:
@@ -88,13 +88,13 @@ class Session:
         self.landscape = folder / "small.nc"
 
     def run(self, *arguments: str) -> None:
-        """A command of losslandscape, in the session's folder."""
+        """Run a command of losslandscape in the session's folder."""
         subprocess.run(
             [*COMMAND, *arguments], cwd=self.folder, env=self.desktop.environment, check=True
         )
 
     def surface(self, output: str, grid: int = 31) -> list[str]:
-        """The command's arguments that measure the landscape of the small network."""
+        """The arguments of the command that measures the landscape of the small network."""
         return ["surface", "--model", "small_resnet", "--weights", "training", "--data", "digits",
                 "--samples", "300", "--grid", str(grid), "--batch-norm", "reestimated", "--quiet",
                 "--title", "Small residual network", "--output", output]  # fmt: skip
@@ -105,13 +105,13 @@ class Session:
                      "--learning-rate", "0.005", "--output", "training", "--quiet")  # fmt: skip
 
     def measure(self) -> None:
-        """The landscape of a small network, for what the window does to a file."""
+        """Measure the landscape of a small network, unless the file exists."""
         self.train()
         if not self.landscape.exists():
             self.run(*self.surface(self.landscape.name))
 
     def measure_until(self, path: Path, share: float) -> None:
-        """Interrupt the measurement, as Ctrl-C does, when a share of the points is there."""
+        """Interrupt the measurement, as Ctrl-C does, when a share of the points is measured."""
         self.train()
         path.unlink(missing_ok=True)
         run = subprocess.Popen(
@@ -126,15 +126,19 @@ class Session:
         raise WindowError(f"{path.name}: ended before it could be interrupted")
 
     def end(self) -> None:
-        """Close the window; what it had to say must hold no error."""
+        """Close the window.
+
+        Raises:
+            WindowError: ParaView's output contains an error.
+        """
         said = self.desktop.end()
         lines = [line for line in said.splitlines() if "ERR" in line or "Error" in line]
         if lines:
-            raise WindowError("ParaView wrote errors:\n" + said)
+            raise WindowError("ParaView printed errors:\n" + said)
 
 
 def figures(session: Session) -> None:
-    """Each figure, by the command."""
+    """Each figure, opened with the command."""
     for figure, names in FIGURES.items():
         files = [str(DATA / name / "landscape.nc") for name in names]
         command = [*COMMAND, "paraview", *files, "--figure", figure]
@@ -145,7 +149,7 @@ def figures(session: Session) -> None:
 
 
 def opened(session: Session) -> None:
-    """Installed for every start; a landscape opened in the dialog; buttons; the menu; a slider."""
+    """The installed plugin: a landscape opened in the dialog, buttons, the menu, a slider."""
     desktop, landscape = session.desktop, session.folder / "opened.nc"
     session.measure()
     shutil.copy(session.landscape, landscape)
@@ -164,20 +168,20 @@ def opened(session: Session) -> None:
         desktop.keys("Escape", "Escape", "Escape")
         desktop.click(BUTTONS["Loss contours"])
         desktop.point(ASIDE)
-        desktop.wait(COLOURED)
+        desktop.wait(COLORED)
         desktop.picture("button_contours")
         desktop.click(HEIGHT_FILTER)
         desktop.point(ASIDE)
-        desktop.wait(COLOURED)
+        desktop.wait(COLORED)
         desktop.picture("slider_before")
         desktop.drag(*CEILING)
         desktop.click(APPLY)
         desktop.point(ASIDE)
-        desktop.wait(COLOURED)
+        desktop.wait(COLORED)
         desktop.picture("slider_after")
         desktop.click(BUTTONS["Loss flat region"])
         desktop.point(ASIDE)
-        desktop.wait(COLOURED)
+        desktop.wait(COLORED)
         desktop.picture("button_flat_region")
         session.end()
     finally:
@@ -200,10 +204,10 @@ def pressed(session: Session) -> None:
             if paths[0].is_absolute():
                 desktop.start(f"pressed{number}", [str(find_paraview())], session.folder)
                 desktop.wait(calm=6)
-                desktop.keys("Escape")  # a first start's welcome
+                desktop.keys("Escape")  # closes the welcome dialog of a first start
                 for path in paths:
                     open_dialog(desktop, path)
-            else:  # of a line ParaView's plain view is an error, of a cube an outline
+            else:  # ParaView's default view of a line is an error, that of a cube an outline
                 command = [*COMMAND, "paraview", str(session.folder / paths[0])]
                 desktop.start(f"pressed{number}", command, session.folder)
                 desktop.wait(calm=3, white=WHITE)
@@ -213,7 +217,7 @@ def pressed(session: Session) -> None:
                 desktop.wait(calm=1)
                 desktop.click(BUTTONS[name])
                 desktop.point(ASIDE)
-                desktop.wait(calm=3, white=WHITE)  # a curve and isosurfaces have little colour
+                desktop.wait(calm=3, white=WHITE)  # curves and isosurfaces have little color
                 drawn[name] = desktop.image().crop(LAYOUT)
             session.end()
     finally:
@@ -222,7 +226,7 @@ def pressed(session: Session) -> None:
 
 
 def seen(session: Session) -> None:
-    """The button Refine What Is Seen, on a part of the plain view."""
+    """The button Refine What Is Seen, on part of the default view."""
     desktop, landscape = session.desktop, session.folder / "seen.llnc"
     for path in (landscape, *session.folder.glob("seen_refined*")):
         path.unlink(missing_ok=True)
@@ -231,11 +235,11 @@ def seen(session: Session) -> None:
     try:
         desktop.start("seen", [str(find_paraview())], session.folder)
         desktop.wait(calm=6)
-        desktop.keys("Escape")  # a first start's welcome
+        desktop.keys("Escape")  # closes the welcome dialog of a first start
         open_dialog(desktop, landscape)
         desktop.drag(MACROS, MACROS_PLACE)
         desktop.click(MIDDLE, times=ZOOM, button=4)
-        desktop.wait(COLOURED)
+        desktop.wait(COLORED)
         desktop.click(MORE)
         desktop.wait(calm=1)
         desktop.click(BUTTONS["Refine What Is Seen"])
@@ -249,7 +253,7 @@ def seen(session: Session) -> None:
 
 
 def coarse(session: Session, landscape: Path) -> None:
-    """A landscape to refine."""
+    """Measure a coarse landscape, to be refined."""
     perceptron(session)
     session.run("surface", "--model", "mlp", "--weights", "perceptron", "--data", "digits8",
                 "--grid", "31", "--quiet", "--title", "Perceptron",
@@ -257,29 +261,29 @@ def coarse(session: Session, landscape: Path) -> None:
 
 
 def perceptron(session: Session) -> None:
-    """A network whose landscape takes seconds."""
+    """Train a network whose landscape takes seconds to measure."""
     if not (session.folder / "perceptron").exists():
         session.run("train", "--model", "mlp", "--data", "digits8", "--epochs", "20",
                     "--output", "perceptron", "--quiet")  # fmt: skip
 
 
 def reloaded(session: Session) -> None:
-    """A landscape that is still computed, before and after File > Reload Files."""
+    """A landscape that is still being measured, before and after File > Reload Files."""
     desktop, landscape = session.desktop, session.folder / "growing.nc"
     session.measure_until(landscape, share=0.5)
     command = [*COMMAND, "paraview", str(landscape), "--figure", "surface"]
     desktop.start("reloaded", command, session.folder)
-    desktop.wait(COLOURED)
+    desktop.wait(COLORED)
     desktop.picture("reload_before")
-    session.run(*session.surface(landscape.name))  # goes on where it was
+    session.run(*session.surface(landscape.name))  # continues the measurement
     desktop.keys("F5")
-    desktop.wait(COLOURED)
+    desktop.wait(COLORED)
     desktop.picture("reload_after")
     session.end()
 
 
 def refined(session: Session) -> None:
-    """Refine Here: settings, applied and running, cancelled, gone on with, result."""
+    """Refine Here: its settings, while running, canceled, continued, and its result."""
     desktop, landscape = session.desktop, session.folder / "coarse.llnc"
     output = landscape.with_name("coarse_refined.nc")
     for path in (landscape, output, output.with_name(f"{output.name}.journal")):
@@ -306,34 +310,35 @@ def refined(session: Session) -> None:
     desktop.click(APPLY_ABOVE)
     desktop.point(ASIDE)
     wait_for_points(output, share=0.3)
-    time.sleep(1)  # until the window has seen them
+    time.sleep(1)  # until the window shows them
     desktop.picture("refine_running")
     desktop.click(CANCEL)
-    desktop.wait(COLOURED)
+    desktop.wait(COLORED)
     if not output.with_name(f"{output.name}.journal").exists():
-        raise WindowError("Refine Here: ended before it was cancelled")
+        raise WindowError("Refine Here: ended before it was canceled")
     desktop.click(GO_ON)
     desktop.point(ASIDE)
     wait_for_points(output, share=1.0)
-    while (np.asarray(desktop.image())[WORDS].min(axis=-1) > 200).any():  # till the child's end
+    # the progress text is shown until the child process ends
+    while (np.asarray(desktop.image())[WORDS].min(axis=-1) > 200).any():
         time.sleep(1)
-    desktop.wait(COLOURED)
+    desktop.wait(COLORED)
     desktop.picture("refine_result")
     session.end()
 
 
 def open_file(desktop: Desktop, name: str, command: list[str], path: Path) -> None:
-    """Start ParaView without a file and open one, with pictures."""
+    """Start ParaView without a file, and open one in the dialog, with pictures."""
     desktop.start(name, command, path.parent)
     desktop.wait(calm=6)
-    desktop.keys("Escape")  # a first start's welcome
+    desktop.keys("Escape")  # closes the welcome dialog of a first start
     desktop.wait()
     open_dialog(desktop, path, f"{name}_dialog")
     desktop.picture(name)
 
 
 def open_dialog(desktop: Desktop, path: Path, picture: str | None = None) -> None:
-    """Ctrl+O, the path, Enter, Apply."""
+    """Open a file in ParaView's dialog: Ctrl+O, the path, Enter, Apply."""
     desktop.keys("ctrl+o")
     desktop.wait(calm=1)
     desktop.type(str(path))
@@ -344,16 +349,20 @@ def open_dialog(desktop: Desktop, path: Path, picture: str | None = None) -> Non
     desktop.wait()
     desktop.click(APPLY)
     desktop.point(ASIDE)
-    desktop.wait(COLOURED)
+    desktop.wait(COLORED)
 
 
 def wait_for_points(path: Path, share: float, limit: float = 300.0) -> None:
-    """Until a share of a landscape's points is evaluated and in the file."""
+    """Wait until a share of a landscape's points is evaluated and in the file.
+
+    Raises:
+        WindowError: it takes more than `limit` seconds.
+    """
     begin = time.perf_counter()
     while not path.exists() or (Landscape.open(path).status == 1).mean() < share:
         time.sleep(2)
         if time.perf_counter() - begin > limit:
-            raise WindowError(f"{path.name}: not so far after {limit:g} s")
+            raise WindowError(f"{path.name}: too few points after {limit:g} s")
 
 
 STEPS: dict[str, Callable[[Session], None]] = {
@@ -368,9 +377,11 @@ STEPS: dict[str, Callable[[Session], None]] = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("--only", action="append", choices=STEPS, help="may be repeated")
+    parser.add_argument(
+        "--only", action="append", choices=STEPS, help="record only this step; may be repeated"
+    )
     parser.add_argument("--pictures", type=Path, default=PICTURES)
-    parser.add_argument("--folder", type=Path, help="keep the session's files there")
+    parser.add_argument("--folder", type=Path, help="folder for the session's files")
     arguments = parser.parse_args()
     if missing := missing_programs():
         raise SystemExit(f"missing: {' '.join(missing)} (apt install {' '.join(missing)})")
@@ -390,7 +401,7 @@ def main() -> None:
             print(name, flush=True)
             STEPS[name](Session(desktop, kept))
         except WindowError as error:
-            raise SystemExit(f"{name}: {error}\nits files are in {own}") from error
+            raise SystemExit(f"{name}: {error}\nThe files of this step are in {own}") from error
         finally:
             desktop.close()
     shutil.rmtree(folder)

@@ -267,7 +267,7 @@ def test_the_verb_writes_the_region_and_its_outline(tmp_path, capsys):
     assert "--overwrite" in capsys.readouterr().err
     assert main(["flatness", str(file), "--minimum", "a,b", "--overwrite"]) == 1
     assert main(["flatness", str(file), "--sharpness", "--overwrite"]) == 1
-    assert "does not say which model" in capsys.readouterr().err
+    assert "does not name its model" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("dimensions", [1, 3])

@@ -182,7 +182,8 @@ def test_verify(folder):
     again, error = _interrupt(
         folder, [*verify, "--output", "stopped"], _grows(journal, 2, 8 * 13), pause=0.05
     )
-    assert "critical points are in stopped.journal, and the same call goes on. To go on:" in error
+    kept = "critical points are saved in stopped.journal, and the same call continues"
+    assert f"{kept}. To continue:" in error
     assert journal.exists()
     assert not (folder / "stopped").exists()
     _run(folder, again)

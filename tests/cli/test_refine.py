@@ -192,7 +192,7 @@ def test_arguments_of_another_type_are_a_message(project, tmp_path, name, value)
     )
     done = run("refine", file, *BOX, "--trust-file", "--output", "y.nc", folder=tmp_path)
     assert done.returncode == 1
-    assert f"does not say with which {name}" in done.stderr
+    assert f"does not record the {name}" in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -224,7 +224,7 @@ def test_weights_that_moved_with_the_file_are_found(project, tmp_path):
     )
     done = run("refine", file, *BOX, "--trust-file", "--output", "y.nc", folder=tmp_path)
     assert done.returncode == 1
-    assert "gone: the folder that the file's code and paths start from is not there" in done.stderr
+    assert "gone: the folder of the file's code and paths does not exist" in done.stderr
     names = [f"--{n}=mine_to_refine:{f}" for n, f in (("model", "build"), ("data", "load"))]
     done = run("refine", file, *BOX, *names, "--output", "y.nc", folder=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -255,7 +255,7 @@ def test_a_landscape_made_from_python(project, tmp_path, kind):
     (project / "ran.txt").unlink(missing_ok=True)
     done = run("refine", tmp_path / "x.nc", *BOX, "--output", tmp_path / "y.nc", folder=project)
     assert done.returncode == 1
-    assert "was made from Python, with objects that have no name" in done.stderr
+    assert "was made in Python, so the file does not name its model and data" in done.stderr
     assert not (project / "ran.txt").exists()
     typed = ["--model", "mine_to_refine:build", "--data", "mine_to_refine:load"]
     typed += ["--weights", "run/weights.pt"]
@@ -337,10 +337,10 @@ def test_what_is_typed_wrong_is_a_message(project):
     file = "results/coarse.nc"
     before = (project / file).read_bytes()
     for arguments, message in (
-        ((*BOX[:-1], "--output", "y.nc"), "4 numbers needed"),
-        (("--bounds", "a", "b", "c", "d", "--output", "y.nc"), "not numbers"),
+        ((*BOX[:-1], "--output", "y.nc"), "4 numbers are needed"),
+        (("--bounds", "a", "b", "c", "d", "--output", "y.nc"), "must be numbers"),
         ((*BOX, "--output", "y.txt"), "must end in .nc or .llnc"),
-        ((*BOX, "--output", file, "--overwrite"), "is the landscape itself"),
+        ((*BOX, "--output", file, "--overwrite"), "is the landscape to refine"),
     ):
         done = run("refine", file, *arguments, "--trust-file", folder=project)
         assert done.returncode == 1

@@ -99,7 +99,10 @@ def test_users_own_code(run_folder, tmp_path, monkeypatch, capsys):
         recorder.record(0)
     again = ["trajectory", path, str(tmp_path / "t"), "--quiet"]
     assert main(again) == 1
-    assert "say that it may run: --model mine_for_surface:build" in capsys.readouterr().err
+    assert (
+        "to allow it to run, name it again: --model mine_for_surface:build"
+        in capsys.readouterr().err
+    )
     assert main([*again, *arguments]) == 0
     sys.modules.pop("mine_for_surface", None)
 
@@ -108,17 +111,23 @@ def test_users_own_code(run_folder, tmp_path, monkeypatch, capsys):
     ("options", "message"),
     [
         (("--grid", "0"), "alpha has 0 points"),
-        (("--grid", "4x4x4"), "3 axes for 2 directions"),
-        (("--grid", "many"), "not a number of points"),
+        (("--grid", "4x4x4"), "has 3 axes, but there are 2 directions"),
+        (("--grid", "many"), "must be a number of points"),
         (("--bounds=1,2",), "4 numbers joined by commas"),
         (("--directions", "pca"), "--trajectory FOLDER"),
         (("--directions", "pca", "--trajectory", "nowhere"), "nowhere: no such folder"),
         (("--directions", "between"), "0 were given"),
-        (("--models", "a", "b"), "--models goes with --directions between, and --directions is ra"),
-        (("--labels", "a", "b"), "--labels goes with --directions between, and --directions is ra"),
+        (
+            ("--models", "a", "b"),
+            "--models is only for --directions between, but --directions is ra",
+        ),
+        (
+            ("--labels", "a", "b"),
+            "--labels is only for --directions between, but --directions is ra",
+        ),
         (
             ("--directions", "pca", "--trajectory", "x", "--labels", "a"),
-            "--labels goes with --directions between, and --directions is pca",
+            "--labels is only for --directions between, but --directions is pca",
         ),
         (("--plan", "--tolerance", "0.01", "--max-points", "2"), "max_points is 2; the coarse"),
         (("--tolerance", "0.01", "--max-points", "2"), "max_points is 2; the coarse grid"),

@@ -122,8 +122,8 @@ def test_ctrl_c_says_how_to_go_on(tmp_path, monkeypatch, capsys):
         ),
         (["train", "--model", "mlp", "--output", "x", "--epochs", "two"], "'two' is not a whole"),
         (["train", "--model", "mlp", "--output", "x", "--seed", "-1"], "whole number of 0 or more"),
-        (["train", "--model", "mlp", "--output", "x", "--learning-rate", "nan"], "above 0"),
-        (["train", "--model", "mlp", "--output", "x", "--learning-rate", "fast"], "above 0"),
+        (["train", "--model", "mlp", "--output", "x", "--learning-rate", "nan"], "positive"),
+        (["train", "--model", "mlp", "--output", "x", "--learning-rate", "fast"], "positive"),
     ],
 )
 def test_a_wrong_command_line(line, message, capsys):
@@ -185,7 +185,7 @@ def test_weights_are_loaded(tmp_path):
 
 def test_the_studys_networks_need_images():
     arguments = parse(["--model", "mlp"])
-    with pytest.raises(LossLandscapeError, match=r"\(4, 2\).*the study's networks classify"):
+    with pytest.raises(LossLandscapeError, match=r"\(4, 2\).*the study's networks need images"):
         shared.model_from(arguments, (torch.zeros(4, 2), torch.zeros(4)))
 
 
@@ -195,5 +195,5 @@ def test_devices_and_threads():
     assert torch.get_num_threads() == 1
     torch.set_num_threads(threads)
     for wrong in ("warp", "cuda:99"):
-        with pytest.raises(LossLandscapeError, match=f"--device {wrong}: cannot be used"):
+        with pytest.raises(LossLandscapeError, match=f"--device {wrong} cannot be used"):
             shared.device_from(parse(["--model", "mlp", "--device", wrong]))

@@ -42,7 +42,7 @@ def test_a_step_is_recorded_once_and_keeps_every_number_of_it(tmp_path):
 def test_parameters_cut_up_among_processes_are_refused(tmp_path):
     model = nn.Linear(2, 1)
     model.bias.ds_id = 0  # as DeepSpeed ZeRO-3 marks its shards
-    with pytest.raises(LossLandscapeError, match="'bias' is cut up among processes"):
+    with pytest.raises(LossLandscapeError, match="'bias' is sharded across processes"):
         TrainingRecorder(model, tmp_path / "run", 0)
     assert not (tmp_path / "run").exists()
 
@@ -57,7 +57,7 @@ def test_pytorchs_own_shards_are_refused(tmp_path):
     try:
         model = nn.Linear(2, 1)
         fully_shard(model, mesh=distributed.device_mesh.init_device_mesh("cpu", (1,)))
-        with pytest.raises(LossLandscapeError, match="'weight' is cut up among processes"):
+        with pytest.raises(LossLandscapeError, match="'weight' is sharded across processes"):
             TrainingRecorder(model, tmp_path / "run", 0)
     finally:
         distributed.destroy_process_group()

@@ -50,14 +50,16 @@ def test_search_path_before_folders_and_variable_before_both(nowhere, monkeypatc
 
 
 def test_none_says_what_to_install(nowhere, monkeypatch, tmp_path, capsys):
-    with pytest.raises(LossLandscapeError, match=r"no ParaView: install it .* with PVPYTHON="):
+    with pytest.raises(
+        LossLandscapeError, match=r"ParaView was not found: install it .* set PVPYTHON to"
+    ):
         programs.find_pvpython()
     assert main(["paraview", "--check"]) == 1
     printed = capsys.readouterr()
     assert "paraview: none" in printed.out
     assert "install it" in printed.err
     monkeypatch.setenv("PVPYTHON", str(tmp_path / "gone"))
-    with pytest.raises(LossLandscapeError, match="there is no such program"):
+    with pytest.raises(LossLandscapeError, match="no such program"):
         programs.find_pvpython()
 
 

@@ -139,7 +139,7 @@ def test_a_damaged_file_stops_it_before_anything_is_written(tmp_path, folder, ab
     (folder / "ParaView5.11.0.ini").write_bytes(INI)
     (folder / "ParaView-UserSettings.json").write_bytes(b"{ half")
     before = contents(tmp_path)
-    with pytest.raises(LossLandscapeError, match="cannot be read as JSON"):
+    with pytest.raises(LossLandscapeError, match="not valid JSON"):
         install(folder, about)
     assert contents(tmp_path) == before
 

@@ -62,8 +62,8 @@ def test_nothing_asked_nothing_opened():
     [
         (["a.nc", "b.nc"], "surface", "--figure surface takes 1 landscape, not 2"),
         (["a.nc"], "compare", "--figure compare takes 2 landscapes, not 1"),
-        (["a.pvsm", "b.nc"], None, "a state opens alone"),
-        (["a.pvsm"], "surface", "leave --figure out"),
+        (["a.pvsm", "b.nc"], None, "a state must be opened alone"),
+        (["a.pvsm"], "surface", "omit --figure"),
         (["a.txt"], None, "neither a landscape"),
     ],
 )
@@ -76,14 +76,16 @@ def test_missing_and_empty_and_ambiguous(files, tmp_path):
     with pytest.raises(LossLandscapeError, match=r"gone\.nc: no such file or folder"):
         what_to_open([tmp_path / "gone.nc"])
     (tmp_path / "empty").mkdir()
-    with pytest.raises(LossLandscapeError, match="holds no landscape"):
+    with pytest.raises(LossLandscapeError, match="contains no landscape"):
         what_to_open([tmp_path / "empty"])
 
 
 def test_a_state_is_never_picked_out_of_a_folder(files, tmp_path):
     files("received/a.pvsm", "runs/one/b.pvsm")
     for folder, name in (("received", r"a\.pvsm"), ("runs", r"b\.pvsm")):
-        with pytest.raises(LossLandscapeError, match=f"by its own name only.* hold code: .*{name}"):
+        with pytest.raises(
+            LossLandscapeError, match=f"give its file name.* contain code: .*{name}"
+        ):
             what_to_open([tmp_path / folder])
     state = tmp_path / "received" / "a.pvsm"
     assert what_to_open([state], trust=True) == Opening((str(state),), "state", True)

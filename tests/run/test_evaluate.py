@@ -318,18 +318,20 @@ def test_arguments_of_another_kind_are_said_first():
     for grid in (5, (3, 3)):
         with pytest.raises(LossLandscapeError, match=r"grid is .*where a Grid .*Grid\.square"):
             evaluate(objective, plane, grid, quiet=True)
-        with pytest.raises(LossLandscapeError, match=r"where a Grid is expected"):
+        with pytest.raises(LossLandscapeError, match=r"but a Grid is expected"):
             plan(objective, plane, grid)
     for function in (evaluate, plan, lambda *arguments: Evaluator(*arguments[:2])):
         with pytest.raises(LossLandscapeError, match="objective is Subspace, where an Objective"):
             function(plane, objective, Grid.square(3))
         with pytest.raises(LossLandscapeError, match="subspace is Objective"):
             function(objective, objective, Grid.square(3))
-    with pytest.raises(LossLandscapeError, match=r"model is .* where a Module is expected"):
+    with pytest.raises(LossLandscapeError, match=r"model is .* but a Module is expected"):
         Objective(lambda inputs: inputs, "mse", data)
     for name in ("batch_size", "reestimation_samples", "dataset_samples"):
         for wrong in ("8", 8.5, 0):
-            with pytest.raises(LossLandscapeError, match=f"{name}.* is {wrong!r}; a whole number"):
+            with pytest.raises(
+                LossLandscapeError, match=f"{name}.* is {wrong!r}; it must be a whole number"
+            ):
                 Objective(model, "mse", data, **{name: wrong})
     assert Objective(model, "mse", data, dataset_samples=np.int64(9)).dataset_samples == {
         "train": 9

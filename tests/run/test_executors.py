@@ -488,7 +488,7 @@ def test_mpi_gives_the_same_bits(own_model):
     assert "exists; choose another name" in again.stderr
     alone = run_surface(own_model, "alone.nc", "--mpi")
     assert alone.returncode == 1
-    assert "this is the only process; start with 'mpirun" in alone.stderr
+    assert "the job has only this process; start it with 'mpirun" in alone.stderr
 
 
 def test_dask_with_a_worker_killed_and_one_that_joins(own_model, monkeypatch):
@@ -538,6 +538,6 @@ def test_dask_where_nobody_answers(own_model, monkeypatch, capsys):
     pytest.importorskip("distributed")
     monkeypatch.setattr("losslandscape.cli.executors._DASK_SECONDS", 1)
     assert main(surface("x.nc", "--dask", "tcp://127.0.0.1:9")) == 1
-    assert "no scheduler answers there" in capsys.readouterr().err
+    assert "no scheduler answers at this address" in capsys.readouterr().err
     assert main(surface("x.nc", "--dask", "missing.json")) == 1
     assert "no such scheduler file" in capsys.readouterr().err

@@ -101,7 +101,7 @@ def test_regression_targets_give_a_plain_subset():
 
 @pytest.mark.parametrize("n", [0, 11])
 def test_too_many_or_no_samples(n):
-    with pytest.raises(LossLandscapeError, match=f"{n} samples asked for, .* has 10"):
+    with pytest.raises(LossLandscapeError, match=f"{n} samples were requested, .* has 10"):
         stratified_indices(torch.zeros(10, dtype=torch.int64), n)
 
 
@@ -174,7 +174,9 @@ def test_changed_cifar_files_are_not_read(small_cifar):
     root, _ = small_cifar
     with (root / "cifar-10-batches-py" / "data_batch_3").open("ab") as file:
         file.write(b"\0")
-    with pytest.raises(LossLandscapeError, match=r"CIFAR10: not found whole in .*cifar-10-batches"):
+    with pytest.raises(
+        LossLandscapeError, match=r"CIFAR10: missing or incomplete in .*cifar-10-batches"
+    ):
         cifar10("train", root=root)
 
 
@@ -231,8 +233,8 @@ def test_a_users_own_data():
     ("name", "split", "message"),
     [
         ("own_data:load", "test", "no parameter 'split'"),
-        ("own_data:one", "train", "returned Tensor; expected two tensors"),
-        ("own_data:words", "train", "returned str and list; expected two tensors"),
+        ("own_data:one", "train", "returned Tensor; two tensors"),
+        ("own_data:words", "train", "returned str and list; two tensors"),
         ("own_data:unequal", "train", r"shapes \(3, 2\) and \(4,\)"),
         ("digit", "train", "did you mean 'digits'"),
         ("digits", "validation", "no split is called 'validation'"),

@@ -80,7 +80,7 @@ def test_small_resnet_is_small_enough_for_a_surface(shape):
 @pytest.mark.parametrize(
     ("name", "shape", "message"),
     [
-        ("resnet", (3, 32, 32), "did you mean 'resnet50'.*There are resnet50, vgg11"),
+        ("resnet", (3, 32, 32), "did you mean 'resnet50'.*Available: resnet50, vgg11"),
         ("resnet50", (1, 8, 8), "3 channels, not 1"),
         ("vgg11", (1, 32, 32), "3 channels, not 1"),
         ("vgg11", (3, 64, 64), "32x32, not 64x64"),
@@ -97,7 +97,7 @@ def test_a_users_own_network(tmp_path, monkeypatch):
     )
     monkeypatch.chdir(tmp_path)
     assert build_network("own_network:build").out_features == 3
-    with pytest.raises(LossLandscapeError, match=r"returned int; expected a torch.nn.Module"):
+    with pytest.raises(LossLandscapeError, match=r"returned int; a torch.nn.Module is expected"):
         build_network("own_network:wrong")
 
 

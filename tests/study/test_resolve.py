@@ -35,13 +35,13 @@ def test_an_installed_function():
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("users_package.code.build", "expected package.module:function"),
-        (":build", "expected package.module:function"),
-        ("users_package:", "expected package.module:function"),
+        ("users_package.code.build", "not of the form package.module:function"),
+        (":build", "not of the form package.module:function"),
+        ("users_package:", "not of the form package.module:function"),
         ("users_package/code.py:build", "write users_package.code:build"),
         ("users_package.cod:build", "no module 'users_package.cod' in .*PYTHONPATH"),
         ("nowhere.code:build", "no module 'nowhere'"),
-        ("users_package.code:biuld", "no function 'biuld'; it has build"),
+        ("users_package.code:biuld", "no function 'biuld'; it contains build"),
         ("users_package.code:number", "is int, not a function"),
     ],
 )

@@ -310,7 +310,7 @@ def test_without_a_trajectory(tmp_path):
         ({"seed": 1}, "another seed"),
         ({"optimizer": "sgd"}, "another optimizer"),
         ({"records_per_epoch": 1}, "another records_per_epoch"),
-        ({"epochs": 2}, "3 finished epochs already, more than 2"),
+        ({"epochs": 2}, "already has 3 finished epochs, more than 2"),
     ],
 )
 def test_a_run_with_other_settings_is_kept(tmp_path, options, message):
@@ -335,7 +335,7 @@ def test_other_data_and_models_are_noticed(tmp_path):
 
 def test_a_foreign_folder_is_left_alone(tmp_path):
     (tmp_path / "thesis.tex").write_text("...")
-    with pytest.raises(OutputExistsError, match="not empty and holds no training run"):
+    with pytest.raises(OutputExistsError, match="not empty and does not contain a training run"):
         run(tmp_path)
     assert os.listdir(tmp_path) == ["thesis.tex"]
 
@@ -348,7 +348,7 @@ def test_overwrite_replaces_the_trajectory(tmp_path):
 
 
 def test_divergence_is_an_error(tmp_path):
-    with pytest.raises(LossLandscapeError, match=r"loss became .* smaller learning rate"):
+    with pytest.raises(LossLandscapeError, match=r"loss became .* learning rate smaller than"):
         run(tmp_path, optimizer="sgd", learning_rate=1e30)
 
 

@@ -264,24 +264,24 @@ def test_into_axes_of_ones_own():
     assert bowl().plot(ax=axes[1]) is axes[1]
     assert axes[1].get_legend() is not None
     assert not axes[0].has_data()
-    with pytest.raises(LossLandscapeError, match="axes of three dimensions"):
+    with pytest.raises(LossLandscapeError, match="three-dimensional axes"):
         bowl().plot("surface", ax=axes[0])
 
 
 @pytest.mark.parametrize(
     ("landscape", "arguments", "message"),
     [
-        (bowl(), {"kind": "curve"}, "2 dimensions is drawn as 'contour' or 'surface'"),
-        (line(), {"kind": "surface"}, "1 dimension is drawn as 'curve'"),
+        (bowl(), {"kind": "curve"}, "2 dimensions needs 'contour' or 'surface'"),
+        (line(), {"kind": "surface"}, "1 dimension needs 'curve'"),
         (bowl(), {"field": "los"}, "no variable 'los'"),
-        (bowl(), {"scale": "logarithmic"}, "it may be auto, linear, log"),
+        (bowl(), {"scale": "logarithmic"}, "it must be one of auto, linear, log"),
         (line(loss=(-1, 0, 1)), {"scale": "log"}, "lowest value of 'loss' is -1"),
         (bowl(), {"ceiling": 0.5}, "not above the lowest value"),
         (line(loss=(np.nan, np.inf, np.nan)), {}, "no finite value"),
         (
             Landscape(Grid.cube(2), {"loss": np.ones((2, 2, 2))}, np.ones((2, 2, 2)), np.eye(3)),
             {},
-            "three dimensions is drawn in ParaView",
+            "three dimensions; draw it in ParaView",
         ),
     ],
 )

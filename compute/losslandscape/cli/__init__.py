@@ -1,9 +1,8 @@
-"""The command ``losslandscape``: one module of this package a verb.
+"""The command ``losslandscape``: each verb is a module of this package.
 
 A verb's module has `HELP` (one line), `add_arguments(parser)` and `run(arguments) -> int`. After an
-interruption that says what is kept, the same command goes on, without the options of
-`NOT_TO_GO_ON`. A verb imports torch, vtk and the like inside `run`, so that the help answers at
-once.
+interruption, the same command continues the work, without the options in `NOT_TO_GO_ON`. Verbs
+import torch, vtk and other large libraries inside `run`, so that the help is fast.
 """
 
 import argparse
@@ -21,8 +20,8 @@ from typing import Any, Optional
 from losslandscape import __version__
 from losslandscape.errors import LossLandscapeError
 
-# In the order of work, which is the order of the help; a verb whose module is not there is not
-# offered.
+# In the order of a typical workflow, which is the order in the help. A verb whose module is missing
+# is left out.
 VERBS = (
     "train",
     "surface",
@@ -39,26 +38,32 @@ VERBS = (
     "info",
 )
 
-# numbers joined by commas, the first of them below 0; 'nan' and 'inf' are for who wants them
+# numbers joined by commas, of which the first is negative; 'nan' and 'inf' are left to the verbs
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _NUMBERS = re.compile(rf"^(?=-){_NUMBER}(?:,{_NUMBER})*,?$")
 
 EXIT_ERROR = 1
-EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+EXIT_INTERRUPTED = 130  # 128 + SIGINT, the convention of shells
 
 _EPILOG = """\
-Each has its own help:  losslandscape train --help
+Each verb has its own help, for example:  losslandscape train --help
 
-Exit status: 0 done, 1 the work failed (the reason is on standard error),
-2 the command line was wrong, 130 interrupted with Ctrl-C.
+Exit status: 0 success, 1 failure (the reason is on standard error),
+2 invalid command line, 130 interrupted with Ctrl-C.
 """
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
-    """Run one command line and return its exit status; of a user's error only the message shows."""
+    """Run one command line and return its exit status; of a user's error only the message is shown.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        The arguments after ``losslandscape``; by default those of this process.
+    """
     verbs = _available_verbs()
     arguments = _parser(verbs).parse_args(argv)
-    # Kept for the provenance of what is written.
+    # for the provenance of output files
     arguments.command = shlex.join(["losslandscape", *_given(argv)])
     try:
         return verbs[arguments.verb].run(arguments)
@@ -66,17 +71,17 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         print(f"losslandscape {arguments.verb}: {error}", file=sys.stderr)
         return EXIT_ERROR
     except KeyboardInterrupt as error:
-        kept = str(error)  # who keeps what is finished says so
+        kept = str(error)  # what was saved, from the code that saved it
         if kept:
-            what = f"{kept}. To go on:"
+            what = f"{kept}. To continue:"
             words = _to_go_on(verbs[arguments.verb], argv)
         else:
-            what, words = "nothing was finished. The command again:", _given(argv)
+            what, words = "nothing was finished. To start again:", _given(argv)
         again = shlex.join(["losslandscape", *words])
         print(f"\nlosslandscape {arguments.verb}: interrupted; {what}\n  {again}", file=sys.stderr)
         return EXIT_INTERRUPTED
     except BrokenPipeError:
-        # The reader of a pipe has gone (`| head`); nothing more can be said on standard output.
+        # The reader of the pipe has ended (`| head`), so standard output cannot be written to.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_ERROR
 
@@ -86,7 +91,7 @@ def _given(argv: Optional[Sequence[str]]) -> list[str]:
 
 
 def _to_go_on(module: ModuleType, argv: Optional[Sequence[str]]) -> list[str]:
-    """The command line without what would throw away what is finished."""
+    """The command line without the options that would discard the finished work."""
     dropped = getattr(module, "NOT_TO_GO_ON", ())
     return [
         word for word in _given(argv) if not any(_short_for(word, option) for option in dropped)
@@ -106,12 +111,12 @@ def _available_verbs() -> dict[str, ModuleType]:
 
 
 def _module_name(verb: str) -> str:
-    """The module of a verb; that of a keyword of Python has ``_`` after it."""
+    """The module of a verb; ``_`` is added to the name if it is a Python keyword."""
     return f"{__name__}.{verb}_" if iskeyword(verb) else f"{__name__}.{verb}"
 
 
 class _Parser(argparse.ArgumentParser):
-    """Takes ``-1,1`` and ``-1e-3`` for values, as argparse alone takes ``-1``."""
+    """Accepts ``-1,1`` and ``-1e-3`` as values; argparse itself accepts only ``-1``."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -121,7 +126,7 @@ class _Parser(argparse.ArgumentParser):
 def _parser(verbs: dict[str, ModuleType]) -> argparse.ArgumentParser:
     parser = _Parser(
         prog="losslandscape",
-        description="Measure the loss landscape of a PyTorch model and show it in ParaView.",
+        description="Measure the loss landscape of a PyTorch model, and show it in ParaView.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

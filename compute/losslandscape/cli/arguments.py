@@ -1,6 +1,6 @@
-"""Arguments that several verbs share, and how they turn into models, data and devices.
+"""Arguments shared by several verbs, and the models, data and devices that they describe.
 
-The functions that build something import torch when they are called, not before.
+Functions that build something import torch when they are called, not before.
 """
 
 import argparse
@@ -15,75 +15,76 @@ if TYPE_CHECKING:
 
 
 def add_model_arguments(parser: argparse.ArgumentParser, *, weights: bool = True) -> None:
-    """``--model`` and, unless the verb makes them itself, ``--weights``."""
+    """Add ``--model`` and, unless the verb itself produces the weights, ``--weights``."""
     group = parser.add_argument_group("model")
     group.add_argument(
         "--model",
         required=True,
         metavar="NAME",
-        help="resnet50, vgg11, small_resnet, mlp, small_transformer, or your own as "
-        "package.module:build, a function without arguments that returns the torch.nn.Module",
+        help="resnet50, vgg11, small_resnet, mlp, small_transformer, or your own model as "
+        "package.module:build, a function without arguments that returns a torch.nn.Module",
     )
     if weights:
         group.add_argument(
             "--weights",
             metavar="FILE",
-            help="trained weights: .safetensors, .pt or .pth, the .safetensors.index.json of "
-            "shards, or a folder with either, or that 'losslandscape train' wrote (default: the "
-            "model as it is built)",
+            help="trained weights: a .safetensors, .pt or .pth file, the .safetensors.index.json "
+            "of a sharded checkpoint, or a folder from save_pretrained or 'losslandscape train' "
+            "(default: the weights that the model is built with)",
         )
 
 
 def add_data_arguments(parser: argparse.ArgumentParser, *, samples: bool = True) -> None:
-    """``--data``, where its files are, and, where a part will do, ``--samples``."""
+    """Add ``--data``, the location of its files and, if a subset may be used, ``--samples``."""
     group = parser.add_argument_group("data")
     group.add_argument(
         "--data",
         metavar="NAME",
-        help="digits (scikit-learn's, enlarged to 32x32x3; no download), digits8 (8x8, one "
-        "channel), cifar10, cifar100, or your own as package.module:load, a function that "
-        "returns the tensors (inputs, targets) (default: digits, for the study's networks)",
+        help="digits (of scikit-learn, enlarged to 32x32x3; no download), digits8 (8x8, one "
+        "channel), cifar10, cifar100, or your own data as package.module:load, a function that "
+        "returns two tensors (inputs, targets) (default: digits, if the model is one of the "
+        "names above)",
     )
     group.add_argument(
         "--data-root",
         type=Path,
         default=Path("data"),
         metavar="FOLDER",
-        help="where CIFAR's files are (default: data)",
+        help="folder of the CIFAR files (default: data)",
     )
-    group.add_argument("--download", action="store_true", help="fetch CIFAR if it is not there")
+    group.add_argument("--download", action="store_true", help="download CIFAR if it is missing")
     if samples:
         group.add_argument(
             "--samples",
             type=positive_int,
             metavar="N",
-            help="use only N samples, each class with its share (default: all)",
+            help="use only N samples; each class keeps its share (default: all samples)",
         )
         group.add_argument(
             "--samples-seed",
             type=int,
             default=0,
             metavar="SEED",
-            help="which N samples (default: 0)",
+            help="seed of the choice of the N samples (default: 0)",
         )
 
 
 def add_seed_argument(parser: argparse.ArgumentParser, what: str) -> None:
-    """``--seed``; `what` says for which random numbers."""
+    """Add ``--seed``; `what` describes the random numbers."""
     parser.add_argument(
         "--seed", type=non_negative_int, default=0, metavar="SEED", help=f"{what} (default: 0)"
     )
 
 
 def add_output_arguments(parser: argparse.ArgumentParser, what: str) -> None:
-    """``--output`` (`what` describes it) and ``--overwrite``."""
+    """Add ``--output`` (`what` describes it) and ``--overwrite``."""
     group = parser.add_argument_group("output")
     group.add_argument("--output", type=Path, required=True, metavar="PATH", help=what)
-    group.add_argument("--overwrite", action="store_true", help="replace an output that is there")
+    group.add_argument("--overwrite", action="store_true", help="replace an existing output")
 
 
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
-    """``--device``, ``--threads`` and ``--quiet``."""
+    """Add ``--device``, ``--threads`` and ``--quiet``."""
     group = parser.add_argument_group("running")
     group.add_argument(
         "--device",
@@ -95,32 +96,32 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
         "--threads",
         type=positive_int,
         metavar="N",
-        help="CPU threads (default: PyTorch's choice, one a core)",
+        help="number of CPU threads (default: PyTorch's choice, one per core)",
     )
-    group.add_argument("--quiet", action="store_true", help="show no progress")
+    group.add_argument("--quiet", action="store_true", help="print no progress")
 
 
 def model_from(
     arguments: argparse.Namespace, samples: "Optional[tuple[Tensor, Tensor]]" = None
 ) -> "nn.Module":
-    """The model of ``--model`` with ``--weights`` loaded, on the CPU, in evaluation mode.
+    """Build the model of ``--model`` with the weights of ``--weights``, on the CPU.
 
-    A user's own is in the modes that it was built in. The study's networks take the number of
-    channels, pixels and classes from `samples`.
+    The study's networks are in evaluation mode, and take the number of channels, pixels and
+    classes from `samples`. A user's own model keeps the modes of its modules.
 
     Raises
     ------
     LossLandscapeError
-        The model or the weights cannot be had, or do not fit each other.
+        If the model cannot be built, or the weights cannot be loaded or do not fit it.
     """
     from losslandscape.study.networks import NETWORKS, build_network
     from losslandscape.training.weights import load_into, load_weights
 
-    if samples is None or arguments.model not in NETWORKS:  # which builds one's own, or refuses
+    if samples is None or arguments.model not in NETWORKS:  # a user's own, or an unknown name
         model = build_network(arguments.model)
     else:
         shape, classes = _image_shape_and_classes(*samples)
-        if getattr(arguments, "samples", None) is not None:  # few samples may lack a class
+        if getattr(arguments, "samples", None) is not None:  # a small subset may lack a class
             whole = argparse.Namespace(**{**vars(arguments), "samples": None})
             classes = int(samples_from(whole)[1].max()) + 1
         model = build_network(arguments.model, shape, classes)
@@ -131,19 +132,20 @@ def model_from(
 
 
 def samples_from(arguments: argparse.Namespace, split: str = "train") -> "tuple[Tensor, Tensor]":
-    """The tensors of ``--data``, or ``--samples`` of them, on the CPU.
+    """The tensors of ``--data``, or a subset of ``--samples`` samples, on the CPU.
 
     Raises
     ------
     LossLandscapeError
-        The data cannot be had, or have fewer samples.
+        If the data cannot be loaded, or have fewer samples.
     """
     from losslandscape.study.datasets import load_samples, stratified_subset
 
     if arguments.data is None:
         if ":" in arguments.model:
             raise LossLandscapeError(
-                f"--model {arguments.model} is your own; say on which data: --data NAME"
+                f"--model {arguments.model} is your own model, so its data must be given too: "
+                "--data NAME"
             )
         arguments.data = "digits"
     samples = load_samples(
@@ -155,19 +157,19 @@ def samples_from(arguments: argparse.Namespace, split: str = "train") -> "tuple[
 
 
 def dataset_size(arguments: argparse.Namespace, samples: "tuple[Tensor, Tensor]") -> int:
-    """Number of samples of ``--data`` before ``--samples`` of them were taken."""
+    """Number of samples in ``--data``, before ``--samples`` takes a subset."""
     if getattr(arguments, "samples", None) is None:
         return len(samples[0])
     return len(samples_from(argparse.Namespace(**{**vars(arguments), "samples": None}))[0])
 
 
 def device_from(arguments: argparse.Namespace) -> "torch.device":
-    """The device of ``--device``; sets ``--threads`` as well.
+    """The device of ``--device``; also sets the number of threads to ``--threads``.
 
     Raises
     ------
     LossLandscapeError
-        PyTorch knows no such device, or this machine has none.
+        If PyTorch does not know the device, or this machine does not have it.
     """
     import torch
 
@@ -179,7 +181,7 @@ def device_from(arguments: argparse.Namespace) -> "torch.device":
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).splitlines()[0]
         raise LossLandscapeError(
-            f"--device {arguments.device}: cannot be used: {reason}"
+            f"--device {arguments.device} cannot be used: {reason}; choose another device"
         ) from error
     return device
 
@@ -201,7 +203,7 @@ def positive_float(text: str) -> float:
     except ValueError:
         value = 0.0
     if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a positive number")
     return value
 
 
@@ -220,19 +222,20 @@ def _image_shape_and_classes(
 ) -> "tuple[tuple[int, int, int], int]":
     if images.dim() != 4 or labels.dim() != 1 or labels.is_floating_point():
         raise LossLandscapeError(
-            f"--data gave inputs of shape {tuple(images.shape)} and targets of shape "
-            f"{tuple(labels.shape)} ({labels.dtype}); the study's networks classify images: "
-            "(n, channels, height, width) and integers (n,). Give your own network with --model"
+            f"--data has inputs of shape {tuple(images.shape)} and targets of shape "
+            f"{tuple(labels.shape)} ({labels.dtype}), but the study's networks need images of "
+            "shape (n, channels, height, width) and integer targets of shape (n,); give your own "
+            "network with --model"
         )
     channels, height, width = images.shape[1:]
     return (channels, height, width), int(labels.max()) + 1
 
 
 def add_state_trust(parser: "argparse._ActionsContainer", verb: str) -> None:
-    """``--trust-file`` of a command that takes a ParaView state, which it draws or opens."""
+    """Add ``--trust-file`` to a command that takes a ParaView state; `verb` is "draw" or "open"."""
     parser.add_argument(
         "--trust-file",
         action="store_true",
-        help=f"{verb} a state that has other objects than figures need, which may run any code, or "
-        "data outside of its folder: only of your own or of people you trust",
+        help=f"{verb} a state even if it has objects that figures do not need, which may run any "
+        "code, or data outside its folder; use it only for states from people you trust",
     )

@@ -1,10 +1,10 @@
-"""``losslandscape compare``: landscapes in one table."""
+"""``losslandscape compare``: compare landscapes in one table."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from losslandscape.cli.arguments import positive_float
 from losslandscape.cli.topology import add_noise_arguments
@@ -13,11 +13,12 @@ from losslandscape.errors import OutputExistsError
 if TYPE_CHECKING:
     from losslandscape.landscape.landscape import Landscape
 
-HELP = "set landscapes side by side: flatness, sharpness, minima, persistence, roughness"
+HELP = "compare landscapes: flatness, sharpness, minima, persistence, roughness"
 
 DESCRIPTION = """\
-One row a landscape, and the distances between their persistence diagrams. Sharpness is what
-'losslandscape flatness --sharpness' measured before. Files of one label are a group with a spread.
+Compare landscapes in a table, and print the distances between their persistence diagrams. The
+sharpness is taken from earlier runs of 'losslandscape flatness --sharpness'. Files with the same
+label form a group; its mean and spread are printed too.
 """
 
 EPILOG = """\
@@ -31,17 +32,20 @@ REPORT_FILE, TABLE_FILE, DISTANCES_FILE = "comparison.json", "comparison.csv", "
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "landscapes", type=Path, nargs="+", metavar="FILE.nc", help="two landscape files or more"
+        "landscapes", type=Path, nargs="+", metavar="FILE.nc", help="two or more landscape files"
     )
     parser.add_argument(
-        "--labels", nargs="+", metavar="TEXT", help="one a file, equal ones are grouped"
+        "--labels",
+        nargs="+",
+        metavar="TEXT",
+        help="a label for each file; files with equal labels form a group",
     )
     parser.add_argument(
         "--epsilon",
         type=positive_float,
         default=0.1,
         metavar="E",
-        help="tolerance of the flat regions, in units of the loss (default: 0.1)",
+        help="height of the flat regions above the minimum, in units of the loss (default: 0.1)",
     )
     add_noise_arguments(parser)
     group = parser.add_argument_group("output")
@@ -50,9 +54,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         default=Path("comparison"),
         metavar="FOLDER",
-        help="folder of the results (default: comparison)",
+        help="folder for the results (default: comparison)",
     )
-    group.add_argument("--overwrite", action="store_true", help="replace results that are there")
+    group.add_argument("--overwrite", action="store_true", help="replace existing results")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -67,8 +71,8 @@ def run(arguments: argparse.Namespace) -> int:
     for name in (REPORT_FILE, TABLE_FILE, DISTANCES_FILE):
         if (folder / name).exists() and not arguments.overwrite:
             raise OutputExistsError(
-                f"{folder / name}: exists; choose another folder (--output) or overwrite "
-                "(--overwrite)"
+                f"{folder / name}: already exists; choose another folder (--output), or replace "
+                "it (--overwrite)"
             )
     landscapes = [Landscape.open(file) for file in arguments.landscapes]
     found = compare(
@@ -96,20 +100,24 @@ def run(arguments: argparse.Namespace) -> int:
     if has_distances:
         write_csv(folder / DISTANCES_FILE, header, distances)
     else:
-        (folder / DISTANCES_FILE).unlink(missing_ok=True)  # of another comparison
+        (folder / DISTANCES_FILE).unlink(missing_ok=True)  # left by another comparison
     write_json(folder / REPORT_FILE, {"command": arguments.command, **found.to_json()})
 
     unit = "decades" if found.scale == "log" else "units of the loss"
-    print(f"{len(labels)} landscapes, {found.scale} scale (persistence in {unit})")
-    # a column a landscape: the quantities are many and the landscapes few
+    print(_result(found.rows, found.epsilon))
+    print(f"  scale: {found.scale}; persistence, threshold and roughness are in {unit}")
+    # one column per landscape: there are many quantities and few landscapes
     facts = [name for name in columns if name not in ("label", "file")]
-    rows = [[name.replace("_", " "), *(row[name] for row in found.rows)] for name in facts]
+    rows = [[_title(name), *(row[name] for row in found.rows)] for name in facts]
     print("\n".join(f"  {line}" for line in table_lines(("", *labels), rows)))
     if has_distances:
         print("\n".join(f"  {line}" for line in table_lines(header, distances)))
     if found.spread:
         names = list(found.spread[0])
-        spread = [[row[name] for name in names] for row in found.spread]
+        spread = [
+            [_title(row[name]) if name == "quantity" else row[name] for name in names]
+            for row in found.spread
+        ]
         titles = [name.replace("_", " ") for name in names]
         print("\n".join(f"  {line}" for line in table_lines(titles, spread)))
     for note in found.notes:
@@ -118,8 +126,52 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
+_TITLES = {
+    "flat_size": "flat region: size in coordinates",
+    "flat_parameter_size": "flat region: size in parameter space",
+    "flat_lower_bound": "flat region: size is a lower bound",
+    "flat_resolved": "flat region: resolved by the grid",
+    "sharpness": "sharpness (%)",
+    "threshold": "noise threshold",
+}
+
+
+def _title(name: str) -> str:
+    """A quantity's title in the printed tables.
+
+    >>> _title("flat_lower_bound"), _title("significant_minima")
+    ('flat region: size is a lower bound', 'significant minima')
+    """
+    return _TITLES.get(name, name.replace("_", " "))
+
+
+def _result(rows: list[dict[str, Any]], epsilon: float) -> str:
+    """The comparison in a sentence: the lowest loss and the flat region of each landscape.
+
+    >>> rows = [{"label": "a", "minimum_loss": 0.02, "flat_size": 1.5, "flat_parameter_size": 9.0,
+    ...          "flat_lower_bound": True},
+    ...         {"label": "b", "minimum_loss": 0.3, "flat_size": 0.5, "flat_parameter_size": 2.0,
+    ...          "flat_lower_bound": False}]
+    >>> print(_result(rows, 0.1))
+    Compared 2 landscapes. Lowest loss, and size of the flat region (up to 0.1 above it): a 0.02,
+    at least 1.5; b 0.3, 0.5
+    """
+    in_parameters = any(row["flat_size"] is None for row in rows)
+    name = "flat_parameter_size" if in_parameters else "flat_size"
+    parts = [
+        f"{row['label']} {row['minimum_loss']:.4g}, "
+        f"{'at least ' if row['flat_lower_bound'] else ''}{row[name]:.4g}"
+        for row in rows
+    ]
+    where = " in parameter space" if in_parameters else ""
+    return (
+        f"Compared {len(rows)} landscapes. Lowest loss, and size of the flat region{where} (up to "
+        f"{epsilon:g} above it): {'; '.join(parts)}"
+    )
+
+
 def _measured_sharpness(landscape: Landscape) -> float | None:
-    """What ``losslandscape flatness --sharpness`` found for just this landscape, where it did."""
+    """The sharpness that ``losslandscape flatness --sharpness`` measured for this landscape."""
     import json
 
     from losslandscape.cli.flatness import REPORT_FILE as FLATNESS_FILE
@@ -132,4 +184,4 @@ def _measured_sharpness(landscape: Landscape) -> float | None:
         found = report["sharpness"]["value"]
         return float(found) if report["loss_sha256"] == loss_sha256(landscape) else None
     except (OSError, ValueError, KeyError, TypeError):
-        return None  # none was measured
+        return None  # it was not measured

@@ -1,4 +1,4 @@
-"""Where points are computed: ``--workers``, ``--dask`` and ``--mpi``."""
+"""The processes that compute points: ``--workers``, ``--dask`` and ``--mpi``."""
 
 from __future__ import annotations
 
@@ -16,36 +16,43 @@ _DASK_SECONDS = 15
 
 
 def add_executor_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add ``--workers``, ``--dask`` and ``--mpi``, which exclude each other."""
     group = parser.add_argument_group(
-        "more than one process (the values are the same to the bit)"
+        "several processes (the values are identical, bit for bit)"
     ).add_mutually_exclusive_group()
     group.add_argument(
         "--workers",
         type=positive_int,
         default=1,
         metavar="N",
-        help="processes of this machine that share the points; CPU threads are divided among them "
-        "(default: 1)",
+        help="number of processes on this machine that share the points; they divide the CPU "
+        "threads among them (default: 1)",
     )
     group.add_argument(
         "--dask",
         metavar="ADDRESS",
-        help="workers of a Dask cluster: its scheduler's address (tcp://host:8786) or scheduler "
-        "file; a worker uses one thread, or --threads",
+        help="use the workers of a Dask cluster, given the address of its scheduler "
+        "(tcp://host:8786) or its scheduler file; each worker uses one thread, or --threads",
     )
     group.add_argument(
         "--mpi",
         action="store_true",
-        help="processes of an MPI job: start with 'mpirun -n N losslandscape ...'; one of them "
-        "hands out the points; a process uses one thread, or --threads",
+        help="use the processes of an MPI job, started with 'mpirun -n N losslandscape ...'; one "
+        "process distributes the points; each of the others uses one thread, or --threads",
     )
 
 
 @contextmanager
 def serving(arguments: argparse.Namespace) -> Iterator[Optional[Executor]]:
-    """In an MPI process that measures for another: serve, then give None; else the executor.
+    """The executor of ``--dask`` or ``--mpi``; None in an MPI process that computes for another.
 
-    Enter it before any work: a process that serves does none of its own.
+    Such a process serves the executor until the work is done. Enter this block before any work,
+    because a serving process has none of its own.
+
+    Raises
+    ------
+    LossLandscapeError
+        If a library is missing, the MPI job has one process, or no Dask scheduler answers.
     """
     if not arguments.mpi:
         with nullcontext() if arguments.dask is None else _dask(arguments.dask) as executor:
@@ -60,8 +67,8 @@ def serving(arguments: argparse.Namespace) -> Iterator[Optional[Executor]]:
         ) from error
     if MPI.COMM_WORLD.size < 2:
         raise LossLandscapeError(
-            "--mpi: this is the only process; start with 'mpirun -n N losslandscape ...', N being "
-            "one more than the processes that are to measure"
+            "--mpi: the job has only this process; start it with 'mpirun -n N losslandscape ...', "
+            "where N is one more than the number of processes that measure"
         )
     pool: Any = MPICommExecutor(MPI.COMM_WORLD, root=0)
     with pool as executor:
@@ -69,7 +76,7 @@ def serving(arguments: argparse.Namespace) -> Iterator[Optional[Executor]]:
 
 
 def is_served(arguments: argparse.Namespace, executor: Optional[Executor]) -> bool:
-    """Whether this process was one that served and has nothing left to do."""
+    """Whether this process served another one, and has nothing left to do."""
     return arguments.mpi and executor is None
 
 
@@ -77,12 +84,12 @@ def is_served(arguments: argparse.Namespace, executor: Optional[Executor]) -> bo
 def process_workers(
     arguments: argparse.Namespace, executor: Optional[Executor]
 ) -> Iterator[Optional[Executor]]:
-    """The executor, or processes of this machine; sets the number of threads a worker."""
+    """The given executor, or one of ``--workers`` processes; sets the threads of each worker."""
     import torch
 
     from losslandscape.run.executors import process_pool
 
-    if executor is not None:  # the cores of workers elsewhere are not this machine's
+    if executor is not None:  # remote workers do not share this machine's cores
         torch.set_num_threads(arguments.threads or 1)
         yield executor
     elif arguments.workers == 1:
@@ -103,14 +110,14 @@ def _dask(address: str) -> Iterator[Executor]:
         ) from error
     file = Path(address)
     if "://" not in address and file.suffix == ".json" and not file.is_file():
-        raise LossLandscapeError(f"--dask {address}: there is no such scheduler file")
+        raise LossLandscapeError(f"--dask {address}: no such scheduler file")
     try:
         where = {"scheduler_file": address} if file.is_file() else {"address": address}
         client = Client(**where, timeout=_DASK_SECONDS, set_as_default=False)
     except (OSError, ValueError, TypeError) as error:
         raise LossLandscapeError(
-            f"--dask {address}: no scheduler answers there ({error}); start one with 'dask "
-            "scheduler' and workers with 'dask worker ADDRESS --nthreads 1'"
+            f"--dask {address}: no scheduler answers at this address ({error}); start one with "
+            "'dask scheduler', and workers with 'dask worker ADDRESS --nthreads 1'"
         ) from error
     with client, client.get_executor() as executor:
         yield executor

@@ -1,4 +1,4 @@
-"""``losslandscape export``: write a landscape for other programs."""
+"""``losslandscape export``: write a landscape in formats of other programs."""
 
 from __future__ import annotations
 
@@ -14,16 +14,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--output",
         type=Path,
         metavar="FOLDER",
-        help="where to write (default: a folder named like the file, beside it)",
+        help="folder for the files (default: a folder beside the file, with the same name)",
     )
     parser.add_argument(
         "--formats",
         nargs="+",
         metavar="NAME",
-        help="some of vti, vtp, pvd, ply, csv (default: all)",
+        help="one or more of vti, vtp, pvd, ply, csv (default: all)",
     )
     parser.add_argument(
-        "--overwrite", action="store_true", help="replace all that an earlier export wrote there"
+        "--overwrite",
+        action="store_true",
+        help="write to a folder that is not empty, and replace the files of an earlier export",
     )
 
 
@@ -36,7 +38,7 @@ def run(arguments: argparse.Namespace) -> int:
     folder = arguments.output or arguments.landscape.with_suffix("")
     if folder.is_dir() and any(folder.iterdir()) and not arguments.overwrite:
         raise OutputExistsError(
-            f"{folder}: is not empty; choose another or overwrite (--overwrite)"
+            f"{folder}: is not empty; choose another folder, or replace its files (--overwrite)"
         )
     for path in formats.export(landscape, folder, arguments.formats, alone=True):
         print(path)

@@ -1,4 +1,4 @@
-"""``losslandscape flatness``: how large the region is where the loss stays near its minimum."""
+"""``losslandscape flatness``: size of the region where the loss stays near its minimum."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 HELP = "measure the flat region around a minimum, and its sharpness"
 
 DESCRIPTION = """\
-The area (length, volume) of the part of the window around the minimum where the loss is at most
-epsilon above it (Hochreiter and Schmidhuber 1997), for one epsilon and as a curve.
+Measure the flat region: the part of the window around the minimum where the loss is at most epsilon
+above the minimum (Hochreiter and Schmidhuber 1997). Its length, area or volume is printed for one
+epsilon, and for a series of values from 0.001 to 10.
 """
 
 EPILOG = """\
@@ -40,25 +41,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=positive_float,
         default=0.1,
         metavar="E",
-        help="tolerance, in units of the loss; the same for all networks compared (default: 0.1)",
+        help="height above the minimum, in units of the loss; use the same for all networks that "
+        "you compare (default: 0.1)",
     )
     tolerance.add_argument(
         "--factor",
         type=positive_float,
         metavar="F",
-        help="instead, up to F times the minimum's loss, which rewards bad training",
+        help="instead of --epsilon, include losses up to F times the minimum's loss; note that "
+        "this favors badly trained networks",
     )
     parser.add_argument(
         "--scale",
         choices=("log", "linear"),
-        help="interpolate log10 of the loss, or the loss (default: the file's scale)",
+        help="interpolate log10 of the loss (log) or the loss (linear) between grid points "
+        "(default: the file's scale)",
     )
     parser.add_argument(
         "--minimum",
         metavar="A,B",
-        help="coordinates of the minimum, such as -1,2 (default: the lowest grid point)",
+        help="coordinates of the minimum, for example -1,2 (default: the lowest grid point)",
     )
-    group = parser.add_argument_group("sharpness, by the model itself")
+    group = parser.add_argument_group("sharpness, measured with the model")
     group.add_argument(
         "--sharpness",
         action="store_true",
@@ -69,12 +73,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=positive_float,
         default=1e-3,
         metavar="E",
-        help="epsilon of the sharpness, which sizes its box (default: 0.001)",
+        help="epsilon of the sharpness, which sets the size of its box (default: 0.001)",
     )
     group.add_argument(
         "--precision",
         choices=("float32", "float64"),
-        help="compute in another type than the surface's",
+        help="precision of the computation (default: the surface's)",
     )
     add_same_problem_arguments(parser)
     add_result_arguments(parser, "flatness")
@@ -112,18 +116,25 @@ def run(arguments: argparse.Namespace) -> int:
     }
     write_json(folder / REPORT_FILE, report)
     position = ", ".join(f"{c:.4g}" for c in found.minimum)
-    print(f"{arguments.landscape}: minimum at ({position})")
+    at_least = "at least " if found.lower_bound else ""
+    print(
+        f"{arguments.landscape}: around the minimum at ({position}), the flat region has "
+        f"{'an' if found.measure == 'area' else 'a'} {found.measure} of {at_least}{found.size:.4g}"
+    )
     print("\n".join(f"  {line}" for line in found.summary()))
-    header = ("epsilon", found.measure, "in parameter space", "lower bound", "resolved")
+    header = (
+        "epsilon", f"{found.measure} in coordinates", f"{found.measure} in parameter space",
+        "lower bound", "resolved",
+    )  # fmt: skip
     rows = [list(row.values()) for row in curve]
     print("\n".join(f"  {line}" for line in table_lines(header, rows)))
     if sharpness:
         curvature = ", ".join(f"{value:.4g}" for value in sharpness.hessian_eigenvalues)
         print(
-            f"  sharpness {sharpness.value:.4g}% in the box of epsilon {sharpness.epsilon:g}: loss "
-            f"{sharpness.loss:.4g} rises to {sharpness.highest_loss:.4g}\n"
+            f"  sharpness: {sharpness.value:.4g}%; in the box of epsilon {sharpness.epsilon:g} the "
+            f"loss rises from {sharpness.loss:.4g} to {sharpness.highest_loss:.4g}\n"
             f"  eigenvalues of the Hessian in the plane: {curvature} "
-            f"(gradient {sharpness.gradient_norm:.2g})"
+            f"(norm of the gradient: {sharpness.gradient_norm:.2g})"
         )
     print(f"  written to {folder}")
     return 0
@@ -135,7 +146,9 @@ def _coordinates(text: str | None) -> list[float] | None:
     try:
         return [float(part) for part in text.split(",")]
     except ValueError:
-        raise LossLandscapeError(f"--minimum {text}: numbers joined by commas are needed") from None
+        raise LossLandscapeError(
+            f"--minimum {text}: give one number for each direction, joined by commas"
+        ) from None
 
 
 def _sharpness(arguments: argparse.Namespace, landscape: Landscape, found: FlatRegion) -> Sharpness:

@@ -1,4 +1,4 @@
-"""``losslandscape import``: a landscape file from what another tool measured."""
+"""``losslandscape import``: make a landscape file from another tool's file."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from pathlib import Path
 from losslandscape.cli.arguments import add_output_arguments
 from losslandscape.errors import LossLandscapeError
 
-HELP = "read a surface that another tool measured"
+HELP = "import a surface that another tool measured"
 
 DESCRIPTION = """\
-Make a landscape file of another tool's: surfaces (HDF5) of Li et al.'s loss-landscape and the .vtp
-of its h52vtp, arrays of loss-landscapes, files of Landscaper, .vti, .npz, .npy and tables of text.
-Values are kept as they are. The format is found from the content and stated.
+Make a landscape file from another tool's file: HDF5 surfaces of Li et al.'s loss-landscape and .vtp
+files of its h52vtp, arrays of loss-landscapes, Landscaper files, .vti, .npz, .npy and text tables.
+Values are not changed. The format is detected from the content, and printed.
 """
 
 EPILOG = """\
@@ -32,41 +32,49 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--format",
         metavar="NAME",
-        help="li-h5, li-vtp, landscaper, loss-landscapes, vti, npz, npy or csv (default: found "
-        "from the content; loss-landscapes has to be named)",
+        help="li-h5, li-vtp, landscaper, loss-landscapes, vti, npz, npy or csv (default: detected "
+        "from the content; loss-landscapes must be named)",
     )
     parser.add_argument(
         "--bounds",
         metavar="LOW,HIGH,...",
-        help="ends of each axis, alpha first, where the file has no coordinates, or in their place",
+        help="ends of each axis, alpha first; needed if the file has no coordinates, and otherwise "
+        "used instead of them",
     )
-    parser.add_argument("--array", metavar="NAME", help="which of the file's arrays is the loss")
+    parser.add_argument("--array", metavar="NAME", help="name of the array that is the loss")
     parser.add_argument(
         "--transposed",
         action="store_true",
-        help="the first index of a bare array is alpha's (default: the last one is)",
+        help="in an array without coordinates, the first index is alpha (default: the last is)",
     )
     parser.add_argument(
         "--not-evaluated",
         type=float,
         metavar="VALUE",
-        help="the value of points that were not evaluated, a number or nan (default: -1 in Li et "
-        "al.'s files, else none)",
+        help="value that marks points that were not evaluated, a number or nan (default: -1 in "
+        "Li et al.'s files, otherwise none)",
     )
     group = parser.add_argument_group("li-h5")
     group.add_argument(
-        "--directions", type=Path, metavar="FILE", help="its directions, for lengths and areas"
+        "--directions",
+        type=Path,
+        metavar="FILE",
+        help="the direction file, which gives lengths and areas in parameter space",
     )
-    group.add_argument("--trajectory", type=Path, metavar="FILE", help="its projected trajectory")
+    group.add_argument(
+        "--trajectory", type=Path, metavar="FILE", help="the file of the projected trajectory"
+    )
     group = parser.add_argument_group("loss-landscapes")
     group.add_argument(
         "--function",
         metavar="NAME",
-        help="which returned the array: linear_interpolation, random_line, planar_interpolation "
-        "or random_plane",
+        help="the function that returned the array: linear_interpolation, random_line, "
+        "planar_interpolation or random_plane",
     )
-    group.add_argument("--distance", type=float, metavar="D", help="that it was called with")
-    parser.add_argument("--title", default="", metavar="TEXT", help="title, for people")
+    group.add_argument(
+        "--distance", type=float, metavar="D", help="the distance passed to the function"
+    )
+    parser.add_argument("--title", default="", metavar="TEXT", help="title of the landscape")
     add_output_arguments(parser, "the landscape file, ending in .nc or .llnc")
 
 
@@ -77,7 +85,9 @@ def run(arguments: argparse.Namespace) -> int:
     if output.suffix not in (".nc", ".llnc"):
         raise LossLandscapeError(f"--output {output}: the name must end in .nc or .llnc")
     if output.exists() and output.samefile(arguments.source):
-        raise LossLandscapeError(f"--output {output}: is the file to import; give another name")
+        raise LossLandscapeError(
+            f"--output {output}: this is the file to import; give another name"
+        )
     landscape = Landscape.imported(
         arguments.source,
         arguments.format,
@@ -106,29 +116,29 @@ def _bounds(text: str | None) -> list[tuple[float, float]] | None:
         ends = []
     if not ends or len(ends) % 2:
         raise LossLandscapeError(
-            f"--bounds {text}: a pair of numbers for each axis needed, joined by commas"
+            f"--bounds {text}: give a pair of numbers for each axis, joined by commas"
         )
     return list(zip(ends[::2], ends[1::2]))
 
 
 def _lines(landscape, found: bool):
-    """What was read and how, for people."""
+    """Lines that tell what was imported, and how."""
     import numpy as np
 
     from losslandscape.landscape.landscape import NOT_EVALUATED, NOT_FINITE
 
     about, grid = landscape.provenance["imported"], landscape.grid
-    how = " (found from the content)" if found else ""
-    yield f"{about['file']}: format {about['format']}{how}, {about['tool']}"
+    how = " (detected from the content)" if found else ""
+    yield f"{about['file']}: imported as {about['format']}{how}, {about['tool']}"
     axes = ", ".join(
         f"{name} {low:g} to {high:g}" for name, (low, high) in zip(grid.axis_names, grid.bounds)
     )
     yield f"  {' x '.join(map(str, grid.counts))} points, {axes}"
     loss = landscape.values("loss")
     finite = loss[np.isfinite(loss)]
-    values = f"{finite.min():g} to {finite.max():g}" if finite.size else "nowhere finite"
+    values = f"{finite.min():g} to {finite.max():g}" if finite.size else "no finite value"
     yield f"  loss, from '{about['array']}': {values}"
-    for code, words in ((NOT_EVALUATED, "not evaluated"), (NOT_FINITE, "evaluated, not finite")):
+    for code, words in ((NOT_EVALUATED, "not evaluated"), (NOT_FINITE, "evaluated, NaN or inf")):
         count = int((landscape.status == code).sum())
         if count:
             yield f"  {count} points {words}"

@@ -1,4 +1,4 @@
-"""``losslandscape info``: what a landscape file holds."""
+"""``losslandscape info``: describe a landscape file."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from losslandscape.cli.arguments import positive_int
 
-HELP = "say what a landscape file holds and how it was made"
+HELP = "show what a landscape file contains and how it was made"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -16,8 +16,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--dataset-samples",
         type=positive_int,
         metavar="N",
-        help="size of the data set that the first set's samples were drawn from, for the error "
-        "against it (default: as the file says)",
+        help="size of the data set from which the samples of the loss were drawn, for the standard "
+        "error with respect to it (default: the size recorded in the file)",
     )
     parser.add_argument("--json", action="store_true", help="print the whole provenance as JSON")
 
@@ -42,7 +42,7 @@ def _lines(landscape, dataset_samples=None):
 
     about = landscape.description()
     grid, objective, plane = landscape.grid, about.get("objective", {}), about.get("subspace", {})
-    yield f"{landscape.path}: {about.get('title') or 'loss landscape'}"
+    yield f"{landscape.path}: {about.get('title') or 'loss landscape'}, {_result(landscape)}"
     axes = ", ".join(
         f"{name} {low:g} to {high:g}" for name, (low, high) in zip(grid.axis_names, grid.bounds)
     )
@@ -58,7 +58,9 @@ def _lines(landscape, dataset_samples=None):
     if "adaptive" in about:
         yield f"  adaptive    {_adaptive(about['adaptive'])}"
     yield "  directions  " + ", ".join(
-        f"{key} {value}" for key, value in plane.items() if not key.endswith("sha256")
+        f"{_WORDS.get(key, key.replace('_', ' '))}: {_value(value)}"
+        for key, value in plane.items()
+        if not key.endswith("sha256")
     )
     if objective:
         sets = ", ".join(
@@ -79,9 +81,10 @@ def _lines(landscape, dataset_samples=None):
     for name in landscape.fields:
         if name == "loss" or name.endswith("_loss"):
             yield from _error_lines(landscape, name, dataset_samples if name == "loss" else None)
-    yield f"  figures use a {about['scale']} scale"
+    scale = "logarithmic" if about["scale"] == "log" else "linear"
+    yield f"  figures use a {scale} scale"
     for name, values in landscape.samples.items():
-        yield f"  {name}: {values.shape[-1]} a point"
+        yield f"  {name}: {values.shape[-1]} values per point"
     for model in landscape.models:
         where = ", ".join(f"{c:g}" for c in model.coordinates)
         yield f"  model '{model.label}' at ({where}), loss {model.loss:g}"
@@ -94,8 +97,38 @@ def _lines(landscape, dataset_samples=None):
     yield "  made by     " + ", ".join(f"{name} {version}" for name, version in versions.items())
 
 
+# printed words for keys of the provenance that are not plain English
+_WORDS = {"zero_vectors": "biases and normalization weights fixed"}
+
+
+def _value(value):
+    """A value of the provenance in plain words.
+
+    >>> _value(True), _value(0.125), _value([0.5, 0.25])
+    ('yes', '0.125', '0.5 0.25')
+    """
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, (list, tuple)):
+        return " ".join(_value(entry) for entry in value)
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _result(landscape) -> str:
+    """The range and the lowest point of the loss, in a phrase."""
+    import numpy as np
+
+    loss = landscape.values("loss")
+    finite = np.isfinite(loss)
+    if not finite.any():
+        return "without a finite loss"
+    lowest = int(np.where(finite, loss, np.inf).argmin())
+    where = ", ".join(f"{c:.4g}" for c in landscape.grid.points()[lowest])
+    return f"loss {loss[finite].min():.4g} to {loss[finite].max():.4g}, lowest at ({where})"
+
+
 def _adaptive(about):
-    """How well the interpolated points are known, in a line."""
+    """How well the interpolated points are known, in one line."""
     words = f"tolerance {about.get('tolerance', '?')} of the range"
     if isinstance(about.get("range"), (int, float)):
         unit = "decades" if about.get("scale") == "log" else "units of the loss"
@@ -112,7 +145,7 @@ def _adaptive(about):
 
 
 def _error_lines(landscape, name, dataset_samples):
-    """Medians of the sampling errors of a loss; nothing where there are none."""
+    """Medians of the standard errors of a loss; nothing if it has none."""
     import numpy as np
 
     from losslandscape.formats.report import table_lines
@@ -123,9 +156,9 @@ def _error_lines(landscape, name, dataset_samples):
         return
     found = summary(landscape, name, dataset_samples)
     size = "" if found.dataset_samples is None else f" of N = {found.dataset_samples:,}"
-    yield f"  standard errors of {name}, n = {found.samples:,}{size} samples, medians over points"
+    yield f"  standard errors of {name}: n = {found.samples:,}{size} samples, medians over points"
     rows = [(row["error"], row["median"], row["ratio"], row["points"]) for row in found.rows]
-    header = ("", "median", "ratio to independent", "points")
+    header = ("", "median", "relative to independent samples", "points")
     for line in table_lines(header, rows):
         yield f"    {line}"
     for note in found.notes:

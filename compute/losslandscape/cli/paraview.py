@@ -1,4 +1,4 @@
-"""``losslandscape paraview``: ParaView's window with the plugin loaded."""
+"""``losslandscape paraview``: open ParaView's window with the plugin loaded."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from pathlib import Path
 from losslandscape.cli.arguments import add_state_trust
 from losslandscape.paraview.process import FIGURES
 
-HELP = "open ParaView with the plugin loaded and, where given, a landscape's figure"
+HELP = "open ParaView with the plugin loaded, and draw a figure of landscapes if you name some"
 
 EPILOG = """\
 examples:
-  losslandscape paraview vgg11.nc                       the figure that fits it
+  losslandscape paraview vgg11.nc                       draw the figure that fits the file
   losslandscape paraview vgg11_pca.nc --figure trajectory
-  losslandscape paraview vgg11.nc resnet50.nc           compared, side by side
-  losslandscape paraview figure1_surfaces.pvsm          a state, from any folder
-  losslandscape paraview runs/                          the landscapes in a folder
+  losslandscape paraview vgg11.nc resnet50.nc           compare two landscapes side by side
+  losslandscape paraview figure1_surfaces.pvsm          open a state, from any folder
+  losslandscape paraview runs/                          open the landscapes in a folder
 
-ParaView is found with PVPYTHON= or PARAVIEW=, on the PATH, or in the usual folders.
+ParaView is searched for in PVPYTHON and PARAVIEW, on the PATH, and in the usual folders.
 """
 
 
@@ -34,26 +34,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--figure",
         choices=FIGURES,
-        help="what to draw (default: what fits the file; compare for two files; for more, none)",
+        help="figure to draw (default: the one that fits the file; compare for two files; none for "
+        "more)",
     )
     add_state_trust(parser, "open")
     instead = parser.add_mutually_exclusive_group()
     instead.add_argument(
         "--check",
         action="store_true",
-        help="say which ParaView would be used and what it can do, and do no more",
+        help="only show which ParaView would be used and what it supports",
     )
     instead.add_argument(
         "--install",
         action="store_true",
-        help="have every start of ParaView load the plugin (close its windows first)",
+        help="let ParaView load the plugin at every start (close ParaView first)",
     )
     instead.add_argument("--uninstall", action="store_true", help="undo --install")
     parser.add_argument(
         "--ask-reader",
         action="store_true",
-        help="with --install: let File > Open ask which reader takes a .nc file (else, all .nc "
-        "files are opened as landscapes, also those that are none)",
+        help="with --install: let File > Open ask which reader to use for a .nc file (otherwise "
+        "every .nc file is opened as a landscape, even if it is not one)",
     )
 
 
@@ -69,7 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
     opening = what_to_open(arguments.files, arguments.figure, arguments.trust_file)
     if len(opening.files) > 1 or any(path.is_dir() for path in arguments.files):
         done = f"figure: {opening.figure}" if opening.figure else "as sources, without a figure"
-        print(f"opening {', '.join(opening.files)} ({done})", file=sys.stderr)
+        print(f"Opening {', '.join(opening.files)} ({done})", file=sys.stderr)
     return open_window(opening)
 
 
@@ -82,17 +83,23 @@ def _check() -> int:
     try:
         print(f"paraview: {find_paraview()}")
     except LossLandscapeError as error:
-        print("paraview: none")
+        print("paraview: not found")
         problems.append(str(error))
     try:
         program = find_pvpython()
         print(f"pvpython: {program}")
         about = describe(program)
         print(f"version: {about.version}")
-        print(f"Python inside: {about.python}")
+        print(f"Python of ParaView: {about.python}")
         if not about.loads_python_plugins:
-            print("  loads no Python plugin by itself; losslandscape mends that at each start")
-        print(f"Topology ToolKit: {'yes' if about.ttk else 'no (its own filters are used)'}")
+            print(
+                "  cannot load Python plugins by itself; losslandscape works around this at each "
+                "start"
+            )
+        print(
+            "Topology ToolKit: "
+            f"{'yes' if about.ttk else 'no (the filters of losslandscape are used)'}"
+        )
         plugin = plugin_path()
         installed = settings.is_installed(settings.settings_folder(), about.version, plugin)
         print(f"plugin: {plugin}")
@@ -112,9 +119,9 @@ def _install(take_nc: bool) -> int:
     about = describe(find_pvpython())
     if not about.loads_python_plugins and not about.user_site:
         raise LossLandscapeError(
-            f"ParaView {about.version} on Python {about.python} loads no Python plugin by itself, "
-            "and its Python reads no folder of yours where that could be mended; start it with "
-            "`losslandscape paraview`"
+            f"ParaView {about.version} on Python {about.python} cannot load Python plugins by "
+            "itself, and its Python does not read your package folder, where this could be fixed; "
+            "start it with `losslandscape paraview` instead"
         )
     programs = settings.program_paths(find_paraview())
     folder = settings.settings_folder()
@@ -123,11 +130,14 @@ def _install(take_nc: bool) -> int:
     for path in (*written, *buttons):
         print(path)
     print(
-        f"ParaView {about.version} loads the plugin at every start, with a button a figure. "
-        "Undo with --uninstall."
+        f"ParaView {about.version} now loads the plugin at every start, and has a button for each "
+        "figure. To undo this, use --uninstall."
     )
     if written and take_nc:
-        print("File > Open takes every .nc file for a landscape; with --ask-reader it asks.")
+        print(
+            "File > Open now opens every .nc file as a landscape. To be asked for a reader "
+            "instead, use --install --ask-reader."
+        )
     return 0
 
 
@@ -139,5 +149,9 @@ def _uninstall() -> int:
     changed = settings.uninstall(folder) + settings.take_macros_out(folder, plugin_path())
     for path in changed:
         print(path)
-    print("The plugin is not loaded any more." if changed else f"{folder}: it was not installed.")
+    print(
+        "ParaView no longer loads the plugin at the start."
+        if changed
+        else f"{folder}: the plugin was not installed."
+    )
     return 0

@@ -1,7 +1,7 @@
-"""What is measured and on which plane, from the command line.
+"""The model, data, loss and plane, from the command line.
 
-The arguments that define the problem are kept in the file, so that later verbs need not be told
-the model again (``recorded_problem.py``).
+The arguments that define them are stored in the landscape file, so that you need not repeat them
+for later verbs (``recorded_problem.py``).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from losslandscape.planes.subspace import Subspace
     from losslandscape.problem.objective import Objective
 
-# what is kept in the file: everything below but the names of outputs
+# arguments stored in the file: all below except the names of outputs
 KEPT = (
     "model", "weights", "data", "data_root", "samples", "samples_seed", "test", "loss",
     "batch_norm", "batch_size", "reestimation_samples", "precision", "compile", "directions",
@@ -37,7 +37,7 @@ KEPT = (
 
 
 def add_problem_arguments(parser: argparse.ArgumentParser) -> None:
-    """Model, data, loss and plane."""
+    """Add the arguments for model, data, loss and plane."""
     add_model_arguments(parser)
     add_data_arguments(parser)
     loss = parser.add_argument_group("loss")
@@ -45,92 +45,99 @@ def add_problem_arguments(parser: argparse.ArgumentParser) -> None:
         "--loss",
         default="cross_entropy",
         metavar="NAME",
-        help="cross_entropy, mse, softmax_mse, or your own as package.module:function, called with "
-        "(model, batch) and returning a loss for each sample (default: cross_entropy)",
+        help="cross_entropy, mse, softmax_mse, or your own loss as package.module:function, which "
+        "is called with (model, batch) and returns a loss for each sample "
+        "(default: cross_entropy)",
     )
     loss.add_argument(
-        "--test", action="store_true", help="measure the test set as well (test_loss, ...)"
+        "--test", action="store_true", help="also measure the test set (test_loss, ...)"
     )
     loss.add_argument(
         "--batch-norm",
         choices=("fixed", "reestimated"),
         default="fixed",
-        help="batch-norm statistics: the trained network's own everywhere, or gathered anew at "
-        "each point, which costs a second pass (default: fixed)",
+        help="batch-norm statistics: those of the trained network at every point (fixed), or "
+        "re-estimated at each point, which needs a second pass (reestimated) (default: fixed)",
     )
     loss.add_argument(
         "--reestimation-samples",
         type=positive_int,
         metavar="N",
-        help="samples that re-estimate the statistics (default: 1024, or all)",
+        help="number of samples for re-estimating the statistics (default: 1024, or all)",
     )
     loss.add_argument(
         "--batch-size",
         type=positive_int,
         metavar="N",
-        help="samples a forward pass (default: the fastest, found by a short trial)",
+        help="samples per forward pass (default: the fastest in a short trial)",
     )
     loss.add_argument(
         "--precision",
         choices=("float32", "float64", "tf32", "bfloat16", "float16"),
-        help="compute in another type than the model's own; how far the last three are from "
-        "float32 is measured and kept in the file",
+        help="precision of the computation (default: the model's); for tf32, bfloat16 and float16 "
+        "the deviation from float32 is measured and stored in the file",
     )
     loss.add_argument(
         "--compile",
         action="store_true",
-        help="compile the model with torch.compile; the deviation is measured and kept in the file",
+        help="compile the model with torch.compile; the deviation is measured and stored in the "
+        "file",
     )
-    doubtful = parser.add_argument_group("what is refused unless it is asked for")
+    doubtful = parser.add_argument_group("measurements that are refused by default")
     doubtful.add_argument(
         "--modes",
         choices=("eval", "own"),
-        help="for a model with some modules in train mode: evaluate every module in eval mode, or "
-        "leave each as it is (default: refused)",
+        help="for a model with modules in train mode: switch every module to eval mode (eval), or "
+        "leave each module in its own mode (own) (default: refuse such a model)",
     )
     doubtful.add_argument(
         "--nondeterminism",
         choices=("refused", "stated"),
         default="refused",
-        help="losses that are not the same each time: refuse them, or measure the difference and "
-        "state it in the file (default: refused)",
+        help="for losses that differ between repeated measurements: refuse them (refused), or "
+        "measure the difference and state it in the file (stated) (default: refused)",
     )
     plane = parser.add_argument_group("directions")
     plane.add_argument(
         "--directions",
         choices=("random", "pca", "between"),
         default="random",
-        help="random; the principal components of --trajectory; or between --models "
-        "(default: random)",
+        help="random directions; the principal components of --trajectory (pca); or the directions "
+        "between --models (default: random)",
     )
     plane.add_argument(
-        "--dimensions", type=int, choices=(1, 2, 3), default=2, help="directions (default: 2)"
+        "--dimensions",
+        type=int,
+        choices=(1, 2, 3),
+        default=2,
+        help="number of directions (default: 2)",
     )
     plane.add_argument(
         "--normalization",
         choices=("filter", "layer", "none"),
         default="filter",
-        help="scale random directions like the weights, by filter (Li et al. 2018), by layer, or "
-        "not (default: filter)",
+        help="scale random directions to the norms of the weights, per filter (Li et al. 2018), "
+        "per layer, or not at all (default: filter)",
     )
     plane.add_argument(
         "--move-vectors",
         action="store_true",
-        help="random directions move biases and normalisation weights too",
+        help="let random directions also change biases and normalization weights",
     )
     add_seed_argument(plane, "seed of the random directions")  # type: ignore[arg-type]
     plane.add_argument(
         "--trajectory",
         type=Path,
         metavar="FOLDER",
-        help="recorded checkpoints: needed by --directions pca, and drawn on the landscape",
+        help="folder of recorded checkpoints; needed by --directions pca, and drawn on the "
+        "landscape",
     )
     plane.add_argument(
         "--center",
         choices=("origin", "mean"),
         default="origin",
-        help="pca of the differences from the last checkpoint, or from their mean "
-        "(default: origin)",
+        help="principal components of the differences from the last checkpoint (origin) or from "
+        "the mean of all checkpoints (mean) (default: origin)",
     )
     plane.add_argument(
         "--models",
@@ -142,23 +149,30 @@ def add_problem_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def check_plane_arguments(arguments: argparse.Namespace) -> None:
-    """Raise a LossLandscapeError if what was given belongs to other directions."""
+    """Check that the options match ``--directions``.
+
+    Raises
+    ------
+    LossLandscapeError
+        If an option belongs to other directions.
+    """
     if arguments.directions != "between":
         for name in ("models", "labels"):
             if getattr(arguments, name) is not None:
                 raise LossLandscapeError(
-                    f"--{name} goes with --directions between, and --directions is "
+                    f"--{name} is only for --directions between, but --directions is "
                     f"{arguments.directions}"
                 )
 
 
 def build_problem(arguments: argparse.Namespace) -> tuple[Objective, Subspace]:
-    """The objective and the subspace that the arguments describe.
+    """Build the objective and the subspace that the arguments describe.
 
     Raises
     ------
     LossLandscapeError
-        If something cannot be had, or does not fit.
+        If the model, weights, data, loss or trajectory is missing or invalid, or they do not fit
+        each other.
     """
     from losslandscape.problem.objective import Objective
     from losslandscape.study.resolve import resolve
@@ -205,7 +219,9 @@ def _subspace(arguments: argparse.Namespace, model: Any, samples: Any) -> Subspa
         )
     if arguments.directions == "pca":
         if arguments.trajectory is None:
-            raise LossLandscapeError("--directions pca needs the checkpoints: --trajectory FOLDER")
+            raise LossLandscapeError(
+                "--directions pca needs recorded checkpoints: --trajectory FOLDER"
+            )
         trajectory = Trajectory.open(arguments.trajectory)
         subspace = Subspace.pca(trajectory, arguments.dimensions, arguments.center)
         subspace.check_model(model)
@@ -213,7 +229,7 @@ def _subspace(arguments: argparse.Namespace, model: Any, samples: Any) -> Subspa
     files = arguments.models or []
     if len(files) not in (2, 3):
         raise LossLandscapeError(
-            f"--directions between needs two or three weights files after --models; "
+            f"--directions between needs two or three weights files after --models, but "
             f"{len(files)} were given"
         )
     models = []
@@ -227,14 +243,15 @@ def _subspace(arguments: argparse.Namespace, model: Any, samples: Any) -> Subspa
 
 
 def _label(file: Path) -> str:
-    """What a weights file is of: its own name, or its folder's for a training run's."""
+    """The label of a weights file: its name, or for a training run the name of its folder."""
     return file.resolve().parent.name if file.stem == "weights" else file.stem
 
 
 def kept_arguments(arguments: argparse.Namespace, output: Path) -> dict[str, Any]:
-    """The arguments that define the problem, as JSON.
+    """The arguments that define the problem, representable as JSON.
 
-    Paths are as they were typed; ``folder`` is the folder they start from, seen from the output's.
+    Paths are stored as typed; ``folder`` is the folder that they start from, relative to the
+    output's folder.
     """
     kept = {name: getattr(arguments, name) for name in KEPT}
     kept = {name: str(v) if isinstance(v, Path) else v for name, v in kept.items()}

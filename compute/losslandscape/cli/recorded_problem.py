@@ -1,10 +1,10 @@
-"""What is measured and on which plane, from a landscape file.
+"""The model, data, loss and plane, from a landscape file.
 
-A file of unknown origin must not choose what code runs. Names of the study's networks and data are
-this package's own; a name ``package.module:function`` is run only where it is repeated on the
-command line, or the file is trusted (``--trust-file``). Nor does a folder that an untrusted file
-names become one to import from. What is built is compared, hash by hash, with what the file was
-made of before anything is evaluated.
+A file of unknown origin must not decide which code runs. The study's networks and data are part of
+this package. A function ``package.module:function`` runs only if you repeat its name on the command
+line, or trust the file (``--trust-file``). Code is never imported from a folder that an untrusted
+file names. Before anything is evaluated, the hashes of the model, data and plane are compared with
+those in the file.
 """
 
 from __future__ import annotations
@@ -38,21 +38,21 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
     "batch_size": _OPTIONAL_NUMBER, "reestimation_samples": _OPTIONAL_NUMBER, "test": bool,
     "compile": bool, "move_vectors": bool,
 }  # fmt: skip
-_LISTS = ("models", "labels")  # of texts, or None
+_LISTS = ("models", "labels")  # lists of str, or None
 
 
 @dataclass
 class RecordedProblem:
-    """What a landscape file and the command line say together.
+    """The problem as described by a landscape file and the command line together.
 
     Attributes
     ----------
     arguments : argparse.Namespace
         For :func:`losslandscape.cli.problem.build_problem`, with absolute paths.
     folder : Path
-        Where the file's paths start, and where trusted code is looked for first.
+        The folder that the file's paths start from, and where trusted code is searched for first.
     trusted : list of str
-        Code that the file alone names, and that may run.
+        Code that is named only in the file, and that may run.
     """
 
     arguments: argparse.Namespace
@@ -60,11 +60,12 @@ class RecordedProblem:
     trusted: list[str]
 
     def build(self) -> tuple[Objective, Subspace]:
+        """Build the objective and the subspace; runs the code that they name."""
         with _working_folder(self.folder) if self.trusted else nullcontext():
             return build_problem(self.arguments)
 
     def kept(self, output: Path) -> dict[str, Any]:
-        """For the provenance of another file of the same problem."""
+        """The arguments, as JSON, for the provenance of another file of the same problem."""
         told = argparse.Namespace(**vars(self.arguments))
         for name in ("weights", "data_root", "trajectory"):
             if getattr(told, name) is not None:
@@ -76,31 +77,32 @@ class RecordedProblem:
 
 
 def problem_of(landscape: Landscape, arguments: argparse.Namespace) -> tuple[Objective, Subspace]:
-    """The objective and subspace of a landscape file, the same as when it was made.
+    """Rebuild the objective and subspace that a landscape file was measured with.
 
     Raises
     ------
     LossLandscapeError
-        If the file does not say, code of the user's is not named again, or something differs.
+        If the file does not describe them, code of the user's own is not named again, or something
+        differs.
     """
     return build_recorded(landscape, recorded_problem(landscape, arguments))
 
 
 def recorded_problem(landscape: Landscape, arguments: argparse.Namespace) -> RecordedProblem:
-    """What the file says, changed by what the command line says again; runs nothing.
+    """The problem recorded in the file, updated from the command line; runs no code.
 
     Raises
     ------
     LossLandscapeError
-        If the file does not say, or code of the user's is not named again.
+        If the file does not describe the problem, or code of the user's own is not named again.
     """
     if "imported" in landscape.provenance:
         raise LossLandscapeError(
-            f"{landscape.path}: was imported from another tool's file, which holds neither "
-            "model nor directions; this needs a landscape that 'losslandscape surface' measured"
+            f"{landscape.path}: was imported from another tool's file, which contains neither "
+            "model nor directions; use a landscape measured by 'losslandscape surface'"
         )
     kept = landscape.provenance.get("arguments")
-    if isinstance(kept, dict):  # older files do not say these
+    if isinstance(kept, dict):  # older files lack these three
         kept = {"compile": False, "modes": None, "nondeterminism": "refused", **kept}
         _check_kept(landscape, kept)
     else:
@@ -114,12 +116,13 @@ def recorded_problem(landscape: Landscape, arguments: argparse.Namespace) -> Rec
     if trusted and not getattr(arguments, "trust_file", False):
         options = " ".join(f"--{name} {code}" for name, code in trusted)
         message = (
-            f"{landscape.path}: was made with code of your own; say that it may run: {options}"
+            f"{landscape.path}: was made with your own code; to allow it to run, name it again: "
+            f"{options}"
         )
         if hasattr(arguments, "trust_file"):
             message += (
-                f" (looked for in {Path.cwd()}), or trust the file (--trust-file), "
-                f"which runs it from {folder}"
+                f" (searched for in {Path.cwd()}), or trust the file (--trust-file), "
+                f"which runs the code from {folder}"
             )
         raise LossLandscapeError(message)
     folders = [folder, Path.cwd(), place]
@@ -135,31 +138,31 @@ def recorded_problem(landscape: Landscape, arguments: argparse.Namespace) -> Rec
         problem.trajectory = arguments.checkpoints.absolute()
     problem.download = False
     problem.device, problem.threads = arguments.device, arguments.threads
-    # what is typed now is meant from here
+    # code named on this command line is searched for from the current folder
     here = any(":" in code for code in repeated.values()) and not trusted
     return RecordedProblem(problem, Path.cwd() if here else folder, [code for _, code in trusted])
 
 
 def build_recorded(landscape: Landscape, problem: RecordedProblem) -> tuple[Objective, Subspace]:
-    """Build the problem and compare it with what the landscape was made of.
+    """Build the problem, and compare it with the one that the landscape was measured with.
 
     Raises
     ------
     LossLandscapeError
-        If something cannot be had, or differs; the message says what.
+        If something is missing or differs; the message says what.
     """
     from losslandscape.landscape.identity import check_objective, check_plane
     from losslandscape.point.determinism import check_origin_loss
 
     if problem.trusted:
         print(
-            f"{landscape.path}: trusted; running {', '.join(problem.trusted)} from "
+            f"{landscape.path}: trusted; running its code {', '.join(problem.trusted)} from "
             f"{problem.folder}",
             file=sys.stderr,
         )
     objective, subspace = problem.build()
     told = problem.arguments
-    source = told.models or told.weights or told.trajectory or "none: the model as it is built"
+    source = told.models or told.weights or told.trajectory or "none: the weights it is built with"
     check_plane(landscape, subspace, source)
     check_objective(landscape, objective)
     check_origin_loss(landscape, objective, subspace)
@@ -167,35 +170,42 @@ def build_recorded(landscape: Landscape, problem: RecordedProblem) -> tuple[Obje
 
 
 def add_same_problem_arguments(parser: argparse.ArgumentParser, *, trust: bool = False) -> None:
-    """For verbs that measure again on an existing landscape."""
+    """Add the model arguments of verbs that measure again on an existing landscape."""
     group = parser.add_argument_group(
-        "model (as the file says; code of your own, package.module:function, must be named again)"
+        "model (default: as recorded in the file; your own code, package.module:function, must be "
+        "named again)"
     )
-    group.add_argument("--model", metavar="NAME", help="the model, as it was given to 'surface'")
-    group.add_argument("--weights", metavar="FILE", help="where its weights are now")
-    group.add_argument("--data", metavar="NAME", help="the data, as they were given to 'surface'")
-    group.add_argument("--loss", metavar="NAME", help="the loss, as it was given to 'surface'")
+    group.add_argument("--model", metavar="NAME", help="the model, as given to 'surface'")
+    group.add_argument("--weights", metavar="FILE", help="current location of the weights")
+    group.add_argument("--data", metavar="NAME", help="the data, as given to 'surface'")
+    group.add_argument("--loss", metavar="NAME", help="the loss, as given to 'surface'")
     group.add_argument(
         "--trajectory",
         dest="checkpoints",
         type=Path,
         metavar="FOLDER",
-        help="where the checkpoints are now, for a plane of their principal components",
+        help="current location of the checkpoints, for a plane of their principal components",
     )
     group.add_argument(
-        "--models", nargs="+", metavar="FILE", help="where the models of the plane are now"
+        "--models", nargs="+", metavar="FILE", help="current location of the models of the plane"
     )
     if trust:
         group.add_argument(
             "--trust-file",
             action="store_true",
-            help="run the code that the file names, from the folder that it names: only for files "
-            "of your own or of people you trust",
+            help="run the code that the file names, from the folder that it names; use this only "
+            "for files from people you trust",
         )
 
 
 def _check_kept(landscape: Landscape, kept: dict[str, Any]) -> None:
-    """The file's arguments are all there, and of the types that 'surface' writes."""
+    """Check that the file has all arguments, with the types that 'surface' writes.
+
+    Raises
+    ------
+    LossLandscapeError
+        If one is missing or has another type.
+    """
     wrong = [name for name in KEPT if name not in kept]
     wrong += [name for name, kind in _TYPES.items() if not isinstance(kept.get(name), kind)]
     for name in _LISTS:
@@ -206,24 +216,27 @@ def _check_kept(landscape: Landscape, kept: dict[str, Any]) -> None:
             wrong.append(name)
     if wrong:
         raise LossLandscapeError(
-            f"{landscape.path}: does not say with which {wrong[0].replace('_', ' ')} it was made "
-            "(provenance, 'arguments'); measure it again with 'losslandscape surface'"
+            f"{landscape.path}: does not record the {wrong[0].replace('_', ' ')} it was made with "
+            "('arguments' in its provenance); measure it again with 'losslandscape surface'"
         )
 
 
 def _from_recipe(landscape: Landscape, arguments: argparse.Namespace) -> dict[str, Any]:
-    """Arguments for a landscape made from Python: its recipe, and the names it does not have."""
+    """Arguments for a landscape made in Python: its recipe, with names from the command line.
+
+    Raises
+    ------
+    LossLandscapeError
+        If a name is missing, or the directions were given as tensors.
+    """
     from losslandscape.problem.losses import NAMES
 
     plane = landscape.provenance.get("subspace", {})
     measured = landscape.provenance.get("objective", {})
-    start = (
-        f"{landscape.path}: was made from Python, with objects that have no name, and does not say "
-        "which model and data it was made of"
-    )
+    start = f"{landscape.path}: was made in Python, so the file does not name its model and data"
     if plane.get("kind") not in ("random", "pca", "between"):
         raise LossLandscapeError(
-            f"{start}; its directions were given as tensors. Use the functions of Python instead, "
+            f"{start}; its directions were given as tensors. Use the Python functions instead, "
             "such as losslandscape.refine(landscape, objective, subspace, bounds, ...)"
         )
     needed = {"model": "package.module:build", "data": "package.module:load"}
@@ -238,8 +251,8 @@ def _from_recipe(landscape: Landscape, arguments: argparse.Namespace) -> dict[st
     if untold:
         options = " ".join(f"--{name} {what}" for name, what in untold.items())
         raise LossLandscapeError(
-            f"{start}; type {options.replace('--checkpoints', '--trajectory')} "
-            "(and --weights FILE, where the function does not load them)"
+            f"{start}; add {options.replace('--checkpoints', '--trajectory')} "
+            "(and --weights FILE, if the function does not load the weights)"
         )
     reestimated = measured.get("batch_norm") == "reestimated"
     precision = measured.get("precision")
@@ -262,7 +275,7 @@ def _from_recipe(landscape: Landscape, arguments: argparse.Namespace) -> dict[st
 
 
 def _recorded_trajectory(landscape: Landscape) -> str | None:
-    """The checkpoints of a plane that was made from Python, if they are where the file says."""
+    """The checkpoints of a plane that was made in Python, if the recorded folder exists."""
     recorded = landscape.provenance.get("trajectory_folder")
     if not isinstance(recorded, str) or landscape.path is None:
         return None
@@ -271,7 +284,7 @@ def _recorded_trajectory(landscape: Landscape) -> str | None:
 
 
 def _found(path: str | None, folders: Sequence[Path]) -> str | None:
-    """A path of the file's in the first folder that has it; hashes tell whether it is the one."""
+    """A path from the file, in the first folder that has it; hashes are compared later."""
     if path is None:
         return None
     places = [folder / path for folder in folders]
@@ -280,19 +293,19 @@ def _found(path: str | None, folders: Sequence[Path]) -> str | None:
 
 @contextmanager
 def _working_folder(folder: Path) -> Iterator[None]:
-    """Work there for the while; code that is looked for in the current folder is found here too."""
+    """Change to a folder for the block; code in the previous folder is still found."""
     before = Path.cwd()
     if folder == before:
         yield
         return
     if not folder.is_dir():
         raise LossLandscapeError(
-            f"{folder}: the folder that the file's code and paths start from is not there; name "
-            "the model and the data again (--model, --data, --weights)"
+            f"{folder}: the folder of the file's code and paths does not exist; name the model and "
+            "the data again (--model, --data, --weights)"
         )
     if str(before) not in sys.path:
         sys.path.insert(0, str(before))
-    if str(folder) in sys.path:  # the folder goes first again, whatever ran before
+    if str(folder) in sys.path:  # moved to the front
         sys.path.remove(str(folder))
     sys.path.insert(0, str(folder))
     os.chdir(folder)

@@ -1,4 +1,4 @@
-"""``losslandscape refine``: a box of a landscape on a finer grid."""
+"""``losslandscape refine``: evaluate a box of a landscape on a finer grid."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from losslandscape.errors import LossLandscapeError
 HELP = "evaluate a box of a landscape on a finer grid, with the same model, data and plane"
 
 DESCRIPTION = """\
-Model, weights, data, loss and directions are those of the file; their hashes are compared before
-anything is evaluated. A file does not choose what code runs: a model, data or loss of your own must
-be named again, or the file trusted.
+The model, weights, data, loss and directions are those of the file; their hashes are compared
+before anything is evaluated. A file cannot decide which code runs: if the model, data or loss is
+your own code, name it again, or trust the file.
 """
 
 EPILOG = """\
@@ -28,7 +28,7 @@ examples:
   losslandscape refine mine.nc --bounds 0 1 0 1 --grid 101 --model mypackage.nets:build \\
       --data mypackage.nets:load --output near.nc
 
-An interrupted run goes on when the same command is given again.
+To continue an interrupted run, give the same command again.
 """
 
 
@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         required=True,
         metavar="END",
-        help="ends of the box along each axis, alpha first: A0 A1 B0 B1, or joined by commas as in "
+        help="ends of the box along each axis, alpha first: A0 A1 B0 B1, or joined by commas: "
         "-1e-3,0,0,1",
     )
     grid = parser.add_mutually_exclusive_group()
@@ -47,10 +47,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--factor",
         type=positive_int,
         metavar="F",
-        help="new intervals for an old one; the box grows to points of the old grid (default: 4)",
+        help="divide each interval of the old grid into F; the box is enlarged to points of the "
+        "old grid (default: 4)",
     )
     grid.add_argument(
-        "--grid", type=positive_int, metavar="N", help="N points along each axis of exactly the box"
+        "--grid",
+        type=positive_int,
+        metavar="N",
+        help="instead, N points along each axis of exactly this box",
     )
     add_same_problem_arguments(parser, trust=True)
     add_output_arguments(parser, "the new landscape file, ending in .nc or .llnc")
@@ -58,8 +62,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--end-with-input",
         action="store_true",
-        help="end, keeping what is finished, when standard input closes: for programs that start "
-        "this one",
+        help="stop and keep the finished points when standard input closes (for programs that "
+        "start this one)",
     )
 
 
@@ -72,7 +76,9 @@ def run(arguments: argparse.Namespace) -> int:
     if output.suffix not in (".nc", ".llnc"):
         raise LossLandscapeError(f"--output {output}: the name must end in .nc or .llnc")
     if output.exists() and output.samefile(arguments.landscape):
-        raise LossLandscapeError(f"--output {output}: is the landscape itself; give another name")
+        raise LossLandscapeError(
+            f"--output {output}: this is the landscape to refine; give another name"
+        )
     landscape = Landscape.open(arguments.landscape)
     bounds = _bounds(arguments.bounds, landscape.grid.dimensions)
     problem = recorded_problem(landscape, arguments)
@@ -109,19 +115,20 @@ def _bounds(words: list[str], dimensions: int) -> list[tuple[float, float]]:
     try:
         ends = [float(end) for end in text.split(",")]
     except ValueError:
-        raise LossLandscapeError(f"--bounds {' '.join(words)}: not numbers") from None
+        raise LossLandscapeError(f"--bounds {' '.join(words)}: the ends must be numbers") from None
     if len(ends) != 2 * dimensions:
         raise LossLandscapeError(
-            f"--bounds {' '.join(words)}: {2 * dimensions} numbers needed, two for each of the "
+            f"--bounds {' '.join(words)}: {2 * dimensions} numbers are needed, two for each of the "
             f"landscape's {dimensions} directions"
         )
     return list(zip(ends[::2], ends[1::2]))
 
 
 def _end_with_input() -> None:
-    """Interrupt this process when standard input closes, as it does when the starter ends.
+    """Interrupt this process when standard input closes, as when the starting process ends.
 
-    What is finished is in the journal, so that after some seconds of no answer it simply ends.
+    Finished points are in the journal. If the process does not react within some seconds, it is
+    therefore ended.
     """
     import _thread
     import os
@@ -131,7 +138,7 @@ def _end_with_input() -> None:
     from losslandscape.cli import EXIT_INTERRUPTED
 
     def watch() -> None:
-        # not through sys.stdin, whose lock a thread must not hold when the interpreter ends
+        # os.read and not sys.stdin, whose lock a thread must not hold when the interpreter ends
         while os.read(0, 4096):
             pass
         _thread.interrupt_main()

@@ -1,4 +1,4 @@
-"""The folder a verb writes its results into, beside the landscape unless told otherwise."""
+"""The folder for a verb's results, by default beside the landscape."""
 
 from __future__ import annotations
 
@@ -10,31 +10,31 @@ from losslandscape.errors import OutputExistsError
 
 
 def add_result_arguments(parser: argparse.ArgumentParser, name: str) -> None:
-    """``--output`` and ``--overwrite`` of a folder called ``<landscape>_<name>`` by default."""
+    """Add ``--output`` and ``--overwrite``; the default folder is ``<landscape>_<name>``."""
     group = parser.add_argument_group("output")
     group.add_argument(
         "--output",
         type=Path,
         metavar="FOLDER",
-        help=f"folder of the results (default: FILE_{name}, beside FILE.nc)",
+        help=f"folder for the results (default: FILE_{name}, beside FILE.nc)",
     )
-    group.add_argument("--overwrite", action="store_true", help="replace results that are there")
+    group.add_argument("--overwrite", action="store_true", help="replace existing results")
 
 
 def result_folder(arguments: argparse.Namespace, name: str, files: Sequence[str]) -> Path:
-    """Where the results go; nothing is made or changed yet.
+    """The folder for the results; nothing is created or changed yet.
 
     Raises
     ------
     OutputExistsError
-        If one of the files is there and ``--overwrite`` was not given.
+        If one of the files exists and ``--overwrite`` was not given.
     """
     landscape = arguments.landscape
     folder = arguments.output or landscape.with_name(f"{landscape.stem}_{name}")
     for file in files:
         if (folder / file).exists() and not arguments.overwrite:
             raise OutputExistsError(
-                f"{folder / file}: exists; choose another folder (--output) or overwrite "
-                "(--overwrite)"
+                f"{folder / file}: already exists; choose another folder (--output), or replace "
+                "it (--overwrite)"
             )
     return folder

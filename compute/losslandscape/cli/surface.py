@@ -1,4 +1,4 @@
-"""``losslandscape surface``: evaluate a landscape and write its file."""
+"""``losslandscape surface``: measure a landscape, and write its file."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from losslandscape.cli.problem import (
 )
 from losslandscape.errors import LossLandscapeError
 
-HELP = "evaluate the loss on a grid around a model and write a landscape file (.nc)"
+HELP = "measure the loss on a grid around a model, and write a landscape file (.nc)"
 
 _EPILOG = """\
 examples:
@@ -35,7 +35,7 @@ examples:
   losslandscape surface --model vgg11 --weights run --directions pca \\
       --trajectory run/trajectory --output descent.nc
 
-An interrupted run goes on when the same command is given again.
+To continue an interrupted run, give the same command again.
 """
 
 
@@ -48,52 +48,54 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--grid",
         default="51",
         metavar="N",
-        help="points along each direction, or 61x41: alpha x beta (default: 51)",
+        help="number of points along each direction, or for each: 61x41, alpha x beta "
+        "(default: 51)",
     )
     grid.add_argument(
         "--half-width",
         type=positive_float,
         metavar="W",
-        help="from -W to W along each direction (default: 1, or around the trajectory or models)",
+        help="measure from -W to W along each direction (default: 1, or a window around the "
+        "trajectory or models)",
     )
     grid.add_argument(
         "--bounds",
         metavar="A0,A1,B0,B1",
-        help="ends of each axis, alpha first, instead of --half-width: -1,1,-1,1",
+        help="ends of each axis, alpha first, instead of --half-width, for example -1,1,-1,1",
     )
-    adaptive = parser.add_argument_group("fewer points (default: all of the grid)")
+    adaptive = parser.add_argument_group("adaptive evaluation (default: evaluate every point)")
     adaptive.add_argument(
         "--tolerance",
         type=positive_float,
         metavar="SHARE",
-        help="evaluate only as many points as it takes to interpolate the others with an estimated "
-        "error within this share of the loss's range, such as 0.01",
+        help="evaluate only as many points as needed to interpolate the others with an estimated "
+        "error of at most this share of the loss's range, for example 0.01",
     )
     adaptive.add_argument(
         "--tolerance-scale",
         choices=("log", "linear"),
-        help="range and error of the loss's logarithm or of the loss (default: the logarithm "
-        "where the losses span more than two decades)",
+        help="take range and error of the logarithm of the loss (log) or of the loss (linear) "
+        "(default: log if the losses span more than two decades)",
     )
     adaptive.add_argument(
         "--max-points",
         type=positive_int,
         metavar="N",
-        help="evaluate no more than N points; the error that is left is stated",
+        help="evaluate at most N points; the remaining error is stated",
     )
     parser.add_argument(
         "--plan",
         action="store_true",
-        help="measure a few points for about 10 seconds, print what the whole will cost, and write "
-        "nothing",
+        help="measure a few points for about 10 seconds, print the cost of the whole landscape, "
+        "and write nothing",
     )
     add_output_arguments(parser, "the landscape file, ending in .nc or .llnc")
-    parser.add_argument("--title", default="", metavar="TEXT", help="title, for people")
+    parser.add_argument("--title", default="", metavar="TEXT", help="title of the landscape")
     parser.add_argument(
         "--keep-samples",
         action=argparse.BooleanOptionalAction,
-        help="keep every sample's loss, which tells noise from structure "
-        "(default: while they take under 64 MB)",
+        help="store the per-sample losses, which allow to tell noise from structure "
+        "(default: if they take less than 64 MB)",
     )
     add_executor_arguments(parser)
     add_run_arguments(parser)
@@ -148,9 +150,9 @@ def _measure(arguments: argparse.Namespace, executor: Executor | None) -> int:
     failed = landscape.provenance.get("failed_points", [])
     if failed:
         raise LossLandscapeError(
-            f"{arguments.output}: {len(failed)} points could not be measured and are left out; the "
-            f"first, at {tuple(failed[0]['coordinates'])}: {failed[0]['error']}. The same command "
-            "tries them again"
+            f"{arguments.output}: {len(failed)} points could not be measured and are missing; the "
+            f"first, at {tuple(failed[0]['coordinates'])}: {failed[0]['error']}. To try them "
+            "again, run the same command"
         )
     return 0
 
@@ -161,13 +163,15 @@ def _tolerance(arguments: argparse.Namespace):
     if arguments.tolerance is None:
         for name in ("tolerance_scale", "max_points"):
             if getattr(arguments, name) is not None:
-                raise LossLandscapeError(f"--{name.replace('_', '-')} goes with --tolerance")
+                raise LossLandscapeError(
+                    f"--{name.replace('_', '-')} needs --tolerance; add it, or omit both"
+                )
         return None
     return Adaptive(arguments.tolerance, arguments.tolerance_scale, max_points=arguments.max_points)
 
 
 def _range(loss) -> str:
-    """The range of the finite values, and how many are not."""
+    """The range of the finite values, and the number of others."""
     import numpy as np
 
     finite = loss[np.isfinite(loss)]
@@ -177,13 +181,21 @@ def _range(loss) -> str:
 
 
 def require_free(arguments: argparse.Namespace) -> None:
-    """Find out before any work that the output is there already."""
+    """Check, before any work, that the output does not exist yet.
+
+    Raises
+    ------
+    OutputExistsError
+        If it exists, without ``--overwrite`` and without a journal of an interrupted run.
+    """
     from losslandscape.errors import OutputExistsError
     from losslandscape.files.journal import journal_path
 
     output = arguments.output
     if output.exists() and not arguments.overwrite and not journal_path(output).exists():
-        raise OutputExistsError(f"{output}: exists; choose another name or overwrite (--overwrite)")
+        raise OutputExistsError(
+            f"{output}: already exists; choose another name, or replace it (--overwrite)"
+        )
 
 
 def _grid(arguments: argparse.Namespace, subspace):
@@ -193,13 +205,15 @@ def _grid(arguments: argparse.Namespace, subspace):
         counts = [int(count) for count in arguments.grid.lower().split("x")]
     except ValueError:
         raise LossLandscapeError(
-            f"--grid {arguments.grid}: not a number of points, nor two or three joined by x"
+            f"--grid {arguments.grid}: must be a number of points, or two or three numbers joined "
+            "by x"
         ) from None
     if len(counts) == 1:
         counts *= subspace.dimensions
     if len(counts) != subspace.dimensions:
         raise LossLandscapeError(
-            f"--grid {arguments.grid}: {len(counts)} axes for {subspace.dimensions} directions"
+            f"--grid {arguments.grid}: has {len(counts)} axes, but there are "
+            f"{subspace.dimensions} directions"
         )
     if arguments.bounds is not None:
         try:
@@ -208,7 +222,8 @@ def _grid(arguments: argparse.Namespace, subspace):
             ends = []
         if len(ends) != 2 * len(counts):
             raise LossLandscapeError(
-                f"--bounds {arguments.bounds}: {2 * len(counts)} numbers joined by commas needed"
+                f"--bounds {arguments.bounds}: {2 * len(counts)} numbers joined by commas are "
+                "needed"
             )
         return Grid.rectangle(counts, list(zip(ends[::2], ends[1::2])))
     if arguments.half_width is not None:

@@ -1,19 +1,23 @@
-"""``losslandscape topology``: critical points, and which of them stand above the noise."""
+"""``losslandscape topology``: critical points, and which of them are above the noise."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from losslandscape.cli.arguments import add_seed_argument, positive_int
 from losslandscape.cli.results import add_result_arguments, result_folder
 
-HELP = "find minima, saddles and maxima, and tell them from sampling noise"
+if TYPE_CHECKING:
+    from losslandscape.analysis.critical_points import CriticalPoints
+
+HELP = "find minima, saddles and maxima, and distinguish them from sampling noise"
 
 DESCRIPTION = """\
-The Morse-Smale complex of the mean loss, or of its log10 where the file's scale is log. Pairs of
-critical points are told from sampling noise by their persistence: the threshold is found by a
-bootstrap of the whole surface, unless it is given.
+Compute the Morse-Smale complex of the mean loss, or of its log10 if the file's scale is log. Pairs
+of critical points are distinguished from sampling noise by their persistence. The threshold is
+found by a bootstrap of the whole surface, unless you give it.
 """
 
 EPILOG = """\
@@ -33,12 +37,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--persistence",
         type=float,
         metavar="T",
-        help="threshold, in units of the loss, or decades on a log scale (default: from the noise)",
+        help="threshold, in units of the loss, or in decades on a log scale (default: found from "
+        "the noise)",
     )
     parser.add_argument(
         "--simplify",
         action="store_true",
-        help="remove the pairs up to the threshold instead of marking them",
+        help="remove pairs up to the threshold, instead of marking them",
     )
     add_noise_arguments(parser)
     add_result_arguments(parser, "topology")
@@ -46,32 +51,35 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_noise_arguments(parser: argparse.ArgumentParser) -> None:
-    """``--scale`` and how the threshold is found."""
+    """Add ``--scale`` and the options that set the noise threshold."""
     group = parser.add_argument_group("noise")
     group.add_argument(
         "--scale",
         choices=("log", "linear"),
-        help="judge log10 of the mean loss, or the mean loss (default: the file's scale)",
+        help="analyze log10 of the mean loss (log), or the mean loss (linear) (default: the file's "
+        "scale)",
     )
     group.add_argument(
         "--noise",
         choices=("bootstrap", "bottleneck", "standard_error", "none"),
-        help="bootstrap of the surface; of its persistence diagram, which noise on slopes does not "
-        "reach; standard errors; or none (default: bootstrap, else what the file has)",
+        help="source of the threshold: a bootstrap of the surface (bootstrap); a bootstrap of its "
+        "persistence diagram, which noise on slopes does not affect (bottleneck); the standard "
+        "errors (standard_error); or none (default: bootstrap, or else what the file allows)",
     )
     group.add_argument(
         "--draws",
         type=positive_int,
         default=1000,
         metavar="N",
-        help="bootstrap draws (default: 1000)",
+        help="number of bootstrap draws (default: 1000)",
     )
     group.add_argument(
         "--confidence",
         type=float,
         default=0.95,
         metavar="SHARE",
-        help="that no feature made by noise alone is called significant (default: 0.95)",
+        help="probability that no feature made by noise alone is called significant "
+        "(default: 0.95)",
     )
     add_seed_argument(group, "seed of the bootstrap")  # type: ignore[arg-type]
 
@@ -100,12 +108,20 @@ def run(arguments: argparse.Namespace) -> int:
     topology_data.write(landscape, found, folder)
     report = {"landscape": landscape.path, "command": arguments.command, **found.to_json()}
     write_json(folder / REPORT_FILE, report)
-    quantity = "log10 of the mean loss" if found.scale == "log" else "mean loss"
-    print(f"{arguments.landscape}: Morse-Smale complex of the {quantity}")
-    print("\n".join(f"  {line}" for line in found.summary()))
     rows = found.table()
+    quantity = "log10 of the mean loss" if found.scale == "log" else "mean loss"
+    print(
+        f"{arguments.landscape}: {sum(row['significant'] for row in rows)} of {len(rows)} critical "
+        f"points of the {quantity} {_significant(found)}"
+    )
+    print("\n".join(f"  {line}" for line in found.summary()))
     columns = [name for name in rows[0] if name != "number"]
-    titles = {"persistence_standard_error": "standard error", "on_boundary": "boundary"}
+    unit = " (decades)" if found.scale == "log" else ""
+    titles = {
+        "persistence": f"persistence{unit}",
+        "persistence_standard_error": f"its standard error{unit}",
+        "on_boundary": "on the boundary",
+    }
     shown = [[row[name] for name in columns] for row in rows[:_SHOWN]]
     lines = table_lines([titles.get(name, name) for name in columns], shown)
     print("\n".join(f"  {line}" for line in lines))
@@ -113,3 +129,10 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"  ... and {len(rows) - _SHOWN} more in {REPORT_FILE}")
     print(f"  written to {folder}")
     return 0
+
+
+def _significant(found: CriticalPoints) -> str:
+    """What it means that a point is marked as significant, in words."""
+    if found.noise is None or found.noise.method == "none":
+        return "have a persistence above the threshold"
+    return f"are significant at {100 * found.noise.confidence:g}%"

@@ -1,4 +1,4 @@
-"""``losslandscape train``: a network of the study, or a user's own, trained with its trajectory."""
+"""``losslandscape train``: train a network, and record its training trajectory."""
 
 import argparse
 
@@ -15,18 +15,19 @@ from losslandscape.cli.arguments import (
     samples_from,
 )
 
-HELP = "train a network and record the way its parameters go"
-NOT_TO_GO_ON = ("--overwrite",)  # it throws the finished epochs away
+HELP = "train a network, and record its training trajectory"
+NOT_TO_GO_ON = ("--overwrite",)  # it discards the finished epochs
 
 DESCRIPTION = """\
-Train a classifier and keep everything that a landscape needs.
+Train a classifier, and save everything that a landscape needs.
 
-The output folder gets weights.safetensors (the trained model), trajectory/ (its parameters a few
-times an epoch, for the plane of the trajectory's principal components), and metrics.json (loss and
-accuracy after each epoch). Nothing has to be downloaded for --data digits.
+The output folder gets weights.safetensors (the trained model), trajectory/ (its parameters, several
+times per epoch, for the plane of the trajectory's principal components), and metrics.json (loss and
+accuracy after each epoch). With --data digits nothing is downloaded.
 
-If it is stopped, by Ctrl-C or otherwise, the same command goes on after the last finished
-epoch and ends in the same weights, bit for bit. With more --epochs a finished run goes on.
+To continue a run that was stopped, by Ctrl-C or otherwise, give the same command again. It resumes
+after the last finished epoch and ends with the same weights, bit for bit. To train a finished run
+further, give more --epochs.
 """
 
 EPILOG = """\
@@ -50,41 +51,44 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="passes over the training set (default: 5)",
     )
     group.add_argument(
-        "--optimizer", choices=("adamw", "sgd"), default="adamw", help="(default: adamw)"
+        "--optimizer",
+        choices=("adamw", "sgd"),
+        default="adamw",
+        help="optimizer (default: adamw)",
     )
     group.add_argument(
         "--learning-rate",
         type=positive_float,
         default=5e-4,
         metavar="RATE",
-        help="step size, the same in all epochs (default: 0.0005)",
+        help="learning rate, constant over all epochs (default: 0.0005)",
     )
     group.add_argument(
         "--weight-decay",
         type=float,
         default=0.01,
         metavar="RATE",
-        help="pull of the weights towards zero (default: 0.01)",
+        help="weight decay (default: 0.01)",
     )
     group.add_argument(
         "--batch-size",
         type=positive_int,
         default=64,
         metavar="N",
-        help="samples a step (default: 64)",
+        help="samples per step (default: 64)",
     )
     group.add_argument(
         "--records-per-epoch",
         type=positive_int,
         default=4,
         metavar="N",
-        help="checkpoints of the trajectory in each epoch (default: 4)",
+        help="checkpoints of the trajectory per epoch (default: 4)",
     )
     group.add_argument(
-        "--no-trajectory", action="store_true", help="keep no checkpoints, only the final weights"
+        "--no-trajectory", action="store_true", help="save only the final weights, no checkpoints"
     )
-    add_seed_argument(parser, "for the initial weights, the order of the samples, and dropout")
-    add_output_arguments(parser, "folder of the run")
+    add_seed_argument(parser, "seed of the initial weights, the order of the samples, and dropout")
+    add_output_arguments(parser, "folder for the run")
     add_run_arguments(parser)
 
 
@@ -121,8 +125,11 @@ def run(arguments: argparse.Namespace) -> int:
         quiet=arguments.quiet,
     )
     if not arguments.quiet:
+        print(
+            f"{arguments.output}: trained for {len(metrics) - 1} epochs; the weights are in "
+            "weights.safetensors"
+        )
         _print_table(metrics)
-        print(f"\n{arguments.output}: trained weights in weights.safetensors")
     return 0
 
 

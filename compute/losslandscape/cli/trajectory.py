@@ -1,4 +1,4 @@
-"""``losslandscape trajectory``: put a recorded trajectory on a landscape."""
+"""``losslandscape trajectory``: add a recorded training trajectory to a landscape."""
 
 from __future__ import annotations
 
@@ -8,17 +8,19 @@ from pathlib import Path
 from losslandscape.cli.arguments import add_run_arguments
 from losslandscape.cli.recorded_problem import add_same_problem_arguments, problem_of
 
-HELP = "project a recorded training trajectory on a landscape and measure the loss along it"
+HELP = "project a recorded training trajectory onto a landscape, and measure the loss along it"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("landscape", type=Path, metavar="FILE.nc", help="the landscape file")
     parser.add_argument(
-        "trajectory", type=Path, metavar="FOLDER", help="the checkpoints that were recorded"
+        "trajectory", type=Path, metavar="FOLDER", help="folder of the recorded checkpoints"
     )
-    parser.add_argument("--label", metavar="TEXT", help="its name in the file (default: the run's)")
     parser.add_argument(
-        "--overwrite", action="store_true", help="replace a trajectory of the same name"
+        "--label", metavar="TEXT", help="label in the file (default: the name of the run)"
+    )
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace a trajectory with the same label"
     )
     add_same_problem_arguments(parser)
     add_run_arguments(parser)
@@ -40,7 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.overwrite,
     )
     print(
-        f"{arguments.landscape}: {len(projected.step)} checkpoints of '{projected.label}', "
-        f"at most {projected.distance_to_plane.max():g} off the plane"
+        f"{arguments.landscape}: added {len(projected.step)} checkpoints of '{projected.label}'; "
+        f"their largest distance from the plane is {projected.distance_to_plane.max():g}"
     )
     return 0

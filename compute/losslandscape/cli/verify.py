@@ -1,4 +1,4 @@
-"""``losslandscape verify``: are the grid's critical points critical points of the loss?"""
+"""``losslandscape verify``: check whether the grid's critical points are those of the loss."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from losslandscape.cli.topology import add_noise_arguments
 HELP = "check the critical points of a landscape with the network's own gradients"
 
 DESCRIPTION = """\
-At each critical point of the grid, Newton's method in the plane with the gradient and the Hessian
-of the loss, by autograd. Each point ends as verified, moved, boundary, non-smooth or not converged.
+Start Newton's method in the plane at each critical point of the grid, with the gradient and Hessian
+of the loss from autograd. The outcome for each point is verified, moved, boundary, non-smooth or
+not converged.
 """
 
 EPILOG = """\
@@ -32,18 +33,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--significant",
         action="store_true",
-        help="only the points that stand above the noise (default: all)",
+        help="check only the points above the noise threshold (default: all points)",
     )
     parser.add_argument(
         "--precision",
         choices=("float32", "float64"),
-        help="compute in another type than the surface's",
+        help="precision of the computation (default: the surface's)",
     )
     parser.add_argument(
         "--batch-size",
         type=positive_int,
         metavar="N",
-        help="samples a pass, where memory is short (default: the surface's)",
+        help="samples per pass; use fewer if memory is short (default: the surface's)",
     )
     add_noise_arguments(parser)
     add_same_problem_arguments(parser)
@@ -90,19 +91,24 @@ def run(arguments: argparse.Namespace) -> int:
     write_xml(vtkXMLPolyDataWriter(), critical_point_data(result.arrays), folder / POINTS_FILE)
     report = {"landscape": landscape.path, "command": arguments.command, **result.to_json()}
     write_json(folder / REPORT_FILE, report)
-    print(f"{arguments.landscape}: {found.summary()[0]}")
+    outcome, *rest = result.summary()
+    print(f"{arguments.landscape}: {outcome}")
+    print("\n".join(f"  {line}" for line in (*rest, found.summary()[0])))
     columns = (
         "kind", "position", "verification", "verified_kind", "refined_position",
         "in_plane_gradient_norm", "full_gradient_norm", "eigenvalue_min", "eigenvalue_max",
         "position_rounding", "position_sampling",
     )  # fmt: skip
-    titles = [name.replace("_gradient_norm", " gradient").replace("_", " ") for name in columns]
+    titles = [
+        "kind", "position", "outcome", "verified kind", "refined position",
+        "gradient norm in the plane", "full gradient norm", "smallest eigenvalue",
+        "largest eigenvalue",
+    ]  # fmt: skip
     rows = [[row[name] for name in columns] for row in result.table()]
     print("\n".join(f"  {line}" for line in table_lines(titles, rows)))
     confusion = result.confusion
-    header = ["grid \\ true", *next(iter(confusion.values()))]
+    header = ["on the grid \\ of the loss", *next(iter(confusion.values()))]
     matrix = [[kind, *row.values()] for kind, row in confusion.items()]
     print("\n".join(f"  {line}" for line in table_lines(header, matrix)))
-    print("\n".join(f"  {line}" for line in result.summary()))
     print(f"  written to {folder}")
     return 0

@@ -1,1 +1,1 @@
-"""Files: atomic, locked, journalled, and read with care."""
+"""Atomic writes, locks, journals, and checks of files of unknown origin."""

@@ -1,7 +1,7 @@
-"""Files that are either the old ones or the new ones, never half of each.
+"""Atomic replacement of files: a file has either its old or its new content, never a mixture.
 
-The new content goes to a temporary name in the same folder, is flushed to the disk, and takes the
-final name in one step (POSIX ``rename``); a reader or a crash at any moment sees a whole file.
+The new content goes to a temporary file in the same folder, is flushed to disk, and gets its final
+name in one step (POSIX ``rename``). A reader, or a crash at any time, finds a complete file.
 """
 
 import errno
@@ -19,7 +19,7 @@ TEMPORARY_SUFFIX = ".partial"
 
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _NOT_ALLOWED = {errno.EACCES, errno.EPERM, errno.EROFS}
-# what a drive says that went away; not every system has every one of them
+# errors of a drive that is no longer reachable; no system defines all of them
 _GONE = {
     getattr(errno, name)
     for name in (
@@ -38,17 +38,17 @@ _GONE = {
 
 @contextmanager
 def replace_file(path: Union[str, "os.PathLike[str]"]) -> Iterator[Path]:
-    """Give a temporary path to write to; on leaving the block it replaces `path`.
+    """Yield a temporary path to write to; at the end of the block it replaces `path`.
 
-    The temporary file lies in the folder of `path` (a rename between file systems is not atomic),
-    exists and is empty when the block starts, and is removed when the block raises, in which case
-    `path` stays what it was. A symbolic link at `path` is followed.
+    The temporary file is in the folder of `path`, because a rename between file systems is not
+    atomic. It exists and is empty when the block starts. If the block raises, the temporary file is
+    removed and `path` stays as it was. A symbolic link at `path` is followed.
 
     Raises
     ------
     LossLandscapeError
-        The folder does not exist or is read-only, `path` is a folder, the disk is full, or the
-        drive is gone.
+        If the folder does not exist or is read-only, `path` is a folder, the disk is full, or the
+        drive is no longer reachable.
 
     Examples
     --------
@@ -61,18 +61,18 @@ def replace_file(path: Union[str, "os.PathLike[str]"]) -> Iterator[Path]:
     """
     target = Path(os.path.realpath(path))
     if target.is_dir():
-        raise LossLandscapeError(f"{path}: is a folder; give the name of a file")
+        raise LossLandscapeError(f"{path}: is a folder; give a file name")
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}{TEMPORARY_SUFFIX}")
     try:
-        # Created here, before the block, so that a folder that cannot be written to is found
-        # before any long work, and with the umask's permissions (mkstemp's would be 0600).
+        # Created before the block, so that a read-only folder is found before any long work;
+        # with the umask's permissions (mkstemp would give 0600).
         os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
         permissions = temporary.stat().st_mode
     except OSError as error:
         raise explained(error, target) from error
     try:
         yield temporary
-        temporary.chmod(permissions)  # some writers (safetensors) put a file of their own there
+        temporary.chmod(permissions)  # some writers (safetensors) replace the file by their own
         _flush_to_disk(temporary)
         os.replace(temporary, target)
         _flush_folder_to_disk(target.parent)
@@ -86,7 +86,7 @@ def replace_file(path: Union[str, "os.PathLike[str]"]) -> Iterator[Path]:
 
 
 def remove_leftovers(path: Union[str, "os.PathLike[str]"]) -> None:
-    """Remove temporary files of `path` that killed writers left; nobody may be writing it now."""
+    """Remove temporary files of `path` left by killed writers. Call it only under the lock."""
     target = Path(os.path.realpath(path))
     name = re.compile(rf"\.{re.escape(target.name)}\.[0-9a-f]{{8}}{re.escape(TEMPORARY_SUFFIX)}")
     for file in target.parent.iterdir():
@@ -95,19 +95,19 @@ def remove_leftovers(path: Union[str, "os.PathLike[str]"]) -> None:
 
 
 def make_folder(path: Union[str, "os.PathLike[str]"]) -> Path:
-    """Create a folder and its parents where they are missing.
+    """Create a folder, and its parents if they are missing.
 
     Raises
     ------
     LossLandscapeError
-        A file is in the way, or the place is read-only.
+        If a file has this name, or the parent folder is read-only.
     """
     folder = Path(path)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError) as error:
         raise LossLandscapeError(
-            f"{folder}: a file is in the way of this folder; give another name"
+            f"{folder}: cannot be created, because a file has this name; give another name"
         ) from error
     except OSError as error:
         raise explained(error, folder) from error
@@ -115,21 +115,22 @@ def make_folder(path: Union[str, "os.PathLike[str]"]) -> Path:
 
 
 def explained(error: OSError, target: Path) -> LossLandscapeError:
-    """What the system says about writing `target`, for people."""
+    """The system's error on writing `target`, as a message that says what to do."""
     if error.errno in _NO_SPACE:
         return LossLandscapeError(
-            f"{target}: no space left on the disk; free some or write to another one "
-            "(nothing there was changed)"
+            f"{target}: no space left on the disk; free some space or write to another disk "
+            "(the existing file, if any, is unchanged)"
         )
     if error.errno in _GONE:
         return LossLandscapeError(
-            f"{target}: cannot be written ({error.strerror}); is its drive still there? "
-            "The same command goes on when it is (nothing there was changed)"
+            f"{target}: cannot be written ({error.strerror}); is its drive still connected? "
+            "When it is, run the same command again to continue "
+            "(the existing file, if any, is unchanged)"
         )
     if error.errno in _NOT_ALLOWED:
         return LossLandscapeError(
             f"{target}: cannot write into {target.parent} ({error.strerror}); "
-            "give a folder that you may write to"
+            "choose a folder where you have write permission"
         )
     if error.errno == errno.ENOENT:
         return LossLandscapeError(f"{target}: the folder {target.parent} does not exist; create it")
@@ -145,7 +146,7 @@ def _flush_to_disk(file: Path) -> None:
 
 
 def _flush_folder_to_disk(folder: Path) -> None:
-    """Make the rename itself survive a power cut; not every system can open a folder."""
+    """Make the rename itself survive a power failure; some systems cannot open a folder."""
     with suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:

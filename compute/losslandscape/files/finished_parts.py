@@ -1,4 +1,4 @@
-"""What is finished of a list of equal parts, kept beside an output until the whole is done."""
+"""The finished parts of a computation, kept beside its output until all parts are done."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ Keep = Callable[[int, bytes], None]
 def finished_parts(
     path: Path | None, recipe: dict[str, Any], record_bytes: int, unit: str = "parts"
 ) -> Iterator[tuple[dict[int, bytes], Keep]]:
-    """Records of the parts that an interrupted run finished, and how to keep further ones.
+    """The records of an interrupted run, by part number, and a function that keeps another one.
 
-    They count only where the run was of the same recipe: of another nothing is worth asking about.
-    The journal goes when the block ends without an exception.
+    Records are used only if the interrupted run had the same recipe; otherwise they are discarded.
+    The journal is removed when the block ends without an exception.
 
     Parameters
     ----------
     path : path or None
-        Of the journal; nothing is kept without one.
+        The journal; with None nothing is kept.
     recipe : dict
-        All that a part's bits depend on, as JSON.
+        Everything that the bits of a part depend on; must be representable as JSON.
     record_bytes : int
-        Size of a record.
+        Size of a record, in bytes.
     unit : str
-        What the parts are, in the plural, for people.
+        What a part is called, in the plural, for messages.
 
     Raises
     ------
     LossLandscapeError
-        If another process is at the same work (the message names its process id and host), or
+        If another process is doing the same work (the message names its process ID and host), or
         the folder cannot be written to.
 
     Examples
@@ -74,14 +74,16 @@ def finished_parts(
             try:
                 yield records, keep
             except KeyboardInterrupt as error:
-                if finished:  # the last line of the traceback
-                    error.args = (f"{finished:,} {unit} are in {path}, and the same call goes on",)
+                if finished:  # shown as the last line of the traceback
+                    error.args = (
+                        f"{finished:,} {unit} are saved in {path}, and the same call continues",
+                    )
                 raise
             journal.remove()
 
 
 def _journal(path: Path, header: dict[str, Any]) -> tuple[Journal, dict[int, bytes]]:
-    """The journal that lies there and its records, if it is of the same work; else a new one."""
+    """The existing journal and its records, if it has the same header; otherwise a new one."""
     try:
         same = path.exists() and Journal.header_of(path) == header
     except FileFormatError:

@@ -1,9 +1,9 @@
-"""Finished points of a running evaluation, on disk as they come.
+"""The journal of a running evaluation: each finished point is saved as soon as it is measured.
 
-The journal lies beside the output (``vgg11.nc.journal``). It begins with the recipe, and each
-finished point is one record with its own checksum, so that after a crash everything up to the last
-whole record counts. Records are flushed to the disk every two seconds. Who writes holds the
-output's lock, see `losslandscape.files.output_lock`.
+The journal is beside the output (``vgg11.nc.journal``). It begins with the recipe. Each finished
+point is one record with its own checksum, so after a crash all complete records remain valid.
+Records are flushed to disk every two seconds. The writer holds the output's lock, see
+`losslandscape.files.output_lock`.
 
 Layout: magic, header length (uint32) and CRC-32 (uint32), header (JSON), then records of fixed
 size: point number (uint32), CRC-32 of number and payload (uint32), payload.
@@ -31,17 +31,17 @@ _SYNC_SECONDS = 2.0
 
 
 def journal_path(output: str | os.PathLike) -> Path:
-    """Where the journal of an output lies."""
+    """Path of the journal of an output."""
     return Path(f"{os.fspath(output)}.journal")
 
 
 def trajectory_journal_path(output: str | os.PathLike) -> Path:
-    """Where the journal of a trajectory lies that is measured on a landscape."""
+    """Path of the journal of a trajectory that is being measured on a landscape."""
     return Path(f"{os.fspath(output)}.trajectory.journal")
 
 
 class Journal:
-    """An append-only file of records; a context manager that flushes on leaving."""
+    """An append-only file of records; as a context manager it flushes at the end of the block."""
 
     def __init__(self, path: Path, header: dict[str, Any], file: Any):
         self.path = path
@@ -51,7 +51,7 @@ class Journal:
 
     @classmethod
     def create(cls, path: Path, header: dict[str, Any]) -> Journal:
-        """Start a journal; ``header["record_bytes"]`` is the size of a payload."""
+        """Start a journal; ``header["record_bytes"]`` is the size of a payload in bytes."""
         text = json.dumps(header).encode()
         with replace_file(path) as temporary:
             temporary.write_bytes(_MAGIC + _HEAD.pack(len(text), zlib.crc32(text)) + text)
@@ -61,12 +61,12 @@ class Journal:
     def resume(cls, path: Path) -> tuple[Journal, dict[int, bytes]]:
         """Open a journal and read its records: point number -> payload.
 
-        What follows the last whole record (a write cut short) is removed.
+        An incomplete record at the end (an interrupted write) is removed.
 
         Raises
         ------
         FileFormatError
-            If the file is no journal or its header is damaged.
+            If the file is not a journal, or its header is damaged.
         """
         file = path.open("a+b")
         try:
@@ -81,27 +81,33 @@ class Journal:
 
     @staticmethod
     def header_of(path: Path) -> dict[str, Any]:
-        """The header alone."""
+        """Read only the header.
+
+        Raises
+        ------
+        FileFormatError
+            If the file is not a journal, or its header is damaged.
+        """
         with path.open("rb") as file:
             return _read_header(file, path)
 
     def append(self, number: int, payload: bytes) -> None:
-        """Add a finished point; on the disk within two seconds of further appending.
+        """Add a finished point; later calls flush it to disk within two seconds.
 
         Raises
         ------
         LossLandscapeError
-            If it cannot be written (the disk is full); the records before it are.
+            If it cannot be written, for example to a full disk; earlier records stay valid.
         """
         checksum = zlib.crc32(payload, zlib.crc32(struct.pack("<I", number)))
         with self._explained():
             self._file.write(_HEAD.pack(number, checksum) + payload)
-            self._file.flush()  # out of this process, which may be killed
+            self._file.flush()  # to the system: this process may be killed
         if time.monotonic() - self._synced >= _SYNC_SECONDS:
             self.sync()
 
     def sync(self) -> None:
-        """Flush to the disk."""
+        """Flush all records to disk."""
         with self._explained():
             self._file.flush()
             os.fsync(self._file.fileno())
@@ -114,8 +120,9 @@ class Journal:
         except OSError as error:
             full = error.errno in (errno.ENOSPC, errno.EDQUOT)
             raise LossLandscapeError(
-                f"{self.path}: cannot be written ({error.strerror}); what is finished is kept, and "
-                f"the same command goes on when {'there is room' if full else 'it can be written'}"
+                f"{self.path}: cannot be written ({error.strerror}); finished points are kept. "
+                f"{'Free some space' if full else 'Make it writable'}, then run the same command "
+                "again to continue"
             ) from error
 
     def __enter__(self) -> Journal:
@@ -127,14 +134,14 @@ class Journal:
         try:
             self.sync()
         except LossLandscapeError:
-            if kind is None:  # else what went wrong before is told
+            if kind is None:  # otherwise the first error is the one to report
                 raise
         finally:
-            with suppress(OSError):  # of what a full disk left in the buffer
+            with suppress(OSError):  # a full disk leaves data in the buffer
                 self._file.close()
 
     def remove(self) -> None:
-        """The output is whole: the journal has done its work."""
+        """Remove the journal, once the output is complete."""
         self._file.close()
         self.path.unlink()
 
@@ -147,11 +154,11 @@ def _read_header(file, path: Path) -> dict[str, Any]:
             text = file.read(length)
             if zlib.crc32(text) == checksum:
                 return json.loads(text)
-    raise FileFormatError(f"{path}: not a journal of losslandscape, or a damaged one; delete it")
+    raise FileFormatError(f"{path}: not a losslandscape journal, or a damaged one; delete it")
 
 
 def _read_records(file, record_bytes: int) -> Iterator[tuple[int, bytes]]:
-    """Whole records; leaves the file at the end of the last one."""
+    """Read the complete records; the file position ends up after the last one."""
     while True:
         place = file.tell()
         record = file.read(_HEAD.size + record_bytes)

@@ -1,11 +1,13 @@
-"""One writer an output.
+"""A lock that allows one writer per output.
 
-A running evaluation holds a lock on ``vgg11.nc.lock`` beside its output from before its first
-look at the journal to its end, and that file says who holds it; so does whoever adds to a file, or
-keeps a list of finished parts. The kernel takes the lock from a process that ends in whatever way,
-so a file that a killed run left behind stops nobody. Where the file system, or Windows, has no
-locks (``flock``), what the file says decides: a process of this machine that is gone is taken for
-what it is (not on Windows), one of another machine cannot be asked.
+A running evaluation holds a lock on ``vgg11.nc.lock``, beside its output, from before it reads the
+journal until it ends. The file names the process that holds the lock. A process that adds to a
+file, or keeps a journal of finished parts, holds the same lock. The kernel releases the lock when
+the process ends for any reason, so the lock file of a killed run blocks nobody.
+
+Some file systems, and Windows, have no such locks (``flock``). There the content of the lock file
+decides: it is ignored if it names a process of this machine that no longer exists (not on
+Windows); a process of another machine cannot be checked.
 """
 
 from __future__ import annotations
@@ -28,21 +30,21 @@ except ImportError:  # Windows
 
 
 class OutputLock:
-    """The right to write an output; a context manager.
+    """The exclusive right to write an output; a context manager.
 
-    Having it, temporary files that a killed writer of the output left behind are removed.
+    Entering the block also removes temporary files that a killed writer of the output left.
 
     Parameters
     ----------
     output : path
-        What will be written; the lock is the file of this name with ``.lock`` behind it.
+        The file to write; the lock file has ``.lock`` added to its name.
     elsewhere : bool
-        Whether another output could be given, for the message.
+        Whether the message should suggest another output.
 
     Raises
     ------
     LossLandscapeError
-        If another process is writing the output (the message names its process id and host), or
+        If another process is writing the output (the message names its process ID and host), or
         the folder cannot be written to.
 
     Examples
@@ -77,10 +79,10 @@ class OutputLock:
 
     def __exit__(self, *_: object) -> None:
         if self._file >= 0:
-            if fcntl is None:  # Windows removes no open file
+            if fcntl is None:  # Windows cannot remove an open file
                 self._release()
             with suppress(OSError):
-                self.path.unlink()  # while it is locked: nobody has taken it up
+                self.path.unlink()  # while still locked, so that no other process holds it
         self._release()
 
     def _release(self) -> None:
@@ -97,7 +99,7 @@ class OutputLock:
                 raise self._refusal(_owner(self._file), locks=True) from None
             if not locks and (owner := _owner(self._file)) and not _gone(owner):
                 raise self._refusal(owner, locks=False)
-            # the former holder may have removed the file between its opening and its locking here
+            # the previous holder may have removed the file after it was opened here
             with suppress(FileNotFoundError):
                 if os.path.samestat(os.fstat(self._file), os.stat(self.path)):
                     break
@@ -121,17 +123,20 @@ class OutputLock:
         )
         advice = "wait for it or stop it"
         if locks and owner and _gone(owner):
-            who = f"process {owner['pid']}, which was writing it, has ended, but not its workers"
-            advice = "end them"
+            who = (
+                f"process {owner['pid']}, which was writing it, has ended, but its workers are "
+                "still running"
+            )
+            advice = "stop them"
         if self.elsewhere:
             advice += ", or give another output"
         if not locks:
-            advice += f"; if there is no such process any more, delete {self.path}"
+            advice += f"; if that process no longer exists, delete {self.path}"
         return LossLandscapeError(f"{self.output}: {who}; {advice}")
 
 
 def _lock(file: int) -> bool:
-    """Lock the file for this process; False where the file system has no locks."""
+    """Lock the file for this process; False if the file system does not support locks."""
     if fcntl is None:
         return False
     try:
@@ -144,7 +149,7 @@ def _lock(file: int) -> bool:
 
 
 def _owner(file: int) -> dict[str, Any]:
-    """Who the file says holds the lock; empty where it says nothing (yet)."""
+    """The holder named in the lock file; empty if the file does not name one (yet)."""
     try:
         os.lseek(file, 0, os.SEEK_SET)
         owner = json.loads(os.read(file, 4096))
@@ -161,6 +166,6 @@ def _gone(owner: dict[str, Any]) -> bool:
         os.kill(owner["pid"], 0)
     except ProcessLookupError:
         return True
-    except OSError:  # somebody else's
+    except OSError:  # another user's process
         return False
     return False

@@ -1,4 +1,4 @@
-"""Paths in files: seen from the file's folder, so that both may move together."""
+"""Paths stored in files, relative to the file's folder, so that both can move together."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def seen_from(folder: Path, path: Path) -> str:
-    """The way from a folder to a path, with ``/``; absolute where there is none.
+    """The path relative to a folder, with ``/``; absolute if there is no relative path.
 
     Examples
     --------

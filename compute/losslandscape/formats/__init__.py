@@ -1,8 +1,7 @@
-"""Files: the landscape's own (:mod:`.netcdf`), what other programs read, and, in :mod:`.imports`,
-what they write.
+"""File formats: the landscape file (:mod:`.netcdf`), exports, and imports (:mod:`.imports`).
 
-A format to export to is one module with ``FILES`` (all names it may write), ``applies(landscape)``
-and ``write(landscape, folder) -> list of paths``, named in ``_EXPORTERS``.
+Each export format is a module with ``FILES`` (all file names that it may write),
+``applies(landscape)`` and ``write(landscape, folder) -> list of paths``, listed in ``_EXPORTERS``.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ _EXPORTERS = {
     "csv": "csv_table",
 }
 NAMES = tuple(_EXPORTERS)
-_PARTS = {"pvd": {"vti", "vtp"}}  # what a collection names
+_PARTS = {"pvd": {"vti", "vtp"}}  # formats of the files that a collection refers to
 
 
 def export(
@@ -37,11 +36,22 @@ def export(
     *,
     alone: bool = False,
 ) -> list[Path]:
-    """Write a landscape in the named formats (all that apply by default); returns the files.
+    """Write a landscape in some formats, by default in all that apply to it.
 
-    A file of one of these formats that an earlier export left, and that this one does not write, is
-    removed: it would be drawn with a surface that is not its own. With ``alone``, so are those of
-    all other formats.
+    A file of one of these formats that an earlier export left and that this export does not write
+    is removed, because it belongs to another surface. With ``alone``, the files of all other
+    formats are removed too.
+
+    Returns
+    -------
+    list of Path
+        The files that were written.
+
+    Raises
+    ------
+    LossLandscapeError
+        If a format is unknown, a named format cannot hold this landscape, or the folder cannot be
+        written to.
     """
     for name in formats or ():
         if name not in _EXPORTERS:
@@ -61,8 +71,8 @@ def export(
             written += module.write(landscape, folder)
         elif formats is not None:
             raise LossLandscapeError(
-                f"format '{name}' cannot hold this landscape: it takes 2-dimensional ones with at "
-                "least one grid cell of finite corners"
+                f"format '{name}' cannot hold this landscape: it needs two dimensions and at least "
+                "one grid cell with finite losses at all corners"
             )
     for path in set(older) - set(written):
         path.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""A ParaView collection (``landscape.pvd``): opens surface, trajectories and models at once."""
+"""A ParaView collection (``landscape.pvd``): opens surface, trajectories and models together."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def applies(landscape: Landscape) -> bool:
 
 
 def write(landscape: Landscape, folder: Path) -> list[Path]:
-    """The collection alone: it names files that :func:`losslandscape.formats.export` writes."""
+    """Write only the collection; :func:`losslandscape.formats.export` writes the files it names."""
     parts = {"surface": image_data.FILE_NAME}
     if landscape.trajectories:
         parts["trajectory"] = poly_data.TRAJECTORY_FILE

@@ -1,9 +1,11 @@
-"""Arrays from one process to another that trusts it no more than the file it read them from.
+"""A stream of arrays from a child process, which the receiver does not trust.
+
+The receiver trusts the sender no more than the file that the sender read.
 
 Layout: length of the header (uint64, little-endian), header (JSON: ``variables``, a list of name,
 dimensions, type and shape, or ``error``), then for each variable ``+`` and its bytes, and at the
-end ``.`` and a JSON object, empty or with an ``error`` that was found on the way. An error of the
-user's that is told as it stands has the name of its class in ``class``.
+end ``.`` and a JSON object, which is empty or has the ``error`` that stopped the sender. If the
+error is a user's error, ``class`` has the name of its class, and the message is shown unchanged.
 """
 
 from __future__ import annotations
@@ -24,33 +26,33 @@ _CLASSES = {kind.__name__: kind for kind in (FileFormatError, LossLandscapeError
 
 
 class ContentError(Exception):
-    """The file is not to be read; the message says why, without the file's name."""
+    """The file was refused; the message says why, without the file name."""
 
 
 class Variable(NamedTuple):
-    """A variable: dimensions' names, slowest first, and values."""
+    """A variable: the names of its dimensions, slowest first, and its values."""
 
     dimensions: tuple[str, ...]
     values: Any  # ndarray
 
 
 class Sender:
-    """The writing end: `start`, `values` for each variable, `finish`."""
+    """The writing end. Call `start`, then `values` for each variable, then `finish`."""
 
     def __init__(self, output: BinaryIO):
         self._output = output
         self._started = False
 
     def start(self, variables: list) -> None:
-        """``[name, dimensions, type, shape]`` of each variable that follows, in order."""
+        """Send ``[name, dimensions, type, shape]`` of each variable that follows, in order."""
         self._header({"variables": variables})
 
     def values(self, values: np.ndarray) -> None:
-        """The next one's values."""
+        """Send the values of the next variable."""
         self._output.writelines((_MORE, little_endian(values)))
 
     def finish(self, error: Exception | None = None) -> None:
-        """No more follows, because that is all, or because of an error."""
+        """End the stream, because all is sent or because of an error."""
         end = {} if error is None else _described(error)
         if self._started:
             self._output.write(_END + json.dumps(end).encode("ascii"))
@@ -70,23 +72,23 @@ def little_endian(values: np.ndarray) -> bytes:
 
 
 def receive(pipe: IO[bytes], path: Path, most: int) -> dict[str, Variable]:
-    """What a `Sender` sent.
+    """Receive the variables of a `Sender`, by name.
 
     Parameters
     ----------
     path
         The file that the sender reads, for the messages.
     most : int
-        Bytes that the variables may hold together.
+        Most bytes that all variables together may have.
 
     Raises
     ------
     FileFormatError
-        The sender says what is wrong with the file, or what it says does not fit together.
+        If the sender reports an error in the file, or the stream is inconsistent.
     LossLandscapeError
-        The sender says what is wrong with the options.
+        If the sender reports an error in the options.
     EOFError
-        It ended before the end.
+        If the stream ends too early.
     """
     try:
         header = json.loads(_exactly(pipe, _length(pipe)).tobytes())

@@ -1,4 +1,4 @@
-"""A table of text (``surface.csv``): a row a grid point, for spreadsheets and statistics."""
+"""A CSV table (``surface.csv``) with one row per grid point, for spreadsheets and statistics."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ def applies(landscape: Landscape) -> bool:
 
 
 def columns(landscape: Landscape) -> dict[str, np.ndarray]:
-    """Coordinates, loss, its standard error where it is there, status, and the other fields.
+    """Coordinates, loss, its standard error if known, status, and the other fields.
 
     Returns
     -------
     dict of name to ndarray, shape (grid.size,)
-        Alpha fastest.
+        Alpha varies fastest.
     """
     grid, fields = landscape.grid, landscape.fields
     first = [name for name in ("loss", "loss_standard_error") if name in fields]
@@ -37,7 +37,7 @@ def columns(landscape: Landscape) -> dict[str, np.ndarray]:
 def write(landscape: Landscape, folder: Path) -> list[Path]:
     path = folder / FILE_NAME
     table = columns(landscape)
-    # repr of a Python float is the shortest text that reads back as the same float64
+    # repr() of a Python float is the shortest text that reads back as the same float64
     texts = [map(repr, values.tolist()) for values in table.values()]
     with replace_file(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
         file.write(",".join(table) + "\n")

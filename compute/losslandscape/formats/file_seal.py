@@ -1,8 +1,8 @@
-"""A file's last line: its size and the SHA-256 of all before it.
+"""The seal: a last line with the file's size and the SHA-256 of everything before it.
 
-It is checked before any parser sees a byte of the file, in any Python and without a library.
-netCDF and HDF5 ignore what follows their data. It tells damage, not forgery: who changes a file on
-purpose can seal it again.
+It is checked before any parser reads the file, with the Python standard library alone. netCDF and
+HDF5 ignore bytes after their data. The seal detects damage, not forgery: anyone who changes a file
+on purpose can seal it again.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ LENGTH = len(_LINE % (b"0" * 64, 0))
 
 
 def seal(path: str | os.PathLike) -> None:
-    """Append the line.
+    """Append the seal to a file.
 
     Examples
     --------
@@ -38,7 +38,7 @@ def seal(path: str | os.PathLike) -> None:
 
 
 def check(path: str | os.PathLike) -> bool | None:
-    """Whether the file is as it was sealed; None where it has no seal."""
+    """Whether the file is unchanged since it was sealed; None if it has no seal."""
     size = os.stat(path).st_size - LENGTH
     if size < 0:
         return None

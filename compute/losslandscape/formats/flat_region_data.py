@@ -26,13 +26,13 @@ from losslandscape.formats.vtk_xml import write_xml
 from losslandscape.landscape.landscape import Landscape
 
 REGION_FILE = "flat_region.vtp"
-VOLUME_FILE = "flat_region.vtu"  # VTK's poly data hold no volumes
+VOLUME_FILE = "flat_region.vtu"  # VTK's poly data cannot hold tetrahedra
 OUTLINE_FILE = "flat_region_outline.vtp"
 SURFACE_FILE = "flat_region.vti"
 
 
 def write(landscape: Landscape, found: FlatRegion, folder: Path) -> list[Path]:
-    """Write the region (cell array ``flat_region`` 1), its outline, and the labelled surface."""
+    """Write the region (cell array ``flat_region`` = 1), its outline, and the labeled surface."""
     simplices = found.region.simplices
     if simplices.shape[1] == 4:
         region = folder / VOLUME_FILE
@@ -47,7 +47,13 @@ def write(landscape: Landscape, found: FlatRegion, folder: Path) -> list[Path]:
 
 
 def simplex_data(found: FlatRegion, simplices: np.ndarray) -> vtkPolyData:
-    """Points, segments or triangles of the region with the loss at their points."""
+    """Points, segments or triangles of the region, with the loss at their points.
+
+    Parameters
+    ----------
+    simplices : int ndarray, shape (n, 1), (n, 2) or (n, 3)
+        Point numbers of each simplex.
+    """
     used, numbers = np.unique(simplices, return_inverse=True)
     data = poly_data(found.region.points[used], {"loss": found.loss[used]}, lines=[])
     cells = _cells(numbers.reshape(simplices.shape))
@@ -57,7 +63,7 @@ def simplex_data(found: FlatRegion, simplices: np.ndarray) -> vtkPolyData:
 
 
 def volume_data(found: FlatRegion) -> vtkUnstructuredGrid:
-    """Tetrahedra of a region of a volume."""
+    """Tetrahedra of a three-dimensional region, with the loss at their points."""
     data = vtkUnstructuredGrid()
     points = poly_data(found.region.points, {"loss": found.loss}, lines=[])
     data.SetPoints(points.GetPoints())
@@ -68,7 +74,7 @@ def volume_data(found: FlatRegion) -> vtkUnstructuredGrid:
 
 
 def surface_data(landscape: Landscape, found: FlatRegion) -> vtkImageData:
-    """The surface's image data with ``flat_region``: 1 at grid points that belong to it."""
+    """The surface's image data with ``flat_region``: 1 at grid points in the region, else 0."""
     image = image_data(landscape)
     array = numpy_to_vtk(found.region.vertices.ravel().astype(np.int8), deep=True)
     array.SetName("flat_region")

@@ -1,8 +1,8 @@
-"""Files of unknown origin, read by a process of its own.
+"""Reading of files of unknown origin in a child process.
 
-Parsers are large, many of them in C, and a file made for one may crash it, hang it or have it ask
-for any amount of memory. Here that ends a child process (:mod:`.limited_process`) and becomes an
-error. ``docs/security.md`` says what this guards against, and what not.
+Parsers are large, and many are written in C. A malicious file may crash one, hang it, or make it
+request any amount of memory. Here that ends only a child process (:mod:`.limited_process`) and
+becomes an error. ``docs/security.md`` describes what this protects against, and what it does not.
 """
 
 from __future__ import annotations
@@ -26,27 +26,30 @@ _SLICE = 0.5  # seconds
 
 
 def read(reader: str, files: Sequence[Path], options: Any = None) -> dict[str, Variable]:
-    """What a reader sends of files, by name.
+    """Read files in a child process; returns the variables by name.
 
     Parameters
     ----------
     reader
-        The module's name; see :mod:`.limited_process`.
+        The name of the reader's module; see :mod:`.limited_process`.
     files
-        The one that is read, by which errors are named, and others that belong to it.
+        The file to read, which error messages name, then other files that belong to it.
     options
-        JSON, for the reader.
+        Options of the reader, representable as JSON.
 
     Raises
     ------
     FileFormatError
-        They are damaged, or reading them crashes, or takes more time or memory than it may.
+        If a file is damaged, or reading it crashes or exceeds the limits on time or memory.
     LossLandscapeError
-        The options do not fit.
+        If the options do not fit the file.
     """
     path = files[0]
     if not sys.executable:
-        raise LossLandscapeError(f"{path}: no Python program to read it with (sys.executable)")
+        raise LossLandscapeError(
+            f"{path}: cannot be read, because the Python program is unknown (sys.executable is "
+            "empty)"
+        )
     try:
         size = sum(os.stat(file).st_size for file in files)
     except OSError as error:
@@ -55,7 +58,7 @@ def read(reader: str, files: Sequence[Path], options: Any = None) -> dict[str, V
         ) from error
     limits = import_module(reader).LIMITS
     seconds = limits.seconds(size)
-    # -S: the folders are given, so that none need be looked for
+    # -S: all import folders are passed on, so none has to be searched for
     command = [sys.executable, "-S", "-s", str(_PROGRAM), reader]
     command += [json.dumps([os.fspath(file) for file in files]), json.dumps(options)]
     ended = threading.Event()
@@ -73,15 +76,15 @@ def read(reader: str, files: Sequence[Path], options: Any = None) -> dict[str, V
         except EOFError as error:
             raise FileFormatError(f"{path}: {ended_by(child.wait(), seconds)}") from error
         finally:
-            child.kill()  # whatever else it may be about
+            child.kill()  # whatever it is still doing
             ended.set()
 
 
 def end_late(child: Any, seconds: float, ended: threading.Event) -> None:
-    """Kill a child after so many seconds, unless it has ended before.
+    """Kill a child process after some seconds, unless it ends before.
 
-    They are counted in slices, so that a pause of both processes (a job that is suspended) counts
-    as one slice at most and no file is called damaged because of it.
+    The time is counted in slices: if both processes are paused (a suspended job), the pause counts
+    as at most one slice, so that no file is reported as damaged because of it.
     """
     for _ in range(max(1, round(seconds / _SLICE))):
         if ended.wait(_SLICE):
@@ -90,19 +93,22 @@ def end_late(child: Any, seconds: float, ended: threading.Event) -> None:
 
 
 def ended_by(code: int, seconds: float) -> str:
-    """Why a child ended early, in words."""
+    """The reason why a child process ended early."""
     if code == -signal.SIGKILL:
-        return f"could not be read within {seconds:.0f} s and the memory that such a file may take"
+        return (
+            f"could not be read within {seconds:.0f} s and within the memory limit for a file of "
+            "its size"
+        )
     if hasattr(signal, "SIGXCPU") and code == -signal.SIGXCPU:
-        return "took more computing time than a file of its size may; it is damaged"
+        return "took more computing time than allowed for a file of its size; it is damaged"
     if code < 0:
-        return f"the library that reads it broke down ({signal.Signals(-code).name}); it is damaged"
-    return f"could not be read (exit code {code} of the process that reads it)"
+        return f"crashed the library that reads it ({signal.Signals(-code).name}); it is damaged"
+    return f"could not be read (the reading process ended with exit code {code})"
 
 
 def _environment() -> dict[str, str]:
     package = str(Path(__file__).parents[2])
-    # what this process imports from, but not the folder it happens to be in
+    # the import folders of this process, without the current folder
     folders = [entry for entry in sys.path if entry]
     return {
         **os.environ,

@@ -1,4 +1,4 @@
-"""The variables of a netCDF file of unknown origin."""
+"""Reading of netCDF files of unknown origin."""
 
 from __future__ import annotations
 
@@ -19,15 +19,16 @@ _written: dict[Path, tuple[int, ...]] = {}
 def read(path: Path) -> dict[str, Variable]:
     """All numeric variables of a netCDF file, by name.
 
-    In this process where it wrote the file itself, else in a child.
+    The file is read in this process if this process wrote it, otherwise in a child process.
 
     Raises
     ------
     FileFormatError
-        The file is missing, no netCDF file, damaged, or declares more values than it can hold.
+        If the file is missing, is not a netCDF file, is damaged, or declares more values than it
+        can hold.
     """
     if not path.is_file():
-        raise FileFormatError(f"{path}: there is no such file")
+        raise FileFormatError(f"{path}: no such file")
     try:
         stamp = _stamp(path)
         with path.open("rb") as file:
@@ -36,7 +37,7 @@ def read(path: Path) -> dict[str, Variable]:
     except OSError as error:
         raise FileFormatError(f"{path}: cannot be read: {error.strerror or error}") from error
     if not start.startswith(SIGNATURES):
-        raise FileFormatError(f"{path}: not a netCDF file, or damaged from its first bytes on")
+        raise FileFormatError(f"{path}: not a netCDF file, or its first bytes are damaged")
     if sealed is False:
         raise FileFormatError(f"{path}: damaged since it was written (its checksum differs)")
     if _written.get(path.resolve()) == stamp:
@@ -45,7 +46,7 @@ def read(path: Path) -> dict[str, Variable]:
 
 
 def remember_own(path: Path) -> None:
-    """This process has just written the file: as it is now it needs no child to be read."""
+    """Note that this process wrote the file: unchanged, it needs no child process to be read."""
     _written[path.resolve()] = _stamp(path)
 
 

@@ -1,4 +1,4 @@
-"""VTK image data (``surface.vti``): every grid variable and sampling error as a point array."""
+"""VTK image data (``surface.vti``): all grid variables and sampling errors as point arrays."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def applies(landscape: Landscape) -> bool:
 
 
 def image_data(landscape: Landscape) -> vtkImageData:
-    """The landscape as VTK image data; axes that it does not have are one point long."""
+    """The landscape as VTK image data; missing axes have one point."""
     grid = landscape.grid
     missing = 3 - grid.dimensions
     image = vtkImageData()
@@ -42,7 +42,7 @@ def image_data(landscape: Landscape) -> vtkImageData:
 
 
 def add_point_array(image: vtkImageData, name: str, values: np.ndarray) -> None:
-    """Add a grid array, slowest axis first."""
+    """Add a grid array as a point array; its slowest axis is the first."""
     array = numpy_to_vtk(np.ascontiguousarray(values).ravel(), deep=True)
     array.SetName(name)
     image.GetPointData().AddArray(array)

@@ -1,12 +1,12 @@
-"""A reader of a file of unknown origin, as a program: what it may take, and what it hands over.
+"""The program that reads a file of unknown origin under resource limits.
 
-``python limited_process.py MODULE FILES OPTIONS``, both JSON, is started by :mod:`.guarded_child`.
-The module has
+:mod:`.guarded_child` starts it as ``python limited_process.py MODULE FILES OPTIONS``; FILES and
+OPTIONS are JSON. The module, the reader, has
 
-- ``LIMITS``: the :class:`Limits` of its kind of file;
-- ``prepare()``: loads libraries, which take files and memory, before the limits hold;
-- ``send(files, options, most, sender)``: reads, and gives at most so many bytes of values to the
-  :class:`~.content_stream.Sender`. What it raises is told by the process that asked.
+- ``LIMITS``: the :class:`Limits` for its kind of file;
+- ``prepare()``: imports libraries, which open files and use memory, before the limits apply;
+- ``send(files, options, most, sender)``: reads the files and passes at most ``most`` bytes of
+  values to the :class:`~.content_stream.Sender`. The parent process reports what it raises.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ from importlib import import_module
 from typing import Any, BinaryIO, NamedTuple
 
 _SMALLEST_LIMIT = 2**20  # a file without data still has names and attributes
-_ROOM_TO_WORK = 2**28  # bytes that reading takes besides the values
+_ROOM_TO_WORK = 2**28  # bytes that reading takes in addition to the values
 
 
 class Limits(NamedTuple):
-    """What reading files of some size may take.
+    """Limits on reading files, by their size.
 
     Attributes
     ----------
     compression : int
-        Bytes of values that a byte of the file can hold.
+        Most bytes of values per byte of the file.
     values : int
-        Bytes of values, whatever the size.
+        Most bytes of values, for any file size.
     copies : int
-        How often the values may be in memory.
-    computing, clock : (seconds, bytes a second)
-        Of the processor; by the clock.
+        Most copies of the values in memory.
+    computing, clock : (seconds, bytes per second)
+        Most CPU time and most wall-clock time: the seconds, plus the file size over the rate.
     """
 
     compression: int
@@ -45,17 +45,17 @@ class Limits(NamedTuple):
     clock: tuple[float, float]
 
     def bytes_of_values(self, file_bytes: int) -> int:
-        """How much the variables of a file may hold together."""
+        """Most bytes that all variables of a file together may have."""
         return min(self.values, max(file_bytes * self.compression, _SMALLEST_LIMIT))
 
     def seconds(self, file_bytes: int) -> float:
-        """By the clock, on a busy machine with a slow disk."""
+        """Most seconds of wall-clock time, enough for a busy machine with a slow disk."""
         start, rate = self.clock
         return start + file_bytes / rate
 
 
 def main(module: Any, files: Sequence[str], options: Any, output: BinaryIO) -> None:
-    """Send what the files hold; what goes wrong is sent too."""
+    """Send the contents of the files, or the error that occurred."""
     from losslandscape.errors import LossLandscapeError
     from losslandscape.formats.content_stream import ContentError, Sender
 
@@ -67,28 +67,28 @@ def main(module: Any, files: Sequence[str], options: Any, output: BinaryIO) -> N
         limit_this_process(module.LIMITS, size)
         module.send(files, options, module.LIMITS.bytes_of_values(size), sender)
     except MemoryError:
-        error = ContentError("it asks for more memory than a file of its size may")
+        error = ContentError("it needs more memory than allowed for a file of its size")
     except (ContentError, LossLandscapeError) as found:
         error = found
-    except Exception as found:  # any that a hostile file brings about: a message, no traceback
-        error = ContentError(f"damaged, or of another kind ({type(found).__name__}: {found})")
+    except Exception as found:  # a malicious file can raise any: a message, no traceback
+        error = ContentError(f"damaged, or of another format ({type(found).__name__}: {found})")
     sender.finish(error)
 
 
 def limit_this_process(limits: Limits, file_bytes: int) -> None:
-    """Have the kernel end this process where it takes more than such a file may."""
+    """Have the kernel end this process if it exceeds the limits for a file of this size."""
     try:
         import resource
-    except ImportError:  # Windows: the time alone is limited, by whoever started this
+    except ImportError:  # Windows: only the time is limited, by the parent process
         return
     start, rate = limits.computing
     used = resource.getrusage(resource.RUSAGE_SELF)
     wanted = {
         "RLIMIT_CPU": math.ceil(used.ru_utime + used.ru_stime + start + file_bytes / rate),
-        "RLIMIT_FSIZE": 0,  # writes no file
+        "RLIMIT_FSIZE": 0,  # cannot write files
         "RLIMIT_CORE": 0,
-        # A single file at a time: what it refers to (external links and storage, virtual data
-        # sets, filters to load) cannot be opened.
+        # Only one file at a time: files that it refers to (external links and storage, virtual
+        # data sets, filters to load) cannot be opened.
         "RLIMIT_NOFILE": _next_descriptor() + 1,
     }
     space = _address_space()
@@ -100,7 +100,7 @@ def limit_this_process(limits: Limits, file_bytes: int) -> None:
         if kind is not None:
             hard = resource.getrlimit(kind)[1]
             least = value if hard == resource.RLIM_INFINITY else min(value, hard)
-            # a second later for the last resort, else the kernel does not say that it was the time
+            # a second more: at the hard limit the signal does not tell that time was the cause
             more = least + 1 if name == "RLIMIT_CPU" else least
             most = more if hard == resource.RLIM_INFINITY else min(more, hard)
             resource.setrlimit(kind, (least, most))
@@ -113,7 +113,7 @@ def _next_descriptor() -> int:
 
 
 def _address_space() -> int:
-    """Bytes, 0 where the system does not say (and does not keep to RLIMIT_AS either)."""
+    """Address space in bytes; 0 if the system does not tell (it then ignores RLIMIT_AS too)."""
     try:
         with open("/proc/self/statm", encoding="ascii") as file:
             return int(file.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
@@ -122,7 +122,7 @@ def _address_space() -> int:
 
 
 if __name__ == "__main__":
-    sys.path.pop(0)  # this folder, whose modules are no top-level ones
+    sys.path.pop(0)  # this folder: its modules are not top-level modules
     main(
         import_module(sys.argv[1]),
         json.loads(sys.argv[2]),

@@ -1,4 +1,4 @@
-"""The landscape file: netCDF-4, described in ``docs/file_format.md``."""
+"""The landscape file in netCDF-4; ``docs/file_format.md`` describes it."""
 
 from __future__ import annotations
 
@@ -28,24 +28,32 @@ _TRAJECTORY_FIELDS = {
 
 
 def save(landscape: Landscape, path: str | os.PathLike, overwrite: bool = False) -> None:
-    """Write a landscape file, whole or not at all, and note its path in the landscape.
+    """Write a landscape file atomically, and set the landscape's path.
 
     Raises
     ------
     OutputExistsError
-        If the file is there and ``overwrite`` is not set.
+        If the file exists and ``overwrite`` is not set.
+    LossLandscapeError
+        If the file cannot be written.
     """
     if Path(path).exists() and not overwrite:
         raise OutputExistsError(
-            f"{path}: exists; choose another name or overwrite it (overwrite=True, --overwrite)"
+            f"{path}: already exists; choose another name, or pass overwrite=True (--overwrite)"
         )
     write(landscape, path)
     landscape.path = Path(path)
 
 
 def write(landscape: Landscape, path: str | os.PathLike) -> None:
-    """Write a landscape to a file, whole or not at all, with its checksums."""
-    import netCDF4  # by whom writes alone: a file of unknown origin is read by another process
+    """Write a landscape file atomically, with its checksums.
+
+    Raises
+    ------
+    LossLandscapeError
+        If the file cannot be written.
+    """
+    import netCDF4  # only for writing: a child process reads files of unknown origin
 
     with replace_file(path) as temporary:
         try:
@@ -53,7 +61,7 @@ def write(landscape: Landscape, path: str | os.PathLike) -> None:
                 fill(dataset, landscape)
                 dataset.setncattr(CHECKSUM, content_sha256(dataset))
             file_seal.seal(temporary)
-        except RuntimeError as error:  # how libhdf5 reports a full disk
+        except RuntimeError as error:  # libhdf5 reports a full disk this way
             raise LossLandscapeError(
                 f"{path}: cannot be written; is the disk full? ({error})"
             ) from error
@@ -61,7 +69,7 @@ def write(landscape: Landscape, path: str | os.PathLike) -> None:
 
 
 def fill(dataset, landscape: Landscape) -> None:
-    """Put all that a landscape holds into an empty netCDF4.Dataset, or what stands in for one."""
+    """Write the contents of a landscape to an empty netCDF4.Dataset, or an equivalent object."""
     _write_grid(dataset, landscape)
     _write_samples(dataset, landscape)
     _write_models(dataset, landscape)
@@ -156,24 +164,24 @@ def _write_provenance(dataset, provenance: dict[str, Any]) -> None:
 
 
 def read(path: str | os.PathLike) -> Landscape:
-    """Read a landscape file, of any origin.
+    """Read a landscape file; its origin may be unknown.
 
     Raises
     ------
     FileFormatError
-        If the file is missing, damaged or no landscape; the message says which.
+        If the file is missing, damaged, or not a landscape file; the message says which.
     """
     path = Path(path)
     return landscape_of(guarded_netcdf.read(path), path)
 
 
 def landscape_of(variables: dict[str, Variable], path: Path) -> Landscape:
-    """The landscape of a file's variables.
+    """Build the landscape from a file's variables.
 
     Raises
     ------
     FileFormatError
-        If they do not fit together.
+        If they are inconsistent.
     """
     try:
         return _landscape(variables, path)
@@ -199,7 +207,7 @@ def _landscape(variables: dict[str, Variable], path: Path) -> Landscape:
     dimensions = variables["loss"].dimensions
     axes = AXIS_NAMES[: len(dimensions)]
     if dimensions != axes[::-1]:
-        raise FileFormatError(f"{path}: 'loss' runs along {dimensions}, not {axes[::-1]}")
+        raise FileFormatError(f"{path}: 'loss' has dimensions {dimensions}, not {axes[::-1]}")
     grid = _grid(variables, axes, provenance, path)
     fields, samples = {}, {}
     for name, variable in variables.items():
@@ -227,7 +235,7 @@ def _landscape(variables: dict[str, Variable], path: Path) -> Landscape:
     )
 
 
-# What commands and figures take from the provenance without asking what it is.
+# Provenance entries that commands and figures use without checking their type.
 _PROVENANCE_TYPES: dict[str, type | tuple[type, ...]] = {
     "format_version": (int, float),
     "title": str,
@@ -255,11 +263,11 @@ def _provenance(characters: np.ndarray, path: Path) -> dict[str, Any]:
     for key, expected in _PROVENANCE_TYPES.items():
         if key in provenance and not isinstance(provenance[key], expected):
             found = type(provenance[key]).__name__
-            raise FileFormatError(f"{path}: '{key}' of its provenance is a {found}")
+            raise FileFormatError(f"{path}: '{key}' in its provenance has the wrong type, {found}")
     if provenance.get("format_version", 0) > FORMAT_VERSION:
         raise FileFormatError(
-            f"{path}: format version {provenance['format_version']} is newer than this program's "
-            f"({FORMAT_VERSION}); update losslandscape"
+            f"{path}: format version {provenance['format_version']} is newer than the version "
+            f"that this program reads ({FORMAT_VERSION}); update losslandscape"
         )
     return provenance
 
@@ -267,7 +275,7 @@ def _provenance(characters: np.ndarray, path: Path) -> dict[str, Any]:
 def _grid(variables, axes, provenance, path: Path) -> Grid:
     for axis in axes:
         if variables[axis].dimensions != (axis,):
-            raise FileFormatError(f"{path}: coordinate '{axis}' runs along another dimension")
+            raise FileFormatError(f"{path}: coordinate '{axis}' has another dimension")
     coordinates = [variables[axis].values.astype(np.float64) for axis in axes]
     if "grid" in provenance:
         grid = Grid.from_json(provenance["grid"])
@@ -275,10 +283,10 @@ def _grid(variables, axes, provenance, path: Path) -> Grid:
         grid = Grid(tuple(len(c) for c in coordinates), tuple((c[0], c[-1]) for c in coordinates))
     shape = variables["loss"].values.shape
     if grid.shape != shape:
-        raise FileFormatError(f"{path}: 'loss' has shape {shape}, its grid {grid.shape}")
+        raise FileFormatError(f"{path}: 'loss' has shape {shape}, but its grid has {grid.shape}")
     for axis, found, expected, step in zip(axes, coordinates, grid.axes(), grid.spacing):
         if not np.allclose(found, expected, rtol=0, atol=1e-6 * step):
-            raise FileFormatError(f"{path}: coordinate '{axis}' is not that of its grid")
+            raise FileFormatError(f"{path}: coordinate '{axis}' differs from the grid's")
     return grid
 
 
@@ -299,7 +307,7 @@ def _read_trajectories(variables, axes, provenance) -> list[ProjectedTrajectory]
         return []
     index = variables["trajectory_index"].values
     if not len(index) or index.min() < 0 or index.max() >= len(index):
-        raise ValueError("'trajectory_index' is not 0, 1, ... with a row each")
+        raise ValueError("'trajectory_index' is not 0, 1, ... with at least one row each")
     coordinates = np.stack([variables[f"trajectory_{axis}"].values for axis in axes], axis=1)
     columns = {name: variables[f"trajectory_{name}"].values for name in _TRAJECTORY_FIELDS}
     labels = _labels(provenance.get("trajectories"), index.max() + 1, "trajectory")

@@ -1,4 +1,4 @@
-"""What a netCDF file holds, and its checksum; read by :mod:`.limited_process`."""
+"""Reader of a netCDF file's contents, and their checksum; runs in :mod:`.limited_process`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from losslandscape.formats.limited_process import Limits
 
 CHECKSUM = "content_sha256"
 LIMITS = Limits(
-    compression=1032,  # at most so many bytes of one by deflate (its format, RFC 1951)
+    compression=1032,  # largest ratio of deflate (follows from its format, RFC 1951)
     values=8 * 2**30,
     copies=2,  # the array, and one in the file's byte order
     computing=(4.0, 20e6),
@@ -34,21 +34,23 @@ def send(files: Sequence[str], options: None, most: int, sender: Sender) -> None
 def read_variables(
     path: str, most: int, started: Callable[[list], Any], take: Callable[[Any], Any]
 ) -> None:
-    """Read every numeric variable, one after the other, and check the content's checksum.
+    """Read every numeric variable in turn, and verify the checksum of the contents.
 
     Parameters
     ----------
+    most
+        Most bytes that all variables together may have.
     started
         Called once with ``[name, dimensions, type, shape]`` of the variables that follow.
     take
-        Called with each one's values.
+        Called with the values of each variable.
 
     Raises
     ------
     ContentError
-        The file says that it holds more than it can or than ``most``, or its checksum differs.
+        If the file declares more than ``most`` bytes, or its checksum differs.
     OSError, RuntimeError
-        From libhdf5: it is damaged.
+        From libhdf5, if the file is damaged.
     """
     import netCDF4
 
@@ -57,27 +59,27 @@ def read_variables(
         declared = sum(math.prod(v.shape) * v.dtype.itemsize for v in readable)
         if declared > most:
             raise ContentError(
-                f"it says that it holds {declared:,} bytes of values, and at most {most:,} are "
-                "read from a file of its size"
+                f"it declares {declared:,} bytes of values, but at most {most:,} bytes are allowed "
+                "in a file of its size"
             )
         started([[v.name, list(v.dimensions), v.dtype.str, list(v.shape)] for v in readable])
         expected = getattr(dataset, CHECKSUM, None)
-        if expected is None:  # of another program, or of an older version
+        if expected is None:  # written by another program or an older version
             for variable in readable:
                 take(variable[...])
         elif content_sha256(dataset, take) != expected:
             raise ContentError(
-                "its content is not what was written: it was damaged, or changed by another "
-                f"program (if that was meant, delete its attribute {CHECKSUM})"
+                "its contents differ from what was written: it was damaged, or changed by another "
+                f"program (if the change was intended, delete its attribute {CHECKSUM})"
             )
 
 
 def content_sha256(dataset: Any, take: Callable[[Any], Any] = lambda values: None) -> str:
-    """SHA-256 over the variables and attributes of an open netCDF4.Dataset.
+    """SHA-256 of the variables and attributes of an open netCDF4.Dataset.
 
-    Of the global attributes (but this one) as JSON, then of every variable in the file's order:
-    name, dimensions, type, attributes and shape as JSON, and its bytes. Chunks, compression and
-    what else changes only how a value is stored are left out.
+    It covers the global attributes (except this one) as JSON, then every variable in the file's
+    order: name, dimensions, type, attributes and shape as JSON, and its bytes. Chunks, compression
+    and anything else that affects only the storage of values are excluded.
     """
     digest = hashlib.sha256()
     attributes = {n: _plain(dataset.getncattr(n)) for n in dataset.ncattrs() if n != CHECKSUM}
@@ -95,10 +97,13 @@ def content_sha256(dataset: Any, take: Callable[[Any], Any] = lambda values: Non
 
 
 def _readable(dataset: Any) -> list[Any]:
-    """The variables of numbers or characters; no landscape has others."""
+    """The variables of numbers or characters; a landscape has no others."""
     dataset.set_auto_maskandscale(False)
     if len(dataset.variables) > _MAX_VARIABLES:
-        raise ContentError(f"it has {len(dataset.variables):,} variables")
+        raise ContentError(
+            f"it has {len(dataset.variables):,} variables, but at most {_MAX_VARIABLES:,} are "
+            "allowed"
+        )
     found = []
     for variable in dataset.variables.values():
         if getattr(variable.dtype, "kind", "O") not in "fiuS":

@@ -1,4 +1,4 @@
-"""A triangle mesh of the lifted surface (``surface.ply``), for other 3-D programs."""
+"""A triangle mesh with the loss as height (``surface.ply``), for other 3-D programs."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ def _finite(landscape: Landscape) -> np.ndarray:
 
 
 def triangles(finite: np.ndarray) -> np.ndarray:
-    """Two triangles a grid cell whose corners are all finite: vertex numbers, shape (n, 3).
+    """Two triangles for each grid cell with finite corners: vertex numbers, shape (n, 3).
 
-    Cells are split by the diagonal from (i + 1, j) to (i, j + 1), as TTK splits them.
+    Cells are split along the diagonal from (i + 1, j) to (i, j + 1), as in TTK.
     """
     number = np.arange(finite.size).reshape(finite.shape)
     corners = [number[:-1, :-1], number[:-1, 1:], number[1:, :-1], number[1:, 1:]]
@@ -56,7 +56,7 @@ def write(landscape: Landscape, folder: Path) -> list[Path]:
     path = folder / FILE_NAME
     writer = vtkPLYWriter()
     with replace_file(path) as temporary:
-        named = temporary.with_name(f"{temporary.name}.ply")  # vtkPLYWriter insists on the suffix
+        named = temporary.with_name(f"{temporary.name}.ply")  # vtkPLYWriter requires this suffix
         writer.SetFileName(str(named))
         writer.SetInputData(mesh)
         try:

@@ -1,4 +1,4 @@
-"""VTK poly data: trajectories as polylines, labelled models as points."""
+"""VTK poly data: trajectories as polylines, labeled models as points."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def poly_data(
     arrays: Mapping[str, np.ndarray | list[str]],
     lines: list[np.ndarray] | None = None,
 ) -> vtkPolyData:
-    """Points with arrays; joined by polylines, or one vertex each.
+    """Points with arrays, connected by polylines or as single vertices.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ def poly_data(
 
 
 def trajectory_data(landscape: Landscape) -> vtkPolyData:
-    """All trajectories, one polyline each."""
+    """All trajectories, each as one polyline."""
     parts = landscape.trajectories
     ends = np.cumsum([0, *(len(part.step) for part in parts)])
     arrays = {
@@ -80,7 +80,7 @@ def trajectory_data(landscape: Landscape) -> vtkPolyData:
 
 
 def model_data(landscape: Landscape) -> vtkPolyData:
-    """The labelled models."""
+    """The labeled models, as vertices."""
     models = landscape.models
     return poly_data(
         np.array([model.coordinates for model in models]),
@@ -98,7 +98,7 @@ def write(landscape: Landscape, folder: Path) -> list[Path]:
     if landscape.models:
         parts[folder / MODELS_FILE] = model_data(landscape)
     for path, data in parts.items():
-        # of the surface it belongs to: a reader can tell it from one that another export left
+        # hash of its surface: a reader can detect a file that another export left behind
         digest = vtkStringArray()
         digest.SetName("loss_sha256")
         digest.InsertNextValue(loss_sha256(landscape))

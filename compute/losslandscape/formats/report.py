@@ -1,4 +1,4 @@
-"""Reports as JSON and as tables for people."""
+"""Reports as JSON, as CSV, and as text tables."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from losslandscape.landscape.landscape import Landscape
 
 
 def write_json(path: Path, report: Mapping[str, Any]) -> None:
-    """Write a report as JSON, whole or not at all; see :func:`plain` for its numbers."""
+    """Write a report as JSON, atomically; see :func:`plain` for its numbers."""
     with replace_file(path) as temporary:
         temporary.write_text(json.dumps(plain(report), indent=2, allow_nan=False) + "\n")
 
 
 def write_csv(path: Path, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """Write a table as CSV, whole or not at all; what is not known stays empty."""
+    """Write a table as CSV, atomically; unknown values are empty."""
     with replace_file(path) as temporary, temporary.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(header)
@@ -31,12 +31,12 @@ def write_csv(path: Path, header: Sequence[str], rows: Sequence[Sequence[Any]]) 
 
 
 def loss_sha256(landscape: Landscape) -> str:
-    """Hash of the mean losses, which tells whether a report is of this landscape."""
+    """SHA-256 of the mean losses; it identifies the landscape that a report belongs to."""
     return hashlib.sha256(np.ascontiguousarray(landscape.values("loss")).tobytes()).hexdigest()
 
 
 def plain(value: Any) -> Any:
-    """The value in JSON's own types: NaN as null, infinities as text (JSON has neither).
+    """Convert a value to JSON's types: NaN to null, infinities to text (JSON has neither).
 
     Examples
     --------
@@ -57,7 +57,7 @@ def plain(value: Any) -> Any:
 
 
 def table_lines(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> Iterator[str]:
-    """Columns aligned for a terminal: words to the left, numbers to the right.
+    """A table for a terminal: text is aligned left, numbers right.
 
     Examples
     --------
@@ -85,5 +85,5 @@ def _text(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         return "(" + ", ".join(_text(entry) for entry in value) + ")"
     if value is None or (isinstance(value, float) and math.isnan(value)):
-        return "-"
+        return "none"
     return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,4 +1,4 @@
-"""A landscape's topology as VTK files, with TTK's array names."""
+"""The topology of a landscape as VTK files, with TTK's array names."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SEPARATRICES_FILE = "separatrices.vtp"
 SEGMENTATION_FILE = "segmentation.vti"
 DIAGRAM_FILE = "persistence_diagram.vtp"
 
-_TTK_MAXIMUM = 3  # TTK's CriticalType counts two kinds of saddles before it
+_TTK_MAXIMUM = 3  # TTK's CriticalType: 0 minimum, 1 and 2 saddles, 3 maximum
 
 
 def write(landscape: Landscape, found: CriticalPoints, folder: Path) -> list[Path]:
@@ -40,13 +40,13 @@ def write(landscape: Landscape, found: CriticalPoints, folder: Path) -> list[Pat
 
 
 def critical_point_data(arrays: Mapping[str, np.ndarray]) -> vtkPolyData:
-    """Critical points as vertices; every array but ``points`` becomes a point array."""
+    """Critical points as vertices; every array except ``points`` becomes a point array."""
     rest = {name: values for name, values in arrays.items() if name != "points"}
     return poly_data(arrays["points"], rest)
 
 
 def separatrix_data(found: CriticalPoints) -> vtkPolyData:
-    """1-separatrices as line segments; their cell arrays are in units of the scale."""
+    """1-separatrices as line segments; cell arrays are in the units of the scale."""
     arrays = found.complex.separatrices
     point_arrays = {
         name: values
@@ -69,9 +69,10 @@ def segmentation_data(landscape: Landscape, found: CriticalPoints) -> vtkImageDa
 
 
 def diagram_data(landscape: Landscape, found: CriticalPoints) -> vtkPolyData:
-    """The persistence diagram: from (birth, birth) to (birth, death), a line a pair.
+    """The persistence diagram: one line per pair, from (birth, birth) to (birth, death).
 
-    The last line is the diagonal, ``PairIdentifier`` -1 as in TTK. Units are those of the scale.
+    The last line is the diagonal, with ``PairIdentifier`` -1 as in TTK. Values are in the units of
+    the scale.
     """
     pairs = found.complex.persistence_pairs
     count = len(pairs["Birth"])
@@ -110,7 +111,15 @@ def diagram_data(landscape: Landscape, found: CriticalPoints) -> vtkPolyData:
 def segments(
     points: np.ndarray, lines: np.ndarray, arrays: Mapping[str, np.ndarray]
 ) -> vtkPolyData:
-    """Poly data of two-point lines, (k, 2) point numbers; unlike polylines, in one go."""
+    """Poly data of line segments, added in one call, which is faster than polylines.
+
+    Parameters
+    ----------
+    points : ndarray, shape (n, dimensions)
+    lines : int ndarray, shape (k, 2)
+        Point numbers of each segment.
+    arrays : dict of name to (n,) or (n, components) array
+    """
     data = poly_data(points, dict(arrays), lines=[])
     cells = vtkCellArray()
     cells.SetData(2, numpy_to_vtk(np.asarray(lines, dtype=np.int64).ravel(), deep=True))

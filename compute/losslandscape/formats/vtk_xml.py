@@ -1,4 +1,4 @@
-"""How VTK XML files are written so that every ParaView reads them."""
+"""Writing of VTK XML files that every ParaView version reads."""
 
 from __future__ import annotations
 
@@ -9,10 +9,15 @@ from losslandscape.files.atomic_files import replace_file
 
 
 def write_xml(writer, data, path: Path) -> None:
-    """Write data with a vtkXMLWriter, whole or not at all.
+    """Write data with a vtkXMLWriter, atomically.
 
-    The arrays are inline (base64): ParaView 5.11 cannot read the raw appended data that newer VTK
-    writes by default.
+    Arrays are written inline (base64), because ParaView 5.11 cannot read the raw appended data
+    that newer VTK versions write by default.
+
+    Raises
+    ------
+    LossLandscapeError
+        If the file cannot be written.
     """
     with replace_file(path) as temporary:
         writer.SetFileName(str(temporary))

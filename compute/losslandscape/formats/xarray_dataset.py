@@ -1,4 +1,4 @@
-"""A landscape as an xarray.Dataset: what its netCDF file holds, without the file."""
+"""A landscape as an xarray.Dataset: the contents of its netCDF file, without the file."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _STATUS = "not_evaluated evaluated interpolated evaluated_and_not_finite"  # 0, 
 def to_xarray(landscape: Landscape) -> xarray.Dataset:
     """The variables and attributes of the landscape's file, in memory.
 
-    The file's JSON text ``provenance`` is left out, because the attributes say the same. What
-    the file's variable types have no place for is added: the labels of trajectories and models as
-    coordinates ``trajectory`` (step) and ``model_label`` (model), and CF's flags of ``status``.
+    The file's JSON text ``provenance`` is left out, because the attributes repeat it. Three things
+    that the file stores elsewhere are added: the labels of trajectories and models as coordinates
+    ``trajectory`` (step) and ``model_label`` (model), and CF's flags of ``status``.
 
     Raises
     ------
@@ -34,12 +34,12 @@ def to_xarray(landscape: Landscape) -> xarray.Dataset:
         from xarray.backends import NetCDF4DataStore
     except ImportError as error:
         raise LossLandscapeError("to_xarray() needs xarray: pip install xarray") from error
-    # filled by what writes the file, so that the two cannot come to differ
+    # filled by the function that writes the file, so that the two cannot differ
     with netCDF4.Dataset("landscape.nc", "w", diskless=True, persist=False) as memory:
         netcdf.fill(memory, landscape)
         dataset = xarray.open_dataset(NetCDF4DataStore(memory)).load().drop_vars("provenance")
     for variable in dataset.variables.values():
-        variable.encoding = {}  # chunks and a source that are the memory's
+        variable.encoding = {}  # describes the file in memory
     dataset.encoding = {}
     dataset["status"].attrs.update(flag_values=np.arange(4, dtype=np.int8), flag_meanings=_STATUS)
     if landscape.trajectories:

@@ -1,1 +1,1 @@
-"""Training libraries: a callback for each, in a module of the library's name."""
+"""Callbacks for training libraries, each in a module with the library's name."""

@@ -17,31 +17,31 @@ from losslandscape.integrations.recording import Schedule, TrainingRecorder
 
 
 class TrajectoryCallback(TrainerCallback):
-    """Records the model at the start, every n epochs or optimiser steps, and at the end.
+    """Records the model at the start, every n epochs or optimizer steps, and at the end.
 
-    A checkpoint's step is ``state.global_step``. Its numbers are those that the Trainer logged at
-    that step: ``eval_loss`` of an evaluation of these weights, and ``loss``, which the Trainer
-    averages over the steps since it logged before.
+    A checkpoint's step is ``state.global_step``. Its scalars are those that the Trainer logged at
+    that step: ``eval_loss`` is the evaluation of these weights; ``loss`` is the Trainer's average
+    over the steps since its previous log entry.
 
-    Only the process of rank 0 records. Training taken up from a checkpoint
-    (``trainer.train(resume_from_checkpoint=...)``) goes on with the trajectory that is there. With
+    Only the process of rank 0 records. Training resumed from a checkpoint
+    (``trainer.train(resume_from_checkpoint=...)``) continues the existing trajectory. With
     ``load_best_model_at_end`` the trajectory ends with the last weights of training, not with the
-    best ones that are put in their place.
+    best weights, which the Trainer loads afterwards.
 
     Parameters
     ----------
     path : path
         The trajectory's folder; see :class:`losslandscape.TrajectoryRecorder`.
     every_n_epochs, every_n_steps : int, optional
-        One of them; every epoch by default.
+        At most one of them; every epoch by default.
     overwrite : bool
-        Replace a trajectory that is there when training starts anew.
+        Replace an existing trajectory when training starts from the beginning.
 
     Raises
     ------
     LossLandscapeError
-        If the schedule makes no sense; when training starts, if the model's parameters are cut up
-        among processes, or the folder holds a trajectory already.
+        If the schedule is invalid. When training starts: if the model's parameters are sharded
+        across processes, or the folder already contains a trajectory.
 
     Examples
     --------
@@ -68,7 +68,7 @@ class TrajectoryCallback(TrainerCallback):
             step = state.global_step
             self._recorder = TrainingRecorder(kwargs["model"], self.path, step, self.overwrite)
             self._recorder.record(step)
-            for logs in state.log_history:  # of the run that is taken up
+            for logs in state.log_history:  # of the run that is resumed
                 if logs.get("step") == step:
                     self._add_numbers(step, logs)
 
@@ -97,7 +97,7 @@ class TrajectoryCallback(TrainerCallback):
         self._recorder = None
 
     def _record(self, state: Any, control: Any, due: bool = False) -> None:
-        """Record where due, and at the last step: after training other weights may be loaded."""
+        """Record if due, and at the last step: after training, other weights may be loaded."""
         if self._recorder is not None and (due or control.should_training_stop):
             self._recorder.record(state.global_step)
 

@@ -10,8 +10,8 @@ from typing import Any
 from losslandscape.errors import LossLandscapeError
 from losslandscape.integrations.recording import Schedule, TrainingRecorder
 
-# One library under two names, each with classes of its own. A Trainer of either must know the
-# callback, whichever was imported first.
+# The library has two package names, each with its own classes. The callback must be an instance
+# of both, so that a Trainer of either package accepts it.
 _PACKAGES = {"lightning": "lightning.pytorch", "pytorch_lightning": "pytorch_lightning"}
 _BASES = tuple(
     import_module(module).Callback for package, module in _PACKAGES.items() if find_spec(package)
@@ -24,33 +24,33 @@ if not _BASES:
 
 
 class TrajectoryCallback(*_BASES):  # type: ignore[misc]
-    """Records the model at the start, every n epochs or optimiser steps, and at the end.
+    """Records the model at the start, every n epochs or optimizer steps, and at the end.
 
-    A checkpoint's step is ``trainer.global_step``. Its numbers are the scalars of
-    ``trainer.callback_metrics`` that were computed at that step: those logged by step, those of an
-    epoch at its end, and those of a validation that ran at the step. A training loss logged by step
-    is of the batch just taken, before the optimiser's step.
+    A checkpoint's step is ``trainer.global_step``. Its scalars are those of
+    ``trainer.callback_metrics`` that were computed at that step: metrics logged per step, metrics
+    of an epoch at its end, and metrics of a validation that ran at the step. A training loss logged
+    per step is the loss of the current batch before the optimizer step.
 
-    Only the process of rank 0 records. Training taken up from a checkpoint (``trainer.fit(...,
-    ckpt_path=...)``) goes on with the trajectory that is there.
+    Only the process of rank 0 records. Training resumed from a checkpoint (``trainer.fit(...,
+    ckpt_path=...)``) continues the existing trajectory.
 
     Parameters
     ----------
     path : path
         The trajectory's folder; see :class:`losslandscape.TrajectoryRecorder`.
     every_n_epochs, every_n_steps : int, optional
-        One of them; every epoch by default.
+        At most one of them; every epoch by default.
     module : str
-        Dotted name of the part of the LightningModule to record, such as ``"network"``; by default
-        the LightningModule itself, whose parameters' names begin with those of its parts.
+        Dotted name of the submodule to record, such as ``"network"``; by default the
+        LightningModule itself, whose parameter names begin with the names of its submodules.
     overwrite : bool
-        Replace a trajectory that is there when training starts anew.
+        Replace an existing trajectory when training starts from the beginning.
 
     Raises
     ------
     LossLandscapeError
-        If the schedule makes no sense; when training starts, if there is no such module, its
-        parameters are cut up among processes, or the folder holds a trajectory already.
+        If the schedule is invalid. When training starts: if there is no such submodule, its
+        parameters are sharded across processes, or the folder already contains a trajectory.
 
     Examples
     --------
@@ -89,8 +89,9 @@ class TrajectoryCallback(*_BASES):  # type: ignore[misc]
             model = pl_module.get_submodule(self.module)
         except AttributeError as error:
             raise LossLandscapeError(
-                f"{self.path}: {type(pl_module).__name__} has no module '{self.module}' to record "
-                f"(module=); it has {', '.join(n for n, _ in pl_module.named_children()) or 'none'}"
+                f"{self.path}: {type(pl_module).__name__} has no submodule '{self.module}' "
+                "(module=); it has "
+                f"{', '.join(n for n, _ in pl_module.named_children()) or 'none'}"
             ) from error
         self._recorder = TrainingRecorder(model, self.path, trainer.global_step, self.overwrite)
         self._recorder.record(trainer.global_step)
@@ -101,9 +102,9 @@ class TrajectoryCallback(*_BASES):  # type: ignore[misc]
         recorder, step = self._recorder, trainer.global_step
         if recorder is None:
             return
-        if self._by_step is None:  # no epoch has ended and no validation run: only these are there
+        if self._by_step is None:  # before any epoch end or validation: only per-step metrics
             self._by_step = frozenset(trainer.callback_metrics)
-        # with accumulated gradients several batches end at one step
+        # with gradient accumulation several batches end at the same step
         if step != recorder.step and self.schedule.step_due(step):
             metrics = trainer.callback_metrics
             recorder.record(step, {name: metrics[name] for name in self._by_step & set(metrics)})
@@ -116,7 +117,7 @@ class TrajectoryCallback(*_BASES):  # type: ignore[misc]
         if self._recorder is None or trainer.sanity_checking:
             return
         metrics, before = _values(trainer.callback_metrics), self._before_validation
-        # as words, because NaN is not equal to itself
+        # compared as text, because NaN is not equal to itself
         changed = {name for name in metrics if str(metrics[name]) != str(before.get(name))}
         self._of_validation |= changed
         self._validated_at = trainer.global_step

@@ -1,4 +1,4 @@
-"""What the callbacks of all training libraries share: when to record, and where it goes on."""
+"""Shared parts of the training callbacks: when to record, and how to resume a trajectory."""
 
 from __future__ import annotations
 
@@ -12,18 +12,17 @@ from torch import nn
 from losslandscape.errors import LossLandscapeError, OutputExistsError
 from losslandscape.training.trajectory import TrajectoryRecorder
 
-# What parameters cut up among processes look like: DTensor (FSDP2, tensor parallelism), DeepSpeed
-# ZeRO-3, FSDP1.
+# Attributes of sharded parameters: DTensor (FSDP2, tensor parallelism), DeepSpeed ZeRO-3, FSDP1.
 _SHARD_MARKS = ("full_tensor", "ds_id", "_is_flat_param")
 
 
 class Schedule:
-    """Every how many optimiser steps or epochs a model is recorded.
+    """The interval at which a model is recorded, in epochs or optimizer steps.
 
     Raises
     ------
     LossLandscapeError
-        If both are given, or one that is not a whole number of at least 1.
+        If both are given, or one is not a whole number of at least 1.
 
     Examples
     --------
@@ -39,12 +38,14 @@ class Schedule:
             raise LossLandscapeError("give every_n_epochs or every_n_steps, not both")
         for name, value in (("every_n_epochs", every_n_epochs), ("every_n_steps", every_n_steps)):
             if value is not None and (int(value) != value or value < 1):
-                raise LossLandscapeError(f"{name} is {value}; a whole number from 1 is needed")
+                raise LossLandscapeError(
+                    f"{name} is {value}; it must be a whole number of at least 1"
+                )
         self._steps = every_n_steps
         self._epochs = every_n_epochs or (1 if every_n_steps is None else None)
 
     def step_due(self, step: int) -> bool:
-        """Whether the model is recorded after ``step`` optimiser steps."""
+        """Whether the model is recorded after ``step`` optimizer steps."""
         return self._steps is not None and step % self._steps == 0
 
     def epoch_due(self, epochs: int) -> bool:
@@ -53,21 +54,20 @@ class Schedule:
 
 
 class TrainingRecorder:
-    """Records one training; a step is recorded once, however many events ask for it.
+    """Records one training run; each step at most once, even if several events request it.
 
     Parameters
     ----------
     step : int
-        Optimiser steps done already. More than none means that training was taken up from a
-        checkpoint: a trajectory that is there goes on, and what it holds of this step and later is
-        recorded anew.
+        Optimizer steps already done. If it is not 0, training was resumed from a checkpoint: an
+        existing trajectory continues, and its checkpoints at this step and later are replaced.
 
     Raises
     ------
     OutputExistsError
-        If a trajectory is there, training starts anew, and ``overwrite`` is not set.
+        If there is a trajectory, training starts from the beginning, and ``overwrite`` is not set.
     LossLandscapeError
-        If the model's parameters are cut up among processes.
+        If the model's parameters are sharded across processes.
     """
 
     def __init__(
@@ -81,22 +81,22 @@ class TrainingRecorder:
             )
         except OutputExistsError as error:
             raise OutputExistsError(
-                f"{path}: holds a trajectory already, and training starts anew; give "
-                "overwrite=True to replace it or another folder (training that is taken up from a "
-                "checkpoint goes on with the trajectory that is there)"
+                f"{path}: already contains a trajectory, and training starts from the beginning; "
+                "pass overwrite=True to replace it, or choose another folder (training resumed "
+                "from a checkpoint continues the existing trajectory)"
             ) from error
         self._recorder.resume_from(step)
         self.step: int | None = None  # the one last recorded
 
     def record(self, step: int, numbers: Mapping[str, Any] | None = None) -> None:
-        """Store the model as it is now, after ``step`` optimiser steps, if that is not done."""
+        """Save the current model, after ``step`` optimizer steps, unless already saved."""
         if step != self.step:
             self._recorder.record(step)
             self.step = step
         self.add_numbers(step, numbers or {})
 
     def add_numbers(self, step: int, numbers: Mapping[str, Any]) -> None:
-        """Keep logged scalars with the checkpoint of ``step``, if that is the last one recorded."""
+        """Add logged scalars to the checkpoint of ``step``, if it is the last one recorded."""
         scalars = {name: value for name, value in numbers.items() if _is_scalar(value)}
         if step == self.step and scalars:
             self._recorder.add_numbers(**scalars)
@@ -116,7 +116,7 @@ def _refuse_shards(model: nn.Module, path: Path) -> None:
     for name, parameter in model.named_parameters():
         if any(hasattr(parameter, mark) for mark in _SHARD_MARKS):
             raise LossLandscapeError(
-                f"{path}: parameter '{name}' is cut up among processes (FSDP, tensor parallelism "
-                "or DeepSpeed ZeRO-3), and one process cannot record the whole; train with DDP or "
+                f"{path}: parameter '{name}' is sharded across processes (FSDP, tensor parallelism "
+                "or DeepSpeed ZeRO-3), so one process cannot record all of it; train with DDP or "
                 "on one device"
             )

@@ -1,8 +1,8 @@
-"""Have ParaView do a job in a process of its own.
+"""Run a ParaView job in a separate process.
 
-ParaView brings its own Python, NumPy and VTK, which must not meet those of the user's environment:
-nothing here imports ParaView, and the process is started without the environment's paths. A job
-and its result are JSON files; what goes wrong comes back as one `LossLandscapeError`.
+ParaView has its own Python, NumPy and VTK, which must not be mixed with those of the user's
+environment: nothing here imports ParaView, and the process starts without the environment's paths.
+A job and its result are JSON files; an error comes back as one `LossLandscapeError`.
 
 Example::
 
@@ -10,8 +10,9 @@ Example::
 
     report = process.render(["vgg11.nc"], "trajectory", "vgg11.png")
 
-Run as a module, it runs any script with ParaView's Python, under a virtual screen where there is
-no other: ``python -m losslandscape.paraview.process state_files/render_all.py --output figures``.
+As a program, this module runs any script with ParaView's Python, under a virtual screen if there
+is no other:
+``python -m losslandscape.paraview.process state_files/render_all.py --output figures``.
 """
 
 import json
@@ -28,7 +29,7 @@ from typing import Any
 from losslandscape.errors import LossLandscapeError
 from losslandscape.paraview.programs import clean_environment, find_pvpython, plugin_path
 
-# figure -> how many landscapes it takes
+# figure -> the numbers of landscapes that it takes
 FIGURES: dict[str, tuple[int, ...]] = {
     "curve": (1,),
     "surface": (1,),
@@ -43,15 +44,15 @@ FIGURES: dict[str, tuple[int, ...]] = {
 
 Paths = Iterable[str | os.PathLike[str]]
 
-# VTK draws off screen, but Debian's build still asks an X server for its OpenGL context.
+# VTK draws off screen, but Debian's build still needs an X server for its OpenGL context.
 _VIRTUAL_SCREEN = ("-screen", "0", "2560x1600x24", "-nolisten", "tcp", "-noreset")
 
 
 def check() -> None:
-    """Print which ParaView will be used; end the program where there is none, saying why.
+    """Print the path of the ParaView that will be used, or exit with the reason why there is none.
 
     Raises:
-        SystemExit: no ParaView, or no screen for it and no virtual one.
+        SystemExit: there is no ParaView, or no screen for it, not even a virtual one.
     """
     try:
         program = find_pvpython()
@@ -62,15 +63,15 @@ def check() -> None:
 
 
 def fitting_figure(figure: str | None, files: Sequence[str | os.PathLike[str]]) -> str | None:
-    """The figure to draw of some landscapes.
+    """Choose the figure for some landscapes.
 
     Args:
-        figure: one of `FIGURES`; None for `default` of one landscape (its first of `curve`,
-            `surface`, `isosurfaces`, as the number of directions asks for) and `compare` of two.
+        figure: one of `FIGURES`. None means `default` for one landscape (`curve`, `surface` or
+            `isosurfaces`, by its number of directions) and `compare` for two.
         files: the landscapes.
 
     Returns:
-        None where no figure was asked for and none takes so many.
+        The figure's name; None if `figure` is None and no figure takes that many landscapes.
 
     Raises:
         LossLandscapeError: the figure takes another number of landscapes.
@@ -100,30 +101,31 @@ def render(
     dpi: float | None = None,
     transparent: bool = False,
 ) -> dict[str, Any]:
-    """Render a figure of landscapes into a file, and on request into a ParaView state file.
+    """Render a figure of landscapes to a file and, optionally, to a ParaView state file.
 
     Args:
-        input_files: as many landscapes as `FIGURES` says, each a `.nc` file, a `surface.vti`, or a
-            folder that `Landscape.export` wrote.
-        figure: a name in `FIGURES`; None, or `default`, for the first of one, two or three
-            directions: `curve`, `surface`, `isosurfaces`.
+        input_files: the landscapes, as many as `FIGURES` says: each a `.nc` file, a `surface.vti`,
+            or a folder written by `Landscape.export`.
+        figure: a name in `FIGURES`; None or `default` for `curve`, `surface` or `isosurfaces`, by
+            the number of directions.
         output: the picture (`.png`), glTF (`.glb`, `.gltf`) or web page (`.html`) to write; None
             for none.
-        size: width and height in pixels; None for the figure's own.
-        options: of the figure: `title` (`compare`, `flatness`: `titles`), `techniques`, `array`,
-            `log`, `floor`, `ceiling`, `levels`, `evaluated`, `persistence`; None values are left
-            out.
-        state: the `.pvsm` to write, with the inputs named relative to it.
-        dpi: the pixels an inch that a PNG states; None for no statement.
-        transparent: a PNG without a background.
+        size: width and height in pixels; None for the figure's own size.
+        options: options of the figure: `title` (`compare`, `flatness`: `titles`), `techniques`,
+            `array`, `log`, `floor`, `ceiling`, `levels`, `evaluated`, `persistence`. Values of
+            None are ignored.
+        state: the `.pvsm` file to write; it names the inputs relative to its folder.
+        dpi: the pixels per inch to record in a PNG; None to record nothing.
+        transparent: draw a PNG without a background.
 
     Returns:
-        dict: `picture`, `state`, the `triangles` and `bytes` of what is no PNG, the `scale`, and
-            for each of `panels` its holes and the largest difference between exact values and the
-            drawn surface.
+        dict: `picture`, `state`; for outputs other than PNG, `triangles` and `bytes`; the `scale`;
+            and for each of `panels` its holes and the largest difference between exact values and
+            the drawn surface.
 
     Raises:
-        LossLandscapeError: there is no ParaView, an input is no landscape, an option does not fit.
+        LossLandscapeError: there is no ParaView, an input is not a landscape, or an option does
+            not fit the figure.
     """
     job = {
         "action": "figure",
@@ -148,15 +150,18 @@ def render_state(
     layout: str | None = None,
     trust: bool = False,
 ) -> Path:
-    """Render a ParaView state file into a file, a PNG of its own or of a given size; see `render`.
+    """Render a ParaView state file to a file; see `render` for the other arguments.
 
     Args:
-        layout: the name of the layout to draw; None where the state has a single one.
-        trust: the state may have objects that run code, and data outside of its folder.
+        layout: the name of the layout to draw; None if the state has only one.
+        trust: allow a state with objects that may run code, and data outside its folder.
+
+    Returns:
+        The file that was written.
 
     Raises:
-        LossLandscapeError: there is no ParaView, the state, its data or a plugin is missing, or the
-            state is not trusted and has what may run code.
+        LossLandscapeError: there is no ParaView; the state, its data or a plugin is missing; or the
+            state may run code and is not trusted.
     """
     job = {
         "action": "state",
@@ -172,17 +177,17 @@ def render_state(
 
 
 def run_job(job: Mapping[str, Any], timeout: float = 600.0) -> dict[str, Any]:
-    """Do a job in a ParaView process; see `losslandscape_paraview/job.py` for its keys.
+    """Run a job in a ParaView process; see `losslandscape_paraview/job.py` for its keys.
 
     Args:
-        job: everything but `result`, ready for JSON.
+        job: all keys except `result`, with values representable as JSON.
         timeout: seconds after which ParaView is stopped.
 
     Returns:
         The job's report.
 
     Raises:
-        LossLandscapeError: the job could not be done; ParaView's own words where it broke off.
+        LossLandscapeError: the job failed; if ParaView crashed, the message has its last output.
     """
     worker = plugin_path().parent / "losslandscape_paraview" / "job.py"
     with tempfile.TemporaryDirectory(prefix="losslandscape-") as folder:
@@ -192,7 +197,7 @@ def run_job(job: Mapping[str, Any], timeout: float = 600.0) -> dict[str, Any]:
         if not result_file.is_file():
             words = "\n".join((done.stderr or done.stdout or "").strip().splitlines()[-8:])
             raise LossLandscapeError(
-                f"ParaView broke off (exit code {done.returncode}): {words or 'it said nothing'}"
+                f"ParaView crashed (exit code {done.returncode}): {words or 'it printed nothing'}"
             )
         result = json.loads(result_file.read_text(encoding="utf-8"))
     if "error" in result:
@@ -206,21 +211,24 @@ def run_script(
     timeout: float | None = None,
     capture: bool = False,
 ) -> "subprocess.CompletedProcess[str]":
-    """Run a script with ParaView's Python, under a virtual screen where there is no other.
+    """Run a script with ParaView's Python, under a virtual screen if there is no other.
 
     Args:
         script: a Python file.
-        arguments: its command line.
+        arguments: its command line arguments.
         timeout: seconds after which it is stopped; None for no limit.
-        capture: return what it prints instead of passing it through.
+        capture: return its output instead of passing it through.
+
+    Returns:
+        The finished process.
 
     Raises:
-        LossLandscapeError: there is no ParaView or no virtual screen, or the time was up.
+        LossLandscapeError: there is no ParaView, no virtual screen, or the time limit was exceeded.
     """
     command = [str(find_pvpython()), str(script), *arguments]
     environment = clean_environment()
     try:
-        # Debian's ParaView starts Open MPI, which leaves a folder of its session in every run
+        # Debian's ParaView starts Open MPI, which leaves a session folder behind in every run
         scratch = tempfile.TemporaryDirectory(prefix="losslandscape-", ignore_cleanup_errors=True)
         with screen() as display, scratch as folder:
             environment["TMPDIR"] = folder
@@ -241,16 +249,16 @@ def run_script(
 
 @contextmanager
 def screen() -> Iterator[str | None]:
-    """A screen for ParaView to draw on: the one there is, or a virtual one for the while.
+    """Provide a screen for ParaView: the existing one, or a virtual one inside the `with` block.
 
-    Xvfb is asked for a free display itself. `xvfb-run -a` looks for one first and takes it later,
-    so that two of them started at once take the same.
+    Xvfb chooses a free display itself. `xvfb-run -a` finds one first and opens it later, so two
+    of them started at the same time can choose the same display.
 
     Yields:
-        What DISPLAY must be, or None where no display is needed (Windows, macOS).
+        The value for DISPLAY, or None if no display is needed (Windows, macOS).
 
     Raises:
-        LossLandscapeError: Linux without a screen, and no virtual one can be started.
+        LossLandscapeError: Linux has no screen, and a virtual one cannot be started.
     """
     if not sys.platform.startswith("linux"):
         yield None
@@ -260,12 +268,12 @@ def screen() -> Iterator[str | None]:
         return
     if shutil.which("Xvfb") is None:
         raise LossLandscapeError(
-            "no screen for ParaView to draw on: set DISPLAY, or install a virtual one "
+            "ParaView needs a screen: set DISPLAY, or install a virtual screen "
             "(Debian, Ubuntu: `apt install xvfb`)"
         )
     reading, writing = os.pipe()
-    # Without -noreset the server starts over when its last window closes, and turns away whoever
-    # comes meanwhile.
+    # Without -noreset the server restarts when its last window closes, and refuses connections
+    # in the meantime.
     command = ["Xvfb", "-displayfd", str(writing), *_VIRTUAL_SCREEN]
     server = subprocess.Popen(
         command, pass_fds=(writing,), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
@@ -276,7 +284,8 @@ def screen() -> Iterator[str | None]:
             number = pipe.readline().strip()
         if not number:
             words = server.communicate()[1].strip().splitlines()
-            raise LossLandscapeError(f"Xvfb did not start: {words[-1] if words else 'no reason'}")
+            reason = words[-1] if words else "it printed no reason"
+            raise LossLandscapeError(f"Xvfb did not start: {reason}")
         yield f":{number}"
     finally:
         server.terminate()
@@ -288,7 +297,7 @@ def _absolute(path: str | os.PathLike[str] | None) -> Any:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a script with ParaView's Python; the exit code is the script's."""
+    """Run a script with ParaView's Python, and return the script's exit code."""
     arguments = sys.argv[1:] if arguments is None else arguments
     if not arguments:
         print("usage: python -m losslandscape.paraview.process SCRIPT [ARGUMENT ...]")

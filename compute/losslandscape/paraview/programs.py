@@ -1,8 +1,8 @@
-"""Where ParaView is, what it is, and where its plugin lies.
+"""Find ParaView, its version and capabilities, and the plugin.
 
-Looked for in this order: the environment variables `PVPYTHON` and `PARAVIEW`, the folder of the
-one that is named for the other, the search path, the usual folders of Linux, macOS and Windows
-with the newest version first.
+ParaView's programs are searched for in this order: the environment variables `PVPYTHON` and
+`PARAVIEW`; the folder of the other program, if a variable names it; the search path; the usual
+folders of Linux, macOS and Windows, newest version first.
 """
 
 import glob
@@ -32,7 +32,7 @@ _INSTALL_PATTERNS = {
         "~/Downloads/[Pp]ara[Vv]iew*/bin",
     ),
     "darwin": (
-        # pvpython lies in bin, the window in MacOS
+        # pvpython is in bin, the window program in MacOS
         "/Applications/ParaView*.app/Contents/bin",
         "/Applications/ParaView*.app/Contents/MacOS",
         "~/Applications/ParaView*.app/Contents/bin",
@@ -47,10 +47,11 @@ _INSTALL_PATTERNS = {
 }
 _VARIABLES = {"pvpython": "PVPYTHON", "paraview": "PARAVIEW"}
 _NO_PARAVIEW = (
-    "no ParaView: install it (Debian, Ubuntu: `apt install paraview python3-paraview xvfb`; "
-    "others: https://www.paraview.org/download), or name its {program} with {variable}="
+    "ParaView was not found: install it (Debian, Ubuntu: `apt install paraview python3-paraview "
+    "xvfb`; other systems: https://www.paraview.org/download), or set {variable} to the path of "
+    "its {program}"
 )
-# Run by pvpython; works on any version since 5.9, and needs no screen.
+# Run by pvpython; works with any version since 5.9, and needs no screen.
 _QUESTIONS = """
 import importlib.util, inspect, json, site, sys
 had_getargspec = hasattr(inspect, "getargspec")
@@ -78,15 +79,15 @@ print(json.dumps({
 
 @dataclass(frozen=True)
 class Installation:
-    """What a ParaView says of itself.
+    """Version and capabilities of a ParaView installation.
 
     Attributes:
-        version: such as `5.11.0`.
-        python: version of the Python inside.
-        ttk: the Topology ToolKit's filters are there.
-        loads_python_plugins: False for ParaView 5.11 on Python 3.11 and later, whose own code
-            imports a function that is gone from there; the launcher mends that as it starts.
-        user_site: the folder of the user's own packages that its Python reads, or None.
+        version: for example `5.11.0`.
+        python: version of its Python.
+        ttk: whether the Topology ToolKit's filters are available.
+        loads_python_plugins: False for ParaView 5.11 on Python 3.11 and later, because it imports
+            a function that these versions have removed; the launcher works around this.
+        user_site: the folder of the user's packages that its Python reads, or None.
     """
 
     version: str
@@ -97,28 +98,28 @@ class Installation:
 
 
 def find_pvpython() -> Path:
-    """ParaView's Python; see the module for where it is looked for.
+    """The path of ParaView's Python; see the module for the search order.
 
     Raises:
-        LossLandscapeError: there is none, or `PVPYTHON` names none.
+        LossLandscapeError: it was not found, or `PVPYTHON` names no program.
     """
     return _find("pvpython")
 
 
 def find_paraview() -> Path:
-    """ParaView's window; see the module for where it is looked for.
+    """The path of ParaView's window program; see the module for the search order.
 
     Raises:
-        LossLandscapeError: there is none, or `PARAVIEW` names none.
+        LossLandscapeError: it was not found, or `PARAVIEW` names no program.
     """
     return _find("paraview")
 
 
 def describe(pvpython: Path) -> Installation:
-    """Ask a ParaView what it is; takes a second, and no screen.
+    """Ask a ParaView for its version and capabilities; takes about a second, and no screen.
 
     Raises:
-        LossLandscapeError: the program does not answer as ParaView's Python does.
+        LossLandscapeError: the program does not answer like ParaView's Python.
     """
     environment = clean_environment()
     try:
@@ -138,15 +139,16 @@ def describe(pvpython: Path) -> Installation:
         if isinstance(error, (ValueError, IndexError)) and done.stderr.strip():
             words = done.stderr.strip().splitlines()[-1]
         raise LossLandscapeError(
-            f"{pvpython} does not work as ParaView's Python: {words}; name another with PVPYTHON="
+            f"{pvpython} does not work as ParaView's Python: {words}; set PVPYTHON to the path of "
+            "another pvpython"
         ) from error
 
 
 def plugin_path() -> Path:
-    """The plugin's one file, `LossLandscape.py`, in an installation or a source checkout.
+    """The plugin's file, `LossLandscape.py`, in an installation or a source checkout.
 
     Raises:
-        LossLandscapeError: it is at neither place.
+        LossLandscapeError: it is in neither place.
     """
     for folder in _PLUGIN_FOLDERS:
         if (folder / "LossLandscape.py").is_file():
@@ -158,12 +160,12 @@ def plugin_path() -> Path:
 
 
 def clean_environment() -> dict[str, str]:
-    """The environment without this Python's paths, so that ParaView finds its own modules only."""
+    """The environment without this Python's paths, so that ParaView finds only its own modules."""
     environment = dict(os.environ)
     for name in ("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "VIRTUAL_ENV", "CONDA_PREFIX"):
         environment.pop(name, None)
     if sys.prefix != sys.base_prefix:
-        # ParaView's Python looks for its own folder beside the first `python3` of the path.
+        # ParaView's Python looks for its own folder beside the first `python3` on the path.
         own = {str(Path(sys.prefix) / "bin"), str(Path(sys.prefix) / "Scripts")}
         folders = environment.get("PATH", "").split(os.pathsep)
         environment["PATH"] = os.pathsep.join(path for path in folders if path not in own)
@@ -171,7 +173,7 @@ def clean_environment() -> dict[str, str]:
 
 
 def version_of(path: str) -> tuple[int, ...]:
-    """The version that a path names, to sort by; `()` where it names none.
+    """The version in a path, for sorting; `()` if there is none.
 
     >>> version_of("/opt/ParaView-5.13.2-MPI-Linux-Python3.10-x86_64/bin")
     (5, 13, 2)
@@ -190,7 +192,7 @@ def _find(program: str) -> Path:
     if named:
         found = shutil.which(named)
         if found is None:
-            raise LossLandscapeError(f"{variable}={named}: there is no such program")
+            raise LossLandscapeError(f"{variable}={named}: no such program")
         return Path(found)
     for folder in _folders(program):
         found = shutil.which(program, path=folder)
@@ -200,14 +202,14 @@ def _find(program: str) -> Path:
 
 
 def _folders(program: str) -> Iterator[str]:
-    """Where to look for a program, from the most to the least likely."""
+    """The folders to search for a program, in order."""
     other = next(name for name in _VARIABLES if name != program)
     named = shutil.which(os.environ.get(_VARIABLES[other], ""))
     if named:
-        # where a person named pvpython, its window is meant too: one of another version is not
+        # if the user names pvpython, the window program must be of the same installation
         beside = Path(named).resolve().parent
         yield str(beside)
-        if beside.parent.name == "Contents":  # macOS has them in two folders
+        if beside.parent.name == "Contents":  # on macOS they are in two folders
             yield from (str(beside.parent / name) for name in ("MacOS", "bin"))
     yield clean_environment().get("PATH", "")
     platform = "linux" if sys.platform.startswith("linux") else sys.platform

@@ -1,11 +1,10 @@
-"""The plugin in the user's ParaView settings: entered with a backup, taken out again exactly.
+"""The plugin in the user's ParaView settings: added with a backup, and removed without a trace.
 
-ParaView keeps two files in one folder: ``ParaView<version>.ini`` (Qt's), where the key
-``Local:<program>`` of the group ``PluginsList`` holds an XML list of plugins, and
-``ParaView-UserSettings.json``, where ``ReaderDetails`` says which reader takes a file name. Both
-are edited as text or JSON at these places alone. What was there before lies in the folder
-``losslandscape`` beside them, with a record of what was written, and the name of this Python, which
-the plugin starts to compute.
+ParaView keeps two files in one folder. In ``ParaView<version>.ini`` (Qt's), the key
+``Local:<program>`` of the group ``PluginsList`` has an XML list of plugins. In
+``ParaView-UserSettings.json``, ``ReaderDetails`` maps file names to readers. Only these two places
+are edited, as text and as JSON. The folder ``losslandscape`` beside them has the backups, a record
+of what was written, and the path of this Python, which the plugin starts to compute.
 """
 
 import hashlib
@@ -26,16 +25,16 @@ from losslandscape.paraview.programs import Installation
 
 PLUGIN = "LossLandscape"
 READER = ["*.nc", "Loss landscape", "LossLandscapeReader"]
-# where ReaderDetails is: up to 5.11, and later; each version ignores the other's
+# the group of ReaderDetails up to 5.11, and in later versions; each version ignores the other
 _READER_GROUPS = ("RepresentedArrayListSettings", "IOSettings")
 _JSON_NAME = "ParaView-UserSettings.json"
 _OWN_FOLDER = "losslandscape"
-_MACROS = "Macros"  # ParaView makes a button of each file there
+_MACROS = "Macros"  # ParaView shows a button for each file in this folder
 _RECORD = "installed.json"
 _PYTHON_NAME = "python.txt"  # read by losslandscape_paraview/window/refine_process.py
 _SECTION = "[PluginsList]"
 _MEND_NAME = "losslandscape_paraview.pth"
-# Python's `site` runs the line at each start; in programs other than ParaView's it does nothing.
+# Python's `site` runs this line at each start; outside ParaView's programs it does nothing.
 _MEND = (
     "# Lets ParaView 5.11 load Python plugins on Python 3.11 and later; see losslandscape's "
     "docs/launcher.md.\n"
@@ -48,22 +47,24 @@ _MEND = (
 
 
 def settings_folder() -> Path:
-    """The folder of the user's ParaView settings, whether or not it is there.
+    """The folder of the user's ParaView settings; it need not exist.
 
     Raises:
-        LossLandscapeError: Windows does not say where (no `APPDATA`).
+        LossLandscapeError: on Windows, if `APPDATA` is not set.
     """
     if sys.platform == "win32":
         roaming = os.environ.get("APPDATA")
         if not roaming:
-            raise LossLandscapeError("APPDATA is not set: it names the folder of user settings")
+            raise LossLandscapeError(
+                "APPDATA is not set; set it to the folder of your settings (Roaming)"
+            )
         return Path(roaming) / "ParaView"
     configuration = os.environ.get("XDG_CONFIG_HOME")
     return Path(configuration or Path.home() / ".config") / "ParaView"
 
 
 def is_installed(folder: Path, version: str, plugin: Path) -> bool:
-    """Whether a ParaView of a version loads this plugin at every start."""
+    """Whether ParaView of this version loads this plugin at every start."""
     entries = re.findall(_entry_pattern(), _text(folder / _ini_name(version)))
     return any(_escaped(str(plugin)) in entry and _loads(entry) for entry in entries)
 
@@ -75,21 +76,22 @@ def install(
     plugin: Path,
     take_nc: bool = True,
 ) -> list[str]:
-    """Enter the plugin in the user's settings, so that every start of ParaView loads it.
+    """Add the plugin to the user's settings, so that ParaView loads it at every start.
 
     Args:
-        folder: see `settings_folder`.
-        programs: ParaView's window, by every path that it may go by; see `program_paths`.
-        about: what it says of itself.
-        plugin: `LossLandscape.py`.
-        take_nc: have File > Open read every `.nc` file as a landscape, without asking for a
-            reader. ParaView goes by the name alone, so other netCDF files are then taken too.
+        folder: the settings folder; see `settings_folder`.
+        programs: all paths of ParaView's window program; see `program_paths`.
+        about: its version and capabilities.
+        plugin: the path of `LossLandscape.py`.
+        take_nc: let File > Open read every `.nc` file as a landscape, without asking for a
+            reader. ParaView decides by the name alone, so this includes other netCDF files.
 
     Returns:
-        The files that were written; none where all of it was there.
+        The files that were written; empty if everything was already installed.
 
     Raises:
-        LossLandscapeError: a settings file is no JSON or cannot be written; all are as they were.
+        LossLandscapeError: a settings file is not JSON or cannot be written; all files are then
+            unchanged.
     """
     wanted = _wanted(folder, list(programs), about, plugin, take_nc)
     if _record_path(folder).is_file():
@@ -101,7 +103,7 @@ def install(
     wanted = {path: content for path, content in wanted.items() if _bytes(path) != content}
     if not wanted:
         return []
-    # Folders first, the outermost first; the record names those that were not there.
+    # Create the folders first, outermost first; the record names those that did not exist.
     own = folder / _OWN_FOLDER
     parents = [own, *(path.parent for path in wanted)]
     made = sorted(
@@ -120,7 +122,7 @@ def install(
             "backup": backup,
             "written": hashlib.sha256(content).hexdigest(),
         }
-    # The record is there before any setting is changed: an interrupted install can be undone.
+    # The record is written before any setting is changed, so an interrupted install can be undone.
     with replace_file(own / _RECORD) as temporary:
         temporary.write_text(json.dumps(record, indent=1), encoding="utf-8")
     try:
@@ -134,10 +136,13 @@ def install(
 
 
 def uninstall(folder: Path) -> list[str]:
-    """Undo `install`: exactly where nothing was changed since, else by taking out its parts alone.
+    """Undo `install`.
+
+    A file that has not changed since is restored exactly; from other files only the parts that
+    `install` added are removed.
 
     Returns:
-        The files that were changed back; none where the plugin was not installed.
+        The files that were changed; empty if the plugin was not installed.
 
     Raises:
         LossLandscapeError: a settings file cannot be read or written.
@@ -172,7 +177,11 @@ def uninstall(folder: Path) -> list[str]:
 
 
 def macros_of(plugin: Path) -> Any:
-    """The plugin's module that writes its buttons; it needs nothing of ParaView."""
+    """The plugin's module that writes the buttons; it can be imported without ParaView.
+
+    Raises:
+        LossLandscapeError: the module is missing.
+    """
     file = plugin.parent / "losslandscape_paraview" / "window" / "macros.py"
     spec = importlib.util.spec_from_file_location("losslandscape_macros", file)
     if spec is None or spec.loader is None or not file.is_file():
@@ -183,7 +192,10 @@ def macros_of(plugin: Path) -> Any:
 
 
 def add_macros(folder: Path, plugin: Path) -> list[str]:
-    """Write a button for each figure into the user's macros; returns the files written.
+    """Add a button for each figure to the user's macros.
+
+    Returns:
+        The files that were written.
 
     Raises:
         LossLandscapeError: the folder cannot be written.
@@ -195,7 +207,7 @@ def add_macros(folder: Path, plugin: Path) -> list[str]:
 
 
 def take_macros_out(folder: Path, plugin: Path) -> list[str]:
-    """Remove the buttons, and their folder where nothing else is in it."""
+    """Remove the buttons, and their folder if it is then empty; returns the files removed."""
     place = folder / _MACROS
     if not place.is_dir():
         return []
@@ -206,16 +218,16 @@ def take_macros_out(folder: Path, plugin: Path) -> list[str]:
 
 
 def files_with_plugin(folder: Path) -> set[Path]:
-    """The settings files of all versions that have the plugin in a list."""
+    """The settings files, of any version, that list the plugin."""
     return {
         path for path in folder.glob("ParaView*.ini") if re.search(_entry_pattern(), _text(path))
     }
 
 
 def forget_plugin(folder: Path, kept: Iterable[Path] = ()) -> None:
-    """Take the plugin out of the lists of settings files, but for those named in `kept`.
+    """Remove the plugin from the lists in all settings files except those in `kept`.
 
-    A window that the launcher has started adds it to the user's list when it ends.
+    A window started by the launcher adds the plugin to the user's list when it closes.
     """
     for path in files_with_plugin(folder).difference(kept):
         with replace_file(path) as temporary:
@@ -223,9 +235,9 @@ def forget_plugin(folder: Path, kept: Iterable[Path] = ()) -> None:
 
 
 def program_paths(paraview: Path) -> list[Path]:
-    """A window's program by every path that it may know itself by.
+    """All paths under which the window program may be listed.
 
-    The ones of paraview.org start a second program, `paraview-real`, beside the first.
+    The builds of paraview.org start a second program, `paraview-real`, beside the first.
     """
     program = paraview.resolve()
     real = program.with_name(f"{program.stem}-real{program.suffix}")
@@ -235,7 +247,7 @@ def program_paths(paraview: Path) -> list[Path]:
 def _wanted(
     folder: Path, programs: list[Path], about: Installation, plugin: Path, take_nc: bool
 ) -> dict[Path, bytes]:
-    """What each file should hold."""
+    """The content that each file should have."""
     ini, settings = folder / _ini_name(about.version), folder / _JSON_NAME
     text = _text(ini)
     for program in programs:
@@ -250,7 +262,7 @@ def _wanted(
 
 
 def _with_plugin(text: str, program: Path, plugin: Path) -> str:
-    """A settings file with the plugin in a program's list of plugins."""
+    """The text of a settings file with the plugin added to a program's list of plugins."""
     end = "\r\n" if "\r\n" in text else "\n"
     key = f"{_escaped_key('Local:' + program.as_posix())}="
     entry = f'  <Plugin name="{PLUGIN}" filename={quoteattr(str(plugin))} auto_load="1" />\n'
@@ -279,7 +291,7 @@ def _header() -> str:
 
 
 def _with_reader(path: Path) -> bytes:
-    """The other settings file with the reader for `*.nc`, unless another is set for it."""
+    """The JSON settings with the reader for `*.nc`, unless another reader is set for it."""
     now = _bytes(path)
     settings = _parsed(path, now)
     groups = settings.setdefault("settings", {})
@@ -293,7 +305,7 @@ def _with_reader(path: Path) -> bytes:
 
 
 def _without_ours(path: Path, content: bytes) -> "bytes | None":
-    """A file that was changed since, without what `install` put in; None for none of it."""
+    """A changed file without the parts that `install` added; None if nothing remains."""
     if path.name in (_MEND_NAME, _PYTHON_NAME):
         return None
     if path.name != _JSON_NAME:
@@ -326,9 +338,9 @@ def _parsed(path: Path, content: "bytes | None") -> dict[str, Any]:
             return settings
     except ValueError as error:
         raise LossLandscapeError(
-            f"{path}: cannot be read as JSON ({error}); repair or remove it, nothing was changed"
+            f"{path}: not valid JSON ({error}); repair or remove it (nothing was changed)"
         ) from error
-    raise LossLandscapeError(f"{path}: holds no settings; repair or remove it")
+    raise LossLandscapeError(f"{path}: contains no settings; repair or remove it")
 
 
 def _dumped(settings: dict[str, Any]) -> bytes:
@@ -336,7 +348,7 @@ def _dumped(settings: dict[str, Any]) -> bytes:
 
 
 def _entry_pattern() -> str:
-    """The plugin's element as Qt writes it: quotes and ends of lines are escaped."""
+    """Pattern of the plugin's element as Qt writes it: quotes and line ends are escaped."""
     return rf' *<Plugin name=\\"{PLUGIN}\\"(?:(?!/>).)*/>(?:\\n)?'
 
 
@@ -345,7 +357,7 @@ def _loads(entry: str) -> bool:
 
 
 def _escaped(text: str) -> str:
-    """A string as Qt writes it into a value.
+    """A string as Qt writes it in a value.
 
     >>> print(_escaped('a "b"'))
     a \\"b\\"
@@ -404,9 +416,11 @@ def _record(folder: Path) -> dict[str, Any]:
             return record
     except (ValueError, KeyError, TypeError) as error:
         raise LossLandscapeError(
-            f"{path}: damaged; what was there before lies beside it, in *.before"
+            f"{path}: damaged; the backups of your settings are beside it, in *.before"
         ) from error
-    raise LossLandscapeError(f"{path}: no record of an installation; what was there is in *.before")
+    raise LossLandscapeError(
+        f"{path}: not a record of an installation; the backups of your settings are in *.before"
+    )
 
 
 def _record_path(folder: Path) -> Path:
@@ -423,5 +437,5 @@ def _bytes(path: Path) -> "bytes | None":
 
 
 def _text(path: Path) -> str:
-    """A file letter by byte, so that what is not touched stays as it is; "" where it is not."""
+    """A file with one character per byte, so that unedited parts stay exact; "" if missing."""
     return (_bytes(path) or b"").decode("latin-1")

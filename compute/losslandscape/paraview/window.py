@@ -1,4 +1,4 @@
-"""Start ParaView's window with the plugin loaded and a figure of some files drawn."""
+"""Start ParaView's window with the plugin loaded, and draw a figure of some files."""
 
 import json
 import os
@@ -21,12 +21,12 @@ _STATE = ".pvsm"
 
 @dataclass(frozen=True)
 class Opening:
-    """What the window is to show.
+    """What the window shows at the start.
 
     Attributes:
-        files: absolute paths: landscapes, or one state.
-        figure: a figure of all of them, `state`, or None: each is opened as a source.
-        trust: the state may have objects that run code, and data anywhere.
+        files: absolute paths of landscapes, or of one state.
+        figure: the figure of all files, `state`, or None to open each file as a source.
+        trust: allow a state with objects that may run code, and data outside its folder.
     """
 
     files: tuple[str, ...] = ()
@@ -37,20 +37,20 @@ class Opening:
 def what_to_open(
     paths: Sequence["str | os.PathLike[str]"], figure: "str | None" = None, trust: bool = False
 ) -> Opening:
-    """Which files to open, and as what.
+    """Find the files to open, and the figure for them.
 
-    A folder stands for the landscapes in it (`.nc`, `.llnc`), for those in its folders where it
-    holds none, or for the `surface.vti` of an export, in this order; never for a state, which may
-    hold code.
+    In a folder, the landscapes (`.nc`, `.llnc`) or else the `surface.vti` of an export are opened;
+    if it has neither, those in its subfolders. A state in a folder is never opened, because it may
+    contain code.
 
     Args:
-        paths: landscapes, exports' `surface.vti`, states, folders.
+        paths: landscapes, `surface.vti` files of exports, states, folders.
         figure: a figure's name; None for the one that fits: `default` for one landscape, `compare`
             for two, sources without a figure for more.
-        trust: of a state; see `Opening`.
+        trust: whether a state is trusted; see `Opening`.
 
     Raises:
-        LossLandscapeError: a file is missing or of another kind, a folder holds nothing to open,
+        LossLandscapeError: a file is missing or of another kind, a folder contains nothing to open,
             or the figure takes another number of landscapes.
     """
     files = [file for path in paths for file in _files(Path(os.path.abspath(path)))]
@@ -59,10 +59,12 @@ def what_to_open(
     if states:
         if len(files) > 1:
             raise LossLandscapeError(
-                f"a state opens alone; {len(files)} files were given: {_listed(files)}"
+                f"a state must be opened alone, but {len(files)} files were given: {_listed(files)}"
             )
         if figure:
-            raise LossLandscapeError(f"{files[0]}: a state holds its figure; leave --figure out")
+            raise LossLandscapeError(
+                f"{files[0]}: a state already contains its figure; omit --figure"
+            )
         return Opening(names, "state", trust)
     if not files:
         return Opening()
@@ -70,24 +72,23 @@ def what_to_open(
 
 
 def open_window(opening: Opening) -> int:
-    """Start ParaView's window and wait for its end.
+    """Start ParaView's window and wait until it closes.
 
-    The user's settings are used and left as they are: the welcome that a first start shows is
-    switched off for this start alone, and the plugin is taken out of the list of plugins that
-    ParaView keeps, unless it was there before.
+    The user's settings are used and stay unchanged: the welcome dialog is disabled only for this
+    start, and the plugin is removed from ParaView's list of plugins unless it was there before.
 
     Returns:
-        The window's exit code.
+        The exit code of ParaView.
 
     Raises:
-        LossLandscapeError: there is no ParaView, or no screen.
+        LossLandscapeError: there is no ParaView or no screen.
     """
     program = find_paraview()
     if sys.platform.startswith("linux") and not any(
         os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")
     ):
         raise LossLandscapeError(
-            "no screen for ParaView's window: set DISPLAY, or draw into a file with "
+            "ParaView's window needs a screen: set DISPLAY, or draw to a file with "
             "`losslandscape render`"
         )
     settings = settings_folder()
@@ -95,12 +96,12 @@ def open_window(opening: Opening) -> int:
     package = plugin_path().parent / "losslandscape_paraview"
     script = package / "startup" / "open_files.py"
     environment = clean_environment()
-    environment["LOSSLANDSCAPE_PYTHON"] = sys.executable  # for what ParaView has computed
+    environment["LOSSLANDSCAPE_PYTHON"] = sys.executable  # the Python that computes for the plugin
     environment["LOSSLANDSCAPE_OPEN"] = json.dumps({"package": str(package), **asdict(opening)})
-    # a state names its data relative to its folder
+    # a state names its data relative to its own folder
     folder = os.path.dirname(opening.files[0]) if opening.figure == "state" else None
     with tempfile.TemporaryDirectory(prefix="losslandscape-") as defaults:
-        # Qt looks here for what the user's own file does not say (Linux; other systems don't).
+        # Qt reads defaults from here for settings missing from the user's file (only on Linux).
         Path(defaults, "ParaView.ini").write_text(
             "[General]\nGeneralSettings.ShowWelcomeDialog=false\n", encoding="ascii"
         )
@@ -118,7 +119,7 @@ def open_window(opening: Opening) -> int:
 
 
 def _files(path: Path) -> list[Path]:
-    """What a path stands for; see `what_to_open`."""
+    """The files that a path stands for; see `what_to_open`."""
     if path.is_file():
         if path.suffix.lower() in (*LANDSCAPES, _VTK, _STATE):
             return [path]
@@ -139,10 +140,10 @@ def _files(path: Path) -> list[Path]:
     states = [file for file in (*inside, *below) if file.suffix.lower() == _STATE]
     if states:
         raise LossLandscapeError(
-            f"{path}: holds no landscape; a state is opened by its own name only, because it may "
-            f"hold code: {_listed(states)}"
+            f"{path}: contains no landscape. To open a state, give its file name, because a state "
+            f"may contain code: {_listed(states)}"
         )
-    raise LossLandscapeError(f"{path}: holds no landscape (.nc, .llnc, surface.vti)")
+    raise LossLandscapeError(f"{path}: contains no landscape (.nc, .llnc, surface.vti)")
 
 
 def _listed(files: Sequence[Path]) -> str:

@@ -1,1 +1,1 @@
-"""The paper's networks, data sets and training, and the way to a user's own."""
+"""The networks, data sets and training of the study, and access to a user's own."""

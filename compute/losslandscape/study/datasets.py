@@ -17,7 +17,7 @@ Samples = tuple[Tensor, Tensor]
 PathLike = Union[str, "os.PathLike[str]"]
 
 SPLITS = ("train", "test")
-DATA_ROOT = "data"  # where torchvision's files are looked for and downloaded to
+DATA_ROOT = "data"  # folder of torchvision's files, also for downloads
 
 # Mean and standard deviation of all 1797 * 64 pixels, scaled to 0..1.
 _DIGITS_MEAN, _DIGITS_STD = 0.3053, 0.3760
@@ -27,14 +27,14 @@ _CIFAR100_MEAN, _CIFAR100_STD = (0.5071, 0.4866, 0.4409), (0.2673, 0.2564, 0.276
 
 
 def digits(split: str = "train", *, size: int = 32, channels: int = 3, seed: int = 0) -> Samples:
-    """scikit-learn's 1,797 scanned digits, enlarged for networks made for colour photographs.
+    """scikit-learn's 1,797 scanned digits, enlarged for networks designed for color photographs.
 
-    The 8x8 pixels 0..16 are divided by 16, enlarged bilinearly to `size` (half-pixel centres, as
-    ``interpolate(align_corners=False)``), normalised with the mean 0.3053 and the standard
+    The 8x8 pixels 0..16 are divided by 16, enlarged bilinearly to `size` (half-pixel centers, as
+    in ``interpolate(align_corners=False)``), normalized with the mean 0.3053 and the standard
     deviation 0.3760 of all original pixels, and repeated over `channels`.
 
-    scikit-learn has no split of its own. Here the test set is a fixed fifth: 359 samples drawn by
-    `stratified_subset` with `seed`; the training set is the other 1,438.
+    scikit-learn defines no split. Here the test set is a fixed fifth: 359 samples drawn by
+    `stratified_subset` with `seed`. The training set is the other 1,438 samples.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ def digits(split: str = "train", *, size: int = 32, channels: int = 3, seed: int
     Raises
     ------
     LossLandscapeError
-        `split` is neither.
+        If `split` is neither.
 
     Source: E. Alpaydin, C. Kaynak, Optical Recognition of Handwritten Digits (its test set), UCI
     Machine Learning Repository, 1998.
@@ -78,14 +78,19 @@ def digits(split: str = "train", *, size: int = 32, channels: int = 3, seed: int
 
 
 def digits8(split: str = "train") -> Samples:
-    """The same digits as they were scanned: 8x8, one channel, normalised the same way."""
+    """The same digits at their original size: 8x8, one channel, normalized in the same way.
+
+    Returns
+    -------
+    images (n, 1, 8, 8) float32, labels (n,) int64
+    """
     return digits(split, size=8, channels=1)
 
 
 def cifar10(split: str = "train", *, root: PathLike = DATA_ROOT, download: bool = False) -> Samples:
-    """CIFAR-10 through torchvision: 50,000 or 10,000 images 32x32x3, normalised per channel.
+    """CIFAR-10 from torchvision: 50,000 or 10,000 images 32x32x3, normalized per channel.
 
-    `root` is the folder that contains ``cifar-10-batches-py``. No augmentation.
+    `root` is the folder that contains ``cifar-10-batches-py``. There is no augmentation.
 
     Returns
     -------
@@ -94,12 +99,12 @@ def cifar10(split: str = "train", *, root: PathLike = DATA_ROOT, download: bool 
     Raises
     ------
     LossLandscapeError
-        The files are not there, are damaged (torchvision compares their MD5 sums before it reads
-        them, which matters: they are pickles), or cannot be downloaded.
+        If the files are missing, are damaged, or cannot be downloaded. torchvision compares their
+        MD5 sums before it reads them, which matters because they are pickles.
 
     Source: A. Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009.
     """
-    from torchvision.datasets import CIFAR10  # here: see `networks`
+    from torchvision.datasets import CIFAR10  # slow to import: see `networks`
 
     return _cifar(CIFAR10, split, root, download, _CIFAR10_MEAN, _CIFAR10_STD)
 
@@ -107,7 +112,7 @@ def cifar10(split: str = "train", *, root: PathLike = DATA_ROOT, download: bool 
 def cifar100(
     split: str = "train", *, root: PathLike = DATA_ROOT, download: bool = False
 ) -> Samples:
-    """CIFAR-100 with its 100 fine labels; the folder is ``cifar-100-python``, else as `cifar10`."""
+    """CIFAR-100 with its 100 fine labels, in the folder ``cifar-100-python``; see `cifar10`."""
     from torchvision.datasets import CIFAR100
 
     return _cifar(CIFAR100, split, root, download, _CIFAR100_MEAN, _CIFAR100_STD)
@@ -124,16 +129,16 @@ DATASETS: dict[str, Callable[..., Samples]] = {
 def load_samples(
     name: str, split: str = "train", *, root: PathLike = DATA_ROOT, download: bool = False
 ) -> Samples:
-    """A data set of the study by its name, or a user's own as ``package.module:function``.
+    """A data set of the study by name, or your own as ``package.module:function``.
 
-    A user's function is called without arguments, or with ``split="train"`` or ``"test"`` when it
-    has a parameter of that name, and returns two tensors (or arrays) of equal length.
+    Your function is called without arguments, or with ``split="train"`` or ``"test"`` if it has a
+    parameter of that name. It must return two tensors (or arrays) of equal length.
 
     Raises
     ------
     LossLandscapeError
-        The name is unknown; the data are not there; the user's function has no `split` and the
-        test set was asked for, or returns something else than two tensors.
+        If the name is unknown; the data are missing; your function has no parameter `split` and
+        the test set was requested; or it returns anything other than two tensors.
     """
     _require_split(split)
     if ":" in name:
@@ -142,8 +147,8 @@ def load_samples(
         similar = get_close_matches(name, DATASETS, n=1)
         meant = f"did you mean {similar[0]!r}? " if similar else ""
         raise LossLandscapeError(
-            f"no data set is called {name!r}; {meant}There are {', '.join(DATASETS)}, "
-            "and your own as package.module:function"
+            f"no data set is called {name!r}; {meant}Available: {', '.join(DATASETS)}, "
+            "or your own as package.module:function"
         )
     if name.startswith("cifar"):
         return DATASETS[name](split, root=root, download=download)
@@ -151,23 +156,23 @@ def load_samples(
 
 
 def has_split(name: str, split: str) -> bool:
-    """Whether `load_samples` can give that split: a user's function may have no test set."""
+    """Whether `load_samples` has that split: a user's function may have no test set."""
     return ":" not in name or split == "train" or _takes_split(resolve(name))
 
 
 def stratified_subset(images: Tensor, labels: Tensor, n: int, seed: int = 0) -> Samples:
-    """`n` of the samples, each class with its share; see `stratified_indices`."""
+    """A subset of `n` samples that keeps the share of each class; see `stratified_indices`."""
     indices = torch.from_numpy(stratified_indices(labels, n, seed))
     return images[indices], labels[indices]
 
 
 def stratified_indices(labels: Tensor, n: int, seed: int = 0) -> np.ndarray:
-    """Which `n` samples to take so that each class keeps its share, in ascending order.
+    """Indices of `n` samples, ascending, such that each class keeps its share.
 
-    A class with k of the N samples gets n * k / N of the places, rounded by the largest remainder
-    (ties: the smaller label first). Within a class those samples are taken that drew
-    the smallest of N uniform random numbers (PCG64 with `seed`). Labels that are not integers of
-    shape (N,), as in a regression, count as one class: a plain random subset.
+    A class with k of the N samples gets n * k / N of the subset, rounded by the largest-remainder
+    method (ties: the smaller label first). Every sample draws a uniform random number (PCG64 with
+    `seed`); within a class the samples with the smallest numbers are taken. Labels that are not
+    integers of shape (N,), as in regression, count as one class: a simple random subset.
 
     Returns
     -------
@@ -176,7 +181,7 @@ def stratified_indices(labels: Tensor, n: int, seed: int = 0) -> np.ndarray:
     Raises
     ------
     LossLandscapeError
-        `n` is less than 1 or more than there are.
+        If `n` is less than 1 or more than N.
 
     Examples
     --------
@@ -186,7 +191,7 @@ def stratified_indices(labels: Tensor, n: int, seed: int = 0) -> np.ndarray:
     """
     count = len(labels)
     if not 1 <= n <= count:
-        raise LossLandscapeError(f"{n} samples asked for, but the data set has {count}")
+        raise LossLandscapeError(f"{n} samples were requested, but the data set has {count}")
     if labels.dim() == 1 and not labels.is_floating_point():
         _, classes = np.unique(labels.cpu().numpy(), return_inverse=True)
     else:
@@ -220,9 +225,9 @@ def _cifar(
         if download:
             raise LossLandscapeError(f"{name}: the download failed: {error}") from error
         raise LossLandscapeError(
-            f"{name}: not found whole in {os.path.join(root, dataset.base_folder)} (missing, or a "
-            "file's MD5 sum differs); give the folder with --data-root, or fetch it with "
-            "--download (root=..., download=True)"
+            f"{name}: missing or incomplete in {os.path.join(root, dataset.base_folder)} (a file "
+            "is missing, or its MD5 sum differs); give the folder with --data-root, or download "
+            "it with --download (root=..., download=True)"
         ) from error
     except OSError as error:
         raise LossLandscapeError(f"{name}: the download to {root} failed: {error}") from error
@@ -239,24 +244,24 @@ def _users_samples(name: str, split: str) -> Samples:
         samples = function()
     else:
         raise LossLandscapeError(
-            f"{name}: has no parameter 'split', so it gives no test set; "
+            f"{name}: has no parameter 'split', so it cannot return the test set; "
             "define it as load(split='train')"
         )
     if not isinstance(samples, (tuple, list)) or len(samples) != 2:
         raise LossLandscapeError(
-            f"{name}: returned {type(samples).__name__}; expected two tensors (inputs, targets)"
+            f"{name}: returned {type(samples).__name__}; two tensors (inputs, targets) are expected"
         )
     try:
         inputs, targets = (torch.as_tensor(part) for part in samples)
     except (TypeError, ValueError, RuntimeError) as error:
         kinds = " and ".join(type(part).__name__ for part in samples)
         raise LossLandscapeError(
-            f"{name}: returned {kinds}; expected two tensors (inputs, targets)"
+            f"{name}: returned {kinds}; two tensors (inputs, targets) are expected"
         ) from error
     if inputs.dim() == 0 or targets.dim() == 0 or len(inputs) != len(targets) or len(inputs) == 0:
         raise LossLandscapeError(
             f"{name}: returned tensors of shapes {tuple(inputs.shape)} and "
-            f"{tuple(targets.shape)}; expected equal first dimensions, one row a sample"
+            f"{tuple(targets.shape)}; equal first dimensions are expected, one row per sample"
         )
     return inputs, targets
 
@@ -270,4 +275,4 @@ def _takes_split(function: Callable[..., Any]) -> bool:
 
 def _require_split(split: str) -> None:
     if split not in SPLITS:
-        raise LossLandscapeError(f"no split is called {split!r}; there are {', '.join(SPLITS)}")
+        raise LossLandscapeError(f"no split is called {split!r}; use {' or '.join(SPLITS)}")

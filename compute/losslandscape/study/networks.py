@@ -1,7 +1,7 @@
-"""The networks of the study: the paper's pair, and small ones for a laptop and for tests.
+"""The networks of the study: the paper's pair, and small ones for laptops and tests.
 
-torchvision is imported where it is used: it brings PyTorch's compiler, which takes longer to import
-than all the rest of the package.
+torchvision is imported where it is used: it loads PyTorch's compiler, which takes longer to import
+than the rest of the package.
 """
 
 from collections import OrderedDict
@@ -17,46 +17,47 @@ from losslandscape.study.resolve import resolve
 
 ImageShape = tuple[int, int, int]  # channels, height, width
 
-_COLOUR_32: ImageShape = (3, 32, 32)
+_COLOR_32: ImageShape = (3, 32, 32)
 
 
-def resnet50(image_shape: ImageShape = _COLOUR_32, classes: int = 10) -> nn.Module:
-    """torchvision's ResNet-50 as it is, ImageNet stem included, with `classes` outputs.
+def resnet50(image_shape: ImageShape = _COLOR_32, classes: int = 10) -> nn.Module:
+    """torchvision's unmodified ResNet-50, including its ImageNet stem, with `classes` outputs.
 
-    23.5 million parameters. Source: He et al., Deep Residual Learning for Image Recognition,
-    CVPR 2016, table 1.
+    It has 23.5 million parameters. Source: He et al., Deep Residual Learning for Image
+    Recognition, CVPR 2016, table 1.
 
     Raises
     ------
     LossLandscapeError
-        The images do not have three channels.
+        If the images do not have three channels.
     """
-    _require_colour("resnet50", image_shape)
+    _require_color("resnet50", image_shape)
     from torchvision import models
 
     return models.resnet50(weights=None, num_classes=classes)
 
 
-def vgg11(image_shape: ImageShape = _COLOUR_32, classes: int = 10) -> nn.Module:
+def vgg11(image_shape: ImageShape = _COLOR_32, classes: int = 10) -> nn.Module:
     """The convolutions of torchvision's VGG-11 (no batch norm) and one linear layer of 512 inputs.
 
-    9.2 million parameters, initialised as torchvision does. At 32x32 the five poolings leave one
-    pixel, so ImageNet's two layers of 4096 units have nothing to do. Source: Simonyan & Zisserman,
-    Very Deep Convolutional Networks for Large-Scale Image Recognition, ICLR 2015, column A.
+    It has 9.2 million parameters, initialized as in torchvision. At 32x32 pixels the five pooling
+    layers leave one pixel, so the two hidden layers of 4096 units that ImageNet needs are left
+    out. Source: Simonyan & Zisserman, Very Deep Convolutional Networks for Large-Scale Image
+    Recognition, ICLR 2015, column A.
 
     Raises
     ------
     LossLandscapeError
-        The images are not 32x32 with three channels.
+        If the images are not 32x32 with three channels.
     """
-    _require_colour("vgg11", image_shape)
+    _require_color("vgg11", image_shape)
     if image_shape[1:] != (32, 32):
         raise LossLandscapeError(
-            f"vgg11: made for images 32x32, not {image_shape[1]}x{image_shape[2]}"
+            f"vgg11: takes images of 32x32 pixels, not {image_shape[1]}x{image_shape[2]}"
         )
     from torchvision import models
 
-    # On the meta device ImageNet's 120 million linear weights cost neither memory nor time.
+    # On the meta device the 120 million weights of ImageNet's linear layers take no memory or time.
     with torch.device("meta"):
         features = models.vgg11(weights=None, init_weights=False).features
     features.to_empty(device="cpu")
@@ -71,7 +72,7 @@ def vgg11(image_shape: ImageShape = _COLOUR_32, classes: int = 10) -> nn.Module:
 
 
 class _ResidualBlock(nn.Module):
-    """Two 3x3 convolutions with batch norm, and a 1x1 shortcut where the shape changes."""
+    """Two 3x3 convolutions with batch norm, and a 1x1 shortcut if the shape changes."""
 
     def __init__(self, channels_in: int, channels_out: int, stride: int) -> None:
         super().__init__()
@@ -91,12 +92,12 @@ class _ResidualBlock(nn.Module):
         return torch.relu(self.bn2(self.conv2(residual)) + self.shortcut(images))
 
 
-def small_resnet(image_shape: ImageShape = _COLOUR_32, classes: int = 10) -> nn.Module:
-    """A residual network with batch norm that a laptop measures in seconds.
+def small_resnet(image_shape: ImageShape = _COLOR_32, classes: int = 10) -> nn.Module:
+    """A residual network with batch norm, small enough to measure on a laptop in seconds.
 
-    About 20,000 parameters. Its stem brings any square image of 8, 16 or 32 pixels to 8x8 (a
-    convolution with stride and kernel of that ratio); two residual blocks of 16 and 32 channels
-    follow, then the mean over the pixels and a linear layer.
+    It has about 20,000 parameters. The stem reduces a square image of 8, 16 or 32 pixels to 8x8 (a
+    convolution whose stride and kernel size are that ratio). Two residual blocks of 16 and 32
+    channels follow, then the mean over the pixels and a linear layer.
     """
     channels, height, width = image_shape
     stride = max(1, min(height, width) // 8)
@@ -119,7 +120,7 @@ def small_resnet(image_shape: ImageShape = _COLOUR_32, classes: int = 10) -> nn.
     )
 
 
-def mlp(image_shape: ImageShape = _COLOUR_32, classes: int = 10) -> nn.Module:
+def mlp(image_shape: ImageShape = _COLOR_32, classes: int = 10) -> nn.Module:
     """Two hidden layers of 64 rectified linear units on the flattened image."""
     channels, height, width = image_shape
     return nn.Sequential(
@@ -132,21 +133,23 @@ def mlp(image_shape: ImageShape = _COLOUR_32, classes: int = 10) -> nn.Module:
     )
 
 
-def small_transformer(image_shape: ImageShape = _COLOUR_32, classes: int = 10) -> nn.Module:
+def small_transformer(image_shape: ImageShape = _COLOR_32, classes: int = 10) -> nn.Module:
     """A vision transformer of two layers: 16 patches, width 64, 4 heads.
 
-    About 80,000 parameters. Source: Dosovitskiy et al., An Image is Worth 16x16 Words, ICLR 2021.
+    It has about 80,000 parameters. Source: Dosovitskiy et al., An Image is Worth 16x16 Words,
+    ICLR 2021.
 
     Raises
     ------
     LossLandscapeError
-        The images are not square with three channels and a multiple of four pixels.
+        If the images are not square, do not have three channels, or their side is not a multiple
+        of four pixels.
     """
-    _require_colour("small_transformer", image_shape)
+    _require_color("small_transformer", image_shape)
     height, width = image_shape[1:]
     if height != width or height % 4:
         raise LossLandscapeError(
-            f"small_transformer: made for square images of a multiple of 4 pixels, "
+            f"small_transformer: takes square images whose side is a multiple of 4 pixels, "
             f"not {height}x{width}"
         )
     from torchvision.models import VisionTransformer
@@ -171,17 +174,17 @@ NETWORKS: dict[str, Callable[[ImageShape, int], nn.Module]] = {
 }
 
 
-def build_network(name: str, image_shape: ImageShape = _COLOUR_32, classes: int = 10) -> nn.Module:
-    """A network of the study by its name, or a user's own as ``package.module:function``.
+def build_network(name: str, image_shape: ImageShape = _COLOR_32, classes: int = 10) -> nn.Module:
+    """A network of the study by name, or your own as ``package.module:function``.
 
-    The study's networks are built for `image_shape` (channels, height, width) and `classes`; a
-    user's function is called without arguments and must return a ``torch.nn.Module``.
+    The study's networks are built for `image_shape` (channels, height, width) and `classes`. Your
+    function is called without arguments and must return a ``torch.nn.Module``.
 
     Raises
     ------
     LossLandscapeError
-        The name is unknown, the network cannot take such images, or the user's function does not
-        exist or returns something else.
+        If the name is unknown, the network does not take such images, or your function does not
+        exist or returns anything else.
 
     Examples
     --------
@@ -192,22 +195,22 @@ def build_network(name: str, image_shape: ImageShape = _COLOUR_32, classes: int 
         model: Any = resolve(name)()
         if not isinstance(model, nn.Module):
             raise LossLandscapeError(
-                f"{name}: returned {type(model).__name__}; expected a torch.nn.Module"
+                f"{name}: returned {type(model).__name__}; a torch.nn.Module is expected"
             )
         return model
     if name not in NETWORKS:
         similar = get_close_matches(name, NETWORKS, n=1)
         meant = f"did you mean {similar[0]!r}? " if similar else ""
         raise LossLandscapeError(
-            f"no network is called {name!r}; {meant}There are {', '.join(NETWORKS)}, "
-            "and your own as package.module:function"
+            f"no network is called {name!r}; {meant}Available: {', '.join(NETWORKS)}, "
+            "or your own as package.module:function"
         )
     return NETWORKS[name](image_shape, classes)
 
 
-def _require_colour(name: str, image_shape: ImageShape) -> None:
+def _require_color(name: str, image_shape: ImageShape) -> None:
     if image_shape[0] != 3:
         raise LossLandscapeError(
-            f"{name}: made for images with 3 channels, not {image_shape[0]}; "
+            f"{name}: takes images with 3 channels, not {image_shape[0]}; "
             "repeat the channel, as the data set 'digits' does"
         )

@@ -1,4 +1,4 @@
-"""A user's own function, named on the command line as ``package.module:function``."""
+"""Import of a user's function that is named on the command line as ``package.module:function``."""
 
 import importlib
 import os
@@ -13,15 +13,15 @@ from losslandscape.errors import LossLandscapeError
 def resolve(name: str) -> Callable[..., Any]:
     """Import ``package.module:function`` and return the function.
 
-    The current folder is searched first, as ``python -m`` does, so a script beside the data will
-    do: ``my_model:build`` for ``build`` in ``my_model.py``. After the colon, dots reach into
-    classes.
+    The current folder is searched first, as by ``python -m``, so a script there is enough:
+    ``my_model:build`` names ``build`` in ``my_model.py``. After the colon, a dotted name reaches
+    into classes.
 
     Raises
     ------
     LossLandscapeError
-        The name has no colon, or the module or function does not exist. An error that the module
-        itself raises while it is imported is not caught: its traceback shows where.
+        If the name has no colon, or the module or function does not exist. An error that the
+        module itself raises during import is not caught: its traceback shows where it occurred.
 
     Examples
     --------
@@ -31,14 +31,14 @@ def resolve(name: str) -> Callable[..., Any]:
     module_name, colon, function_name = name.partition(":")
     if not (module_name and colon and function_name):
         raise LossLandscapeError(
-            f"{name!r}: expected package.module:function, such as my_model:build for the function "
-            "build in my_model.py"
+            f"{name!r}: not of the form package.module:function, such as my_model:build for the "
+            "function build in my_model.py"
         )
     if module_name.endswith(".py") or os.sep in module_name:
         dotted = module_name.removesuffix(".py").strip("./").replace(os.sep, ".")
         raise LossLandscapeError(
-            f"{name!r}: expected a module, not a file; write {dotted}:{function_name} and start "
-            "from the folder that contains it"
+            f"{name!r}: names a file, but a module is expected; write {dotted}:{function_name} "
+            "and start from the folder that contains it"
         )
     folder = os.getcwd()
     if folder not in sys.path:
@@ -47,7 +47,7 @@ def resolve(name: str) -> Callable[..., Any]:
         found: Any = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
-            raise  # the user's module exists and itself lacks something
+            raise  # the user's module exists, but imports one that does not
         raise LossLandscapeError(
             f"{name!r}: there is no module {error.name!r} in {folder} or among the installed "
             "packages; start from the folder that contains it, or set PYTHONPATH"
@@ -59,11 +59,12 @@ def resolve(name: str) -> Callable[..., Any]:
             public = [other for other in dir(found) if not other.startswith("_")]
             similar = get_close_matches(part, public, n=3) or public[:10]
             raise LossLandscapeError(
-                f"{name!r}: {module_name} has no function {part!r}; it has {', '.join(similar)}"
+                f"{name!r}: {module_name} has no function {part!r}; it contains "
+                f"{', '.join(similar)}"
             ) from error
     if not callable(found):
         raise LossLandscapeError(
-            f"{name!r}: is {type(found).__name__}, not a function; write a function without "
-            "arguments that returns it"
+            f"{name!r}: is of type {type(found).__name__}, not a function; write a function "
+            "without arguments that returns it"
         )
     return found

@@ -1,17 +1,17 @@
-"""Training whose every finished epoch is on the disk, and whose every bit comes out again.
+"""Reproducible training that saves every finished epoch and can be resumed bit for bit.
 
-Everything random in an epoch (the order of the samples, dropout) is drawn from (seed, epoch)
-alone, so a run that was killed goes on from its last finished epoch to the same bits as one that
-was not.
+All randomness in an epoch (the order of the samples, dropout) depends only on (seed, epoch). A run
+that was killed resumes after its last finished epoch and ends with the same bits as an
+uninterrupted run.
 
 The folder of a run:
 
 =========================  ========================================================================
-``settings.json``          what was asked for; a run goes on only with the same
+``settings.json``          the settings; a run resumes only with the same settings
 ``trajectory/``            the checkpoints, see `losslandscape.training.trajectory`
-``state.safetensors``      model and optimiser after the last finished epoch, and its metrics
-``metrics.json``           losses, accuracies and seconds of each epoch, for people and scripts
-``weights.safetensors``    the model after the last epoch, when all are done
+``state.safetensors``      model and optimizer after the last finished epoch, and its metrics
+``metrics.json``           losses, accuracies and seconds of each epoch
+``weights.safetensors``    the model after the last epoch, once all epochs are done
 =========================  ========================================================================
 """
 
@@ -75,49 +75,49 @@ def train(
     overwrite: bool = False,
     quiet: bool = False,
 ) -> list[Metrics]:
-    """Train `model` in place and keep the run in `folder`.
+    """Train `model` in place and save the run in `folder`.
 
-    Called again with the same settings, a run that was killed or interrupted goes on from its last
-    finished epoch and ends in the same bits (on the same kind of processor, with as many threads);
-    a finished run is loaded; a run asked for more epochs goes on. Temporary files that a killed
-    run left are removed, so only one process may train into a folder at a time.
+    Call it again with the same settings to resume an interrupted run after its last finished
+    epoch. It ends with the same bits on the same kind of processor with the same number of
+    threads. A finished run is loaded; with more epochs it continues. Temporary files of a killed
+    run are removed, so only one process at a time may train into a folder.
 
     Parameters
     ----------
     data, test_data
-        Inputs (n, ...) and targets (n, ...); the test set is only evaluated.
+        Inputs, shape (n, ...), and targets, shape (n, ...). The test set is only evaluated.
     optimizer
         ``"adamw"`` (Loshchilov & Hutter, ICLR 2019), or ``"sgd"`` with `momentum`.
     weight_decay
         Decoupled for AdamW, an L2 penalty's gradient for SGD.
     seed
-        For the order of the samples and for dropout. It cannot reach the model's initial
-        weights: call ``torch.manual_seed`` before building the model.
+        For the order of the samples and for dropout. It does not affect the model's initial
+        weights: call ``torch.manual_seed`` before you build the model.
     trajectory
-        Record the checkpoints, step 0 being the initial model and step e the end of epoch e.
+        Record the training trajectory: step 0 is the initial model, step e the end of epoch e.
     records_per_epoch
-        Checkpoints an epoch, evenly spaced; those between are at steps e + 1/4, ...
+        Checkpoints per epoch, evenly spaced; with 4, at steps e + 1/4, e + 1/2, e + 3/4, e + 1.
     loss_function
         (outputs, targets) -> mean loss.
     name
-        What the run is called in `settings.json` and beside the progress.
+        Name of the run in `settings.json` and in progress lines.
     overwrite
-        Throw away whatever run is in `folder`.
+        Replace an existing run in `folder`.
 
     Returns
     -------
-    One dictionary an epoch, the initial model first: ``epoch``, ``train_loss``, and where there are
-    classes ``train_accuracy``, and ``test_loss``, ``test_accuracy``, all in evaluation mode
-    (batch norm's running statistics), and ``seconds``.
+    One dictionary per epoch, the initial model first: ``epoch``, ``train_loss``, for classification
+    also ``train_accuracy``, with `test_data` also ``test_loss`` and ``test_accuracy`` (all in
+    evaluation mode, with batch norm's running statistics), and ``seconds``.
 
     Raises
     ------
     OutputExistsError
-        The folder holds a run with other settings (the message names the first).
+        If the folder contains a run with other settings (the message names the first difference).
     FileFormatError
-        The folder's files are damaged.
+        If the folder's files are damaged.
     LossLandscapeError
-        A setting makes no sense, or the loss is no longer a finite number.
+        If a setting is invalid, or the loss becomes NaN or infinite.
 
     Examples
     --------
@@ -180,7 +180,8 @@ def train(
                     done=max(run.last_epoch, 0) * steps_per_epoch,
                     quiet=quiet,
                     work=f"{epochs} epochs of {len(data[0]):,} samples, {steps_per_epoch:,} steps "
-                    f"of {min(batch_size, len(data[0]))} each; all losses after each epoch",
+                    f"of {min(batch_size, len(data[0]))} samples each; the loss of the whole set "
+                    "after each epoch",
                 ) as progress,
                 torch.random.fork_rng(),
             ):
@@ -196,14 +197,14 @@ def train(
                     started = time.perf_counter()
                     batches = _batches_of_epoch(seed, epoch, len(data[0]), batch_size)
                     due = _records_due(len(batches), records_per_epoch)
-                    losses: list[float] = []  # of the batches since the last record
+                    losses: list[float] = []  # of the batches since the last checkpoint
                     model.train()
                     for count, indices in enumerate(batches, start=1):
                         loss = _step(model, torch_optimizer, loss_function, _rows(data, indices))
                         if not math.isfinite(loss):
                             raise LossLandscapeError(
-                                f"the loss became {loss} at batch {count} of epoch {epoch}; "
-                                f"a smaller learning rate than {learning_rate:g} may help"
+                                f"the loss became {loss} in batch {count} of epoch {epoch}; "
+                                f"try a learning rate smaller than {learning_rate:g}"
                             )
                         losses.append(loss)
                         progress.note = f"loss {loss:.3g}"
@@ -219,8 +220,8 @@ def train(
         run.finish()
     except KeyboardInterrupt as error:
         done = run.last_epoch
-        kept = f"{done} of {epochs} epochs are in {folder}, and the same call goes on"
-        error.args = (kept,) if done > 0 else ()  # the last line of the traceback
+        kept = f"{done} of {epochs} epochs are saved in {folder}, and the same call continues"
+        error.args = (kept,) if done > 0 else ()  # shown as the last line of the traceback
         raise
     finally:
         model.eval()
@@ -230,7 +231,7 @@ def train(
 
 
 class _Run:
-    """The folder of one run: what it was asked for, and how far it has come."""
+    """The folder of one run: its settings and its state."""
 
     def __init__(
         self,
@@ -248,11 +249,11 @@ class _Run:
 
     @property
     def last_epoch(self) -> int:
-        """The last finished epoch; 0 is the initial model, -1 not even that."""
+        """The last finished epoch; 0 is the initial model, -1 a run without any state."""
         return len(self.metrics) - 1
 
     def open(self, epochs: int, *, overwrite: bool) -> None:
-        """Take up the run that is in the folder, or begin one."""
+        """Resume the run in the folder, or start one."""
         make_folder(self.folder)
         for name in (_SETTINGS, _STATE, _METRICS, _WEIGHTS):
             remove_leftovers(self.folder / name)
@@ -262,8 +263,8 @@ class _Run:
         else:
             if not overwrite and any(self.folder.iterdir()):
                 raise OutputExistsError(
-                    f"{self.folder}: the folder is not empty and holds no training run; "
-                    "give another, or overwrite=True (--overwrite) to train into it all the same"
+                    f"{self.folder}: the folder is not empty and does not contain a training run; "
+                    "give another folder, or pass overwrite=True (--overwrite) to use it anyway"
                 )
             self._discard()
             versions = {"losslandscape": __version__, "torch": torch.__version__}
@@ -272,12 +273,12 @@ class _Run:
             self._load_state()
         if self.last_epoch > epochs:
             raise OutputExistsError(
-                f"{self.folder}: this run has {self.last_epoch} finished epochs already, more than "
-                f"{epochs}; give another folder, or overwrite=True (--overwrite)"
+                f"{self.folder}: this run already has {self.last_epoch} finished epochs, more than "
+                f"{epochs}; give another folder, or pass overwrite=True (--overwrite)"
             )
 
     def recording(self, wanted: bool) -> AbstractContextManager[Optional[TrajectoryRecorder]]:
-        """The trajectory's recorder, taken up after the last finished epoch."""
+        """The trajectory's recorder, resumed after the last finished epoch."""
         if not wanted:
             return nullcontext()
         recorder = TrajectoryRecorder(self._model, self.folder / _TRAJECTORY, resume=True)
@@ -287,7 +288,7 @@ class _Run:
     def finish_epoch(self, metrics: Metrics) -> None:
         self._trained = True
         self.metrics.append(metrics)
-        # One file for all that must agree: a crash leaves the whole of it or the epoch before.
+        # One file for everything that must be consistent: a crash leaves this epoch or the last.
         names = {id(parameter): name for name, parameter in self._model.named_parameters()}
         state = {
             f"model.{name}": tensor
@@ -304,7 +305,7 @@ class _Run:
         _write_json(self.folder / _METRICS, self.metrics)
 
     def finish(self) -> None:
-        """Write the results; those of a run that was finished before stay as they are."""
+        """Write the results; the weights of a run that had already finished stay unchanged."""
         _write_json(self.folder / _METRICS, self.metrics)
         if self._trained or not (self.folder / _WEIGHTS).exists():
             save_weights(self._model, self.folder / _WEIGHTS)
@@ -317,8 +318,8 @@ class _Run:
                 self.metrics = json.loads(opened.metadata()["losslandscape"])
         except (SafetensorError, TypeError, KeyError, ValueError) as error:
             raise FileFormatError(
-                f"{file}: damaged, or not the state of a training run; train again with "
-                "overwrite=True (--overwrite)"
+                f"{file}: damaged, or not the state of a training run; pass overwrite=True "
+                "(--overwrite) to train again"
             ) from error
         weights = {}
         parameters = dict(self._model.named_parameters())
@@ -330,7 +331,7 @@ class _Run:
             key, _, name = name.partition(".")
             parameter = parameters[name]
             if tensor.shape == parameter.shape:
-                # With the parameter's strides, which decide how the optimiser's loops run.
+                # The parameter's strides decide the order of the optimizer's operations.
                 tensor = torch.empty_like(parameter, dtype=tensor.dtype).copy_(tensor)
             self._optimizer.state[parameter][key] = tensor
         load_into(self._model, weights, source=str(file))
@@ -343,13 +344,13 @@ class _Run:
             )
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise FileFormatError(
-                f"{file}: damaged; train again with overwrite=True (--overwrite)"
+                f"{file}: damaged; pass overwrite=True (--overwrite) to train again"
             ) from error
         if differing is not None:
             raise OutputExistsError(
-                f"{self.folder}: holds a training run with another {differing} "
+                f"{self.folder}: contains a training run with another {differing} "
                 f"({found.get(differing)!r}, now {self._settings[differing]!r}); give another "
-                "folder, or overwrite=True (--overwrite) to replace it"
+                "folder, or pass overwrite=True (--overwrite) to replace it"
             )
 
     def _discard(self) -> None:
@@ -369,7 +370,7 @@ def _optimizer(
         return torch.optim.SGD(
             model.parameters(), lr=learning_rate, weight_decay=weight_decay, momentum=momentum
         )
-    raise LossLandscapeError(f"no optimizer is called {name!r}; there are {', '.join(OPTIMIZERS)}")
+    raise LossLandscapeError(f"no optimizer is called {name!r}; use {' or '.join(OPTIMIZERS)}")
 
 
 def _step(
@@ -388,7 +389,7 @@ def _step(
 
 @torch.no_grad()
 def _evaluate(model: nn.Module, data: Samples, loss_function: LossFunction, prefix: str) -> Metrics:
-    """Mean loss, and the share of correct answers where the targets are classes."""
+    """Mean loss and, if the targets are classes, the accuracy."""
     model.eval()
     classes = data[1].dim() == 1 and not data[1].is_floating_point()
     loss, correct, count = 0.0, 0, len(data[0])
@@ -408,7 +409,7 @@ def _evaluate(model: nn.Module, data: Samples, loss_function: LossFunction, pref
 def _rows(data: Samples, rows: Union[slice, Tensor]) -> Samples:
     inputs = data[0][rows]
     if data[0].dim() == 4 and not data[0].is_contiguous():
-        inputs = inputs.contiguous(memory_format=torch.channels_last)  # as the whole is
+        inputs = inputs.contiguous(memory_format=torch.channels_last)  # like the whole set
     return inputs, data[1][rows]
 
 
@@ -422,15 +423,15 @@ def _batch_sizes(samples: int, batch_size: int) -> list[int]:
     whole, rest = divmod(samples, batch_size)
     sizes = [batch_size] * whole + ([rest] if rest else [])
     if rest == 1 and whole:
-        # Batch norm cannot normalise a single value: a last sample joins the batch before it.
+        # Batch norm cannot normalize a single value: a lone last sample joins the previous batch.
         sizes[-2:] = [batch_size + 1]
     return sizes
 
 
 def _records_due(batches: int, records: int) -> dict[int, float]:
-    """After which batches to record within an epoch -> the part of the epoch that is then done.
+    """The batches of an epoch after which to record -> the finished share of the epoch.
 
-    The record at the end of the epoch is not among them: it waits for the metrics.
+    The checkpoint at the end of the epoch is not included, because it needs the metrics.
     """
     due = {round(i * batches / records): i / records for i in range(1, records)}
     return {count: part for count, part in due.items() if 0 < count < batches}
@@ -438,10 +439,10 @@ def _records_due(batches: int, records: int) -> dict[int, float]:
 
 @torch.no_grad()
 def _runs_channels_last(model: nn.Module, inputs: Tensor) -> bool:
-    """Lay the model out channels-last if it has convolutions and can be run so.
+    """Convert the model to the channels-last layout if it has convolutions and runs in it.
 
-    Convolutions on the CPU are about 1.5 times as fast with the channels last in memory; a model
-    that calls ``view`` on its feature maps needs them row-major.
+    Convolutions on the CPU are about 1.5 times as fast in this layout. A model that calls ``view``
+    on its feature maps needs the row-major layout.
     """
     if inputs.dim() != 4 or not any(isinstance(layer, nn.Conv2d) for layer in model.modules()):
         return False

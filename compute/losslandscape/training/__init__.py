@@ -1,1 +1,1 @@
-"""The way to the trained model: checkpoints and weights."""
+"""Training trajectories (recorded checkpoints) and weights files."""

@@ -1,8 +1,8 @@
-"""The way an optimiser went through parameter space: recorded while training, opened again later.
+"""The training trajectory: the model's parameters, recorded during training.
 
-A trajectory is a folder: ``trajectory.json`` lists the checkpoints, and each
-checkpoint is one safetensors file with all parameters and buffers. Both appear atomically, the list
-after the file, so a training that is killed leaves a trajectory that opens.
+A trajectory is a folder. ``trajectory.json`` lists the checkpoints; each checkpoint is one
+safetensors file with all parameters and buffers. Both are written atomically, the file before the
+list, so a training run that is killed leaves a trajectory that can be opened.
 """
 
 import hashlib
@@ -37,13 +37,13 @@ class Block(NamedTuple):
     """A piece of one parameter tensor at every checkpoint."""
 
     name: str
-    start: int  # first and one-past-last place in the flattened (row-major) tensor
-    stop: int
+    start: int  # first index in the flattened (row-major) tensor
+    stop: int  # one past the last index
     values: np.ndarray  # float64, shape (checkpoints, stop - start)
 
 
 class TrajectoryRecorder:
-    """Records a model's parameters and buffers from inside any training loop.
+    """Records a model's parameters and buffers from any training loop.
 
     Parameters
     ----------
@@ -52,18 +52,18 @@ class TrajectoryRecorder:
     path
         The trajectory's folder, created with its parents.
     overwrite
-        Throw away a trajectory that is there already.
+        Replace an existing trajectory.
     resume
-        Go on with a trajectory that is there already (or start one). Checkpoints recorded after
-        the point that training was taken up from are dropped by `resume_from`, or else by the
-        first `record`, which drops those at its own step and later.
+        Continue an existing trajectory (or start one). Checkpoints recorded after the step from
+        which training resumes are dropped by `resume_from`; without it, the first `record` drops
+        those at its own step and later.
 
     Raises
     ------
     OutputExistsError
-        There is a trajectory at `path` and neither `overwrite` nor `resume` was given.
+        If there is a trajectory at `path` and neither `overwrite` nor `resume` was given.
     LossLandscapeError
-        The folder cannot be written; the trajectory to resume is of another model.
+        If the folder cannot be written, or the trajectory to resume belongs to another model.
 
     Examples
     --------
@@ -97,8 +97,8 @@ class TrajectoryRecorder:
                 self._take_up()
             elif not overwrite:
                 raise OutputExistsError(
-                    f"{self.path}: holds a trajectory already; give overwrite=True to replace it, "
-                    "resume=True to go on with it, or another folder"
+                    f"{self.path}: already contains a trajectory; pass overwrite=True to replace "
+                    "it or resume=True to continue it, or choose another folder"
                 )
         self._write_manifest()
         self._remove_unlisted()
@@ -114,31 +114,32 @@ class TrajectoryRecorder:
     ) -> None:
         self._closed = True
         if isinstance(error, KeyboardInterrupt) and self._checkpoints:
-            error.args = (  # the last line of the traceback
-                f"{len(self._checkpoints)} checkpoints are in {self.path}; to train on from one, "
-                "TrajectoryRecorder(..., resume=True)",
+            count = len(self._checkpoints)
+            error.args = (  # shown as the last line of the traceback
+                f"{self.path} contains {count} checkpoint{'s' * (count != 1)}; to continue "
+                "training from one, use TrajectoryRecorder(..., resume=True)",
             )
 
     def record(self, step: float, **numbers: float) -> None:
-        """Store the model as it is now.
+        """Save the current parameters and buffers as a checkpoint.
 
         Parameters
         ----------
         step
-            An epoch or an optimiser step, of any size but ascending.
+            An epoch or optimizer step; steps must be ascending.
         **numbers
-            Scalars that belong to this checkpoint, such as ``loss=0.3``; NaN and infinities are
-            kept.
+            Scalars that belong to this checkpoint, such as ``loss=0.3``. NaN and infinities are
+            stored as they are.
 
         Raises
         ------
         LossLandscapeError
-            `step` is not finite or not after the last one, a parameter has another shape than at
-            the first checkpoint, the disk is full, or the recorder's block was left.
+            If `step` is not finite or not after the previous one, the shape of a parameter has
+            changed, the disk is full, or the recorder's ``with`` block has ended.
         """
         if self._closed:
             raise LossLandscapeError(
-                f"{self.path}: the recorder is closed; call record() inside its with block"
+                f"{self.path}: the recorder is closed; call record() inside its 'with' block"
             )
         step = float(step)
         if not math.isfinite(step):
@@ -147,8 +148,9 @@ class TrajectoryRecorder:
             self.resume_from(step)
         if self._checkpoints and step <= self._checkpoints[-1]["step"]:
             raise LossLandscapeError(
-                f"{self.path}: step {step:g} does not come after step "
-                f"{self._checkpoints[-1]['step']:g}, the last one recorded"
+                f"{self.path}: step {step:g} is not after step "
+                f"{self._checkpoints[-1]['step']:g}, which was recorded last; steps must be "
+                "ascending"
             )
         parameters, buffers = parameter_tensors(self._model), buffer_tensors(self._model)
         self._require_same(self._parameters, _descriptions(parameters))
@@ -168,12 +170,12 @@ class TrajectoryRecorder:
         self._write_manifest()
 
     def add_numbers(self, **numbers: float) -> None:
-        """Add scalars to the last checkpoint, such as a validation loss that is known only now.
+        """Add scalars to the last checkpoint, such as a validation loss that was computed later.
 
         Raises
         ------
         LossLandscapeError
-            There is no checkpoint yet, or the recorder's block was left.
+            If there is no checkpoint yet, or the recorder's ``with`` block has ended.
 
         Examples
         --------
@@ -188,13 +190,13 @@ class TrajectoryRecorder:
         if self._closed or not self._checkpoints:
             state = "is closed" if self._closed else "has no checkpoint yet"
             raise LossLandscapeError(
-                f"{self.path}: the recorder {state}; numbers belong to the checkpoint last recorded"
+                f"{self.path}: the recorder {state}; add_numbers() adds to the last checkpoint"
             )
         self._checkpoints[-1]["numbers"].update(_numbers_to_json(numbers))
         self._write_manifest()
 
     def resume_from(self, step: float) -> None:
-        """Drop the checkpoints at `step` and later, because training takes up before them."""
+        """Drop the checkpoints at `step` and later, because training resumes before them."""
         self._resumed = False
         kept = [checkpoint for checkpoint in self._checkpoints if checkpoint["step"] < step]
         if len(kept) < len(self._checkpoints):
@@ -204,7 +206,7 @@ class TrajectoryRecorder:
 
     def _take_up(self) -> None:
         if not (self.path / MANIFEST).exists():
-            return  # killed while it wrote its first checkpoint
+            return  # the earlier run was killed while writing its first checkpoint
         before = Trajectory.open(self.path)
         self._checkpoints = before._checkpoints
         self._resumed = True
@@ -214,8 +216,8 @@ class TrajectoryRecorder:
     def _require_same(self, expected: list[dict[str, Any]], found: list[dict[str, Any]]) -> None:
         if difference := _first_difference(expected, found):
             raise LossLandscapeError(
-                f"{self.path}: {difference}; one trajectory is of one model, record another in a "
-                "folder of its own"
+                f"{self.path}: {difference}; a trajectory belongs to one model: record another "
+                "model in another folder"
             )
 
     def _write_manifest(self) -> None:
@@ -235,7 +237,7 @@ class TrajectoryRecorder:
         for file in self.path.glob("checkpoint_*.safetensors"):
             if file.name not in listed:
                 file.unlink()
-        for file in self.path.glob(".*.partial"):  # left by a process that was killed
+        for file in self.path.glob(".*.partial"):  # left by a killed process
             file.unlink()
 
 
@@ -247,9 +249,9 @@ class Trajectory:
     path
         The folder.
     steps
-        The recorded steps, float64 of shape (checkpoints,), ascending.
+        The recorded steps, float64, shape (checkpoints,), ascending.
     parameter_names, shapes
-        The parameters in the model's order, and name -> shape.
+        The parameters' names in the model's order, and a dictionary name -> shape.
     """
 
     def __init__(self, path: Path, manifest: dict[str, Any]) -> None:
@@ -269,21 +271,21 @@ class Trajectory:
 
     @classmethod
     def open(cls, path: PathLike) -> "Trajectory":
-        """Open a folder written by `TrajectoryRecorder`, also while it is still being written.
+        """Open a folder written by `TrajectoryRecorder`, even while it is still being written.
 
-        Every checkpoint's size, and its tensors' names and shapes, are compared with the list;
-        the values are read, and their file's checksum compared, when they are first asked for.
+        The size of every checkpoint, and the names and shapes of its tensors, are compared with
+        the list. Values are read, and the file's checksum is compared, on first access.
 
         Raises
         ------
         FileFormatError
-            The folder or its ``trajectory.json`` is missing, damaged or not of this format, names
-            a file outside of the folder, or a checkpoint is missing or damaged (the message names
-            it).
+            If the folder or its ``trajectory.json`` is missing, damaged or of another format, it
+            names a file outside the folder, or a checkpoint is missing or damaged (the message
+            names it).
         """
         folder = Path(path)
         if not folder.is_dir():
-            raise FileFormatError(f"{folder}: no such folder; expected a recorded trajectory")
+            raise FileFormatError(f"{folder}: no such folder; a recorded trajectory is expected")
         trajectory = cls(folder, _read_manifest(folder / MANIFEST))
         for index in range(len(trajectory)):
             trajectory._check(index)
@@ -294,7 +296,7 @@ class Trajectory:
 
     @property
     def identity(self) -> str:
-        """Hash of the steps and of the checkpoints' checksums."""
+        """SHA-256 of the steps, the checkpoints' checksums and their scalars."""
         return hashlib.sha256(json.dumps(self._checkpoints).encode()).hexdigest()
 
     def __repr__(self) -> str:
@@ -304,32 +306,35 @@ class Trajectory:
         )
 
     def numbers(self, name: str) -> np.ndarray:
-        """A recorded scalar, NaN where it was not given; float64 of shape (checkpoints,).
+        """A recorded scalar, float64, shape (checkpoints,); NaN where it was not recorded.
 
         Raises
         ------
         LossLandscapeError
-            No checkpoint has it; the message lists the names there are.
+            If no checkpoint has it; the message lists the recorded names.
         """
         values = [entry["numbers"].get(name) for entry in self._checkpoints]
         if all(value is None for value in values):
             known = sorted({key for entry in self._checkpoints for key in entry["numbers"]})
             raise LossLandscapeError(
-                f"{self.path}: no number called {name!r} was recorded; "
-                f"there are {', '.join(known) or 'none'}"
+                f"{self.path}: no scalar called {name!r} was recorded; "
+                f"recorded: {', '.join(known) or 'none'}"
             )
         return np.array([math.nan if value is None else float(value) for value in values])
 
     def parameters(self, index: int) -> "dict[str, Tensor]":
-        """The parameters at checkpoint `index` (negative from the end), in the model's order."""
+        """The parameters at checkpoint `index`, in the model's order.
+
+        A negative `index` counts from the end.
+        """
         return self._tensors(index, self.parameter_names)
 
     def buffers(self, index: int) -> "dict[str, Tensor]":
-        """The buffers at checkpoint `index`: batch norm's running statistics and counters, ..."""
+        """The buffers at checkpoint `index`, such as batch norm's running statistics."""
         return self._tensors(index, [entry["name"] for entry in self._buffers])
 
     def block(self, name: str, start: int, stop: int, index: int) -> np.ndarray:
-        """Part of one parameter at one checkpoint, without reading the rest of it.
+        """Part of one parameter at one checkpoint; the rest of it is not read.
 
         Parameters
         ----------
@@ -343,10 +348,10 @@ class Trajectory:
         Raises
         ------
         LossLandscapeError
-            There is no such parameter, or the range is empty or leaves it.
+            If there is no such parameter, or the range is empty or not inside it.
         """
         if name not in self.shapes:
-            raise LossLandscapeError(f"{self.path}: there is no parameter {name!r}")
+            raise LossLandscapeError(f"{self.path}: has no parameter {name!r}")
         size = math.prod(self.shapes[name])
         if not 0 <= start < stop <= size:
             raise LossLandscapeError(
@@ -358,11 +363,11 @@ class Trajectory:
             return piece.to(torch.float64, copy=True).numpy()  # not a view of the mapped file
 
     def blocks(self, max_bytes: int = 64 * 2**20) -> Iterator[Block]:
-        """All parameters at all checkpoints, piece by piece, in bounded memory.
+        """Iterate over all parameters at all checkpoints in blocks, in bounded memory.
 
-        Each piece is at most `max_bytes` large (but at least one value a checkpoint); together they
-        cover every parameter once, in the model's order. Principal components of
-        a trajectory need only sums over such pieces, so a model of any size fits.
+        A block takes at most `max_bytes` bytes, but holds at least one value per checkpoint.
+        Together the blocks cover every parameter once, in the model's order. The principal
+        components of a trajectory need only sums over such blocks, so the model can be of any size.
 
         Examples
         --------
@@ -380,17 +385,17 @@ class Trajectory:
         most = max(1, max_bytes // (8 * len(self)))
         with ExitStack() as stack:
             files: list[Any] = []
-            mapped = 0  # bytes of pieces read since the files were opened
+            mapped = 0  # bytes of blocks read since the files were opened
             for name, shape in self.shapes.items():
                 for start, stop in _aligned_ranges(shape, most):
                     if not files or mapped > max_bytes:
-                        # The files are mapped into memory: pages once read count as this
-                        # process's until it closes them.
+                        # The files are memory-mapped: pages that were read count as this
+                        # process's memory until the files are closed.
                         stack.close()
                         files = [stack.enter_context(self._reading(i)) for i in range(len(self))]
                         mapped = 0
                     mapped += 8 * len(files) * (stop - start)
-                    # no name for it here, which would hold it while the next is made
+                    # not assigned to a name, which would keep it alive while the next one is read
                     yield _read_block(files, name, shape, start, stop)
 
     def verify(self) -> None:
@@ -399,7 +404,7 @@ class Trajectory:
         Raises
         ------
         FileFormatError
-            Names the first checkpoint that was changed since it was recorded.
+            If a checkpoint has changed since it was recorded; the message names the first one.
         """
         for index in range(len(self)):
             self._compare_checksum(index)
@@ -408,7 +413,7 @@ class Trajectory:
         entry, file = self._checkpoints[index], self._files[index]
         if _sha256(file) != entry["sha256"]:
             raise FileFormatError(
-                f"{file}: the checkpoint of step {entry['step']:g} was changed since it was "
+                f"{file}: the checkpoint of step {entry['step']:g} has changed since it was "
                 "recorded (its SHA-256 differs); restore it or record the trajectory again"
             )
 
@@ -418,13 +423,13 @@ class Trajectory:
 
     def _reading(self, index: int) -> Any:
         if not -len(self) <= index < len(self):
-            raise IndexError(f"{self.path}: checkpoint {index} of {len(self)}")
+            raise IndexError(f"{self.path}: no checkpoint {index}; there are {len(self)}")
         index %= len(self)
         file = self._files[index]
         opened = _open_safetensors(file)
         facts = file.stat()
         stamp = facts.st_ino, facts.st_size, facts.st_mtime_ns
-        if self._unchanged.get(index) != stamp:  # once: a pass over the whole file
+        if self._unchanged.get(index) != stamp:  # only once: it reads the whole file
             self._compare_checksum(index)
             self._unchanged[index] = stamp
         return opened
@@ -453,14 +458,14 @@ class Trajectory:
                 if found != shape:
                     raise FileFormatError(
                         f"{file}: tensor {name!r} has shape {tuple(found)}, "
-                        f"but {tuple(shape)} at the other checkpoints"
+                        f"but {tuple(shape)} in the list of the trajectory"
                     )
 
 
 def _read_manifest(file: Path) -> dict[str, Any]:
     if not file.is_file():
         raise FileFormatError(
-            f"{file.parent}: is not a recorded trajectory ({file.name} is missing); "
+            f"{file.parent}: not a recorded trajectory ({file.name} is missing); "
             "record one with losslandscape.TrajectoryRecorder"
         )
     manifest = read_json_object(file, "the list of a trajectory")
@@ -469,7 +474,8 @@ def _read_manifest(file: Path) -> dict[str, Any]:
         raise FileFormatError(f"{file}: expected format {_FORMAT!r}, found {found[0]!r}")
     if found[1] != _VERSION:
         raise FileFormatError(
-            f"{file}: format version {found[1]}, but this losslandscape reads {_VERSION}; update it"
+            f"{file}: format version {found[1]}, but this losslandscape reads version {_VERSION}; "
+            "update losslandscape"
         )
     if "sha256" in manifest and manifest["sha256"] != _manifest_sha256(manifest):
         raise FileFormatError(f"{file}: damaged since it was written (its checksum differs)")
@@ -479,13 +485,13 @@ def _read_manifest(file: Path) -> dict[str, Any]:
 
 
 def _manifest_sha256(manifest: dict[str, Any]) -> str:
-    """Of all but the checksum itself, so that a step or a loss that was damaged is told."""
+    """SHA-256 of everything except the checksum itself; it detects a damaged step or loss."""
     rest = {key: value for key, value in manifest.items() if key != "sha256"}
     return hashlib.sha256(json.dumps(rest, sort_keys=True).encode("ascii")).hexdigest()
 
 
 def _is_manifest(manifest: dict[str, Any]) -> bool:
-    """Whether everything that is used later is there and of the right kind."""
+    """Whether all entries that are used later are present and of the right type."""
     try:
         for entry in [*manifest["parameters"], *manifest["buffers"]]:
             if not isinstance(entry["name"], str) or not isinstance(entry["dtype"], str):
@@ -516,7 +522,7 @@ def _open_safetensors(file: Path) -> Any:
 
 
 def _flat_range(file: Any, name: str, shape: tuple[int, ...], start: int, stop: int) -> "Tensor":
-    """Values start..stop of a flattened tensor, reading only the rows that contain them."""
+    """Values start..stop-1 of a flattened tensor; only the rows that contain them are read."""
     if not shape:
         return file.get_tensor(name).reshape(1)
     index: list[slice] = []
@@ -533,8 +539,8 @@ def _flat_range(file: Any, name: str, shape: tuple[int, ...], start: int, stop: 
 def _read_block(
     files: list[Any], name: str, shape: tuple[int, ...], start: int, stop: int
 ) -> Block:
-    # NumPy's memory: torch's is aligned, and glibc does not use freed aligned blocks again, so that
-    # as many as there are pieces would pile up
+    # NumPy's memory, because torch's is aligned: glibc does not reuse freed aligned memory, so
+    # memory would grow with the number of blocks
     values = torch.from_numpy(np.empty((len(files), stop - start)))
     for row, file in zip(values, files):
         row.copy_(_flat_range(file, name, shape, start, stop))
@@ -542,9 +548,9 @@ def _read_block(
 
 
 def _aligned_ranges(shape: tuple[int, ...], most: int) -> Iterator[tuple[int, int]]:
-    """Cut a flattened tensor into ranges of at most `most` values that are whole rows of one axis.
+    """Divide a flattened tensor into ranges of at most `most` values: whole rows of one axis.
 
-    Whole rows, because a slice of a file reads whole rows: no value is read twice.
+    Reading a slice of a file reads whole rows, so with whole rows no value is read twice.
     """
     axis = next((a for a in range(len(shape)) if math.prod(shape[a + 1 :]) <= most), len(shape))
     row = math.prod(shape[axis + 1 :])
@@ -571,7 +577,7 @@ def _first_difference(expected: list[dict[str, Any]], found: list[dict[str, Any]
     for entry in expected:
         other = by_name.pop(entry["name"], None)
         if other is None:
-            return f"tensor {entry['name']!r} of the trajectory is missing in the model"
+            return f"tensor {entry['name']!r} of the trajectory is missing from the model"
         for key in ("shape", "dtype"):
             if other[key] != entry[key]:
                 return (
@@ -588,7 +594,7 @@ def _numbers_to_json(numbers: dict[str, float]) -> dict[str, Union[float, str]]:
 
 
 def _to_json(value: float) -> Union[float, str]:
-    """JSON has no NaN and no infinity: they are written as the words that float() reads."""
+    """JSON has no NaN and no infinity: they are written as text that float() reads."""
     return value if math.isfinite(value) else str(value)
 
 

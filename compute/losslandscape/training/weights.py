@@ -1,4 +1,4 @@
-"""A model's weights in files: safetensors, and PyTorch's own files without running pickles."""
+"""Weights files: safetensors, and PyTorch's own files, read without executing pickled code."""
 
 import os
 import pickle
@@ -20,27 +20,27 @@ if TYPE_CHECKING:
 
 PathLike = Union[str, "os.PathLike[str]"]
 
-# What training scripts call the weights inside a larger checkpoint.
+# Keys under which training scripts store the weights in a larger checkpoint.
 _WRAPPING_KEYS = ("state_dict", "model_state_dict", "model")
-# What DistributedDataParallel and torch.compile put in front of every name.
+# Prefixes that DistributedDataParallel and torch.compile add to every name.
 _WRAPPER_PREFIXES = ("module.", "_orig_mod.")
-# Counts batches; no output depends on it, and files older than PyTorch 0.4.1 lack it.
+# Counts batches. No output depends on it, and files from before PyTorch 0.4.1 lack it.
 _OPTIONAL_BUFFER = "num_batches_tracked"
-# What a folder of weights holds, the first that is there: of `losslandscape train`, and of Hugging
-# Face's save_pretrained, whole and in shards.
+# Weights files in a folder, in order of preference: of `losslandscape train`, and of Hugging
+# Face's save_pretrained, as one file or in shards.
 _INDEX = ".safetensors.index.json"
 _IN_A_FOLDER = ("weights.safetensors", "model.safetensors", f"model{_INDEX}")
 
 
 def parameter_tensors(model: "nn.Module") -> "dict[str, Tensor]":
-    """The parameters by name, tied ones once and under their first name; no copies."""
+    """The parameters by name, not copied; tied parameters once, under their first name."""
     return {name: parameter.detach() for name, parameter in model.named_parameters()}
 
 
 def buffer_tensors(model: "nn.Module") -> "dict[str, Tensor]":
-    """The buffers of the state dict by name (batch norm's running statistics, ...); no copies.
+    """The buffers of the state dict by name, not copied (batch norm's running statistics, ...).
 
-    Buffers registered with ``persistent=False`` are left out: a model makes them itself.
+    Buffers registered with ``persistent=False`` are left out: the model creates them itself.
     """
     persistent = model.state_dict().keys()
     return {name: buffer.detach() for name, buffer in model.named_buffers() if name in persistent}
@@ -51,21 +51,21 @@ def save_weights(
     path: PathLike,
     metadata: Optional[str] = None,
 ) -> None:
-    """Write a model's parameters and buffers, or any named tensors, as one safetensors file.
+    """Write a model's parameters and buffers, or any named tensors, to one safetensors file.
 
-    Tied parameters are stored once, under the first of their names. Strides (channels-last) are
-    not stored: values go row-major. The file appears atomically.
+    Tied parameters are stored once, under their first name. Strides (channels-last) are not
+    stored: values are written in row-major order. The file is written atomically.
 
     Parameters
     ----------
     metadata
-        A text to keep in the file's header. (One only: the order of several would differ from
-        one process to the next, and equal weights should give equal files.)
+        A text to store in the file's header. Only one: the order of several would differ between
+        processes, and equal weights should give equal files.
 
     Raises
     ------
     LossLandscapeError
-        The file cannot be written.
+        If the file cannot be written.
     """
     if isinstance(weights, torch.nn.Module):
         weights = {**parameter_tensors(weights), **buffer_tensors(weights)}
@@ -74,35 +74,37 @@ def save_weights(
     with replace_file(path) as temporary:
         try:
             save_file(_without_shared_memory(tensors), os.fspath(temporary), metadata=header)
-        except SafetensorError as error:  # the library reports a full disk in words only
+        except SafetensorError as error:  # the library reports a full disk this way, as text
             raise LossLandscapeError(f"{path}: cannot be written: {error}") from error
 
 
 def load_weights(path: PathLike) -> "dict[str, Tensor]":
-    """Read named tensors from a file, on the CPU.
+    """Read named tensors from a file to the CPU.
 
-    ``.safetensors`` is read as such; every other name (``.pt``, ``.pth``, ``.ckpt``) as
-    ``torch.save`` wrote it, with ``weights_only=True``, so no code in the file is run. Weights
-    under ``state_dict``, ``model_state_dict`` or ``model`` inside a larger checkpoint are found.
-    ``.safetensors.index.json`` is the list of a checkpoint in shards, as Hugging Face's
-    ``save_pretrained`` writes it; its shards lie beside it. A folder stands for the
-    ``weights.safetensors`` that ``losslandscape train`` wrote into it, or else for its
+    ``.safetensors`` files are read as safetensors. Files with any other suffix (``.pt``, ``.pth``,
+    ``.ckpt``) are read as files of ``torch.save``, with ``weights_only=True``, so no code in the
+    file is executed; weights under ``state_dict``, ``model_state_dict`` or ``model`` in a larger
+    checkpoint are found. ``.safetensors.index.json`` is the index of a sharded checkpoint, as
+    Hugging Face's ``save_pretrained`` writes it, with its shards beside it. For a folder, its
+    ``weights.safetensors`` (written by ``losslandscape train``) is read, or else its
     ``model.safetensors`` or ``model.safetensors.index.json``.
 
-    Tensors of safetensors files are mapped: their values are read when they are asked for.
+    Tensors of safetensors files are memory-mapped: their values are read on first access.
 
     Raises
     ------
     FileFormatError
-        The file is missing, damaged, or holds something else than named tensors; a shard is
-        missing, lies elsewhere, or lacks a tensor that the list says it has.
+        If the file is missing, damaged, or contains something other than named tensors; or if a
+        shard is missing, is in another folder, or lacks a tensor listed in the index.
     """
     file = Path(path)
     if file.is_dir():
         inside = [file / name for name in _IN_A_FOLDER]
         file = next((one for one in inside if one.is_file()), inside[0])
     if not file.is_file():
-        raise FileFormatError(f"{file}: no such file; expected weights (.safetensors, .pt, .pth)")
+        raise FileFormatError(
+            f"{file}: no such file; a weights file is expected (.safetensors, .pt, .pth)"
+        )
     if file.name.endswith(_INDEX):
         return _load_shards(file)
     if file.suffix == ".safetensors":
@@ -115,24 +117,24 @@ def _load_safetensors(file: Path) -> "dict[str, Tensor]":
         return load_file(file)
     except (SafetensorError, OSError) as error:
         raise FileFormatError(
-            f"{file}: not a whole safetensors file ({error}); write it again"
+            f"{file}: damaged, or not a safetensors file ({error}); write it again"
         ) from error
 
 
 def _load_shards(index: Path) -> "dict[str, Tensor]":
-    """The tensors of all shards, in the order of the list."""
-    places = read_json_object(index, "the list of a checkpoint in shards").get("weight_map")
+    """The tensors of all shards, in the order of the index."""
+    places = read_json_object(index, "the index of a sharded checkpoint").get("weight_map")
     if not isinstance(places, dict) or not places:
         raise FileFormatError(
-            f"{index}: not the list of a checkpoint in shards (it has no weight_map)"
+            f"{index}: not the index of a sharded checkpoint (it has no weight_map)"
         )
     files = {name: file_inside(index.parent, name, index) for name in places.values()}
     shards = {name: _load_safetensors(file) for name, file in files.items()}
     for tensor, name in places.items():
         if tensor not in shards[name]:
             raise FileFormatError(
-                f"{files[name]}: lacks tensor {tensor!r}, which {index.name} says it holds; "
-                "are list and shards of one checkpoint?"
+                f"{files[name]}: lacks tensor {tensor!r}, which {index.name} lists in it; "
+                "do the index and the shards belong to the same checkpoint?"
             )
     return {tensor: shards[name][tensor] for tensor, name in places.items()}
 
@@ -140,20 +142,20 @@ def _load_shards(index: Path) -> "dict[str, Tensor]":
 def load_into(model: "nn.Module", weights: "Mapping[str, Tensor]", source: str = "weights") -> None:
     """Copy named tensors into a model's parameters and buffers, in place.
 
-    Every tensor must be there with its shape; types are converted. Either name of a tied
-    parameter will do, and the prefixes ``module.`` (DistributedDataParallel) and ``_orig_mod.``
-    (torch.compile) are taken off. Nothing is changed when something does not fit.
+    Every tensor of the model must be present with its shape; types are converted. A tied parameter
+    may have any of its names. The prefixes ``module.`` (DistributedDataParallel) and ``_orig_mod.``
+    (torch.compile) are removed. If anything does not match, the model is left unchanged.
 
     Parameters
     ----------
     source
-        Where the weights come from, for the message of an error.
+        Where the weights come from, for the error message.
 
     Raises
     ------
     LossLandscapeError
-        Names the first tensor, in the model's order, that is missing or of another shape, or else
-        the first that the model does not have.
+        If a tensor is missing or has another shape, or the model lacks it. The message names the
+        first such tensor, in the model's order.
 
     Examples
     --------
@@ -206,7 +208,7 @@ def _bare(name: str) -> str:
 
 
 def _first_names(model: "nn.Module") -> dict[str, str]:
-    """Every name in the state dict -> the first name of the same tensor."""
+    """Map every name in the state dict to the first name of the same tensor."""
     persistent = model.state_dict().keys()
     first: dict[int, str] = {}
     names = {}
@@ -220,7 +222,7 @@ def _first_names(model: "nn.Module") -> dict[str, str]:
 
 
 def _without_shared_memory(tensors: "dict[str, Tensor]") -> "dict[str, Tensor]":
-    """safetensors refuses tensors that share memory; views of one buffer are copied apart."""
+    """Copy tensors that share memory with an earlier one, because safetensors refuses them."""
     seen: set[int] = set()
     separate = {}
     for name, tensor in tensors.items():
@@ -237,13 +239,13 @@ def _load_torch(file: Path) -> object:
         return torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise FileFormatError(
-            f"{file}: holds Python objects besides tensors, or is no PyTorch file at all; loading "
-            "such a file could run any code, so it was not read. "
+            f"{file}: contains Python objects other than tensors, or is not a PyTorch file; "
+            "loading such a file could execute arbitrary code, so it was not read. "
             "Save only the weights: torch.save(model.state_dict(), ...)"
         ) from error
-    except Exception as error:  # a hostile file may bring about any
+    except Exception as error:  # a malicious file can raise any
         raise FileFormatError(
-            f"{file}: not a whole PyTorch file ({type(error).__name__}: {error})"
+            f"{file}: damaged, or not a PyTorch file ({type(error).__name__}: {error})"
         ) from error
 
 
@@ -254,14 +256,14 @@ def _named_tensors(content: object, file: Path) -> "dict[str, Tensor]":
             break
     if not isinstance(content, Mapping) or not content:
         raise FileFormatError(
-            f"{file}: expected named tensors (a state dict), found {type(content).__name__}"
+            f"{file}: contains {type(content).__name__}; named tensors (a state dict) are expected"
         )
     for name, value in content.items():
         if not isinstance(value, torch.Tensor):
             raise FileFormatError(
-                f"{file}: entry {name!r} is {type(value).__name__}, not a tensor; expected a "
-                f"state dict, alone or under one of {', '.join(map(repr, _WRAPPING_KEYS))}"
+                f"{file}: entry {name!r} is {type(value).__name__}, not a tensor; a state dict is "
+                f"expected, alone or under one of {', '.join(map(repr, _WRAPPING_KEYS))}"
             )
         if value.layout != torch.strided or value.is_meta or value.is_quantized:
-            raise FileFormatError(f"{file}: tensor {name!r} is no dense tensor of numbers")
+            raise FileFormatError(f"{file}: tensor {name!r} is not a dense tensor of numbers")
     return dict(content)

@@ -1,1 +1,1 @@
-"""Landscapes in matplotlib and notebooks."""
+"""Views of landscapes in matplotlib and notebooks."""

@@ -1,4 +1,4 @@
-"""How a landscape shows itself in a notebook: a small table, and a thumbnail beside it."""
+"""The display of a landscape in a notebook: a small table beside a thumbnail."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _STATUS = {
 
 
 def html(landscape: Landscape) -> str:
-    """A table of what was measured, with a thumbnail where matplotlib is installed."""
+    """An HTML table of the landscape, with a thumbnail if matplotlib is installed."""
     title = escape(str(landscape.provenance.get("title") or "Loss landscape"))
     rows = "".join(
         f'<tr><th scope="row" style="text-align:left">{escape(name)}</th>'
@@ -47,7 +47,7 @@ def html(landscape: Landscape) -> str:
 
 
 def table(landscape: Landscape) -> Iterator[tuple[str, str]]:
-    """Rows of what was measured and what came out, as plain text; unknown ones are left out."""
+    """Rows of the settings and the results, as plain text; unknown ones are left out."""
     about, grid = landscape.provenance, landscape.grid
     objective, plane = about.get("objective", {}), about.get("subspace", {})
     if landscape.path is not None:
@@ -81,7 +81,7 @@ def table(landscape: Landscape) -> Iterator[tuple[str, str]]:
 def _plane(plane: dict) -> str:
     kind = plane.get("kind", "?")
     if kind == "random":
-        return f"random, {plane.get('normalization', '?')} normalisation, seed {plane.get('seed')}"
+        return f"random, {plane.get('normalization', '?')} normalization, seed {plane.get('seed')}"
     if kind == "pca":
         share = 100 * sum(plane.get("explained_variance", ()))
         return f"principal components of the trajectory, {share:.1f}% of variance"
@@ -91,18 +91,18 @@ def _plane(plane: dict) -> str:
 
 
 def png(landscape: Landscape) -> bytes | None:
-    """A thumbnail, or None where matplotlib is missing or there is nothing it could draw."""
+    """A PNG thumbnail; None if matplotlib is missing or the landscape cannot be drawn."""
     try:
         from matplotlib.figure import Figure
     except ImportError:
         return None
     from losslandscape.views import plotting
 
-    # not through pyplot, which would show the figure once more and keep it open
+    # without pyplot, which would show the figure a second time and keep it open
     figure = Figure(figsize=(4, 3.2), layout="constrained")
     try:
         plotting.plot(landscape, ax=figure.add_subplot())
-    except LossLandscapeError:  # three dimensions, or no value yet
+    except LossLandscapeError:  # three dimensions, or no finite value
         return None
     stream = io.BytesIO()
     figure.savefig(stream, format="png", dpi=110)

@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 KINDS = ("contour", "surface", "curve")
 SCALES = ("auto", "linear", "log")
 
-_COLOURS = "viridis"
-_HOLE = "0.85"  # grey, which the colour map does not have
-_WAY = "crimson"
+_COLOR_MAP = "viridis"
+_HOLE = "0.85"  # a gray that the color map does not contain
+_PATH = "crimson"
 _FILLED_LEVELS, _LINES = 64, 9
-_SAME_LENGTH = 0.01  # relative difference of two directions that count as of one length
+_SAME_LENGTH = 0.01  # largest relative difference of two directions of equal length
 _BATCH_NORM = {"fixed": "batch norm fixed", "reestimated": "batch norm re-estimated"}
 _KIND_MARKERS = {0: ("o", "minimum"), 1: ("X", "saddle"), 2: ("^", "maximum")}
 
@@ -39,29 +39,29 @@ def plot(
 ) -> Axes:
     """Draw a landscape of one or two dimensions.
 
-    Points without a finite value are holes (grey in contours). The landscape's values are not
-    changed; a ceiling changes what is drawn alone.
+    Points without a finite value are holes (gray in contours). The landscape's values are not
+    changed; a ceiling affects only the drawing.
 
     Parameters
     ----------
     kind : "contour", "surface" or "curve"
-        By default "curve" of one dimension and "contour" of two.
+        By default "curve" for one dimension and "contour" for two.
     field : str
         A grid variable, such as ``"accuracy"``.
     scale : "auto", "linear" or "log"
-        "auto" is "log" where the values are positive and span more than two decades.
+        "auto" is "log" if the values are positive and span more than two decades.
     trajectory : bool
-        Draw the trajectories. Not of a field other than the loss in a curve or surface, where
-        their height is not known.
+        Draw the training trajectories. In a curve or surface of a field other than the loss they
+        are left out, because their height is unknown.
     critical_points : bool
-        Draw the critical points of a plane's loss, those that stand above the noise filled
-        (:func:`losslandscape.find_critical_points`); contours only.
+        Draw the critical points of a plane's loss (:func:`losslandscape.find_critical_points`);
+        those above the noise are white. Contours only.
     show_interpolated : bool
-        Mark the evaluated points, so that one sees where the values are interpolated.
+        Mark the evaluated points, to show where the values are interpolated.
     ceiling : float, optional
-        Draw greater values like this one; the colour bar, or the axis, says so.
+        Draw larger values as this value; the color bar or the axis states it.
     ax : matplotlib.axes.Axes, optional
-        Where to draw, with ``projection="3d"`` for a surface; in a new figure by default.
+        Where to draw; a surface needs ``projection="3d"``. By default a new figure.
 
     Returns
     -------
@@ -70,15 +70,15 @@ def plot(
     Raises
     ------
     LossLandscapeError
-        If matplotlib is not installed; the kind does not suit the landscape's dimensions; there is
-        no such field, or no finite value in it; a logarithmic scale is asked for values that are
-        not positive; or the ceiling is below all values.
+        If matplotlib is not installed; the kind does not suit the landscape's dimensions; the
+        field does not exist or has no finite value; a logarithmic scale is requested for values
+        that are not positive; or the ceiling is not above the lowest value.
 
     Notes
     -----
-    On a plane of principal components the axes carry the share of the trajectory's squared
-    distances that they show, as in Li et al. 2018, figure 9. A curve's band is one standard error
-    of the mean loss to either side; interpolation errors are not in it.
+    On a plane of principal components each axis title gives the share of the trajectory's squared
+    distances along this axis, as in Li et al. 2018, figure 9. A curve's band is one standard error
+    of the mean loss to either side; it does not include interpolation errors.
     """
     try:
         import matplotlib.pyplot  # noqa: F401
@@ -89,7 +89,8 @@ def plot(
     shown = _Shown(landscape, field, values, scale, ceiling)
     if critical_points and (kind != "contour" or field != "loss"):
         raise LossLandscapeError(
-            "critical points are drawn on contours of the loss: kind='contour', field='loss'"
+            "critical points are drawn only on contours of the loss: pass kind='contour' and "
+            "field='loss'"
         )
     own_figure = ax is None
     ax = _new_axes(kind, shown) if own_figure else _checked_axes(kind, ax)
@@ -102,7 +103,7 @@ def plot(
     if landscape.provenance.get("title") and not ax.get_title():
         ax.set_title(_plain(str(landscape.provenance["title"])))
     if ax.get_legend_handles_labels()[0]:
-        if own_figure:  # below the axes, where it covers no data
+        if own_figure:  # below the axes, so that it covers no data
             ax.figure.legend(
                 loc="outside lower center",
                 ncols=2 if critical_points else 3,
@@ -129,14 +130,14 @@ class _Shown:
         finite = np.isfinite(values)
         where = landscape._where()
         if not finite.any():
-            raise LossLandscapeError(f"{where}'{field}' has no finite value, nothing can be drawn")
+            raise LossLandscapeError(f"{where}'{field}' has no finite value to draw")
         if scale not in SCALES:
-            raise LossLandscapeError(f"scale is {scale!r}; it may be {', '.join(SCALES)}")
+            raise LossLandscapeError(f"scale is {scale!r}; it must be one of {', '.join(SCALES)}")
         low = float(values[finite].min())
         if scale == "log" and low <= 0:
             raise LossLandscapeError(
-                f"{where}the lowest value of '{field}' is {low:g}, and a logarithmic scale has no "
-                "place for it; give scale='linear'"
+                f"{where}the lowest value of '{field}' is {low:g}, which cannot be shown on a "
+                "logarithmic scale; pass scale='linear'"
             )
         if ceiling is not None and not ceiling > low:
             raise LossLandscapeError(
@@ -190,8 +191,8 @@ class _Shown:
         first, second = np.sqrt(np.diag(self.landscape.gram_matrix))
         return bool(abs(first - second) <= _SAME_LENGTH * max(first, second))
 
-    def ways(self) -> list[tuple[str, np.ndarray, np.ndarray | None]]:
-        """Label, coordinates and, where the field is the loss, losses of each trajectory."""
+    def trajectories(self) -> list[tuple[str, np.ndarray, np.ndarray | None]]:
+        """Label, coordinates and (only if the field is the loss) losses of each trajectory."""
         return [
             (_plain(t.label), t.coordinates, t.loss if self.field == "loss" else None)
             for t in self.landscape.trajectories
@@ -211,14 +212,14 @@ def _checked_kind(landscape: Landscape, kind: str | None) -> str:
     dimensions = landscape.grid.dimensions
     if dimensions == 3:
         raise LossLandscapeError(
-            f"{landscape._where()}a landscape of three dimensions is drawn in ParaView: "
-            "losslandscape render, or export() it"
+            f"{landscape._where()}matplotlib cannot draw a landscape of three dimensions; draw it "
+            "in ParaView with 'losslandscape render', or export() it"
         )
     suitable = ("curve",) if dimensions == 1 else ("contour", "surface")
     if kind is not None and kind not in suitable:
         raise LossLandscapeError(
             f"{landscape._where()}kind is {kind!r}; a landscape of {dimensions} "
-            f"dimension{'s' * (dimensions > 1)} is drawn as {' or '.join(map(repr, suitable))}"
+            f"dimension{'s' * (dimensions > 1)} needs {' or '.join(map(repr, suitable))}"
         )
     return kind or suitable[0]
 
@@ -226,14 +227,14 @@ def _checked_kind(landscape: Landscape, kind: str | None) -> str:
 def _checked_axes(kind: str, ax: Any) -> Any:
     if kind == "surface" and not hasattr(ax, "plot_surface"):
         raise LossLandscapeError(
-            "a surface needs axes of three dimensions: "
-            "figure.add_subplot(projection='3d'), or leave ax out"
+            "a surface needs three-dimensional axes: "
+            "use figure.add_subplot(projection='3d'), or omit ax"
         )
     return ax
 
 
 def _new_axes(kind: str, shown: _Shown) -> Any:
-    """Axes of a new figure, which has the height that equal units need."""
+    """Axes of a new figure, with the height that equal units on both axes need."""
     from matplotlib import pyplot
 
     height = 4.0
@@ -244,37 +245,43 @@ def _new_axes(kind: str, shown: _Shown) -> Any:
     return figure.add_subplot(projection="3d" if kind == "surface" else None)
 
 
-def _draw_contours(ax, shown: _Shown, ways: bool, critical: bool, evaluated: bool) -> None:
+def _draw_contours(ax, shown: _Shown, trajectory: bool, critical: bool, evaluated: bool) -> None:
     x, y = shown.axes
     ax.set_facecolor(_HOLE)
     if shown.high > shown.low:
         space = np.geomspace if shown.log else np.linspace
         levels = space(shown.low, shown.high, _FILLED_LEVELS)
-        levels[[0, -1]] = shown.low, shown.high  # rounding must not leave the extremes out
-        # corner_mask=False: a cell with a hole at a corner is all hole
+        levels[[0, -1]] = shown.low, shown.high  # rounding must not exclude the extremes
+        # corner_mask=False: a cell with a hole at one corner is a hole
         filled = ax.contourf(
-            x, y, shown.values, levels, norm=_norm(shown), cmap=_COLOURS, corner_mask=False,
+            x, y, shown.values, levels, norm=_norm(shown), cmap=_COLOR_MAP, corner_mask=False,
             extend="max" if shown.capped else "neither",
         )  # fmt: skip
-        filled.set_edgecolor("face")  # without it hairlines show between the bands of a PDF
+        filled.set_edgecolor("face")  # without it, thin lines show between the bands in a PDF
         filled.set_rasterized(True)
         lines = space(shown.low, shown.high, _LINES + 2)[1:-1]
         ax.contour(
             x, y, shown.values, lines, colors="white", linewidths=0.5, alpha=0.6, corner_mask=False
         )
         mappable: Any = filled
-    else:  # one value everywhere has no contours
+    else:  # a constant has no contours
         mappable = ax.pcolormesh(
-            x, y, shown.values, shading="gouraud", cmap=_COLOURS, norm=_norm(shown)
+            x, y, shown.values, shading="gouraud", cmap=_COLOR_MAP, norm=_norm(shown)
         )
-    _colour_bar(ax, mappable, shown)
+    _color_bar(ax, mappable, shown)
     if evaluated:
         points = shown.evaluated_points()
         ax.scatter(*points.T, s=2, c="black", linewidths=0, label=shown.evaluated_title, zorder=3)
-    if ways:
-        for label, coordinates, _ in shown.ways():
+    if trajectory:
+        for label, coordinates, _ in shown.trajectories():
             ax.plot(
-                *coordinates.T, "o-", color=_WAY, markersize=2.5, linewidth=1, label=label, zorder=4
+                *coordinates.T,
+                "o-",
+                color=_PATH,
+                markersize=2.5,
+                linewidth=1,
+                label=label,
+                zorder=4,
             )
     if critical:
         _draw_critical_points(ax, shown.landscape)
@@ -309,7 +316,7 @@ def _draw_critical_points(ax, landscape: Landscape) -> None:
             if not len(points):
                 continue
             words = (
-                "" if strong else (", not above the noise" if certain else ", of no persistence")
+                "" if strong else (", not above the noise" if certain else ", without persistence")
             )
             ax.scatter(
                 points[:, 0], points[:, 1], s=28 if strong else 14, marker=marker, zorder=5,
@@ -318,25 +325,25 @@ def _draw_critical_points(ax, landscape: Landscape) -> None:
             )  # fmt: skip
 
 
-def _draw_surface(ax, shown: _Shown, ways: bool, evaluated: bool) -> None:
+def _draw_surface(ax, shown: _Shown, trajectory: bool, evaluated: bool) -> None:
     from matplotlib import colormaps
     from matplotlib.cm import ScalarMappable
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
     x, y = shown.axes
     mesh = np.meshgrid(x, y)
-    # mplot3d has no logarithmic axis that works: heights are logarithms, with ticks that say so
+    # mplot3d has no working logarithmic axis: heights are logarithms, and the ticks show powers
     heights = np.ma.filled(_height(shown, shown.values), np.nan)
     norm = _norm(shown)
-    colours = colormaps[_COLOURS](norm(_cells(shown)))
-    ax.computed_zorder = False  # else a line is behind or in front of the surface as a whole
+    colors = colormaps[_COLOR_MAP](norm(_cells(shown)))
+    ax.computed_zorder = False  # otherwise a whole line is behind or in front of the surface
     ax.plot_surface(
-        *mesh, heights, facecolors=colours, rcount=len(y), ccount=len(x), linewidth=0,
+        *mesh, heights, facecolors=colors, rcount=len(y), ccount=len(x), linewidth=0,
         antialiased=False, shade=True, zorder=1,
     )  # fmt: skip
-    _colour_bar(ax, ScalarMappable(norm, _COLOURS), shown, shrink=0.6, pad=0.1)
-    if ways:
-        for label, coordinates, losses in shown.ways():
+    _color_bar(ax, ScalarMappable(norm, _COLOR_MAP), shown, shrink=0.6, pad=0.1)
+    if trajectory:
+        for label, coordinates, losses in shown.trajectories():
             if losses is not None:
                 _draw_draped(ax, shown, heights, label, coordinates, losses)
     if evaluated:
@@ -355,7 +362,7 @@ def _draw_surface(ax, shown: _Shown, ways: bool, evaluated: bool) -> None:
     if shown.log and shown.high / shown.low > 100:
         ax.zaxis.set_major_locator(MaxNLocator(5, integer=True))
         ax.zaxis.set_major_formatter(FuncFormatter(lambda z, _: f"$10^{{{z:g}}}$"))
-    elif shown.log:  # no two powers of ten may be within
+    elif shown.log:  # the range may contain fewer than two powers of ten
         ticks = MaxNLocator(4).tick_values(shown.low, shown.high)
         ticks = [tick for tick in ticks if shown.low <= tick <= shown.high]
         ax.set_zticks(np.log10(ticks), [f"{tick:g}" for tick in ticks])
@@ -370,7 +377,7 @@ def _draw_surface(ax, shown: _Shown, ways: bool, evaluated: bool) -> None:
 
 
 def _norm(shown: _Shown) -> Any:
-    """From values to colours; a constant has the colour in the middle."""
+    """The map from values to colors; a constant gets the middle color."""
     from matplotlib.colors import LogNorm, Normalize
 
     low, high = shown.low, shown.high
@@ -381,7 +388,7 @@ def _norm(shown: _Shown) -> Any:
 
 
 def _cells(shown: _Shown) -> np.ma.MaskedArray:
-    """The mean of the four corners of each cell (on the log scale the geometric mean)."""
+    """The mean of the four corners of each cell; on the log scale, the geometric mean."""
     values = _height(shown, shown.values)
     cells = (values[:-1, :-1] + values[:-1, 1:] + values[1:, :-1] + values[1:, 1:]) / 4
     return 10**cells if shown.log else cells
@@ -392,24 +399,24 @@ def _height(shown: _Shown, values: Any) -> Any:
 
 
 def _draw_draped(ax, shown: _Shown, heights, label, coordinates, losses) -> None:
-    """A trajectory on the surface: between checkpoints a straight line would cut through it."""
+    """Draw a trajectory on the surface; straight lines between checkpoints would cut through it."""
     from scipy.interpolate import RegularGridInterpolator
 
     steps = np.linspace(0, 1, 20, endpoint=False)[:, None]
     pieces = [a + steps * (b - a) for a, b in zip(coordinates[:-1], coordinates[1:])]
     path = np.concatenate([*pieces, coordinates[-1:]])
     surface = RegularGridInterpolator(shown.axes[::-1], heights, bounds_error=False)
-    ax.plot(*path.T, surface(path[:, ::-1]), "-", color=_WAY, linewidth=1.2, zorder=3)
+    ax.plot(*path.T, surface(path[:, ::-1]), "-", color=_PATH, linewidth=1.2, zorder=3)
     if shown.ceiling is not None:
         losses = np.minimum(losses, shown.ceiling)
     inside = np.isfinite(surface(coordinates[:, ::-1]))
     ax.plot(
-        *coordinates[inside].T, _height(shown, losses[inside]), "o", color=_WAY, markersize=2.5,
+        *coordinates[inside].T, _height(shown, losses[inside]), "o", color=_PATH, markersize=2.5,
         label=label, zorder=3,
     )  # fmt: skip
 
 
-def _draw_curve(ax, shown: _Shown, ways: bool, evaluated: bool) -> None:
+def _draw_curve(ax, shown: _Shown, trajectory: bool, evaluated: bool) -> None:
     (x,) = shown.axes
     if shown.log:
         ax.set_yscale("log")
@@ -420,7 +427,7 @@ def _draw_curve(ax, shown: _Shown, ways: bool, evaluated: bool) -> None:
         low, high = shown.values - error, shown.values + error
         if shown.ceiling is not None:
             high = np.ma.minimum(high, shown.ceiling)
-        # a band that reaches 0 goes down to the axis, and does not stretch it
+        # a band that reaches 0 extends down to the axis, without stretching it
         drawn = np.ma.maximum(low, np.finfo(float).tiny) if shown.log else low
         ax.fill_between(
             x, drawn, high, color=line.get_color(), alpha=0.25, linewidth=0,
@@ -433,12 +440,12 @@ def _draw_curve(ax, shown: _Shown, ways: bool, evaluated: bool) -> None:
     if evaluated:
         there = shown.landscape.status == EVALUATED
         ax.plot(x[there], shown.values[there], "k.", markersize=4, label=shown.evaluated_title)
-    if ways:
-        for label, coordinates, losses in shown.ways():
+    if trajectory:
+        for label, coordinates, losses in shown.trajectories():
             if losses is not None:
                 heights = losses if shown.ceiling is None else np.minimum(losses, shown.ceiling)
                 ax.plot(
-                    coordinates[:, 0], heights, "o-", color=_WAY, markersize=2.5, linewidth=0.8,
+                    coordinates[:, 0], heights, "o-", color=_PATH, markersize=2.5, linewidth=0.8,
                     label=label,
                 )  # fmt: skip
                 limits += list(heights[np.isfinite(heights) & ((heights > 0) | (not shown.log))])
@@ -459,7 +466,7 @@ def _draw_curve(ax, shown: _Shown, ways: bool, evaluated: bool) -> None:
     ax.set_ylabel(shown.title)
 
 
-def _colour_bar(ax, mappable, shown: _Shown, **arguments: Any) -> None:
+def _color_bar(ax, mappable, shown: _Shown, **arguments: Any) -> None:
     from matplotlib.ticker import (
         AutoLocator,
         LogLocator,
@@ -476,7 +483,7 @@ def _colour_bar(ax, mappable, shown: _Shown, **arguments: Any) -> None:
         bar.ax.yaxis.set_major_locator(LogLocator())
         bar.ax.yaxis.set_minor_locator(LogLocator(subs=range(2, 10)))
         bar.ax.yaxis.set_minor_formatter(NullFormatter())
-    elif shown.log:  # no two powers of ten may be within
+    elif shown.log:  # the range may contain fewer than two powers of ten
         decade = shown.high / shown.low > 10
         bar.ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)) if decade else MaxNLocator(6))
         bar.ax.yaxis.set_major_formatter(ScalarFormatter())
@@ -486,5 +493,5 @@ def _colour_bar(ax, mappable, shown: _Shown, **arguments: Any) -> None:
 
 
 def _plain(text: str) -> str:
-    """A user's words with nothing that matplotlib would take for a formula."""
+    """A user's text, escaped so that matplotlib does not read it as a formula."""
     return text.replace("$", r"\$")

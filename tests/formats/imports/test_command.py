@@ -24,7 +24,7 @@ def imported(tmp_path, capsys):
     arguments = ["import", str(tmp_path / "loss.npy"), "--bounds=-1,1,-1,1"]
     assert main([*arguments, "--output", str(output)]) == 0
     said = capsys.readouterr().out
-    assert "loss.npy: format npy (found from the content), NumPy array" in said
+    assert "loss.npy: imported as npy (detected from the content), NumPy array" in said
     assert "21 x 17 points, alpha -1 to 1, beta -1 to 1" in said
     return output
 
@@ -49,9 +49,9 @@ def test_a_table_without_bounds_comes_back_from_the_export(imported, tmp_path):
     [
         (["--output", "x.txt"], "the name must end in .nc or .llnc"),
         (["--output", "x.nc"], "4 x 5 values without coordinates"),
-        (["--bounds=1,2,3", "--output", "x.nc"], "a pair of numbers for each axis needed"),
-        (["--bounds=a,2", "--output", "x.nc"], "a pair of numbers for each axis needed"),
-        (["--bounds=0,1,0,1", "--distance", "1", "--output", "x.nc"], "takes no distance"),
+        (["--bounds=1,2,3", "--output", "x.nc"], "give a pair of numbers for each axis"),
+        (["--bounds=a,2", "--output", "x.nc"], "give a pair of numbers for each axis"),
+        (["--bounds=0,1,0,1", "--distance", "1", "--output", "x.nc"], "takes no option distance"),
         (["--bounds=0,1,0,1", "--output", "there.nc"], "exists; choose another name"),
         (["--bounds=0,1,0,1", "--overwrite", "--output", "link.nc"], "is the file to import"),
         (["--bounds=0,1,0,1", "--output", "no/x.nc"], "does not exist; create it"),

@@ -92,10 +92,12 @@ def test_its_first_index_is_the_first_direction(tmp_path, rng, dimensions):
 def test_what_does_not_fit_is_refused(tmp_path, rng):
     axis = np.linspace(-1, 1, 4)
     path = save(tmp_path / "x.npz", rng.random((4, 5)), [axis, axis])
-    with pytest.raises(FileFormatError, match=r"loss has shape \(4, 5\), its coordinates \(2, 4\)"):
+    with pytest.raises(
+        FileFormatError, match=r"loss has shape \(4, 5\), but its coordinates \(2, 4\)"
+    ):
         Landscape.imported(path)
     path = save(tmp_path / "y.npz", rng.random((4, 4)), [axis])
-    with pytest.raises(FileFormatError, match="not one row for each of the 2 axes"):
+    with pytest.raises(FileFormatError, match="must have one row for each of the 2 axes"):
         Landscape.imported(path)
     np.savez(tmp_path / "z.npz", loss=np.zeros((2, 2)))
     with pytest.raises(FileFormatError, match=r"has the arrays loss and coordinates \(found: loss"):

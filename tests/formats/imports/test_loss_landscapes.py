@@ -130,15 +130,19 @@ def test_a_value_that_is_not_finite_is_not_a_point_that_was_not_evaluated(tmp_pa
 @pytest.mark.parametrize(
     ("shape", "options", "words"),
     [
-        ((5, 5), {}, "which function"),
-        ((5, 5), {"function": "plane"}, "one of linear_interpolation, random_line"),
+        ((5, 5), {}, "name the function"),
+        ((5, 5), {"function": "plane"}, "linear_interpolation, random_line"),
         ((5, 5), {"function": "random_plane"}, "give the distance"),
         ((5, 5), {"function": "random_plane", "distance": -1.0}, "number above 0"),
-        ((5, 5), {"function": "planar_interpolation", "distance": 1.0}, "has no distance"),
+        ((5, 5), {"function": "planar_interpolation", "distance": 1.0}, "takes no distance"),
         ((5,), {"function": "planar_interpolation"}, r"shape \(5,\).*two equal axes"),
         ((5, 4), {"function": "planar_interpolation"}, r"shape \(5, 4\).*two equal axes"),
         ((5, 5), {"function": "linear_interpolation"}, "returns one axis"),
-        ((5, 5), {"function": "planar_interpolation", "bounds": [(0, 1)]}, "takes no bounds"),
+        (
+            (5, 5),
+            {"function": "planar_interpolation", "bounds": [(0, 1)]},
+            "takes no option bounds",
+        ),
     ],
 )
 def test_what_is_missing_or_does_not_fit_is_said(tmp_path, shape, options, words):

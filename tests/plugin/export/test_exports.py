@@ -233,14 +233,14 @@ def test_what_flatness_lacks_is_said(tmp_path, capsys, plane):
     [
         (["{nc}", "--figure", "compare", "--output", "x.png"], "compare takes 2 landscapes, not 1"),
         (["{nc}"] * 3 + ["--output", "x.png"], "3 landscapes were given"),
-        (["{nc}", "--output", "x.pdf"], "the ending must be one of .png, .html"),
-        (["{nc}", "--output", "x.glb", "--dpi", "300"], "--dpi is for pictures"),
-        (["{nc}", "--output", "x.png", "--size", "20x20mm"], "too narrow for legible letters"),
+        (["{nc}", "--output", "x.pdf"], "the name must end in one of .png, .html"),
+        (["{nc}", "--output", "x.glb", "--dpi", "300"], "--dpi is only for pictures"),
+        (["{nc}", "--output", "x.png", "--size", "20x20mm"], "too narrow for legible text"),
         (["{nc}", "--output", "x.png", "--size", "1.5x2"], "not a size such as"),
-        (["{nc}", "--output", "x.png", "--dpi", "0"], "--dpi 0: between 10 and 2400"),
-        (["{nc}", "--output", "gone/x.png"], "there is no folder gone"),
-        (["{state}", "--output", "x.png", "--log"], "--log is for landscapes"),
-        (["{state}", "{nc}", "--output", "x.png"], "is drawn alone"),
+        (["{nc}", "--output", "x.png", "--dpi", "0"], "--dpi 0: must be between 10 and 2400"),
+        (["{nc}", "--output", "gone/x.png"], "the folder gone does not exist"),
+        (["{state}", "--output", "x.png", "--log"], "--log is only for landscapes"),
+        (["{state}", "{nc}", "--output", "x.png"], "must be drawn alone"),
     ],
 )
 def test_what_does_not_fit_is_said(tmp_path, monkeypatch, capsys, plane, arguments, words):

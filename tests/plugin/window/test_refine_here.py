@@ -81,7 +81,7 @@ def test_what_is_seen_is_refined(project, installed, in_paraview):
         np.testing.assert_allclose(found[name][:4], expected, atol=1e-6)
     # the file's code is refused until a person trusts it
     assert found["untrusted"] == 0
-    assert "say that it may run: --model mine:build" in done.stdout + done.stderr
+    assert "to allow it to run, name it again: --model mine:build" in done.stdout + done.stderr
     assert found["box"] == pytest.approx([-0.2, 0.6, -0.6, 0.2, 0, 0])
     assert found["points"] == 9 * 9
     assert not found["reader shown"]
@@ -97,7 +97,7 @@ def test_in_a_script(project, installed, in_paraview):
     assert "the Python that has the package losslandscape is not known" in said
     assert found["no python"]["loss"] is None
     assert found["untrusted"]["loss"] is None
-    assert "say that it may run: --model mine:build" in said
+    assert "to allow it to run, name it again: --model mine:build" in said
     landscape = Landscape.open(project / "trusted.nc")
     assert found["ran"]
     assert found["trusted"]["dimensions"] == [*landscape.grid.counts, 1]

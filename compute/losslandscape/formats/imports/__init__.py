@@ -1,7 +1,7 @@
-"""Landscapes that other tools measured, read into landscapes like any other.
+"""Import of landscapes that other tools measured.
 
-Files are parsed by a process of their own (:mod:`.content`), of which the landscape comes as from a
-file of this package.
+A child process parses the files (:mod:`.content`) and sends the landscape's variables, as it does
+for a file of this package.
 """
 
 from __future__ import annotations
@@ -41,26 +41,27 @@ def read(
     Parameters
     ----------
     format : one of ``FORMATS``, optional
-        By default found from the content. An array of ``loss-landscapes`` cannot be told from any
-        other and has to be named; so does nothing else.
+        By default it is detected from the content. Only ``loss-landscapes`` must be named, because
+        its arrays look like any other array.
     bounds : sequence of (low, high), optional
-        Ends of each axis, alpha first, where the file has no coordinates, or to replace them.
+        The ends of each axis, alpha first; required if the file has no coordinates, otherwise they
+        replace its coordinates.
     array : str, optional
-        Which of a file's arrays is the loss.
+        The array of the file that is the loss.
     transposed : bool
-        The first index of a bare array is alpha's; by default the last index is.
+        The first index of an array without coordinates belongs to alpha; by default the last does.
     not_evaluated : float, optional
-        The value (NaN as well) that stands for a point that was not evaluated. By default what the
-        format says: -1 in files of Li et al.'s program, else none.
+        The value (may be NaN) that marks a point that was not evaluated. By default the format's
+        own: -1 in files of Li et al.'s program, otherwise none.
     directions, trajectory : path, optional
         ``li-h5``: the direction file, which gives lengths in parameter space, and the file of the
         projected trajectory.
     function : str, optional
         ``loss-landscapes``: the function that returned the array.
     distance : float, optional
-        ``loss-landscapes``: its argument ``distance``.
+        ``loss-landscapes``: the function's argument ``distance``.
     title : str
-        For people.
+        A title for the landscape.
 
     Returns
     -------
@@ -70,8 +71,8 @@ def read(
     Raises
     ------
     FileFormatError
-        If the file is missing, damaged, of no known layout, or holds no regular grid; or reading
-        it takes more time or memory than it may.
+        If the file is missing, damaged, of an unknown format, or has no regular grid; or if reading
+        it exceeds the limits on time or memory.
     LossLandscapeError
         If an option is missing or does not belong to the format.
     """
@@ -86,8 +87,8 @@ def read(
         raise LossLandscapeError(f"format '{format}' is not one of {', '.join(FORMATS)}")
     files = [Path(name) for name in (path, directions, trajectory) if name is not None]
     for file in files:
-        Source(file)  # is there, and may be read
+        Source(file)  # raises if it is missing or unreadable
     asked = {"format": format, "title": title, "options": asdict(options)}
     landscape = netcdf.landscape_of(guarded_child.read(content.__name__, files, asked), files[0])
-    landscape.path = None  # of no file yet
+    landscape.path = None  # not saved yet
     return landscape

@@ -1,4 +1,7 @@
-"""A landscape that another tool measured, as variables; read by :mod:`..limited_process`."""
+"""Reader of a file of another tool, as a landscape's variables.
+
+It runs in :mod:`..limited_process`.
+"""
 
 from __future__ import annotations
 
@@ -16,22 +19,22 @@ from losslandscape.formats.imports.source import Options, Source
 from losslandscape.formats.limited_process import Limits
 
 LIMITS = Limits(
-    compression=1032,  # at most so many bytes of one by deflate (its format, RFC 1951)
+    compression=1032,  # largest ratio of deflate (follows from its format, RFC 1951)
     values=2 * 2**30,
-    copies=4,  # as they are, as float64, compared with each other, and sent
-    computing=(10.0, 0.5e6),  # tables of text are read line by line
+    copies=4,  # as read, as float64, for comparing the two, and as sent
+    computing=(10.0, 0.5e6),  # text tables are read line by line
     clock=(60.0, 0.2e6),
 )
 
 
 def prepare() -> None:
-    # what is else imported when it is first used, with the file open
+    # modules that would otherwise be imported on first use, when no other file can be opened
     import encodings.cp437  # names in a zip archive
     import encodings.utf_8_sig  # noqa: F401
-    import tokenize  # noqa: F401  numpy's headers of Python 2
+    import tokenize  # noqa: F401  NumPy headers written by Python 2
 
     readers.load()
-    with suppress(ModuleNotFoundError):  # its reader says what to install
+    with suppress(ModuleNotFoundError):  # the HDF5 reader tells what to install
         import h5py  # noqa: F401
 
 
@@ -42,7 +45,10 @@ def send(files: Sequence[str], asked: dict[str, Any], most: int, sender: Sender)
     netcdf.fill(variables, landscape)
     size = sum(variable.values.nbytes for variable in variables.found.values())
     if size > most:
-        raise ContentError(f"{size:,} bytes of values are more than the {most:,} that are read")
+        raise ContentError(
+            f"it contains {size:,} bytes of values, but at most {most:,} bytes are allowed in a "
+            "file of its size"
+        )
     sender.start(
         [
             [name, list(v.dimensions), v.values.dtype.str, list(v.values.shape)]
@@ -54,7 +60,7 @@ def send(files: Sequence[str], asked: dict[str, Any], most: int, sender: Sender)
 
 
 class _Variables:
-    """Stands in for an empty netCDF4.Dataset, and keeps the variables in memory."""
+    """Replaces an empty netCDF4.Dataset, and keeps the variables in memory."""
 
     def __init__(self) -> None:
         self.found: dict[str, _Variable] = {}

@@ -1,4 +1,4 @@
-"""Tables of text: columns with a header (a row a point), or a bare matrix of values."""
+"""Text tables: columns with a header, one row per point; or a matrix of values alone."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ OPTIONS = ("array", "bounds", "transposed")
 _DELIMITERS = ";\t,"
 
 
-def recognises(source: Source) -> bool:
+def recognizes(source: Source) -> bool:
     if not source.is_text or source.vtk_type:
         return False
     for line in source.head.decode("utf-8-sig", errors="ignore").splitlines():
@@ -49,7 +49,7 @@ def read(source: Source, options: Options) -> Imported:
 
 
 def _cells(line: str) -> list[str]:
-    """A line cut at its semicolons, tabs or commas, else at its blanks."""
+    """Split a line at its semicolons, tabs or commas, or else at white space."""
     for delimiter in _DELIMITERS:
         if delimiter in line:
             return [cell.strip() for cell in next(csv.reader([line], delimiter=delimiter))]
@@ -69,7 +69,7 @@ def _is_number(text: str) -> bool:
 
 
 def _table(source: Source) -> tuple[list[str] | None, np.ndarray]:
-    """Header, where there is one, and numbers (rows, columns); an empty cell is NaN."""
+    """The header, if there is one, and the numbers, shape (rows, columns); empty cells are NaN."""
     try:
         lines = source.path.read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
@@ -89,18 +89,18 @@ def _table(source: Source) -> tuple[list[str] | None, np.ndarray]:
                 header = cells
                 continue
         if len(cells) != width:
-            raise source.error(f"line {number} has {len(cells)} values, the first has {width}")
+            raise source.error(f"line {number} has {len(cells)} values, but the first has {width}")
         try:
             rows.append([float(cell or "nan") for cell in cells])
         except ValueError as error:
             raise source.error(f"line {number}: {error}") from error
     if not rows:
-        raise source.error("a table without rows")
+        raise source.error("the table has no rows")
     return header, np.array(rows)
 
 
 def _points(source: Source, options: Options, header: Sequence[str], table: np.ndarray) -> Imported:
-    """A row a point, in any order; grid points without a row were not evaluated."""
+    """One row per point, in any order; grid points without a row were not evaluated."""
     repeated = {name for name in header if header.count(name) > 1}
     if repeated:
         raise source.error(f"more than one column is called {', '.join(sorted(repeated))}")
@@ -109,11 +109,11 @@ def _points(source: Source, options: Options, header: Sequence[str], table: np.n
     coordinates = [columns.pop(name) for name in names if name in columns]
     if not coordinates:
         raise source.error(
-            f"no column of coordinates: {' or '.join(n[0] for n in COORDINATE_NAMES)} "
+            f"has no column of coordinates ({' or '.join(n[0] for n in COORDINATE_NAMES)}) "
             f"(found: {', '.join(header)})"
         )
     if options.transposed:
-        raise source.error("columns with coordinates are not transposed; leave it out")
+        raise source.error("columns with coordinates cannot be transposed; omit this option")
     if not all(np.isfinite(c).all() for c in coordinates):
         raise source.error("a coordinate is not a finite number")
     found = [np.unique(c, return_inverse=True) for c in coordinates]

@@ -17,7 +17,7 @@ TOOL = "Landscaper"
 OPTIONS = ("bounds",)
 
 
-def recognises(source: Source) -> bool:
+def recognizes(source: Source) -> bool:
     return source.is_zip and set(names_in(source)) == {"loss", "coordinates"}
 
 
@@ -25,18 +25,20 @@ def read(source: Source, options: Options) -> Imported:
     arrays = read_arrays(source)
     if set(arrays) != {"loss", "coordinates"}:
         raise source.error(
-            "not a file of Landscaper, which has the arrays loss and coordinates "
+            "not a Landscaper file, which has the arrays loss and coordinates "
             f"(found: {', '.join(arrays) or 'nothing'})"
         )
     loss, coordinates = arrays["loss"], arrays["coordinates"]
     if coordinates.ndim != 2 or coordinates.shape[0] != loss.ndim:
         raise source.error(
-            f"its coordinates have shape {coordinates.shape}, which is not one row for each of "
+            f"its coordinates have shape {coordinates.shape}, but must have one row for each of "
             f"the {loss.ndim} axes of its loss"
         )
     if loss.shape != (coordinates.shape[1],) * loss.ndim:
-        raise source.error(f"its loss has shape {loss.shape}, its coordinates {coordinates.shape}")
-    # its first index is the first direction's
+        raise source.error(
+            f"its loss has shape {loss.shape}, but its coordinates {coordinates.shape}"
+        )
+    # the first index belongs to the first direction
     values = np.ascontiguousarray(loss.T)
     notes = [
         "Landscaper replaces losses that are not finite by the mean, the highest or the lowest of "
@@ -57,7 +59,7 @@ def read(source: Source, options: Options) -> Imported:
 
 
 def _where_measured(axis: np.ndarray) -> str:
-    """Where ``compute_loss_landscape`` of 1.3.1 evaluates, beside what it writes."""
+    """Where ``compute_loss_landscape`` of version 1.3.1 evaluates, which differs from its file."""
     steps, distance = len(axis), float(axis[-1])
     low, high = (2 * distance * i / steps for i in (-(steps // 2), steps - 1 - steps // 2))
     return (

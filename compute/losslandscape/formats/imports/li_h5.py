@@ -1,12 +1,12 @@
 """HDF5 files of Li et al.'s program (``loss-landscape``): surface, directions, trajectory.
 
 A surface has ``xcoordinates``, ``ycoordinates`` (2-D only), ``dir_file`` and, for each quantity, an
-array of shape (x, y) that is filled with -1 before the work. The program numbers its points with x
-fastest and writes number n to the n-th element of that array: of a rectangle of other than equal
-sides, the array is therefore the grid (y, x) in the wrong shape, and is taken in its flat order.
+array of shape (x, y) that is initialized with -1. The program numbers the points with x fastest
+and writes point n to the n-th element of that array. If the sides are unequal, the array is
+therefore the grid (y, x) in the wrong shape; it is read in its flat order.
 
-HDF5 is read with h5py rather than netCDF4, which follows external storage into other files and
-crashes on some valid ones.
+HDF5 is read with h5py, not netCDF4, which follows external storage into other files and crashes on
+some valid files.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _TITLES = {
 _MARKED = re.compile(r"(_loss|_acc|^loss_vals)$")  # quantities that cannot be -1 themselves
 
 
-def recognises(source: Source) -> bool:
+def recognizes(source: Source) -> bool:
     return source.is_hdf5
 
 
@@ -62,7 +62,7 @@ def read(source: Source, options: Options) -> Imported:
             if name in ("xcoordinates", "ycoordinates", "dir_file"):
                 continue
             if _is_numeric(file, name) and file[name].shape == grid.counts:
-                # in the order of the numbers of the points, see above
+                # in the order of the point numbers, see above
                 arrays[name] = _array(file, name, source).reshape(grid.shape)
             else:
                 left_out.append(name)
@@ -104,13 +104,12 @@ def read(source: Source, options: Options) -> Imported:
 
 @contextmanager
 def _opened(source: Source) -> Iterator[Any]:
-    """The file, opened; whatever HDF5 finds wrong with it becomes one message."""
+    """Open the file; any error of HDF5 becomes one message."""
     try:
         import h5py
     except ModuleNotFoundError as error:
         raise LossLandscapeError(
-            f"{source.path}: an HDF5 file, for which h5py is needed: "
-            "pip install 'losslandscape[import]'"
+            f"{source.path}: reading HDF5 files needs h5py: pip install 'losslandscape[import]'"
         ) from error
     if not source.is_hdf5:
         raise source.error(f"not an HDF5 file ({source.described()})")
@@ -118,19 +117,19 @@ def _opened(source: Source) -> Iterator[Any]:
         with h5py.File(source.path, "r") as file:
             yield file
     except (OSError, RuntimeError, KeyError, ValueError) as error:
-        raise source.error(f"a damaged HDF5 file, or one cut short ({error})") from error
+        raise source.error(f"damaged or truncated HDF5 file ({error})") from error
 
 
 def _own(group, name: str):
-    """The group or dataset of that name; None where there is none, or a link leads to it."""
+    """The group or dataset of this name; None if there is none, or it is a link."""
     import h5py
 
     linked = not isinstance(group.get(name, getlink=True), h5py.HardLink)
-    return None if linked else group.get(name)  # a link can lead to another file
+    return None if linked else group.get(name)  # a link can point to another file
 
 
 def _is_numeric(group, name: str) -> bool:
-    """Whether there is an array of numbers of that name."""
+    """Whether there is an array of numbers with this name."""
     import h5py
 
     dataset = _own(group, name)
@@ -138,18 +137,20 @@ def _is_numeric(group, name: str) -> bool:
 
 
 def _array(group, name: str, source: Source) -> np.ndarray:
-    """An array of numbers, its size checked before memory is taken.
+    """Read an array of numbers; its size is checked before memory is allocated.
 
     Raises
     ------
     FileFormatError
-        If it is none, too large, or lies in another file.
+        If it is not an array of numbers, is too large, or is stored in another file.
     """
     if not _is_numeric(group, name):
-        raise source.error(f"'{name}' is no array of numbers of this file")
+        raise source.error(f"'{name}' is not an array of numbers in this file")
     dataset = group[name]
     if dataset.external or dataset.is_virtual:
-        raise source.error(f"'{name}' lies in another file, which is not opened; copy it in")
+        raise source.error(
+            f"'{name}' is stored in another file, which was not opened; copy it into this file"
+        )
     source.check_size(dataset.shape, dataset.dtype.itemsize, f"'{name}'")
     return np.asarray(dataset[()])
 
@@ -161,21 +162,21 @@ def _check_is_surface(file, source: Source) -> None:
     found = f"(found: {', '.join(names) or 'nothing'})"
     if "proj_xcoord" in names:
         raise source.error(
-            "a projected trajectory, without a loss surface: import the surface file and name "
-            "this one with it, as its trajectory (--trajectory)"
+            "contains a projected trajectory, but no loss surface: import the surface file, and "
+            "give this file as its trajectory (--trajectory)"
         )
     if "xdirection" in names:
         raise source.error(
-            "a direction file, without a loss surface: import the surface file and name this one "
-            "with it, as its directions (--directions)"
+            "contains directions, but no loss surface: import the surface file, and give this "
+            "file as its directions (--directions)"
         )
     if {"provenance", "status", "alpha"} <= set(names):
-        raise source.error("is a landscape file already; nothing to import")
-    raise source.error(f"an HDF5 file without xcoordinates: no surface of {TOOL} {found}")
+        raise source.error("is already a landscape file; there is nothing to import")
+    raise source.error(f"has no xcoordinates, so it is not a surface of {TOOL} {found}")
 
 
 def _directions_named(file, source: Source) -> dict[str, Any]:
-    """The direction file that the surface names, without its folders."""
+    """The name of the direction file in the surface file, without its folders."""
     import h5py
 
     dataset = _own(file, "dir_file")
@@ -188,10 +189,9 @@ def _directions_named(file, source: Source) -> dict[str, Any]:
 
 
 def _gram_matrix(source: Source, dimensions: int) -> np.ndarray:
-    """Inner products of the directions in a direction file, float64.
+    """Inner products of the directions in a direction file, float64, shape (dimensions,) * 2.
 
-    Entries without axes, which are counters of batch norm, are left out, as the program leaves them
-    out of its projections.
+    Scalar entries, which are counters of batch norm, are left out, as in the program's projections.
     """
     import h5py
 
@@ -200,7 +200,7 @@ def _gram_matrix(source: Source, dimensions: int) -> np.ndarray:
         for name in names:
             if not isinstance(_own(file, name), h5py.Group):
                 raise source.error(
-                    f"no direction file of a {dimensions}-D surface: {name} is missing "
+                    f"not the direction file of a {dimensions}-D surface: {name} is missing "
                     f"(found: {', '.join(file) or 'nothing'})"
                 )
         gram = np.zeros((dimensions, dimensions))
@@ -208,10 +208,10 @@ def _gram_matrix(source: Source, dimensions: int) -> np.ndarray:
             vectors = []
             for name in names:
                 if part not in file[name]:
-                    raise source.error(f"{name} has no part {part}, which {names[0]} has")
+                    raise source.error(f"{names[0]} has an entry {part}, but {name} has none")
                 vectors.append(_array(file[name], part, source).astype(np.float64))
             if len({vector.shape for vector in vectors}) != 1:
-                raise source.error(f"part {part} of the directions has two shapes")
+                raise source.error(f"entry {part} has another shape in each direction")
             if vectors[0].ndim:
                 stacked = np.stack([vector.ravel() for vector in vectors])
                 gram += stacked @ stacked.T
@@ -221,15 +221,15 @@ def _gram_matrix(source: Source, dimensions: int) -> np.ndarray:
 def _trajectory(
     source: Source, dimensions: int, gram: np.ndarray | None
 ) -> tuple[list[ProjectedTrajectory], str]:
-    """A projected trajectory, in multiples of the directions, and what was done to it."""
+    """A projected trajectory, in multiples of the directions, and a note on its conversion."""
     names = ("proj_xcoord", "proj_ycoord")
     if dimensions != 2:
-        raise source.error("a projected trajectory belongs to a 2-D surface; this one has 1 axis")
+        raise source.error("a projected trajectory needs a 2-D surface, but this one has 1 axis")
     with _opened(source) as file:
         for name in names:
             if name not in file:
                 raise source.error(
-                    f"no projected trajectory: {name} is missing "
+                    f"not a projected trajectory: {name} is missing "
                     f"(found: {', '.join(file) or 'nothing'})"
                 )
         columns = [_array(file, name, source) for name in names]
@@ -250,7 +250,7 @@ def _trajectory(
         try:
             coordinates = np.linalg.solve(gram, (coordinates * np.sqrt(np.diag(gram))).T).T
         except np.linalg.LinAlgError as error:
-            raise source.error("its directions are parallel; they span no plane") from error
+            raise source.error("its directions are parallel, so they span no plane") from error
         note = (
             "trajectory: coordinates of the orthogonal projections, from the lengths in its file "
             "and the inner products of the directions"

@@ -1,6 +1,6 @@
-"""``.vtp`` files that Li et al.'s ``h52vtp.py`` writes: a surface with the array ``zvalue``.
+"""``.vtp`` files of Li et al.'s ``h52vtp.py``: a surface with the array ``zvalue``.
 
-The text is parsed here rather than by VTK, which reads the numbers as float32 and stops at ``nan``.
+The text is parsed here and not by VTK, which reads the numbers as float32 and stops at ``nan``.
 """
 
 from __future__ import annotations
@@ -23,14 +23,16 @@ OPTIONS = ("bounds",)
 _NAME = re.compile(r"_(?P<array>(train|test)_(loss|acc))(_zmax=(?P<top>[^_]+?))?(_log)?\.vtp$")
 
 
-def recognises(source: Source) -> bool:
+def recognizes(source: Source) -> bool:
     return source.vtk_type == "PolyData" and b'Name="zvalue"' in source.head
 
 
 def read(source: Source, options: Options) -> Imported:
     points, heights = _parsed(source)
     if points.size != 3 * heights.size:
-        raise source.error(f"{heights.size} heights for {points.size / 3:g} points; cut short?")
+        raise source.error(
+            f"has {heights.size} heights for {points.size / 3:g} points; was it truncated?"
+        )
     x, y = points.reshape(-1, 3).T[:2]
     source.check_size((heights.size,))
     columns = int(np.argmax(y != y[0])) or heights.size
@@ -55,20 +57,20 @@ def read(source: Source, options: Options) -> Imported:
 
 
 def _parsed(source: Source) -> tuple[np.ndarray, np.ndarray]:
-    """Coordinates (3 n,) and heights (n,) as float64."""
+    """Coordinates, shape (3 n,), and heights, shape (n,), as float64."""
     text = source.path.read_bytes()
     if b"<!DOCTYPE" in text or b"<!ENTITY" in text:
-        raise source.error("has XML declarations of its own, which h52vtp does not write")
+        raise source.error("contains XML declarations, which h52vtp does not write")
     try:
         root = ElementTree.fromstring(text)
     except ElementTree.ParseError as error:
-        raise source.error(f"damaged or cut short: {error}") from error
+        raise source.error(f"damaged or truncated: {error}") from error
     found = {a.get("Name"): a for a in root.iter("DataArray")}
     arrays = []
     for name in ("Points", "zvalue"):
         if name not in found or found[name].get("format") != "ascii":
             raise source.error(
-                f"not a file of h52vtp: there is no array '{name}' in text form (found: "
+                f"not a h52vtp file: it has no array '{name}' in text form (found: "
                 f"{', '.join(str(n) for n in found) or 'nothing'})"
             )
         try:
@@ -81,7 +83,7 @@ def _parsed(source: Source) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _meaning(source: Source, notes: list[str]) -> tuple[str, str, bool]:
-    """Name and title of the heights, and whether they are logarithms, from the file's name."""
+    """Name and title of the heights, and whether they are logarithms, from the file name."""
     found = _NAME.search(source.path.name)
     if not found:
         notes.append("the file's name does not say whether heights were cut or are logarithms")

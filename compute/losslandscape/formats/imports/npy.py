@@ -12,7 +12,7 @@ TOOL = "NumPy array"
 OPTIONS = ("bounds", "transposed")
 
 
-def recognises(source: Source) -> bool:
+def recognizes(source: Source) -> bool:
     return source.is_npy
 
 
@@ -31,7 +31,7 @@ def read_file(source: Source) -> np.ndarray:
     Raises
     ------
     FileFormatError
-        If it is no array of numbers, damaged, or too large.
+        If it is not an array of numbers, is damaged, or is too large.
     """
     if not source.is_npy:
         raise source.error(f"not a .npy file ({source.described()})")
@@ -40,7 +40,13 @@ def read_file(source: Source) -> np.ndarray:
 
 
 def read_stream(file: IO[bytes], source: Source, size: int, what: str) -> np.ndarray:
-    """An array in NumPy's format; its header is held against the ``size`` of the bytes first."""
+    """Read an array in NumPy's format, after comparing its header with ``size``, in bytes.
+
+    Raises
+    ------
+    FileFormatError
+        If it is not an array of numbers, is damaged, or is too large.
+    """
     try:
         version = np.lib.format.read_magic(file)
         header = (
@@ -55,19 +61,19 @@ def read_stream(file: IO[bytes], source: Source, size: int, what: str) -> np.nda
         raise source.error(f"{what} is damaged ({error})") from error
     if dtype.hasobject:
         raise source.error(
-            f"{what} holds Python objects, which are pickled and never opened; save it with "
-            "numpy.asarray(values, dtype=float)"
+            f"{what} contains pickled Python objects, which are never opened; save it as numbers, "
+            "with numpy.asarray(values, dtype=float)"
         )
     source.check_size(shape, dtype.itemsize, what)
     needed = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
     there = size - file.tell()
     if there < needed:
-        raise source.error(f"{what} is cut short: {needed} bytes are announced, {there} are there")
+        raise source.error(f"{what} is truncated: it has {there} of {needed} bytes")
     # not numpy.fromfile, which opens the file a second time
     try:
         content = file.read(needed)
         if len(content) < needed:
-            raise ValueError(f"{len(content)} of {needed} bytes are there")
+            raise ValueError(f"it has {len(content)} of {needed} bytes")
         values = np.frombuffer(content, dtype) if needed else np.empty(shape, dtype)
         return values.reshape(shape, order="F" if fortran else "C")
     except (ValueError, EOFError, OSError) as error:

@@ -1,4 +1,4 @@
-"""NumPy's ``.npz``: named arrays, with coordinates where some of them are called so."""
+"""NumPy's ``.npz``: named arrays; some may be coordinates, recognized by name."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ OPTIONS = ("bounds", "array", "transposed")
 COORDINATE_NAMES = (("alpha", "beta", "gamma"), ("x", "y", "z"), ("xcoordinates", "ycoordinates"))
 
 
-def recognises(source: Source) -> bool:
+def recognizes(source: Source) -> bool:
     return source.is_zip and bool(names_in(source))
 
 
 def names_in(source: Source) -> list[str]:
-    """Names of the arrays of an ``.npz`` file; none where it is no such file."""
+    """Names of the arrays in an ``.npz`` file; empty if it is not such a file."""
     try:
         with zipfile.ZipFile(source.path) as archive:
             return [n.removesuffix(".npy") for n in archive.namelist() if n.endswith(".npy")]
@@ -41,7 +41,7 @@ def read_arrays(source: Source) -> dict[str, np.ndarray]:
     Raises
     ------
     FileFormatError
-        If the file is damaged, or one of them is no array of numbers or too large.
+        If the file is damaged, or an array does not contain numbers or is too large.
     """
     arrays = {}
     try:
@@ -53,7 +53,7 @@ def read_arrays(source: Source) -> dict[str, np.ndarray]:
                 with archive.open(member) as file:
                     arrays[name] = read_stream(file, source, member.file_size, f"array '{name}'")
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError) as error:
-        raise source.error(f"not a .npz file, or a damaged one ({error})") from error
+        raise source.error(f"damaged, or not a .npz file ({error})") from error
     return arrays
 
 
@@ -73,8 +73,8 @@ def read(source: Source, options: Options) -> Imported:
         grid = grid_of(source, axes, notes)
         if grid.shape != shape:
             raise source.error(
-                f"'{loss}' has shape {shape}, and its coordinates (slowest first) {grid.shape}; "
-                "where the first index is alpha's, say so: transposed, or --transposed"
+                f"'{loss}' has shape {shape}, but its coordinates (slowest first) {grid.shape}; "
+                "if the first index belongs to alpha, pass transposed=True (--transposed)"
             )
     else:
         grid = grid_from_bounds(source, shape, options.bounds)

@@ -1,8 +1,8 @@
-"""Which module reads which format of another tool.
+"""The readers of other tools' formats.
 
-A format is one module with ``TOOL`` (what writes it), ``OPTIONS`` (names of the
-:class:`~.source.Options` it takes), ``recognises(source) -> bool`` and ``read(source, options) ->
-Imported``, named in ``_READERS``; the first that recognises a file's content reads it.
+Each format is a module with ``TOOL`` (the program that writes it), ``OPTIONS`` (names of the
+:class:`~.source.Options` that it takes), ``recognizes(source) -> bool`` and ``read(source,
+options) -> Imported``, listed in ``_READERS``. The first one that recognizes a file reads it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from losslandscape.errors import FileFormatError
 from losslandscape.formats.imports.source import Options, Source, landscape_of
 from losslandscape.landscape.landscape import Landscape
 
-# format -> module; the more particular before the more general
+# format -> module; specific formats before general ones
 _READERS = {
     "li-h5": "li_h5",
     "li-vtp": "li_vtp",
@@ -29,7 +29,7 @@ FORMATS = tuple(_READERS)
 
 
 def load() -> None:
-    """Import all of them."""
+    """Import all readers."""
     for name in FORMATS:
         _module(name)
 
@@ -40,22 +40,22 @@ def read(source: Source, format_name: str | None, options: Options, title: str) 
     Raises
     ------
     FileFormatError
-        If it is damaged, of no known layout, or holds no regular grid.
+        If it is damaged, of an unknown format, or has no regular grid.
     LossLandscapeError
         If an option is missing or does not belong to the format.
     """
-    name = format_name or _recognised(source)
+    name = format_name or _recognized(source)
     reader = _module(name)
     options.check(name, reader.OPTIONS)
     return landscape_of(reader.read(source, options), source, options, name, reader.TOOL, title)
 
 
-def _recognised(source: Source) -> str:
+def _recognized(source: Source) -> str:
     for name in FORMATS:
-        if _module(name).recognises(source):
+        if _module(name).recognizes(source):
             return name
     raise FileFormatError(
-        f"{source.path}: no format that can be imported ({source.described()}); formats are "
+        f"{source.path}: unknown format ({source.described()}); supported formats are "
         f"{', '.join(FORMATS)}, see docs/import.md"
     )
 

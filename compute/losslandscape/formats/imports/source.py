@@ -1,4 +1,4 @@
-"""A file of unknown origin, what was read from it, and the landscape that becomes of it."""
+"""A file of unknown origin, its contents as a reader found them, and the resulting landscape."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from losslandscape.landscape.overlays import ProjectedTrajectory
 from losslandscape.planes.grid import AXIS_NAMES, Grid
 
 LARGEST_ARRAY = 10**8  # values; 0.8 GB
-_LARGEST_COMPRESSION = 1100  # of deflate, 1032 at best
-_UNEVEN = 1e-3  # of the spacing: coordinates rounded to fewer digits are still a grid
+_LARGEST_COMPRESSION = 1100  # above the largest ratio of deflate, 1032
+_UNEVEN = 1e-3  # of the spacing: rounded coordinates still count as a regular grid
 _HEAD_BYTES = 4096
 _TAKEN = {*AXIS_NAMES, "loss", "status", "gram_matrix", "provenance"}
 
 
 @dataclass(frozen=True)
 class Options:
-    """What the user says about a file; :func:`losslandscape.formats.imports.read` explains each."""
+    """Options for a file; :func:`losslandscape.formats.imports.read` describes each."""
 
     bounds: Sequence[tuple[float, float]] | None = None
     array: str | None = None
@@ -47,32 +47,32 @@ class Options:
                 continue
             if getattr(self, name) != option.default:
                 raise LossLandscapeError(
-                    f"format {format_name} takes no {name}; it takes "
+                    f"format {format_name} takes no option {name}; it takes "
                     f"{', '.join([*taken, 'not_evaluated'])}"
                 )
 
 
 @dataclass
 class Source:
-    """A file, looked at but not yet trusted.
+    """A file whose first bytes were read, but which is not trusted yet.
 
     Raises
     ------
     FileFormatError
-        If it is missing, is a folder or may not be read.
+        If it is missing, empty, a folder, or unreadable.
     """
 
     path: Path
 
     def __post_init__(self):
         if self.path.is_dir():
-            raise FileFormatError(f"{self.path}: is a folder; name a file in it")
+            raise FileFormatError(f"{self.path}: is a folder; give a file in it")
         try:
             with open(self.path, "rb") as file:
                 self.head = file.read(_HEAD_BYTES)
                 self.size = os.fstat(file.fileno()).st_size
         except FileNotFoundError:
-            raise FileFormatError(f"{self.path}: there is no such file") from None
+            raise FileFormatError(f"{self.path}: no such file") from None
         except OSError as error:
             raise FileFormatError(
                 f"{self.path}: cannot be read ({error.strerror or error})"
@@ -94,7 +94,7 @@ class Source:
 
     @property
     def vtk_type(self) -> str:
-        """``"ImageData"``, ``"PolyData"`` ...; empty where it is no VTK XML file."""
+        """``"ImageData"``, ``"PolyData"``, ...; empty if it is not a VTK XML file."""
         found = re.search(rb"<VTKFile[^>]*?\btype\s*=\s*[\"'](\w+)[\"']", self.head)
         return found.group(1).decode("ascii") if found else ""
 
@@ -106,17 +106,17 @@ class Source:
         )
 
     def described(self) -> str:
-        """What kind of file it is, for people."""
+        """What kind of file it seems to be, for messages."""
         if self.vtk_type:
             return f"found: VTK {self.vtk_type}"
         if self.head.startswith(b"CDF"):
             return "found: classic netCDF"
         if self.head.startswith(b"\x80") or b"torch" in self.head[:64]:
-            return "found: perhaps a pickle; pickles are never opened, save the array with numpy"
+            return "found: possibly a pickle; pickles are never opened, save the array with numpy"
         if self.is_text:
             line = self.head.decode("utf-8", errors="ignore").splitlines()[0][:60]
-            return f"found: text that begins with {line!r}"
-        return f"found: bytes that begin with {self.head[:8].hex(' ')}"
+            return f"found: text beginning with {line!r}"
+        return f"found: bytes beginning with {self.head[:8].hex(' ')}"
 
     @cached_property
     def sha256(self) -> str:
@@ -127,12 +127,17 @@ class Source:
         return digest.hexdigest()
 
     def check_size(self, shape: Sequence[int], itemsize: int = 1, what: str = "an array") -> None:
-        """Refuse an array before memory is taken for it.
+        """Refuse an array that is too large, before memory is allocated for it.
+
+        Parameters
+        ----------
+        itemsize : int
+            Bytes per value.
 
         Raises
         ------
         FileFormatError
-            If it is larger than any landscape, or than this file can hold even when compressed.
+            If it is larger than a landscape may be, or than this file can hold even compressed.
         """
         count = 1
         for length in shape:
@@ -140,13 +145,13 @@ class Source:
         size = " x ".join(map(str, shape))
         if count > LARGEST_ARRAY:
             raise FileFormatError(
-                f"{self.path}: {what} of {size} values is more than {LARGEST_ARRAY:,}; "
-                "thin it out, or cut out a part"
+                f"{self.path}: {what} of {size} values is larger than the limit of "
+                f"{LARGEST_ARRAY:,} values; reduce the resolution, or select a part"
             )
         if count * itemsize > _LARGEST_COMPRESSION * self.size:
             raise FileFormatError(
-                f"{self.path}: {what} of {size} values cannot be in a file of {self.size} bytes; "
-                "it is damaged"
+                f"{self.path}: {what} of {size} values does not fit in a file of {self.size} "
+                "bytes; the file is damaged"
             )
 
     def error(self, message: str) -> FileFormatError:
@@ -155,24 +160,28 @@ class Source:
 
 @dataclass
 class Imported:
-    """What a reader found.
+    """The result of a reader.
 
     Attributes
     ----------
     arrays : dict of name to ndarray, shape ``grid.shape``
-        By the file's own names.
+        The arrays, under their names in the file.
     loss : str
-        The one of them that is the loss.
+        The name of the array that is the loss.
+    titles : dict of name to str
+        Titles of arrays, for axes and legends.
     not_evaluated : float, optional
-        The format's own mark of points that were not evaluated.
+        The value with which the format marks points that were not evaluated.
     status : int8 ndarray, shape ``grid.shape``, optional
-        Where the file says it.
+        The status of each point, if the file has it.
+    gram_matrix : ndarray, shape (dimensions, dimensions), optional
+        Inner products of the directions, if known.
     plane : dict
-        For the provenance's ``subspace``.
+        Entries for ``subspace`` in the provenance.
     details : dict
-        For the provenance's ``imported``.
+        Entries for ``imported`` in the provenance.
     notes : list of str
-        What a person should know about the values, a sentence each.
+        Facts about the values that the user should know, one sentence each.
     """
 
     grid: Grid
@@ -191,7 +200,7 @@ class Imported:
 def landscape_of(
     found: Imported, source: Source, options: Options, format_name: str, tool: str, title: str
 ) -> Landscape:
-    """The landscape; the loss becomes ``loss``, the other arrays keep their names."""
+    """Build the landscape; the loss is named ``loss``, the other arrays keep their names."""
     loss = _as_float64(found.arrays[found.loss], source, found.loss)
     mark = found.not_evaluated if options.not_evaluated is None else options.not_evaluated
     status = found.status
@@ -238,12 +247,12 @@ def landscape_of(
 
 
 def grid_of(source: Source, axes: Sequence[np.ndarray], notes: list[str] | None = None) -> Grid:
-    """The regular grid of some coordinates, alpha first.
+    """The regular grid with the given coordinates, alpha first.
 
     Raises
     ------
     FileFormatError
-        If an axis has fewer than 2 points or they do not rise evenly.
+        If an axis has fewer than 2 points, or they are not ascending and evenly spaced.
     """
     if not 1 <= len(axes) <= 3:
         raise source.error(f"has {len(axes)} axes; a landscape has 1, 2 or 3")
@@ -252,21 +261,24 @@ def grid_of(source: Source, axes: Sequence[np.ndarray], notes: list[str] | None 
         axis = np.asarray(axis, np.float64)
         if axis.ndim != 1 or axis.size < 2:
             raise source.error(
-                f"its coordinates along {name} have shape {axis.shape}; 2 or more numbers needed"
+                f"its coordinates along {name} have shape {axis.shape}; 2 or more numbers are "
+                "needed"
             )
         if not np.isfinite(axis).all():
             raise source.error(f"its coordinates along {name} are not all finite")
         if not axis[0] < axis[-1]:
             raise source.error(
-                f"its coordinates along {name} run from {axis[0]:g} to {axis[-1]:g}; they must rise"
+                f"its coordinates along {name} go from {axis[0]:g} to {axis[-1]:g}; they must be "
+                "ascending"
             )
         even = Grid((axis.size,), ((axis[0], axis[-1]),))
         away = abs(axis - even.axes()[0]) / even.spacing[0]
         if away.max() > _UNEVEN:
             worst = int(away.argmax())
             raise source.error(
-                f"its coordinates along {name} are not even: number {worst} is {axis[worst]:.9g} "
-                f"where {even.axes()[0][worst]:.9g} would be; a landscape is a regular grid"
+                f"its coordinates along {name} are not evenly spaced: number {worst} is "
+                f"{axis[worst]:.9g} instead of {even.axes()[0][worst]:.9g}; a landscape needs a "
+                "regular grid"
             )
         if notes is not None and away.max() > 1e-9:
             notes.append(
@@ -280,14 +292,14 @@ def grid_of(source: Source, axes: Sequence[np.ndarray], notes: list[str] | None 
 def grid_from_bounds(
     source: Source, shape: Sequence[int], bounds: Sequence[tuple[float, float]] | None
 ) -> Grid:
-    """The grid of an array, slowest axis first, between bounds, alpha first.
+    """The grid of an array (slowest axis first) with the given bounds (alpha first).
 
     Raises
     ------
     FileFormatError
-        If the array is no grid.
+        If the array does not have 1 to 3 axes of 2 or more points.
     LossLandscapeError
-        If the bounds are missing or as many as they should not be.
+        If the bounds are missing, or their number differs from the number of axes.
     """
     words = " x ".join(map(str, shape))
     if not 1 <= len(shape) <= 3 or min(shape) < 2:
@@ -297,29 +309,29 @@ def grid_from_bounds(
     if bounds is None:
         example = ",".join(["-1,1"] * len(shape))
         raise LossLandscapeError(
-            f"{source.path}: an array of {words} values without coordinates; give the ends of "
-            f"each axis, alpha first: bounds, as in --bounds={example}"
+            f"{source.path}: has an array of {words} values without coordinates; give the ends of "
+            f"each axis, alpha first, for example --bounds={example}"
         )
     if len(bounds) != len(shape):
         raise LossLandscapeError(
             f"{source.path}: {len(bounds)} pairs of bounds for an array of {len(shape)} axes "
-            f"({words}); give one pair an axis, alpha first"
+            f"({words}); give one pair for each axis, alpha first"
         )
     return Grid.rectangle(tuple(shape)[::-1], bounds)
 
 
 def chosen(source: Source, names: Sequence[str], options: Options, usual: Sequence[str]) -> str:
-    """The array that is the loss: the one asked for, else a usual one, else the only one.
+    """The array that is the loss: the one named by the user, else a usual one, else the only one.
 
     Raises
     ------
     FileFormatError
-        If there is none such; the message lists what was found.
+        If none of these exists; the message lists the arrays that were found.
     """
     found = f"(found: {', '.join(names) or 'nothing'})"
     if options.array is not None:
         if options.array not in names:
-            raise source.error(f"there is no array '{options.array}' on the grid {found}")
+            raise source.error(f"has no array '{options.array}' on the grid {found}")
         return options.array
     for name in usual:
         if name in names:
@@ -327,8 +339,8 @@ def chosen(source: Source, names: Sequence[str], options: Options, usual: Sequen
     if len(names) == 1:
         return names[0]
     if not names:
-        raise source.error(f"holds no array of numbers on a grid {found}")
-    raise source.error(f"which array is the loss? name it: array, or --array NAME {found}")
+        raise source.error(f"has no array of numbers on a grid {found}")
+    raise source.error(f"has several arrays; name the loss with array= (--array) {found}")
 
 
 def _as_float64(values: np.ndarray, source: Source, name: str) -> np.ndarray:
@@ -337,24 +349,24 @@ def _as_float64(values: np.ndarray, source: Source, name: str) -> np.ndarray:
     Raises
     ------
     FileFormatError
-        If they are no real numbers, or float64 cannot hold them.
+        If they are not real numbers, or float64 cannot represent them exactly.
     """
     values = np.asarray(values)
     if values.dtype.kind not in "fiub":
-        raise source.error(f"'{name}' is of type {values.dtype}, not of real numbers")
+        raise source.error(f"'{name}' has type {values.dtype}, which is not real numbers")
     with np.errstate(all="ignore"):
         converted = values.astype(np.float64)
         back = converted.astype(values.dtype)
-    # beyond 2**53, and in long double, a value may have no float64
+    # integers beyond 2**53 and long doubles may have no exact float64
     if not np.array_equal(back, values, equal_nan=values.dtype.kind == "f"):
         raise source.error(
-            f"'{name}' ({values.dtype}) has values that float64 cannot hold; convert it first"
+            f"'{name}' ({values.dtype}) has values that float64 cannot represent; convert it first"
         )
     return converted
 
 
 def _plain_name(name: str, others: Collection[str]) -> str:
-    """A name for the file, of letters, digits and ``_``, that nothing else has."""
+    """A unique name for the file, of letters, digits and ``_``."""
     plain = re.sub(r"\W", "_", name, flags=re.ASCII) or "values"
     if plain[0].isdigit() or plain in _TAKEN or re.match(r"(trajectory|model)_", plain):
         plain = f"imported_{plain}"

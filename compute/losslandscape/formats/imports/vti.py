@@ -1,4 +1,4 @@
-"""VTK image data (``.vti``), by this program's export or any other."""
+"""VTK image data (``.vti``), exported by this package or any other program."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TOOL = "VTK image data"
 OPTIONS = ("array", "bounds")
 
 
-def recognises(source: Source) -> bool:
+def recognizes(source: Source) -> bool:
     return source.vtk_type == "ImageData"
 
 
@@ -33,17 +33,19 @@ def read(source: Source, options: Options) -> Imported:
     kept = [axis for axis in range(3) if counts[axis] > 1]
     shape = tuple(counts[axis] for axis in kept)[::-1]
     if not shape:
-        raise source.error("a single point; a landscape has 2 or more")
+        raise source.error("has a single point; a landscape needs 2 or more")
     bounds = options.bounds
     if bounds is None:
         if not image.GetDirectionMatrix().IsIdentity():
-            raise source.error("its axes are turned; give the ends of each: bounds, or --bounds")
+            raise source.error(
+                "its axes are rotated; give the ends of each axis with bounds= (--bounds)"
+            )
         ends = np.reshape(image.GetBounds(), (3, 2))
         bounds = [(float(ends[axis, 0]), float(ends[axis, 1])) for axis in kept]
     arrays = {}
     data = image.GetPointData()
     for i in range(data.GetNumberOfArrays()):
-        array = data.GetArray(i)  # None where it holds no numbers
+        array = data.GetArray(i)  # None if it does not contain numbers
         if array is not None and array.GetNumberOfComponents() == 1:
             arrays[array.GetName() or f"array_{i}"] = vtk_to_numpy(array).reshape(shape)
     status = None
@@ -61,7 +63,7 @@ def read(source: Source, options: Options) -> Imported:
 
 
 def _image(source: Source) -> vtkImageData:
-    """The image; what VTK would print about a damaged file becomes the message."""
+    """Read the image; what VTK would print about a damaged file becomes the message."""
     shown, collected = vtkOutputWindow.GetInstance(), vtkStringOutputWindow()
     verbosity = vtkLogger.GetCurrentVerbosityCutoff()
     vtkOutputWindow.SetInstance(collected)
@@ -85,6 +87,6 @@ def _image(source: Source) -> vtkImageData:
     problem = collected.GetOutput().strip()
     if problem or extent is None or not reader.GetOutput().GetPointData().GetNumberOfArrays():
         first = re.search(r"\): (.+)", problem)  # after the name and address of VTK's object
-        said = first.group(1).strip() if first else "no point arrays in it"
-        raise source.error(f"not VTK image data, or damaged ({said})")
+        said = first.group(1).strip() if first else "it has no point arrays"
+        raise source.error(f"damaged, or not VTK image data ({said})")
     return reader.GetOutput()
