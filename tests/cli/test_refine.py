@@ -104,7 +104,7 @@ def test_an_untrusted_file_runs_nothing_and_says_what_it_would_run(project, tmp_
     done = run("refine", file, *BOX, "--output", "fine.nc", folder=tmp_path)
     assert done.returncode == 1
     assert "--model mine_to_refine:build --data mine_to_refine:load" in done.stderr
-    assert f"--trust-file), which runs it from {project}" in done.stderr
+    assert f"--trust-file), which runs the code from {project}" in done.stderr
     assert "Traceback" not in done.stderr
     assert list(tmp_path.iterdir()) == []
     assert not (project / "ran.txt").exists()
@@ -115,7 +115,7 @@ def test_a_trusted_file_is_refined_from_any_folder(project, tmp_path):
     done = run("refine", file, *BOX, "--trust-file", "--output", "fine.nc", folder=tmp_path)
     assert done.returncode == 0, done.stderr
     names = "mine_to_refine:build, mine_to_refine:load"
-    assert f"trusted; running {names} from {project}" in done.stderr
+    assert f"trusted; running its code {names} from {project}" in done.stderr
     assert "their losses are the same to the bit" in done.stdout
     coarse, fine = Landscape.open(file), Landscape.open(tmp_path / "fine.nc")
     # -0.3..0.5 grows to -0.6..0.6, and 0..1 to -0.2..1
@@ -266,7 +266,7 @@ def test_a_landscape_made_from_python(project, tmp_path, kind):
     if kind == "moved pca":
         wanted += " --trajectory FOLDER"
         typed += ["--trajectory", "run/trajectory"]
-    assert f"type {wanted} (and" in done.stderr
+    assert f"add {wanted} (and" in done.stderr
     done = run(
         "refine", tmp_path / "x.nc", *BOX, *typed, "--output", tmp_path / "y.nc", folder=project
     )

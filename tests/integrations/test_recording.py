@@ -65,7 +65,9 @@ def test_pytorchs_own_shards_are_refused(tmp_path):
 
 def test_a_training_that_starts_anew_does_not_replace_a_trajectory(tmp_path):
     TrainingRecorder(nn.Linear(2, 1), tmp_path / "run", 0).record(0)
-    with pytest.raises(LossLandscapeError, match="give overwrite=True to replace it or another"):
+    with pytest.raises(
+        LossLandscapeError, match="pass overwrite=True to replace it, or choose another"
+    ):
         TrainingRecorder(nn.Linear(2, 1), tmp_path / "run", 0)
     assert len(Trajectory.open(tmp_path / "run")) == 1
     TrainingRecorder(nn.Linear(2, 1), tmp_path / "run", 0, overwrite=True)

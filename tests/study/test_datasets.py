@@ -182,7 +182,7 @@ def test_changed_cifar_files_are_not_read(small_cifar):
 
 @pytest.mark.parametrize("name", ["cifar10", "cifar100"])
 def test_missing_cifar_says_how_to_get_it(tmp_path, name):
-    with pytest.raises(LossLandscapeError, match="--data-root, or fetch it with --download"):
+    with pytest.raises(LossLandscapeError, match="--data-root, or download it with --download"):
         load_samples(name, root=tmp_path)
 
 

@@ -311,7 +311,7 @@ def test_damaged_values_are_not_given_out(recorded):
     trajectory = ll.Trajectory.open(recorded)
     trajectory.parameters(0)
     for read in (lambda: trajectory.parameters(1), lambda: list(trajectory.blocks())):
-        with pytest.raises(FileFormatError, match=r"000001.*was changed"):
+        with pytest.raises(FileFormatError, match=r"000001.*has changed"):
             read()
 
 
@@ -321,7 +321,7 @@ def test_changed_values_are_found_by_verify(recorded):
     content[-1] ^= 1
     file.write_bytes(content)
     trajectory = ll.Trajectory.open(recorded)
-    with pytest.raises(FileFormatError, match=r"000001.*was changed"):
+    with pytest.raises(FileFormatError, match=r"000001.*has changed"):
         trajectory.verify()
 
 
@@ -346,7 +346,7 @@ def test_foreign_checkpoint_is_named(tmp_path, tensors, message):
 
 
 def test_index_out_of_range(recorded):
-    with pytest.raises(IndexError, match="checkpoint 3 of 3"):
+    with pytest.raises(IndexError, match="no checkpoint 3; there are 3"):
         ll.Trajectory.open(recorded).parameters(3)
 
 

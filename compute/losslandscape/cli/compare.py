@@ -105,7 +105,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     unit = "decades" if found.scale == "log" else "units of the loss"
     print(_result(found.rows, found.epsilon))
-    print(f"  scale: {found.scale}; persistence, threshold and roughness are in {unit}")
+    print(f"  scale: {found.scale}; persistence and threshold are in {unit}")
     # one column per landscape: there are many quantities and few landscapes
     facts = [name for name in columns if name not in ("label", "file")]
     rows = [[_title(name), *(row[name] for row in found.rows)] for name in facts]

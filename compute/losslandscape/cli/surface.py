@@ -94,7 +94,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--keep-samples",
         action=argparse.BooleanOptionalAction,
-        help="store the per-sample losses, which allow to tell noise from structure "
+        help="store the per-sample losses, which are needed to tell noise from structure "
         "(default: if they take less than 64 MB)",
     )
     add_executor_arguments(parser)

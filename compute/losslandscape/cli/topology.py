@@ -111,15 +111,15 @@ def run(arguments: argparse.Namespace) -> int:
     rows = found.table()
     quantity = "log10 of the mean loss" if found.scale == "log" else "mean loss"
     print(
-        f"{arguments.landscape}: {sum(row['significant'] for row in rows)} of {len(rows)} critical "
-        f"points of the {quantity} {_significant(found)}"
+        f"{arguments.landscape}: critical points of the {quantity} {_significant(found)}: "
+        f"{sum(row['significant'] for row in rows)} of {len(rows)}"
     )
     print("\n".join(f"  {line}" for line in found.summary()))
     columns = [name for name in rows[0] if name != "number"]
     unit = " (decades)" if found.scale == "log" else ""
     titles = {
         "persistence": f"persistence{unit}",
-        "persistence_standard_error": f"its standard error{unit}",
+        "persistence_standard_error": f"standard error of persistence{unit}",
         "on_boundary": "on the boundary",
     }
     shown = [[row[name] for name in columns] for row in rows[:_SHOWN]]
@@ -134,5 +134,5 @@ def run(arguments: argparse.Namespace) -> int:
 def _significant(found: CriticalPoints) -> str:
     """What it means that a point is marked as significant, in words."""
     if found.noise is None or found.noise.method == "none":
-        return "have a persistence above the threshold"
-    return f"are significant at {100 * found.noise.confidence:g}%"
+        return "with a persistence above the threshold"
+    return f"that are significant at {100 * found.noise.confidence:g}%"

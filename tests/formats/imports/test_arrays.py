@@ -338,7 +338,7 @@ def test_damaged_and_oversized_vti(tmp_path, rng, capfd):
     )
     text = (tmp_path / "surface.vti").read_text(encoding="utf-8")
     (tmp_path / "cut.vti").write_text(text[: len(text) // 2], encoding="utf-8")
-    with pytest.raises(FileFormatError, match=r"cut\.vti: not VTK image data, or damaged"):
+    with pytest.raises(FileFormatError, match=r"cut\.vti: damaged, or not VTK image data"):
         Landscape.imported(tmp_path / "cut.vti")
     large = text.replace("0 19 0 19 0 0", "0 19999 0 19999 0 0")
     assert large != text
