@@ -95,7 +95,7 @@ def test_every_epoch_with_the_evaluation_of_these_weights(tmp_path):
         assert losses[i] == pytest.approx(expected, rel=1e-4)
     logged = {e["step"]: e["loss"] for e in trainer.state.log_history if "loss" in e}
     assert trajectory.numbers("loss")[1:].tolist() == [logged[3], logged[6]]
-    with pytest.raises(ll.LossLandscapeError, match="no number"):
+    with pytest.raises(ll.LossLandscapeError, match="no scalar"):
         trajectory.numbers("train_loss")  # the mean over the whole training is of no checkpoint
 
 

@@ -116,7 +116,7 @@ def test_every_n_steps_with_the_last_one_and_no_number_of_another_step(make, tmp
     assert np.isfinite(trajectory.numbers("train_loss")[1:3]).all()
     # epochs end, and validate, at steps 3, 6 and 9: none of them was recorded
     for name in ("val_loss", "epoch_loss"):
-        with pytest.raises(ll.LossLandscapeError, match="no number"):
+        with pytest.raises(ll.LossLandscapeError, match="no scalar"):
             trajectory.numbers(name)
 
 
@@ -166,7 +166,7 @@ def test_training_anew_does_not_replace_a_trajectory(make, tmp_path):
 
 
 def test_a_part_that_is_not_there_is_named(make, tmp_path):
-    with pytest.raises(ll.LossLandscapeError, match=r"no module 'net' .*it has network"):
+    with pytest.raises(ll.LossLandscapeError, match=r"no submodule 'net' .*it has network"):
         make(TrajectoryCallback(tmp_path / "run", module="net"), max_epochs=1)
     assert not (tmp_path / "run").exists()
 

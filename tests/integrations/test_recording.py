@@ -35,7 +35,7 @@ def test_a_step_is_recorded_once_and_keeps_every_number_of_it(tmp_path):
     assert torch.equal(trajectory.parameters(1)["weight"], weight)
     assert trajectory.numbers("loss")[1] == 0.5
     assert trajectory.numbers("eval_loss")[1] == 0.25
-    with pytest.raises(LossLandscapeError, match="there are eval_loss, loss"):
+    with pytest.raises(LossLandscapeError, match="recorded: eval_loss, loss"):
         trajectory.numbers("words")
 
 

@@ -56,7 +56,7 @@ def test_none_says_what_to_install(nowhere, monkeypatch, tmp_path, capsys):
         programs.find_pvpython()
     assert main(["paraview", "--check"]) == 1
     printed = capsys.readouterr()
-    assert "paraview: none" in printed.out
+    assert "paraview: not found" in printed.out
     assert "install it" in printed.err
     monkeypatch.setenv("PVPYTHON", str(tmp_path / "gone"))
     with pytest.raises(LossLandscapeError, match="no such program"):

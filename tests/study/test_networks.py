@@ -83,7 +83,7 @@ def test_small_resnet_is_small_enough_for_a_surface(shape):
         ("resnet", (3, 32, 32), "did you mean 'resnet50'.*Available: resnet50, vgg11"),
         ("resnet50", (1, 8, 8), "3 channels, not 1"),
         ("vgg11", (1, 32, 32), "3 channels, not 1"),
-        ("vgg11", (3, 64, 64), "32x32, not 64x64"),
+        ("vgg11", (3, 64, 64), "32x32 pixels, not 64x64"),
     ],
 )
 def test_what_cannot_be_built(name, shape, message):

@@ -42,7 +42,7 @@ def test_an_installed_function():
         ("users_package.cod:build", "no module 'users_package.cod' in .*PYTHONPATH"),
         ("nowhere.code:build", "no module 'nowhere'"),
         ("users_package.code:biuld", "no function 'biuld'; it contains build"),
-        ("users_package.code:number", "is int, not a function"),
+        ("users_package.code:number", "is of type int, not a function"),
     ],
 )
 def test_what_cannot_be_found(name, message):
