@@ -40,7 +40,9 @@ def test_a_full_disk_damages_nothing(problem, small_disk, tmp_path):
     expected = evaluate(objective, plane, Grid.square(11), path=tmp_path / "whole.nc", quiet=True)
     path = small_disk / "x.nc"
     # a record takes 1.6 KB, and 121 of them more than there is
-    with pytest.raises(LossLandscapeError, match=r"No space left.*goes on when there is room"):
+    with pytest.raises(
+        LossLandscapeError, match=r"No space left.*Free some space, then run the same command"
+    ):
         evaluate(objective, plane, Grid.square(11), path=path, quiet=True)
     assert [file.name for file in small_disk.iterdir()] == ["x.nc.journal"]
     subprocess.run(["mount", "-o", "remount,size=8m", str(small_disk)], check=True)
@@ -121,7 +123,7 @@ def test_a_folder_that_cannot_be_written(problem, tmp_path, monkeypatch):
         raise PermissionError(errno.EACCES, "Permission denied", str(tmp_path / "x.nc.lock"))
 
     monkeypatch.setattr(output_lock.os, "open", refused)  # root may write anywhere
-    with pytest.raises(LossLandscapeError, match=r"cannot write into .*give a folder"):
+    with pytest.raises(LossLandscapeError, match=r"cannot write into .*choose a folder"):
         evaluate(*problem, Grid.square(2), path=tmp_path / "x.nc")
 
 

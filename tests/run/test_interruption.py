@@ -93,7 +93,7 @@ def test_an_interrupted_call_says_what_is_kept_and_nothing_where_nothing_is(cnn,
     said = interrupted(path, cnn, images, 8, subspace=plane, grid=grid)
     kept = len(Journal.resume(journal_path(path))[1]) - 1  # the origin is a record too
     assert kept > 0
-    assert said == f"{kept} of 16 points are in {path}.journal, and the same call goes on"
+    assert said == f"{kept} of 16 points are in {path}.journal, and the same call continues"
 
 
 def test_an_unfinished_run_of_something_else_is_refused(cnn, images, tmp_path):

@@ -53,7 +53,7 @@ def test_what_is_kept_is_said_while_the_journal_is_there(points):
     with pytest.raises(KeyboardInterrupt) as caught, store.telling_what_is_kept():
         raise KeyboardInterrupt
     place = store.journal.path
-    assert str(caught.value) == f"1 of 6 points are in {place}, and the same call goes on"
+    assert str(caught.value) == f"1 of 6 points are in {place}, and the same call continues"
     with pytest.raises(ArithmeticError, match="other"), store.telling_what_is_kept():
         raise ArithmeticError("other")
     store.journal.remove()

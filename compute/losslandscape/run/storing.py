@@ -102,5 +102,5 @@ class Store:
             return ()
         return (
             f"{self.stored:,} of {self.landscape.grid.size:,} points are in {self.journal.path}, "
-            "and the same call goes on",
+            "and the same call continues",
         )
