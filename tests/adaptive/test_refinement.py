@@ -255,7 +255,7 @@ def test_a_check_draws_random_points_and_counts_those_within_their_error():
 def test_a_check_that_agrees_ends_it():
     grid = Grid.square(21)
     x, y = numbers_of(grid).T
-    run = Rounds(grid, (x - 9) ** 2 + 2 * (y - 11) ** 2, tolerance=0.01, scale="linear")
+    run = Rounds(grid, 1 + (x - 9) ** 2 + 2 * (y - 11) ** 2, tolerance=0.01, scale="linear")
     sizes = [len(run.step()) for _ in range(3)]
     assert sizes[-1] == 0
     assert run.refinement.finished
