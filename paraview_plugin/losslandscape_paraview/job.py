@@ -1,7 +1,7 @@
-"""Does one job in a ParaView process and writes what came of it: `pvpython job.py job.json`.
+"""Does one job in a ParaView process and writes its result: `pvpython job.py job.json`.
 
-The job is a JSON object; `losslandscape.paraview.process` writes it and reads the result, so that
-no Python of the user's and none of ParaView's meet in one process. Its keys:
+The job is a JSON object. `losslandscape.paraview.process` writes it and reads the result, so the
+user's Python and ParaView's never share a process. Its keys:
 
 - `action`: `figure` (with `figure`, null for the one that fits, `inputs`, `output`, `state`,
   `size`, `options`) or `state` (with `state`, `output`, `size`, `layout`,
@@ -20,7 +20,7 @@ from pathlib import Path
 def _load_package():
     """This package alone: the folder around it may be a virtual environment's site-packages."""
     here = Path(__file__).resolve().parent
-    # ParaView's Python put this folder first, where `figure` and the like would hide others
+    # ParaView's Python put this folder first, where `style` and the like would hide others
     sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != here]
     spec = PathFinder.find_spec(here.name, [str(here.parent)])
     assert spec is not None
@@ -30,7 +30,7 @@ def _load_package():
 
 
 def do(job):
-    """Do a job; see the module. Returns the report, a dict ready for JSON."""
+    """Do a job; see the module. Return the report, a dict ready for JSON."""
     from losslandscape_paraview.errors import LandscapeError
     from losslandscape_paraview.export import states
     from losslandscape_paraview.export.outputs import write_output

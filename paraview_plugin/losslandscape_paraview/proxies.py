@@ -1,4 +1,4 @@
-"""What ParaView shows of this package: its proxies, their properties and help texts."""
+"""The readers and filters as ParaView shows them: proxies, properties and help texts."""
 
 from .compatibility import restore_getargspec
 
@@ -70,8 +70,8 @@ _SCALE = """
         <Entry value="2" text="Logarithmic"/>
       </EnumerationDomain>
       <Documentation>
-        Automatic: as the file asks for; where it does not, logarithmic if the positive values span
-        more than two decades.
+        Automatic: the scale that the file asks for. If it asks for none: logarithmic if the
+        positive values span more than two decades, else linear.
       </Documentation>
     </IntVectorProperty>
     """
@@ -111,8 +111,8 @@ def _slider_following(name, default, where, words):
     <Documentation short_help="Read a loss landscape.">
       Reads a loss landscape measured by losslandscape: the grid of losses with their errors, the
       trajectories projected on its plane, and the models that span it. The provenance (model,
-      data, directions, seeds) is in the field data. Points that were not evaluated are not
-      numbers. Reload Files reads a file that was written again.
+      data, directions, seeds) is in the field data. Points that were not evaluated are NaN. Reload
+      Files reads the file again.
     </Documentation>
     <OutputPort name="Surface" index="0" id="port0"/>
     <OutputPort name="Trajectories" index="1" id="port1"/>
@@ -141,8 +141,8 @@ class LossLandscapeReader(LandscapeReader):
     f"""
     <Documentation short_help="The height a loss is drawn at, with a ceiling.">
       Adds the point array height: the loss, or its base-10 logarithm, cut at a ceiling. Warp By
-      Scalar with this array draws the surface. The loss itself stays as it was measured. Points
-      without a finite loss have no height.
+      Scalar with this array draws the surface. The loss itself does not change. Points without a
+      finite loss have no height.
     </Documentation>
     {_input("vtkImageData")}
     {_scalar_field("The point array that is drawn.")}
@@ -150,8 +150,8 @@ class LossLandscapeReader(LandscapeReader):
         number_of_elements="1" default_values="100">
       <DoubleRangeDomain name="range" min="0" max="100"/>
       <Documentation>
-        How much of the range of heights is drawn, from the lowest up: what lies higher is drawn at
-        the ceiling. 100 cuts nothing. The field data say which loss the ceiling is.
+        The share of the range of heights that is drawn, from the lowest up. Higher points are drawn
+        at the ceiling. 100 cuts nothing. The field data give the loss at the ceiling.
       </Documentation>
     </DoubleVectorProperty>
     {_SCALE}
@@ -166,14 +166,14 @@ class LossDisplayHeight(DisplayHeightFilter):
 @smproperty.xml(
     f"""
     <Documentation short_help="Contours of a loss, evenly spaced in height.">
-      Contours at round values of the loss, evenly spaced in height. The input is an output of Loss
-      Display Height, or a filter after it. Each contour carries its level as its loss.
+      Contours at round values of the loss, evenly spaced in height. The input is the output of
+      Loss Display Height, or of a filter after it. Each contour has its level as its loss.
     </Documentation>
     {_input("vtkDataSet", array_domain=False)}
     <IntVectorProperty name="Contours" command="SetCount"
         number_of_elements="1" default_values="10">
       <IntRangeDomain name="range" min="1" max="50"/>
-      <Documentation>How many contours, at most: their levels are round values.</Documentation>
+      <Documentation>The largest number of contours. Their levels are round values.</Documentation>
     </IntVectorProperty>
     """
 )
@@ -186,10 +186,10 @@ class LossContours(ContourLevelsFilter):
 @smproperty.xml(
     f"""
     <Documentation short_help="Where the loss is close to its minimum.">
-      The connected region around the lowest grid point where the loss is at most the minimum and a
-      threshold, as `losslandscape flatness` defines it, and its outline. Its area, in the plane's
-      coordinates, is in the field data, with lower_bound: 1 where the region reaches the edge of
-      the grid or a hole, and so may be larger. A third output says the area in words, as text.
+      The connected region around the lowest grid point where the loss is at most the minimum plus a
+      threshold, as `losslandscape flatness` defines it, and its outline. The field data hold its
+      area in the plane's coordinates, and lower_bound: 1 if the region reaches the edge of the grid
+      or a hole, so that it may be larger. The third output is the area as text.
     </Documentation>
     {_input("vtkImageData")}
     {_scalar_field("The point array whose flat region is drawn.")}
@@ -198,8 +198,8 @@ class LossContours(ContourLevelsFilter):
             "Threshold",
             0.1,
             "mid",
-            "How far above the minimum the region goes, in the array's unit. The slider ends where "
-            "the region reaches the edge of the grid, and starts in its middle.",
+            "The largest loss above the minimum, in the array's unit. The slider ends where the "
+            "region reaches the edge of the grid, and starts at half of that.",
         )
     }
     {_SCALE}
@@ -219,8 +219,8 @@ class LossFlatRegion(FlatRegionFilter):
     <Documentation short_help="Minima, saddles, maxima and basins of a loss.">
       Computes the Morse-Smale complex of a point array on a grid with one or two directions, with
       the outputs and array names of TTKMorseSmaleComplex: critical points, 1-separatrices,
-      2-separatrices (empty), segmentation. A fifth output is the persistence diagram. Points where
-      the array is not a number lie outside the domain.
+      2-separatrices (empty), segmentation. The fifth output is the persistence diagram. Points
+      where the array is NaN lie outside the domain.
     </Documentation>
     {_input("vtkImageData")}
     {_scalar_field("The point array whose topology is computed.")}
@@ -229,8 +229,8 @@ class LossFlatRegion(FlatRegionFilter):
             "Persistence",
             0,
             "min",
-            "Pairs of critical points up to this persistence are removed first. The unit is the "
-            "array's: for height on a logarithmic scale, decades.",
+            "Pairs of critical points up to this persistence are removed first. The unit is "
+            "that of the array: decades for height on a logarithmic scale.",
         )
     }
     <OutputPort name="Critical Points" index="0" id="port0"/>
@@ -249,20 +249,20 @@ class LossMorseSmaleComplex(MorseSmaleFilter):
 @smproperty.xml(
     """
     <Documentation short_help="Evaluate a box of a landscape on a finer grid.">
-      Evaluates the same model, data and loss on a finer grid over a box of the plane, with the
-      compute package in a process of its own, and shows the new file while it is computed. The
-      file stays.
+      Evaluates the same model, data and loss on a finer grid over a box of the plane. The package
+      losslandscape does this in a separate process, and the new file is shown while it is computed.
+      The file stays.
     </Documentation>
     <IntVectorProperty name="Factor" command="SetFactor" number_of_elements="1" default_values="4">
       <IntRangeDomain name="range" min="1" max="16"/>
-      <Documentation>New intervals of the grid for an old one.</Documentation>
+      <Documentation>The number of new grid intervals for each old one.</Documentation>
     </IntVectorProperty>
     <StringVectorProperty name="OutputFile" label="Output File" command="SetOutputFile"
         number_of_elements="1">
       <FileListDomain name="files"/>
       <Documentation>
-        The new landscape file (.nc); beside the landscape where none is given. A file that is there
-        is never replaced.
+        The new landscape file (.nc). Without one, the file is written beside the landscape. An
+        existing file is never replaced.
       </Documentation>
       <Hints>
         <FileChooser extensions="nc" file_description="Loss landscape"/>
@@ -272,24 +272,23 @@ class LossMorseSmaleComplex(MorseSmaleFilter):
     <StringVectorProperty name="Python" command="SetPython" number_of_elements="1"
         panel_visibility="advanced">
       <Documentation>
-        The Python that has the package losslandscape; where none is given, that of 'losslandscape
-        paraview', at its start or its --install. One that a state file holds does not count.
+        The Python with the package losslandscape. Without one, the Python that ran 'losslandscape
+        paraview' or its --install. A Python named in a state file is ignored.
       </Documentation>
     </StringVectorProperty>
     <IntVectorProperty name="TrustFile" label="Trust the file's model code" command="SetTrustFile"
         number_of_elements="1" default_values="0">
       <BooleanDomain name="bool"/>
       <Documentation>
-        A landscape of your own model names the functions that build it. Tick this to let ParaView
-        have them run: only for files of your own or of people you trust. A tick that a state file
-        holds does not count.
+        A landscape of your own model names the functions that build it. Tick this to let them run,
+        only for files of your own or of people you trust. A tick in a state file is ignored.
       </Documentation>
     </IntVectorProperty>
     <Property name="Cancel" command="Cancel" panel_widget="command_button">
-      <Documentation>End the evaluation; what is finished is kept.</Documentation>
+      <Documentation>Cancel the evaluation. Finished points are kept.</Documentation>
     </Property>
     <Property name="GoOn" label="Go On" command="GoOn" panel_widget="command_button">
-      <Documentation>Go on with an evaluation that was cancelled.</Documentation>
+      <Documentation>Continue a cancelled evaluation.</Documentation>
     </Property>
     <InputProperty name="Input" port_index="0" command="SetInputConnection">
       <ProxyGroupDomain name="groups">
@@ -297,7 +296,7 @@ class LossMorseSmaleComplex(MorseSmaleFilter):
         <Group name="filters"/>
       </ProxyGroupDomain>
       <DataTypeDomain name="input_type"><DataType value="vtkImageData"/></DataTypeDomain>
-      <Documentation>A landscape's surface, as the reader gives it.</Documentation>
+      <Documentation>The surface of a landscape, as the reader gives it.</Documentation>
     </InputProperty>
     <IntVectorProperty name="UseReferenceBounds" number_of_elements="1" default_values="0"
         panel_visibility="never"><BooleanDomain name="bool"/></IntVectorProperty>

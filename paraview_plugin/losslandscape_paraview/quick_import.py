@@ -11,10 +11,10 @@ from typing import Any
 
 @contextmanager
 def indexed_documentation():
-    """For the while, proxies' documentation is looked up in an index; the texts are the same.
+    """Inside the `with` block, proxies' documentation comes from an index; the texts are the same.
 
-    Proxies defined meanwhile are found too: a name that the index lacks makes it anew. Where this
-    ParaView has no such look-up to replace, nothing is done.
+    Proxies defined meanwhile are found too: a missing name rebuilds the index. If this ParaView has
+    no such look-up to replace, nothing is done.
     """
     from paraview import servermanager
 

@@ -1,4 +1,4 @@
-"""ParaView's session: begin an empty one in a script, end the last; is there a window?"""
+"""ParaView's session: start an empty one in a script, end the last, detect the window."""
 
 from .compatibility import restore_getargspec
 from .quick_import import import_simple, indexed_documentation
@@ -15,8 +15,8 @@ def new_session():
 def end_session():
     """Close what is drawn while ParaView can still do it; call it before `sys.exit`.
 
-    Left to the interpreter's end, ParaView 5.11 lets go of its windows after their OpenGL
-    contexts, and the process ends with an X error and a false exit code.
+    At the interpreter's exit, ParaView 5.11 releases its windows after their OpenGL contexts. Then
+    the process ends with an X error and a wrong exit code.
     """
     restore_getargspec()
     from paraview import servermanager, simple

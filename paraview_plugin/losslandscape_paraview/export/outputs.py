@@ -1,4 +1,4 @@
-"""Write what a layout shows: a picture, a glTF file or a web page, as the file's ending says."""
+"""Write a layout as a picture, a glTF file or an interactive web page, by the file's ending."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What a ParaView state file may do before it is loaded: draw data that lie beside it.
+"""Check a ParaView state file before it is loaded: it may only draw data that lie beside it.
 
 Loading a state builds any object that ParaView knows, with any properties. Some of these run text
 as Python (programmable filters, but also selections by a query, annotations of data, animation

@@ -1,4 +1,4 @@
-"""ParaView state files that travel: written with relative paths, rendered from any folder."""
+"""State files that open anywhere: written with relative paths, rendered from any folder."""
 
 import os
 import tempfile
@@ -15,7 +15,7 @@ from .state_guard import checked_state, is_file_property, kinds, named_files
 def save_state(path):
     """Write the scene as a state file whose data files are named relative to it.
 
-    ParaView writes the absolute paths of the machine at hand, which no other machine has.
+    ParaView itself writes absolute paths, which exist on one machine only.
 
     Args:
         path: of the `.pvsm` to write.
@@ -59,7 +59,7 @@ def load_state(path, layout=None, trust=False):
 
     Args:
         path: a `.pvsm` file.
-        layout: the name of one of its layouts; None where it has a single one.
+        layout: the name of one of its layouts; None if it has only one.
         trust: see `state_guard.checked_state`.
 
     Raises:
@@ -144,7 +144,7 @@ def render_layout(layout, output, size=None, transparent=False):
 
 @contextmanager
 def _larger_letters(views, scale):
-    """All letters, and the thickness of colour bars, so many times larger for the while."""
+    """Scale all texts, and the thickness of colour bars, inside the `with` block."""
     if scale == 1.0:
         yield
         return
@@ -172,7 +172,7 @@ def data_files(path):
 
 
 def _layout(path, name):
-    """The layout of a loaded state that is called so; of the only one, no name is needed."""
+    """The layout with this name in a loaded state; None for the only one."""
     from paraview import simple
 
     layouts = {key[0]: layout for key, layout in simple.GetLayouts().items()}
@@ -229,7 +229,7 @@ def _require_proxies(root, path):
 
 @contextmanager
 def _working_directory(folder):
-    """Relative file names in a state are meant from the process's working directory."""
+    """ParaView resolves relative names in a state from the working directory."""
     before = os.getcwd()
     os.chdir(folder)
     try:

@@ -1,4 +1,4 @@
-"""A figure as one web page that turns in a browser, from a file, with nothing from the network.
+"""A figure as one interactive web page, which opens from a file and needs no network.
 
 The page holds the figure as glTF, what glTF cannot say (axes, colour bars, titles) as JSON, a
 viewer (`web_viewer/viewer.js`) and the part of three.js it needs. Its

@@ -12,7 +12,7 @@ def dress_axes(view, titles, width, box):
     Args:
         view: a render view.
         titles: the three axis titles.
-        width: whose share the letters are, in pixels.
+        width: the width in pixels that text sizes are shares of.
         box: the panel's `Box`.
     """
     axes = view.AxesGrid

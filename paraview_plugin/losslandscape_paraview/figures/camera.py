@@ -1,4 +1,4 @@
-"""How a view is lit and from where it is seen: alike in all panels of a figure."""
+"""Light and camera of a view, the same in all panels of a figure."""
 
 from ..style import theme
 
@@ -27,7 +27,7 @@ def half_height(box, direction, aspect, letters=1.0):
         box: the panel's `Box`.
         direction: from where the camera looks.
         aspect: the view's width in units of its height.
-        letters: how many times larger than usual they are.
+        letters: scale of all texts.
     """
     if box.dimensions == 1:
         room = 1.0 + theme.ROOM_FOR_LETTERS * (letters - 1.0)

@@ -39,7 +39,7 @@ class Figure:
         charts: how many more views stand to the right of the panels, for diagrams.
         direction: from where the camera looks.
         error_band: the scale has room for the error bands of curves.
-        letters: how many times larger than usual they are, for a picture printed small.
+        letters: scale of all texts; above 1 for a picture that is printed small.
         steps: what the steps of trajectories are, such as `"epoch"`; files have only the number
             that was given to `record`.
 
@@ -53,7 +53,7 @@ class Figure:
         bar_ticks: the values that it labels.
         cut_words: what its title says of ceilings on sliders; see `live_legend`.
         marks, curve_key: what layers add to the legend; see `add_minimum`, `add_curve`.
-        letter_width: the layout's width whose shares the letters are (see `style`), in pixels.
+        letter_width: the width in pixels that text sizes are shares of (see `style.theme`).
         layout, legend: ParaView's layout and the view that holds the colour bars.
 
     Raises:
@@ -182,7 +182,7 @@ class Figure:
 
         Args:
             path: its ending says what.
-            options: of the picture; see `outputs.write_output`, which says what is returned.
+            options: of the picture; see `outputs.write_output`, also for what is returned.
         """
         return write_output(self.layout, path, **{"size": self.size, **options})
 
@@ -197,9 +197,9 @@ class Figure:
     def report(self):
         """What a reader of the figure should know: dict, ready for JSON.
 
-        `scale` (quantity, words, range), `bar_title`, and for each panel its title, its file, how
-        many points are holes, and how far the exact values of what lies on the surface are from
-        the drawn one (`drape.drape_difference`).
+        `scale` (quantity, words, range), `bar_title`, and for each panel its title, its file, its
+        number of holes, and the difference between exact and drawn values on the surface
+        (`drape.drape_difference`).
         """
         return {
             "size": list(self.size),
@@ -294,7 +294,7 @@ class Figure:
 
 
 def _key(landscape):
-    """The same for the same landscape, in whatever form it was given."""
+    """A key that is equal for the same landscape, given as a path or as sources."""
     return str(landscape) if isinstance(landscape, (str, Path)) else id(landscape)
 
 
@@ -305,7 +305,7 @@ def open_named(landscape):
 
 
 def short_name(landscape):
-    """What a file is called in the pipeline browser: a folder's name, or a file's."""
+    """The name of a landscape in the pipeline browser: that of its folder or file."""
     if not isinstance(landscape, (str, Path)):
         return None
     path = Path(landscape)

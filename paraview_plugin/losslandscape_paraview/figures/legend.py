@@ -1,4 +1,4 @@
-"""Below the panels: colour bars, and keys of what has a colour of its own."""
+"""The legend below the panels: colour bars, and keys for marks, kinds and curves."""
 
 from ..sources import provenance as words
 from ..style import theme
@@ -66,7 +66,7 @@ def dress_colour_bar(bar, title, ticks, centre, length, width, letter_width):
         centre: its centre along the width of its view, 0 to 1.
         length: its length in the same unit.
         width: of the whole layout in pixels.
-        letter_width: the width whose share the letters are.
+        letter_width: the width in pixels that text sizes are shares of.
     """
     bar.Title, bar.ComponentTitle, bar.HorizontalTitle = title, "", 1
     bar.TitleColor = bar.LabelColor = theme.INK
@@ -96,7 +96,7 @@ def draw_key(view, categories, width, aspect, places=theme.KEY_PLACES):
     Args:
         view: the legend, a render view.
         categories: dict of each kind's name -> its colour.
-        width: whose share the letters are, in pixels.
+        width: the width in pixels that text sizes are shares of.
         aspect: the view's width in units of its height.
         places: where each stands, as shares of the width.
     """
@@ -133,9 +133,9 @@ def draw_curve_key(view, entries, width, aspect, letters=1.0):
     Args:
         view: the legend, a render view.
         entries: dict of `curve`, `band`, `points` -> the words for it.
-        width: whose share the letters are, in pixels.
+        width: the width in pixels that text sizes are shares of.
         aspect: the view's width in units of its height.
-        letters: how many times larger than usual they are.
+        letters: scale of all texts.
     """
     from paraview import simple
 

@@ -1,8 +1,8 @@
-"""The colour bar of a figure with sliders, which says what they are set to.
+"""The colour bar of a figure with sliders: it shows their values.
 
-A filter on the server cannot write a colour bar. The process that drew the figure can: it is told
-of every change of the filters' properties. A state file that is opened later has no such process,
-and its colour bar stays as it was saved.
+A filter on the server cannot write a colour bar. The process that drew the figure can: it observes
+the properties of the filters. A state file that is opened later has no such process, so its colour
+bar stays as it was saved.
 """
 
 import math
@@ -23,7 +23,7 @@ def follow_sliders(figure):
 
 
 def update_legend(figure):
-    """Write the colour bar anew, as the sliders are now."""
+    """Update the colour bar to the current values of the sliders."""
     cuts = []
     for panel in figure.panels:
         if not panel.sliders:

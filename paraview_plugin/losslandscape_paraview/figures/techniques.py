@@ -46,8 +46,8 @@ def curve(landscape, title=None, size=CURVE_SIZE, evaluated=None, **scale):
     The band is the mean and two standard errors up and down, where the file has them.
 
     Args:
-        evaluated: a dot at every point that was evaluated, and not interpolated; None for that
-            where the file says which were.
+        evaluated: draw a dot at every point that was evaluated, not interpolated; None draws
+            them if the file says which points these are.
     """
     return _single(landscape, "curve", title, size, scale, evaluated=evaluated)
 
@@ -76,7 +76,7 @@ def surface(landscape, title=None, size=SINGLE_SIZE, evaluated=False, **scale):
         landscape: a path, or sources that are open (see `open_landscape`).
         title: above the picture; None for the provenance's.
         size: width and height in pixels.
-        evaluated: a dot at every grid point that was evaluated, and not interpolated.
+        evaluated: draw a dot at every grid point that was evaluated, not interpolated.
         scale: `array`, `log`, `floor`, `ceiling`; see `DisplayScale.of`.
 
     Returns:
@@ -105,8 +105,8 @@ def trajectory(
     A landscape along three directions has its isosurfaces in the surface's place.
 
     Args:
-        steps: what the numbers of the checkpoints are, such as `"epoch"` or `"optimiser step"`, for
-            the colour bar. Files do not know: they keep the number given to `record`.
+        steps: what the numbers of the checkpoints count, such as `"epoch"` or `"optimiser step"`,
+            for the colour bar. Files only hold the number that was given to `record`.
     """
     scale["steps"] = steps
     return _single(landscape, "trajectory", title, size, scale, evaluated=evaluated)

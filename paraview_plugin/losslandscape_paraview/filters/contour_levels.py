@@ -1,4 +1,4 @@
-"""The filter that draws so many contours, evenly spaced in height: a number on a slider."""
+"""The filter of contours, evenly spaced in height; their number is a slider."""
 
 from vtkmodules.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 from vtkmodules.vtkCommonCore import vtkStringArray

@@ -9,8 +9,8 @@ _DECORATED, _DEFINITION = "_pv_original_func", "_pvsm_proxy_xml"
 def join_definitions(proxies):
     """Move the definitions of all proxies into that of the first.
 
-    ParaView's window makes its menus anew for each text of definitions in a plugin, a quarter of a
-    second each. Where this ParaView keeps them in another way, nothing is done.
+    ParaView's window rebuilds its menus for each text of definitions in a plugin, a quarter of a
+    second each. If this ParaView stores them in another way, nothing is done.
 
     Args:
         proxies: list of what `smproxy` decorates.

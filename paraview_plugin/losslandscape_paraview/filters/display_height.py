@@ -1,7 +1,7 @@
 """The filter that turns a loss into the height it is drawn at, with a ceiling on a slider.
 
-It does what the Calculator of a figure does (see `display_scale`), as a filter whose properties
-ParaView shows as widgets. The measured array is passed on as it is.
+It does what the Calculator of a figure does (see `style.scale`), as a filter whose properties
+ParaView shows as widgets. The measured array passes through unchanged.
 """
 
 import numpy as np
@@ -31,7 +31,7 @@ class DisplayHeightFilter(GridFilter):
         self._percent = 100.0
 
     def SetCeiling(self, percent):
-        """What is drawn of the range of heights, from the lowest up; 100 cuts nothing."""
+        """The share of the range of heights that is drawn, from the lowest up; 100 cuts nothing."""
         self.set_property("_percent", percent)
 
     def compute(self, image):

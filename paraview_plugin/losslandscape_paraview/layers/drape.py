@@ -4,8 +4,8 @@ A straight segment between two measured points cuts through a curved surface, an
 checkpoint, measured exactly, lies beside the surface drawn between grid points. So a curve is cut
 into pieces of the grid's spacing, the flat surface's height is sampled at each of them with
 ParaView's own Resample With Dataset (or Plot Over Lines, its form for curves), and the result is
-lifted by the same Warp By Scalar as the surface. The exact values stay in the arrays they came
-in, and how far they lie from the drawn surface is told.
+lifted by the same Warp By Scalar as the surface. The exact values stay in their
+arrays, and the report holds their distance from the drawn surface.
 
 This is the one mechanism for everything that lies on a surface: trajectories, critical points,
 separatrices, outlines of regions.

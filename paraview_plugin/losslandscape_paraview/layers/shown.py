@@ -1,7 +1,7 @@
-"""What a scene shows, by layer: surface, contours, trajectory, markers, title, axes, colour bar.
+"""The visible layers of a scene: surface, contours, trajectory, title, axes, colour bar, others.
 
-Layers are told by the names of the pipeline's objects (see `layers`), so this works alike on a
-figure just built and on a state file just loaded.
+The names of the pipeline's objects tell the layers (see `registry`). So this works for a figure
+just built and for a state file just loaded.
 """
 
 from contextlib import contextmanager
@@ -41,7 +41,7 @@ def find_layers():
 
 @contextmanager
 def hidden(shown):
-    """Hide some proxies for as long as the context lasts."""
+    """Hide some proxies inside the `with` block."""
     for proxy in shown:
         proxy.Visibility = 0
     try:

@@ -110,7 +110,7 @@ def open_landscape(path, name=None):
 
 
 def sources_of(proxy, sliders=False):
-    """A landscape that is open in the pipeline, with nothing opened twice.
+    """A landscape that is open in the pipeline; nothing is opened twice.
 
     Args:
         proxy: the plugin's reader, or the reader of a `surface.vti`. Beside the latter, readers of

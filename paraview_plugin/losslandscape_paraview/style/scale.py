@@ -1,7 +1,7 @@
 """How a figure shows a quantity: linear or logarithmic, with a floor and a ceiling.
 
-Nothing here changes a value: the scale is written once, as the expression of ParaView's own
-Calculator, and used alike for the surface, for curves and for points.
+Nothing here changes a value. The scale is written once, as an expression of ParaView's Calculator,
+and used for surfaces, curves and points.
 """
 
 import math

@@ -1,7 +1,7 @@
 """How every figure looks: white ground, one camera, light axes, perceptually uniform colours.
 
-Lengths in a picture are given as shares of its width, so that the same figure is legible at any
-size: letters of 2 % of the width are 5 pt high in a paper column of 85 mm.
+Lengths are shares of the picture's width, so that a figure is legible at any size: text of 2 % of
+the width is 5 pt in a paper column of 85 mm.
 """
 
 from .colour_maps import KINDS, LOSS, STEPS, categories, control_points

@@ -1,4 +1,4 @@
-"""What ParaView's window shows when the launcher has started it."""
+"""What ParaView's window shows after the launcher has started it."""
 
 from ..compatibility import restore_getargspec
 from ..errors import LandscapeError
@@ -8,7 +8,7 @@ STATE = "state"
 
 
 def open_in_window(files=(), figure=None, trust=False):
-    """Load the plugin and open files in the window; what goes wrong is shown in its messages.
+    """Load the plugin and open files in the window. Errors go to the output messages.
 
     Args:
         files: absolute paths of landscapes, or of one state file.

@@ -1,7 +1,7 @@
 """Macros, the buttons of ParaView's toolbar: each figure, and a finer grid, of what is selected.
 
-This module needs nothing but Python, so that an installer can load it from its file alone and
-call `install_macros` with ParaView's folder of macros (`~/.config/ParaView/Macros` on Linux, and
+This module needs only Python's standard library. So an installer can load its file alone and call
+`install_macros` with ParaView's macro folder (`~/.config/ParaView/Macros` on Linux, and
 any folder in `PV_MACRO_PATH`).
 """
 

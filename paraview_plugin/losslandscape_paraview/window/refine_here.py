@@ -1,7 +1,7 @@
 """The filter Refine Here: a box of a landscape, evaluated on a finer grid by the compute package.
 
-Nothing is started while a state file is loaded, and the program and the trust that a state holds do
-not count: a state of unknown origin must not choose what runs. A person gives them again.
+Loading a state file starts nothing, and the Python and the trust that a state holds are ignored: a
+state of unknown origin must not choose what runs. You set them again.
 """
 
 import atexit
@@ -34,10 +34,10 @@ def _end_all():
 
 
 class RefineFilter(VTKPythonAlgorithmBase):
-    """Starts the compute package when its settings changed, and gives what the file holds so far.
+    """Runs `losslandscape refine` when its settings change; its output is the file so far.
 
-    In ParaView's window it returns at once and looks after the child by the view's timer; in a
-    script it waits, and `SetAbortExecute(1)` cancels.
+    In ParaView's window it returns at once, and a timer of the view follows the run. In a script it
+    waits, and `SetAbortExecute(1)` cancels.
     """
 
     def __init__(self):
@@ -77,12 +77,12 @@ class RefineFilter(VTKPythonAlgorithmBase):
             self._set("_trust", bool(trust))
 
     def Cancel(self):
-        """End the child; what is finished goes on when the same run is begun again."""
+        """Cancel the run. The same run continues from its finished points when started again."""
         if self._process is not None:
             self._process.cancel()
 
     def GoOn(self):
-        """Begin the same run again, after it was cancelled or failed; at once or as it ends."""
+        """Start a cancelled or failed run again, at once or as soon as it has ended."""
         if self._process is not None:
             self._goes_on = self._process.cancelled
             return
@@ -139,7 +139,7 @@ class RefineFilter(VTKPythonAlgorithmBase):
         return True
 
     def _begin(self, image):
-        """Start a run where the settings ask for another one."""
+        """Start a run if the settings differ from those of the last one."""
         place = (self._position, self._length, self._factor, self._output)
         settings = (*place, self._trust, self._python)
         if self._held or self._process is not None or settings == self._begun:
@@ -167,7 +167,7 @@ class RefineFilter(VTKPythonAlgorithmBase):
         self._view.begin(self._tick)
 
     def _chosen_name(self, landscape, bounds):
-        """The unfinished run's of this box, else one beside the landscape that is free."""
+        """The output of this box's unfinished run, else an unused name beside the landscape."""
         path = Path(landscape)
         wanted = (landscape, bounds, self._factor)
         if getattr(self, "_chosen_for", None) == wanted:
@@ -191,7 +191,7 @@ class RefineFilter(VTKPythonAlgorithmBase):
         self._end()
 
     def _end(self):
-        """The child has ended: forget it and say how."""
+        """Report how the run ended, and forget it."""
         process, self._process = self._process, None
         _running.discard(process)
         if process.succeeded or process.cancelled:
@@ -222,7 +222,7 @@ class RefineFilter(VTKPythonAlgorithmBase):
             self._view.draw_words()
 
     def _update(self):
-        """Have ParaView ask again for what the file holds."""
+        """Make ParaView read the file again."""
         self.Modified()
         proxy = self._proxy()
         proxy.SMProxy.MarkModified(proxy.SMProxy)
@@ -252,7 +252,7 @@ def _file_of(proxy):
 
 
 def _loading_state():
-    """Whether ParaView is reading a state file; also where it cannot be told."""
+    """Whether ParaView is reading a state file; True if this is unknown."""
     from paraview import servermanager
 
     if servermanager.ActiveConnection is None:

@@ -1,8 +1,8 @@
-"""The compute package's `losslandscape refine` as a child process of ParaView.
+"""`losslandscape refine` as a child process of ParaView.
 
-The child has a Python of its own, with PyTorch, which must not meet ParaView's. Its standard input
-is a pipe that this process holds: when the pipe closes, by `cancel` or because ParaView ends in
-whatever way, the child ends and keeps what is finished.
+The child runs in its own Python, with PyTorch, apart from ParaView's. Its standard input is a pipe
+from this process. When the pipe closes, by `cancel` or because ParaView ends, the child ends and
+keeps its finished points.
 """
 
 import os
@@ -23,13 +23,13 @@ _GRACE_SECONDS = 15.0  # after which a cancelled child is killed; its journal is
 
 
 class RefineProcess:
-    """One run of the command; begins with the object.
+    """One run of the command. Creating the object starts it.
 
     Args:
         python: the program that has the compute package.
         landscape, output: files.
-        bounds: two ends a direction, alpha first.
-        factor: new intervals for an old one.
+        bounds: two ends per direction, alpha first.
+        factor: new grid intervals per old one.
         trust: let the file choose the code that is run.
 
     Raises:
@@ -60,7 +60,7 @@ class RefineProcess:
         self._input: Any = self._child.stdin
 
     def finished(self):
-        """Whether the child has ended; then it is no zombie, and a late one is killed."""
+        """Whether the child has ended. Collects its exit code; kills one that ignores `cancel`."""
         if self._cancelled is not None and time.monotonic() - self._cancelled > _GRACE_SECONDS:
             self._child.kill()
         if self._child.poll() is None:
@@ -80,18 +80,18 @@ class RefineProcess:
         return self._cancelled is not None
 
     def cancel(self):
-        """Ask the child to end; what is finished goes on when the same run is begun again."""
+        """Ask the child to end. The same run continues from its finished points."""
         if self._cancelled is None:
             self._cancelled = time.monotonic()
             self._input.close()
 
     def wait(self):
-        """Until the child has ended."""
+        """Wait until the child has ended."""
         while not self.finished():
             time.sleep(0.05)
 
     def progress(self):
-        """Its last words on how far it is, such as `12/81, 3/s, 23 s left`, and the share done."""
+        """The last line of progress, such as `12/81, 3/s, 23 s left`, and the share done."""
         for line in reversed(self._read_log().splitlines()):
             start, colon, rest = line.partition(": ")
             if start == "loss surface" and colon:
@@ -101,7 +101,7 @@ class RefineProcess:
         return "starting", 0.0
 
     def message(self):
-        """What it said at its end, for people."""
+        """Its last message, for the user."""
         lines = [line for line in self._words.splitlines() if line.strip()]
         if self._child.returncode == 0:
             return lines[-1]
@@ -119,10 +119,10 @@ class RefineProcess:
 
 
 def default_python():
-    """The compute package's Python; empty where nobody named one.
+    """The Python with the compute package; "" if none is set.
 
-    The launcher names it for its own start, and `losslandscape paraview --install` for every other
-    in a file beside ParaView's settings.
+    The launcher sets it in the environment. `losslandscape paraview --install` writes it to a file
+    beside ParaView's settings.
     """
     named = os.environ.get(PYTHON_VARIABLE)
     if named:

@@ -1,7 +1,7 @@
 """Refine Here over what a view shows: the macro *Refine What Is Seen*.
 
-A filter does not know the views it is shown in, so this is done beside it: the box is found from
-the active view's camera, and a Refine Here is made with it and begun.
+A filter does not know the views that show it. So this module finds the box from the camera of the
+active view, and starts a Refine Here with it.
 """
 
 import numpy as np
@@ -17,8 +17,8 @@ _DRAWN = ("vtkImageData", "vtkPolyData", "vtkUnstructuredGrid")
 def refine_what_is_seen():
     """Refine the part of the selected landscape that the active view shows.
 
-    In a plain view the finer grid takes the landscape's place; beside a figure, which is lifted, it
-    has a layout of its own. What is wrong is said in the output messages.
+    In a plain view, the finer grid takes the place of the landscape. For a figure, whose surface is
+    lifted, it gets a new layout. Errors go to the output messages.
 
     Returns:
         The proxy of Refine Here, or None.
@@ -59,8 +59,8 @@ def refine_what_is_seen():
 def seen_bounds(view, landscape):
     """The box around the part of a landscape's grid that a view shows.
 
-    What is drawn of the landscape is looked at point by point, hidden by something else or not, and
-    its box is grown by one spacing of the grid, because a cell may be seen by a part of it.
+    The box contains every drawn point of the landscape inside the view, even a hidden one. It is
+    one grid spacing larger, because a cell may be visible in part.
 
     Args:
         view: proxy of a 3-D view.
@@ -70,7 +70,7 @@ def seen_bounds(view, landscape):
         list of xmin, xmax, ymin, ymax, zmin, zmax in the plane's coordinates, within the grid's.
 
     Raises:
-        LandscapeError: the view is none of 3-D, shows nothing of the landscape, or all of it.
+        LandscapeError: the view is not 3-D, or it shows nothing or all of the landscape.
     """
     if view is None or not hasattr(view, "GetActiveCamera"):
         raise LandscapeError("the active view is no render view; click one that shows a landscape")

@@ -73,7 +73,7 @@ class RunView:
         """Show the loss where ParaView, which saw an empty grid at Apply, chose an outline.
 
         The colours' range is that of the first points, grows with those that follow, and is fitted
-        to the whole grid at the end; a person's choice of something else to show stays.
+        to the whole grid at the end. If the user shows another array, it stays.
         """
         shown = simple.GetRepresentation(proxy, self._view)
         losses = proxy.GetPointDataInformation().GetArray("loss")

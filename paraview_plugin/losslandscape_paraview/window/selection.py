@@ -1,7 +1,7 @@
-"""The figures of what is selected in the pipeline browser, as the macros draw them.
+"""Figures of the landscapes selected in the pipeline browser, as the macros draw them.
 
-Here the surface's height, contours, topology and flat region are made by this plugin's filters,
-so that their ceiling, number, persistence and threshold are sliders in the *Properties* panel.
+This plugin's filters compute the height, contours, topology and flat region, so that the ceiling,
+number of contours, persistence and threshold are sliders in the *Properties* panel.
 """
 
 from ..errors import LandscapeError
@@ -12,7 +12,7 @@ PAIRS = ("compare",)
 
 
 def draw(figure):
-    """Draw a figure of the selected landscapes, and say in the output messages what is wrong.
+    """Draw a figure of the selected landscapes. Errors go to the output messages.
 
     Args:
         figure: a name in `registry.FIGURES`.
@@ -42,7 +42,7 @@ def draw(figure):
 def selected_landscapes(count):
     """The landscapes that the selected pipeline objects come from, or are.
 
-    Where one is wanted and nothing is selected, the only landscape of the pipeline is taken.
+    If `count` is 1 and nothing is selected, take the only landscape of the pipeline.
 
     Returns:
         list of `LandscapeSources`, in the order of the pipeline browser.

@@ -65,9 +65,10 @@ def step(*_):
         if state["step"] == "running" and evaluated() >= 8:
             say(f"event loop ran {state['ticks']} times meanwhile")
             say(f"running: {colours()}")
+            # first of all: on a busy machine the run would end while the picture is drawn
+            made.SMProxy.InvokeCommand("Cancel")
             show()
             simple.SaveScreenshot(str(folder / "running.png"), view, ImageResolution=[700, 500])
-            made.SMProxy.InvokeCommand("Cancel")
             state["step"] = "cancelling"
         elif state["step"] == "cancelling" and filter_._process is None:
             if not (folder / "window.nc.journal").exists():
