@@ -20,10 +20,14 @@ def openings(monkeypatch):
     present = []
 
     class Counted(Evaluator):
+        def __init__(self, objective, subspace, batch_size=None):
+            super().__init__(objective, subspace, batch_size)
+            self.asked = batch_size
+
         def __enter__(self):
             assert not present, "two evaluators would move one model"
             present.append(self)
-            opened.append((self.objective, self._batch_size))
+            opened.append((self.objective, self.asked))
             return super().__enter__()
 
         def __exit__(self, *error):
