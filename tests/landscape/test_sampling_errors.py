@@ -375,8 +375,8 @@ def test_info_prints_the_medians_and_the_ratios(rng, tmp_path, capsys, mode):
     lowest = wide.mean(1).argmin()
     others = np.delete(np.arange(12), lowest)
     assert cells == {
-        "of the loss, against the population": [f"{np.median(single):.4g}", "-", "12"],
-        "of the loss, against the data set": [f"{np.median(single) / 2:.4g}", "-", "12"],
+        "of the loss, against the population": [f"{np.median(single):.4g}", "none", "12"],
+        "of the loss, against the data set": [f"{np.median(single) / 2:.4g}", "none", "12"],
         "of the difference from the minimum": expected(others, np.full(11, lowest)),
         "of the difference of neighbours along alpha": expected(
             numbers[:, 1:].ravel(), numbers[:, :-1].ravel()
