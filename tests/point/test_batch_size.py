@@ -68,3 +68,27 @@ def test_other_errors_pass():
 
     with pytest.raises(ValueError, match="broken"):
         fastest_batch_size(broken, 100)
+
+
+def test_a_trial_that_costs_too_much_is_computed_from_two_sizes():
+    tried = []
+
+    def rate(size):  # 32 ms a batch and 1 ms a sample
+        tried.append(size)
+        return size / (32e-3 + 1e-3 * size)
+
+    def affordable(size, rate):
+        return size <= limit
+
+    limit = 32
+    assert fastest_batch_size(rate, 10_000, affordable) == 128  # no farther than four times
+    assert tried == [32, 2]
+    assert fastest_batch_size(rate, 100, affordable) == 100
+    limit = 64
+    tried.clear()
+    assert fastest_batch_size(rate, 10_000, affordable) == 256
+    assert tried == [32, 64]
+
+
+def test_a_computed_rate_that_promises_nothing_is_not_taken():
+    assert fastest_batch_size(lambda size: 1.0, 10_000, lambda size, rate: False) == 32

@@ -89,7 +89,7 @@ def surface(model, path, **options):
 @pytest.fixture
 def of_a_hundred(monkeypatch):
     """The trial finds a size of 100, and a point takes three passes."""
-    monkeypatch.setattr("losslandscape.point.evaluator.fastest_batch_size", lambda rate, count: 100)
+    monkeypatch.setattr("losslandscape.point.evaluator.trial_batch_size", lambda *_: 100)
 
 
 def undisturbed(path, batch_size):

@@ -16,9 +16,18 @@ _WORTH = 1.03
 _AS_FAST = 0.98
 _TRIAL_SECONDS = 0.02
 
+MeasureRate = Callable[[Batch], float]
 
-def fastest_batch_size(rate: Callable[[int], float], count: int) -> int:
+
+def fastest_batch_size(
+    rate: Callable[[int], float],
+    count: int,
+    affordable: Callable[[int, float], bool] = lambda size, rate: True,
+) -> int:
     """The size of the highest rate, tried by doubling while the rate grows and may grow further.
+
+    Where a further trial would cost too much, the rates of up to four times the largest size tried
+    are computed instead, from two sizes: a batch takes a + b * size seconds.
 
     Parameters
     ----------
@@ -26,6 +35,8 @@ def fastest_batch_size(rate: Callable[[int], float], count: int) -> int:
         Samples a second with batches of a size.
     count : int
         Number of samples; no batch is larger.
+    affordable : callable, optional
+        Whether to try a size, given the rate to expect.
 
     Raises
     ------
@@ -62,9 +73,24 @@ def fastest_batch_size(rate: Callable[[int], float], count: int) -> int:
         following = min(2 * size, count)
         if before != size and _expected(rates, before, size, following) < _WORTH * found:
             break
+        if not affordable(following, max(rates.values())):
+            rates.update(_computed(rates, rate, size, count))
+            break
         size = following
     best = max(rates.values())
     return min(size for size, rate in rates.items() if rate >= _AS_FAST * best)
+
+
+def _computed(
+    rates: dict[int, float], rate: Callable[[int], float], size: int, count: int
+) -> dict[int, float]:
+    """Expected rates of sizes above the largest one tried."""
+    tried = dict(rates)
+    if len(tried) == 1:
+        tried[max(1, size // 16)] = rate(max(1, size // 16))
+    small, large = sorted(tried)[-2:]
+    above = (min(factor * size, count) for factor in (2, 4))
+    return {n: _expected(tried, small, large, n) for n in above if n <= _LARGEST}
 
 
 def _expected(rates: dict[int, float], small: int, large: int, following: int) -> float:
@@ -82,8 +108,33 @@ def pass_rate(run: Callable[[Batch], dict[str, Tensor]], batch: Batch) -> float:
     """Samples a second of a batch's forward pass, the fastest of a few."""
     run(batch)["loss"].cpu()  # warm-up: allocations, kernels chosen, graphs captured
     passes: list[float] = []
-    while len(passes) < 2 or (sum(passes) < _TRIAL_SECONDS and len(passes) < 20):
+    while sum(passes) < _TRIAL_SECONDS and len(passes) < 20:
         start = time.perf_counter()
         run(batch)["loss"].cpu()  # waits for an asynchronous device
         passes.append(time.perf_counter() - start)
     return batch_length(batch) / min(passes)
+
+
+def trial_batch_size(first: Callable[[int], Batch], measured: MeasureRate, count: int) -> int:
+    """The batch size found by a short trial.
+
+    The trial takes no longer than one pass over all samples, unless its passes take less than
+    20 ms.
+
+    Parameters
+    ----------
+    first : callable
+        The first samples, of this number, as a batch.
+    measured : callable
+        Samples a second of a batch.
+    count : int
+        Number of samples.
+    """
+    begun = time.perf_counter()
+
+    def affordable(size: int, rate: float) -> bool:
+        seconds = size / rate
+        spent = time.perf_counter() - begun
+        return seconds < _TRIAL_SECONDS or spent + 2 * seconds <= count / rate
+
+    return fastest_batch_size(lambda size: measured(first(size)), count, affordable)

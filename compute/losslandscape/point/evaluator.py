@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -14,14 +13,14 @@ from losslandscape.adaptive.allotment import Allotment
 from losslandscape.argument_checks import check_kind
 from losslandscape.planes.grid import Grid
 from losslandscape.planes.subspace import Subspace
-from losslandscape.point.batch_size import fastest_batch_size, pass_rate
+from losslandscape.point.batch_size import pass_rate, trial_batch_size
 from losslandscape.point.buffers import PointBuffers
 from losslandscape.point.deviation import Points, deviation
 from losslandscape.point.device_memory import release_cpu_memory
 from losslandscape.point.forward_pass import ForwardPass
 from losslandscape.point.generators import seed_generators, torch_generators_kept
 from losslandscape.point.halving import HalvingBatchSize
-from losslandscape.point.measurement import Measurement, joined, mean_loss
+from losslandscape.point.measurement import Measurement, joined, mean_loss, values_of
 from losslandscape.point.memory_format import choose_memory_format
 from losslandscape.point.module_state import copied, kept_state
 from losslandscape.point.moving import MovingParameters
@@ -112,25 +111,13 @@ class Evaluator:
         self.buffers.start_from(self._given.buffers)
         trial = Trial(self._given, self._forward, self.batches, self.buffers, self._start)
 
-        def begin_trial() -> None:
-            assert self.parameters is not None
-            trial.begin(self.parameters, self._size.given)
-
-        channels_last = choose_memory_format(self.model, self._lay_out, begin_trial)
+        channels_last = choose_memory_format(
+            self.model, self._lay_out, lambda: trial.begin(self._moving, self._size.given)
+        )
         if channels_last:
             self.batches.keep_order()
-        assert self.parameters is not None
-        self.shortcuts.choose(
-            Setting(
-                self.objective,
-                self.model,
-                self.subspace,
-                self.parameters,
-                channels_last,
-                self._forward.by,
-            ),
-            trial,
-        )
+        about = (self.objective, self.model, self.subspace, self._moving, channels_last)
+        self.shortcuts.choose(Setting(*about, self._forward.by), trial)
         if not self._size.known:
             self._size.found(self._fastest_batch_size())
         self._cut_batches()
@@ -145,24 +132,29 @@ class Evaluator:
         )
         self.parameters = MovingParameters(self.model, self.subspace)
 
+    @property
+    def _moving(self) -> MovingParameters:
+        assert self.parameters is not None
+        return self.parameters
+
     def _restore_parameters(self) -> None:
         if self.parameters is not None:
             self.parameters.restore()
         self.parameters = None
 
+    @torch.no_grad()
     def _fastest_batch_size(self) -> int:
         """The size of the highest rate in a short trial on the first set."""
         samples = next(iter(self.objective.sets.values()))
-        if samples.ragged:
-            return len(samples)
 
-        def rate(size: int) -> float:
-            batch = self.batches.first(size)
+        def rate(batch: Batch) -> float:
             self.shortcuts.at_batches([batch])
             self.shortcuts.before_batches()
             return pass_rate(self.shortcuts.run, batch)
 
-        return fastest_batch_size(rate, len(samples))
+        if samples.ragged:
+            return len(samples)
+        return trial_batch_size(self.batches.first, rate, len(samples))
 
     def _cut_batches(self) -> None:
         """Cut the samples into batches of the present size."""
@@ -214,8 +206,7 @@ class Evaluator:
 
     def move(self, coordinates: Sequence[float]) -> None:
         """Set the model's parameters to a point of the subspace."""
-        assert self.parameters is not None
-        self.parameters.move(coordinates, self.shortcuts.left)
+        self._moving.move(coordinates, self.shortcuts.left)
         self.shortcuts.at_point(coordinates)
 
     def measure(
@@ -238,8 +229,7 @@ class Evaluator:
     ) -> Measurement:
         """Values by sample at any parameters, with their own buffers (batch-norm statistics)."""
         self.subspace.layout.check(parameters, "parameters to measure")
-        assert self.parameters is not None
-        self.parameters.assign(parameters)
+        self._moving.assign(parameters)
         self.shortcuts.at_point(None)
         with self.buffers.starting_from(buffers):
             return self._measure()
@@ -256,9 +246,7 @@ class Evaluator:
         self.shortcuts.before_batches()
         return {
             name: joined(
-                [self.shortcuts.run(batch) for batch in batches]
-                if allotment is None
-                else self._enough(batches, allotment, len(self.objective.sets[name]))
+                values_of(self.shortcuts.run, batches, allotment, len(self.objective.sets[name]))
             )
             for name, batches in self.batches.sets.items()
         }
@@ -268,16 +256,3 @@ class Evaluator:
         self.buffers.reset(always)
         # a model that draws numbers in evaluation draws the same everywhere
         seed_generators(self.objective.device, self.seed)
-
-    def _enough(
-        self, batches: Sequence[Batch], allotment: Allotment, of: int
-    ) -> list[dict[str, Tensor]]:
-        """Values of batches until their sampling error is the one allotted."""
-        parts: list[dict[str, Tensor]] = []
-        losses: list[np.ndarray] = []
-        for batch in batches:
-            parts.append(self.shortcuts.run(batch))
-            losses.append(parts[-1]["loss"].double().cpu().numpy())
-            if allotment.suffices(np.concatenate(losses), of):
-                break
-        return parts
