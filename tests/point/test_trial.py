@@ -32,16 +32,16 @@ def test_a_given_size_is_tried_without_a_copy_where_the_model_takes_few_samples(
 def test_no_pass_of_the_opening_is_recorded_by_autograd():
     """Shortcuts step aside where autograd records: a trial of them would time the plain way."""
 
-    class Watched(nn.Linear):
-        recorded = []
+    passes = []
 
+    class Watched(nn.Linear):
         def forward(self, inputs):
-            self.recorded.append((len(inputs), torch.is_grad_enabled()))
+            passes.append((len(inputs), torch.is_grad_enabled()))
             return super().forward(inputs)
 
     model = Watched(3, 2)
     data = torch.zeros(40, 3), torch.zeros(40, 2)
     with Evaluator(Objective(model, "mse", data), Subspace.random(model)):
         pass
-    assert {32, 2} <= {count for count, _ in model.recorded}
-    assert not any(grad for _, grad in model.recorded)
+    assert {32, 2} <= {count for count, _ in passes}
+    assert not any(grad for _, grad in passes)
