@@ -31,6 +31,7 @@ _OTHERS = {
     "analysis/diagrams": ["analysis/test_compare"],
     "analysis/roughness": ["analysis/test_compare"],
     "analysis/sharpness": ["analysis/test_flatness"],
+    "analysis/stationarity": ["analysis/test_critical_point_search", "analysis/test_verify"],
     "analysis/verification": ["analysis/test_verify"],
     "adaptive/refinement": ["adaptive/test_adaptive"],
     "topology/grid_triangulation": ["topology/test_morse_smale_complex"],
@@ -77,12 +78,15 @@ _OTHERS = {
     "formats/imports/readers": ["formats/imports/test_arrays", "fuzz/test_importing"],
     "formats/imports/source": ["formats/imports/test_arrays"],
     "formats/imports/vti": ["formats/imports/test_arrays"],
-    "point/evaluator": ["problem/test_objective", "point/test_precision", "point/test_batch_size"],
-    "point/measurement": ["problem/test_objective"],
     "point/module_state": ["point/test_determinism"],
     "point/plane_derivatives": ["analysis/test_verify"],
     "run/pilot": ["adaptive/test_allotment"],
     "run/projected_trajectory": ["training/test_trajectory"],
+}
+# of the parts of one whole, those of the whole
+_WHOLE = {
+    "run": ["run/test_evaluate"],
+    "point": ["problem/test_objective", "point/test_precision"],
 }
 
 
@@ -91,8 +95,8 @@ def tests_of(name: str, tree: Path) -> list[str]:
     folder, _, module = name.rpartition("/")
     own = f"tests/{folder}/test_{module}.py"
     others = [f"tests/{other}.py" for other in _OTHERS.get(name, ())]
-    if folder == "run" and not others and not (tree / own).is_file():
-        others = ["tests/run/test_evaluate.py"]  # of the parts that it is made of
+    if not others and not (tree / own).is_file():
+        others = [f"tests/{whole}.py" for whole in _WHOLE.get(folder, ())]
     tests = [test for test in (own, *others) if (tree / test).is_file()]
     missing = sorted(set(others) - set(tests))
     if missing or not tests:

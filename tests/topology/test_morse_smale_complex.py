@@ -251,3 +251,46 @@ def test_unusable_thresholds_are_refused(threshold):
 def test_unusable_origins_and_spacings_are_refused(keywords, message):
     with pytest.raises(topology.FieldError, match=message):
         topology.morse_smale_complex(np.array([[0.0, 1.0], [2.0, 3.0]]), **keywords)
+
+
+@given(values=fields())
+@settings(max_examples=100, deadline=None)
+def test_the_boundary_is_where_a_neighbor_is_missing(values):
+    complex_ = topology.morse_smale_complex(values)
+    points, grid = complex_.critical_points, np.atleast_2d(values)
+    ny, nx = grid.shape
+    ring = ((1, 0), (1, -1), (0, -1), (-1, 0), (-1, 1), (0, 1))
+    ring = ring if values.ndim == 2 else ((1, 0), (-1, 0))
+    for vertex, found in zip(points["ttkVertexScalarField"], points["IsOnBoundary"]):
+        j, i = divmod(int(vertex), nx)
+        around = [(i + di, j + dj) for di, dj in ring]
+        missing = any(not (0 <= x < nx and 0 <= y < ny) or np.isnan(grid[y, x]) for x, y in around)
+        assert found == missing
+
+
+def test_by_default_vertices_lie_at_their_indices():
+    values = np.array([[5.0, 4.0, 5.0], [4.0, 1.0, 4.0], [5.0, 4.0, 6.0]])
+    minimum = topology.morse_smale_complex(values).critical_points["points"][0]
+    assert minimum.tolist() == [1.0, 1.0, 0.0]
+    moved = topology.morse_smale_complex(values, (10.0, 20.0), (2.0, 3.0))
+    assert moved.critical_points["points"][0].tolist() == [12.0, 23.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"origin": ()}, "origin"),
+        ({"origin": (0, 0, 0, 0)}, "origin"),
+        ({"origin": (0, np.inf)}, "origin"),
+        ({"origin": "here"}, "origin"),
+        ({"spacing": (1, 0)}, "spacing must be positive"),
+        ({"spacing": (-1, 1)}, "spacing must be positive"),
+        ({"spacing": ((1, 1),)}, "spacing"),
+        ({"persistence": -1e-9}, "threshold"),
+        ({"persistence": np.nan}, "threshold"),
+        ({"persistence": "much"}, "threshold"),
+    ],
+)
+def test_places_and_thresholds_that_cannot_be(options, words):
+    with pytest.raises(ValueError, match=words):
+        topology.morse_smale_complex([[0.0, 1.0], [2.0, 3.0]], **options)
