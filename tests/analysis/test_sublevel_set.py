@@ -40,6 +40,7 @@ def test_the_semi_axes_of_a_box_follow_from_its_second_moments(dimensions):
     # a side a has the variance a^2 / 12; an ellipsoid's semi-axis s has s^2 / (dimensions + 2)
     expected = np.sort(np.sqrt((dimensions + 2) * (sides / unit) ** 2 / 12))
     np.testing.assert_allclose(whole.semi_axes(unit), expected)
+    np.testing.assert_allclose(whole.semi_axes(100 * unit), expected / 100)
     assert whole.touches_edge
     assert whole.vertices.all()
 

@@ -222,3 +222,17 @@ def test_a_file_with_an_old_hash_is_checked_by_its_loss_at_the_origin(measured):
         add(l1, old_hash)
     landscape, trajectory = add(mse, old_hash)
     assert trajectory.loss[0] == landscape.values()[1, 1]
+
+
+def test_a_global_that_an_inner_function_sets_is_no_part_of_the_hash():
+    text = (
+        "def loss(model, batch):\n"
+        " def count():\n"
+        "  global calls\n"
+        "  calls += 1\n"
+        " count()\n"
+        " return model(batch[0]) * (calls > 0)\n"
+    )
+    one, other = (of_module(text, calls=k) for k in (1, 2))
+    assert code_hash(one) == code_hash(other)
+    assert code_hash(one).startswith(f"python{sys.version_info.major}.{sys.version_info.minor}:")

@@ -538,3 +538,124 @@ def test_the_devices_generator_is_restored():
     losses_at(objective, Subspace.random(model))
     assert torch.equal(torch.get_rng_state(), states[0])
     assert all(map(torch.equal, torch.cuda.get_rng_state_all(), states[1]))
+
+
+def of(model, **options):
+    data = options.pop("data", (torch.zeros(6, 2), torch.zeros(6, 1)))
+    return Objective(model, "mse", data, **options)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_type_and_device_are_those_of_the_parameters_that_move(dtype):
+    model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 1).to(getattr(torch, dtype)))
+    model[0].requires_grad_(False)
+    objective = of(model)
+    assert objective.dtype == getattr(torch, dtype)
+    assert objective.device == torch.device("cpu")
+    assert objective.to_json()["precision"] == dtype
+    assert objective.to_json()["device"] == "cpu"
+    frozen = of(nn.Linear(2, 1).double().requires_grad_(False))
+    assert frozen.dtype == torch.float32
+    asked = of(model, precision="float64")
+    assert asked.dtype == asked.precision == torch.float64
+    coarse = of(model, precision="bfloat16")
+    assert coarse.dtype == torch.float32
+    assert coarse.to_json()["precision"] == "bfloat16"
+    assert coarse.in_float32().to_json()["precision"] == "float32"
+    assert coarse.to_json()["precision"] == "bfloat16"  # it stays as it was
+
+
+def test_a_device_that_can_be_used_is_taken_and_others_are_refused():
+    assert of(nn.Linear(2, 1), device="cpu").device == torch.device("cpu")
+    for device in ("meta", "no such device"):
+        with pytest.raises(LossLandscapeError, match=f"'{device}' cannot be used"):
+            of(nn.Linear(2, 1), device=device)
+
+
+def test_names_and_prefixes_of_sets():
+    data = {name: (torch.zeros(3, 2), torch.zeros(3, 1)) for name in ("train", "test")}
+    objective = of(nn.Linear(2, 1), data=data)
+    assert objective.prefixes == {"train": "", "test": "test_"}
+    assert objective.quantities == {
+        "loss": "mean squared error", "test_loss": "test mean squared error",
+    }  # fmt: skip
+    few = objective.limited(2)
+    assert list(few.sets) == ["train"]
+    assert len(few.sets["train"]) == 2
+    assert len(objective.sets["train"]) == 3
+    for names in ([], ["a b"], ["alpha"], ["model"]):
+        with pytest.raises(LossLandscapeError, match="set"):
+            of(nn.Linear(2, 1), data=dict.fromkeys(names, data["test"]))
+
+
+def test_sizes_of_data_sets_are_those_of_the_first_set_or_by_name():
+    data = {name: (torch.zeros(3, 2), torch.zeros(3, 1)) for name in ("train", "test")}
+    assert of(nn.Linear(2, 1), data=data, dataset_samples=3).dataset_samples == {"train": 3}
+    by_name = of(nn.Linear(2, 1), data=data, dataset_samples={"test": 9})
+    assert by_name.dataset_samples == {"test": 9}
+    for sizes, words in ((2, r"'train'.*3 samples"), ({"test": 2}, "'test'"), ({"x": 9}, "'x'")):
+        with pytest.raises(LossLandscapeError, match=words):
+            of(nn.Linear(2, 1), data=data, dataset_samples=sizes)
+
+
+def test_samples_that_gather_statistics_are_1024_or_as_many_as_there_are():
+    model = nn.Sequential(nn.Linear(2, 1), nn.BatchNorm1d(1))
+    many = (torch.zeros(1500, 2), torch.zeros(1500, 1))
+    objective = of(model, data=many, batch_norm="reestimated")
+    assert len(objective.reestimation) == 1024
+    assert objective.reestimation_batch_size == 256
+    described = objective.to_json()
+    assert described["reestimation_samples"] == 1024
+    assert described["reestimation_batch_size"] == 256
+    chosen = of(model, data=many, reestimation_samples=70, batch_size=32)
+    assert len(chosen.reestimation) == 70
+    assert chosen.reestimation_batch_size == 32
+    assert len(of(model, batch_norm="reestimated").reestimation) == 6
+    fixed = of(model, data=many)
+    assert "reestimation_samples" not in fixed.to_json()
+    assert fixed.with_batch_norm("reestimated").batch_norm == "reestimated"
+    assert fixed.batch_norm == "fixed"
+    without = of(nn.Linear(2, 1), batch_norm="reestimated")
+    assert without.batch_norm == "none"
+    assert without.with_batch_norm("fixed").batch_norm == "none"
+
+
+def test_what_is_measured_is_described():
+    model = nn.Sequential(nn.Linear(2, 1), nn.Dropout())
+    described = of(model).to_json()
+    assert described["model"] == "Sequential"
+    assert described["training_modules"] == []
+    assert "compile" not in described
+    assert "streamed" not in described
+    assert of(model, compile=True).to_json()["compile"] is True
+    assert not of(model, compile=True).in_float32().compile
+    assert of(model, modes="own").to_json()["training_modules"] == ["Sequential", "0", "1"]
+    other = nn.Sequential(nn.Linear(2, 1), nn.Dropout(0.1))
+    assert of(other).to_json()["model_structure"] != described["model_structure"]
+    model[0].bias.requires_grad_(False)
+    frozen = of(model).to_json()["frozen_parameters"]
+    assert frozen != described["frozen_parameters"]
+    with torch.no_grad():
+        model[0].bias.add_(1)
+    assert of(model).to_json()["frozen_parameters"] != frozen
+    streamed = of(nn.Linear(2, 1), data=torch.utils.data.TensorDataset(
+        torch.zeros(6, 2), torch.zeros(6, 1)), hold_bytes=1)  # fmt: skip
+    assert streamed.to_json()["streamed"] == ["train"]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"batch_norm": "frozen"}, "'frozen'"),
+        ({"batch_size": 0}, "batch_size"),
+        ({"batch_size": 1.5}, "batch_size"),
+        ({"reestimation_samples": 0}, "reestimation_samples"),
+        ({"nondeterminism": "ignored"}, "ignored"),
+        ({"precision": "int8"}, "'int8'"),
+        ({"precision": "tf32"}, "tf32"),
+        ({"modes": "train"}, "'train'"),
+    ],
+)
+def test_arguments_that_are_unknown_are_named(options, words):
+    with pytest.raises(LossLandscapeError, match=words):
+        of(nn.Linear(2, 1), **options)
