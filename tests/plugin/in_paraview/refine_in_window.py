@@ -79,6 +79,7 @@ def step(*_):
             state["step"] = "again" if filter_._process is not None else finish("not begun again")
         elif state["step"] == "again" and evaluated() > state["points"]:
             made.SMProxy.InvokeCommand("Cancel")
+            (folder / "slow").unlink()  # the rest at once
             made.SMProxy.InvokeCommand("GoOn")  # while it is ending
             simple.GetRepresentation(made, view).Representation = "Wireframe"
             state["step"] = "once more"
