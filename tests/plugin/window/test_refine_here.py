@@ -137,7 +137,7 @@ def test_in_the_window(project, repository):
                 env=environment, stdout=log, stderr=log,
             )  # fmt: skip
             try:
-                window.wait(240)
+                window.wait(600)
             finally:
                 window.kill()
                 window.wait(240)
