@@ -56,6 +56,15 @@ PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile -rs
 test: lint paraview programs-for-tests
 	$(PYTEST)
 
+# NumPy, PyTorch and their linear algebra as an old processor has them, with two threads: last bits
+# differ from those of stored results.
+ARITHMETIC = NPY_DISABLE_CPU_FEATURES="$$($(BIN)/python -c 'from numpy._core._multiarray_umath \
+    import __cpu_dispatch__ as found; print(*found)')" ATEN_CPU_CAPABILITY=default \
+    OPENBLAS_CORETYPE=Nehalem MKL_ENABLE_INSTRUCTIONS=SSE4_2 ONEDNN_MAX_CPU_ISA=SSE41
+NUMERICAL := $(foreach folder,adaptive analysis landscape planes point problem topology,tests/$(folder))
+test-arithmetic: $(INSTALLED_TEST)
+	$(ARITHMETIC) OMP_NUM_THREADS=2 $(BIN)/python -m pytest -n auto --dist loadfile $(NUMERICAL)
+
 figures: $(INSTALLED) paraview
 	$(BIN)/python -m losslandscape.paraview.process state_files/render_all.py
 

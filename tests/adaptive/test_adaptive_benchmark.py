@@ -1,12 +1,7 @@
 """The criteria for an error estimate can fail, and the documented results of real surfaces hold."""
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[2]))
 from benchmarks import adaptive
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.cli import forked_command
 
 import losslandscape
 from losslandscape import Landscape, Trajectory, TrajectoryRecorder
@@ -56,14 +57,19 @@ def folder(tmp_path):
 
 def _environment(folder, pause):
     code = Path(losslandscape.__file__).parent.parent
-    return {**os.environ, "PAUSE": str(pause), "PYTHONPATH": f"{code}{os.pathsep}{folder}"}
+    path = f"{code}{os.pathsep}{folder}"
+    return {**os.environ, "PAUSE": str(pause), "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
 
 
 def _run(folder, arguments):
-    subprocess.run(
-        [sys.executable, "-m", "losslandscape", *arguments],
-        cwd=folder, env=_environment(folder, 0), check=True, capture_output=True,
-    )  # fmt: skip
+    if "--workers" in arguments:
+        subprocess.run(
+            [sys.executable, "-m", "losslandscape", *arguments],
+            cwd=folder, env=_environment(folder, 0), check=True, capture_output=True,
+        )  # fmt: skip
+    else:
+        done = forked_command.run(arguments, folder, PAUSE="0")
+        assert done.returncode == 0, done.stderr
 
 
 def _interrupt(folder, arguments, begun, pause=0.03):

@@ -1,4 +1,4 @@
-"""``losslandscape refine`` as people type it: in a process and a folder of its own."""
+"""``losslandscape refine`` as it is typed: in a folder and a process of its own, mostly a fork."""
 
 import json
 import os
@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from netCDF4 import Dataset
+from tests.cli import forked_command
 
 import losslandscape
 from losslandscape import Grid, Landscape, Objective, Subspace, Trajectory, TrajectoryRecorder
@@ -49,16 +50,8 @@ def environment(**changed):
     return {**os.environ, "PYTHONPATH": package, "OMP_NUM_THREADS": "1", **changed}
 
 
-def run(*arguments, folder, **changed):
-    return subprocess.run(
-        command(*arguments),
-        cwd=folder,
-        env=environment(**changed),
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+def run(*arguments, folder):
+    return forked_command.run(arguments, folder)
 
 
 @pytest.fixture(scope="module")
@@ -173,7 +166,10 @@ def test_a_file_cannot_smuggle_code_in_by_its_folder(project, tmp_path):
         provenance["arguments"].update(**wanted, weights=None, folder="evil")
 
     file = altered(project / "results" / "coarse.nc", tmp_path / "x.nc", change)
-    done = run("refine", file, *BOX, "--output", "y.nc", folder=tmp_path / "here")
+    done = subprocess.run(  # a process of its own, which has imported none of them
+        command("refine", file, *BOX, "--output", "y.nc"), cwd=tmp_path / "here",
+        env=environment(), capture_output=True, text=True, check=False,
+    )  # fmt: skip
     assert done.returncode == 1
     assert "the given subspace is not the landscape's" in done.stderr
     assert not (tmp_path / "ran.txt").exists()

@@ -1,13 +1,8 @@
 """What a landscape will cost: counts are exact, the probe is short, nothing is written."""
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
-
-sys.path.insert(0, str(Path(__file__).parents[2]))
 from benchmarks import adaptive as surfaces
 
 from losslandscape import Grid, Objective, Subspace

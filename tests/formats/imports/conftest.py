@@ -1,13 +1,8 @@
 """Imported files are parsed in forks here, as starting a process for each takes long."""
 
 import os
-import sys
-from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
-
 from tests.fuzz.forked_child import forked_children
 
 
