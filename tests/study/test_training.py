@@ -382,3 +382,92 @@ def test_a_full_disk_leaves_a_run_that_goes_on(tmp_path, whole, monkeypatch):
     monkeypatch.undo()
     run(tmp_path / "stopped")
     assert contents(tmp_path / "stopped") == whole()
+
+
+def test_optimizers_have_the_settings_that_were_given():
+    model = make_model()
+    adamw = training._optimizer("adamw", model, 0.01, 0.02, 0.9)
+    assert type(adamw) is torch.optim.AdamW
+    assert (adamw.defaults["lr"], adamw.defaults["weight_decay"]) == (0.01, 0.02)
+    sgd = training._optimizer("sgd", model, 0.03, 0.04, 0.5)
+    assert type(sgd) is torch.optim.SGD
+    assert [sgd.defaults[k] for k in ("lr", "weight_decay", "momentum")] == [0.03, 0.04, 0.5]
+    with pytest.raises(LossLandscapeError, match=r"'lion'.*adamw or sgd"):
+        training._optimizer("lion", model, 0.01, 0.0, 0.0)
+
+
+@pytest.mark.parametrize("batch", [1, 4, 100])
+def test_the_mean_over_batches_of_unequal_size_is_that_over_samples(monkeypatch, batch):
+    monkeypatch.setattr(training, "_EVALUATION_BATCH_SIZE", batch)
+    model, (images, labels) = make_model(), make_data(13)
+    found = training._evaluate(model, (images, labels), torch.nn.functional.cross_entropy, "x_")
+    assert not model.training
+    outputs = model(images)
+    losses = torch.nn.functional.cross_entropy(outputs, labels, reduction="none")
+    assert found["x_loss"] == pytest.approx(losses.mean().item(), rel=1e-5)
+    assert found["x_accuracy"] == int((outputs.argmax(1) == labels).sum()) / 13
+    regression = training._evaluate(
+        model, (images, outputs.detach() + 2), torch.nn.functional.mse_loss, ""
+    )
+    assert list(regression) == ["loss"]
+    assert regression["loss"] == pytest.approx(4.0, rel=1e-5)
+
+
+class Viewing(torch.nn.Module):
+    """It calls ``view`` on its maps, which row-major ones alone allow."""
+
+    def __init__(self):
+        super().__init__()
+        self.convolution = torch.nn.Conv2d(2, 3, 3)
+
+    def forward(self, images):
+        maps = self.convolution(images)
+        return maps.view(len(images), -1)
+
+
+def test_models_with_convolutions_run_channels_last_if_they_can():
+    images = torch.randn(2, 2, 6, 6)
+    plain = torch.nn.Sequential(torch.nn.Conv2d(2, 3, 3), torch.nn.Flatten())
+    assert training._runs_channels_last(plain, images)
+    assert plain[0].weight.is_contiguous(memory_format=torch.channels_last)
+    viewing = Viewing()
+    assert not training._runs_channels_last(viewing, images)
+    assert viewing.convolution.weight.is_contiguous()
+    assert not training._runs_channels_last(torch.nn.Flatten(), images)
+    assert not training._runs_channels_last(plain, images.flatten(1))
+
+
+@pytest.mark.parametrize(
+    ("samples", "size", "sizes"),
+    [(8, 4, [4, 4]), (9, 4, [4, 5]), (10, 4, [4, 4, 2]), (3, 4, [3]), (1, 4, [1]), (5, 4, [5])],
+)
+def test_batches_are_whole_but_for_the_last(samples, size, sizes):
+    assert training._batch_sizes(samples, size) == sizes
+    batches = training._batches_of_epoch(0, 1, samples, size)
+    assert [len(batch) for batch in batches] == sizes
+    assert sorted(torch.cat(batches).tolist()) == list(range(samples))
+
+
+def test_records_within_an_epoch_are_after_batches_of_it():
+    assert training._records_due(10, 1) == {}
+    assert training._records_due(10, 2) == {5: 0.5}
+    assert training._records_due(9, 3) == {3: 1 / 3, 6: 2 / 3}
+    assert training._records_due(1, 4) == {}
+    assert set(training._records_due(3, 50)) == {1, 2}
+
+
+@pytest.mark.parametrize("option", ["epochs", "batch_size", "records_per_epoch"])
+def test_numbers_below_1_are_refused_and_1_is_not(tmp_path, option):
+    with pytest.raises(LossLandscapeError, match=rf"{option} \(0\)"):
+        run(tmp_path / "none", **{option: 0})
+    run(tmp_path / "one", **{"epochs": 1, option: 1})
+
+
+def test_the_digest_tells_names_types_shapes_and_values_apart():
+    tensor = torch.arange(6.0)
+    given = [
+        {"a": tensor}, {"b": tensor}, {"a": tensor.view(2, 3)}, {"a": tensor.double()},
+        {"a": tensor + 1},
+    ]  # fmt: skip
+    assert len({training._digest(one) for one in given}) == 5
+    assert training._digest({"a": tensor.clone()}) == training._digest({"a": tensor})
