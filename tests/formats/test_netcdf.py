@@ -63,14 +63,14 @@ def test_a_variable_that_is_missing_is_named(name):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"loss": Variable(("alpha", "beta"), np.zeros((3, 2)))}, "runs along"),
-        ({"status": Variable(("alpha",), np.ones(3))}, "'status' is not on the grid"),
-        ({"beta": Variable(("alpha",), np.zeros(2))}, "'beta' runs along another"),
+        ({"loss": Variable(("alpha", "beta"), np.zeros((3, 2)))}, "'loss'.*'alpha', 'beta'"),
+        ({"status": Variable(("alpha",), np.ones(3))}, "'status'"),
+        ({"beta": Variable(("alpha",), np.zeros(2))}, "'beta'"),
         ({"beta": Variable(("beta",), np.array([10.0, 20.0, 30.0]))}, "shape"),
-        ({"alpha": Variable(("alpha",), np.array([0.0, 1.00001, 2.0]))}, "'alpha' is not that"),
+        ({"alpha": Variable(("alpha",), np.array([0.0, 1.00001, 2.0]))}, "'alpha'"),
         ({"gram_matrix": Variable(("a",), np.zeros(3))}, "ValueError"),
         ({"provenance": Variable(("l",), provenance(title=3))}, "'title' .* int"),
-        ({"provenance": Variable(("l",), provenance(format_version=2))}, "2 is newer"),
+        ({"provenance": Variable(("l",), provenance(format_version=2))}, "2 .*newer"),
         ({"provenance": Variable(("l",), np.frombuffer(b"[1]", dtype="S1"))}, "JSON object"),
         ({"provenance": Variable(("l",), np.frombuffer(b"{", dtype="S1"))}, "not JSON"),
         (

@@ -78,6 +78,8 @@ _OTHERS = {
     "formats/imports/readers": ["formats/imports/test_arrays", "fuzz/test_importing"],
     "formats/imports/source": ["formats/imports/test_arrays"],
     "formats/imports/vti": ["formats/imports/test_arrays"],
+    "point/buffers": ["point/test_determinism"],
+    "point/generators": ["point/test_determinism"],
     "point/module_state": ["point/test_determinism"],
     "point/plane_derivatives": ["analysis/test_verify"],
     "run/pilot": ["adaptive/test_allotment"],

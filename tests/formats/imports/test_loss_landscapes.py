@@ -155,3 +155,42 @@ def test_a_file_of_another_kind_is_refused(tmp_path):
     (tmp_path / "x.csv").write_text("1,2\n3,4\n", encoding="utf-8")
     with pytest.raises(FileFormatError, match=r"not a \.npy file \(found: text"):
         Landscape.imported(tmp_path / "x.csv", "loss-landscapes", function="planar_interpolation")
+
+
+def test_where_the_values_of_a_line_were_measured(tmp_path):
+    np.save(tmp_path / "x.npy", np.array([4.0, 3.0, np.inf, 5.0]))
+    line = Landscape.imported(
+        tmp_path / "x.npy", "loss-landscapes", function="linear_interpolation"
+    )
+    np.testing.assert_allclose(line.grid.axes()[0], [0.25, 0.5, 0.75, 1.0])
+    assert line.status.tolist() == [1, 1, 3, 1]
+    assert "distance" not in line.provenance["imported"]
+    random = Landscape.imported(
+        tmp_path / "x.npy", "loss-landscapes", function="random_line", distance=4.0
+    )
+    np.testing.assert_allclose(random.grid.axes()[0], np.array([1, 2, 3, 4]) / 16)
+    assert random.provenance["imported"]["distance"] == 4.0
+    assert random.provenance["imported"]["function"] == "random_line"
+
+
+@pytest.mark.parametrize("function", ["planar_interpolation", "random_plane"])
+def test_where_the_values_of_a_plane_were_measured(tmp_path, function):
+    values = np.arange(16.0).reshape(4, 4)
+    values[2, 1] = np.nan
+    np.save(tmp_path / "x.npy", values)
+    random = function == "random_plane"
+    options = {"distance": 2.0} if random else {}
+    plane = Landscape.imported(tmp_path / "x.npy", "loss-landscapes", function=function, **options)
+    assert plane.grid.counts == (4, 5)
+    step, start = (1 / 8, -2) if random else (1 / 4, 0)
+    np.testing.assert_allclose(plane.grid.axes()[0], step * (start + np.arange(4)))
+    np.testing.assert_allclose(plane.grid.axes()[1], step * (start + np.arange(5)))
+    for i in range(4):
+        up = i % 2 == 0  # one step higher where it walks up
+        for j in range(5):
+            place = j - 1 if up else j
+            measured = 0 <= place < 4
+            expected = values[i, place] if measured else np.nan
+            np.testing.assert_equal(plane.values()[j, i], expected)
+            status = 0 if not measured else 3 if np.isnan(expected) else 1
+            assert plane.status[j, i] == status

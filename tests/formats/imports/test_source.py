@@ -80,7 +80,7 @@ def test_sizes_are_held_against_the_file_and_the_largest_landscape(file):
         file.check_size((1100, 126), 8, "a grid")
     file.size = 10**9
     file.check_size((10**4, 10**4))
-    with pytest.raises(FileFormatError, match="more than 100,000,000"):
+    with pytest.raises(FileFormatError, match="100,000,000"):
         file.check_size((10**4, 10**4 + 1))
 
 
@@ -104,10 +104,10 @@ def test_even_coordinates_are_a_grid(file):
         ([[0.0, 1.0], [[0.0, 1.0]]], "beta .*1, 2"),
         ([[0.0, np.inf]], "alpha .* finite"),
         ([[0.0, np.nan, 2.0]], "alpha .* finite"),
-        ([[1.0, 0.0]], "alpha run from 1 to 0"),
-        ([[1.0, 1.0]], "alpha run from 1 to 1"),
-        ([[0.0, 1.0], [0.0, 1.002, 2.0]], "beta are not even: number 1 is 1.002 where 1 "),
-        ([[0.0, 1.0, 1.9, 3.0, 4.0]], "number 2 is 1.9 where 2 "),
+        ([[1.0, 0.0]], "alpha .* 1 to 0"),
+        ([[1.0, 1.0]], "alpha .* 1 to 1"),
+        ([[0.0, 1.0], [0.0, 1.002, 2.0]], "beta .*number 1 is 1.002 .*1[ ;]"),
+        ([[0.0, 1.0, 1.9, 3.0, 4.0]], "number 2 is 1.9 .*2[ ;]"),
     ],
 )
 def test_coordinates_that_are_no_grid_are_named(file, axes, words):
@@ -134,7 +134,7 @@ def test_the_loss_is_the_one_asked_for_a_usual_one_or_the_only_one(file):
     assert chosen(file, ["a"], Options(), ("loss",)) == "a"
     with pytest.raises(FileFormatError, match=r"'c' .*a, b, loss"):
         chosen(file, names, Options(array="c"), ("loss",))
-    with pytest.raises(FileFormatError, match=r"which array.*a, b"):
+    with pytest.raises(FileFormatError, match=r"array.*a, b"):
         chosen(file, ["a", "b"], Options(), ("loss",))
     with pytest.raises(FileFormatError, match=r"no array.*nothing"):
         chosen(file, [], Options(), ("loss",))
@@ -224,9 +224,9 @@ def test_lengths_are_unknown_unless_they_are_given(file):
 
 def test_an_option_that_the_format_does_not_take_is_named():
     Options(array="a", not_evaluated=3.0).check("npz", ("array", "bounds"))
-    with pytest.raises(LossLandscapeError, match=r"npz takes no distance; .*array, bounds"):
+    with pytest.raises(LossLandscapeError, match=r"npz takes no .*distance.*array, bounds"):
         Options(distance=2.0).check("npz", ("array", "bounds"))
-    with pytest.raises(LossLandscapeError, match="takes no transposed"):
+    with pytest.raises(LossLandscapeError, match=r"takes no .*transposed"):
         Options(transposed=True).check("npz", ())
 
 
