@@ -149,6 +149,7 @@ def _error_lines(landscape, name, dataset_samples):
     import numpy as np
 
     from losslandscape.formats.report import table_lines
+    from losslandscape.landscape.confidence import trust
     from losslandscape.landscape.sampling_errors import summary
 
     kept = f"{name}_samples" in landscape.samples
@@ -161,5 +162,6 @@ def _error_lines(landscape, name, dataset_samples):
     header = ("", "median", "relative to independent samples", "points")
     for line in table_lines(header, rows):
         yield f"    {line}"
-    for note in found.notes:
+    known = trust(landscape, name)
+    for note in (*found.notes, *(known.lines() if known is not None else ())):
         yield f"    {note}"

@@ -12,6 +12,7 @@ from vtkmodules.vtkCommonDataModel import vtkImageData
 from vtkmodules.vtkIOXML import vtkXMLImageDataWriter
 
 from losslandscape.formats.vtk_xml import write_xml
+from losslandscape.landscape.confidence import trust_arrays
 from losslandscape.landscape.landscape import Landscape
 from losslandscape.landscape.sampling_errors import grid_arrays
 
@@ -51,7 +52,7 @@ def add_point_array(image: vtkImageData, name: str, values: np.ndarray) -> None:
 def write(landscape: Landscape, folder: Path) -> list[Path]:
     path = folder / FILE_NAME
     image = image_data(landscape)
-    for name, values in grid_arrays(landscape).items():
+    for name, values in {**grid_arrays(landscape), **trust_arrays(landscape)}.items():
         add_point_array(image, name, values)
     write_xml(vtkXMLImageDataWriter(), image, path)
     return [path]

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, Union
 
 import numpy as np
 
+from losslandscape.landscape.confidence_interval import ConfidenceInterval
 from losslandscape.landscape.overlays import ProjectedTrajectory
 
 if TYPE_CHECKING:
@@ -97,7 +98,9 @@ class LandscapeFace:
         against : "population" or "dataset"
             For the mean over the population from which the samples come, s / sqrt(n). For the mean
             over the data set of N samples from which the n were drawn without replacement,
-            s / sqrt(n) * sqrt(1 - n/N); this is 0 if n = N.
+            s / sqrt(n) * sqrt(1 - n/N); this is 0 if n = N. Where a point stopped drawing samples
+            when its error sufficed, it is at least 0.625 of the error that was allotted, because s
+            is then more often too small than too large (``docs/measurement.md``).
         dataset_samples : int, optional
             N; by default as recorded in the landscape.
 
@@ -136,7 +139,9 @@ class LandscapeFace:
         """Standard error of each loss minus that of a reference point, over the same samples.
 
         This is s_d / sqrt(n), with the standard deviation s_d of the per-sample differences. It is
-        NaN without finite per-sample losses, as at interpolated points, and 0 at the reference.
+        NaN without finite per-sample losses, as at interpolated points, and 0 at the reference. It
+        does not include that the lowest point was selected; see
+        :meth:`difference_confidence_interval`.
 
         Parameters
         ----------
@@ -205,6 +210,131 @@ class LandscapeFace:
         """
         return _above("landscape.sampling_errors:neighbour_difference_standard_error")(
             self, axis, name, against, dataset_samples
+        )
+
+    def confidence_interval(
+        self,
+        name: str = "loss",
+        *,
+        level: float = 0.954,
+        against: Against = "population",
+        dataset_samples: int | None = None,
+        undrawn_loss: float | None = None,
+    ) -> ConfidenceInterval:
+        """Confidence interval of each mean loss, and whether it can be trusted.
+
+        Losses of trained networks are skewed: most are near 0 and a few are large. The interval is
+        Student's, corrected for skewness. Its upper end is raised to what samples that were not
+        drawn could add. If they are of a kind that n draws miss with a chance of (1 - level) / 2,
+        they are a share p of at most 1 - ((1 - level) / 2)^(1/n) of all. The mean is then
+        (1 - p) mean + p ``undrawn_loss``.
+
+        Parameters
+        ----------
+        name : str
+            Name of the loss, such as ``"test_loss"``.
+        level : float
+            The nominal coverage; 0.954 is that of two standard errors.
+        against, dataset_samples
+            As for :meth:`standard_error`.
+        undrawn_loss : float, optional
+            The mean loss that samples of a kind that was not drawn are assumed to have at most,
+            such as the log of the number of classes. By default the median over the evaluated
+            points of the largest per-sample loss: away from the minimum many samples are wrong.
+
+        Returns
+        -------
+        low, high, trusted : ndarray, shape ``grid.shape``
+            ``trusted`` is False where what was not drawn could exceed the skewness-corrected
+            interval, so that the upper end rests on ``undrawn_loss``; where a single sample carries
+            half of the variance; and where there is no interval (NaN).
+
+        Raises
+        ------
+        LossLandscapeError
+            If the landscape holds no per-sample losses, N is needed and unknown, or the level is
+            not between 0 and 1.
+
+        Notes
+        -----
+        P. Hall, "On the removal of skewness by transformation", JRSS B 54, 1992. J. A. Hanley and
+        A. Lippman-Hand, "If nothing goes wrong, is everything all right?", JAMA 249, 1983.
+
+        Examples
+        --------
+        >>> from losslandscape import Grid, Landscape
+        >>> losses = np.zeros((3, 400))
+        >>> losses[:, :40] = [[2.0], [1.0], [3.0]]
+        >>> losses[1, 1:] = 0.01
+        >>> line = Landscape(Grid.line(3), {"loss": losses.mean(1)}, np.ones(3, np.int8), np.eye(1),
+        ...                  samples={"loss_samples": losses})
+        >>> low, high, trusted = line.confidence_interval()
+        >>> low.round(3), high.round(3), trusted
+        (array([0.145, 0.009, 0.218]), array([0.267, 0.031, 0.401]), array([ True, False,  True]))
+        """
+        return _above("landscape.confidence:confidence_interval")(
+            self, name, level, against, dataset_samples, undrawn_loss
+        )
+
+    def difference_confidence_interval(
+        self,
+        reference: Reference = "minimum",
+        name: str = "loss",
+        *,
+        level: float = 0.954,
+        against: Against = "population",
+        dataset_samples: int | None = None,
+        undrawn_loss: float | None = None,
+    ) -> ConfidenceInterval:
+        """Confidence interval of each loss minus that of a reference point, over the same samples.
+
+        The skewness-corrected interval of the mean of the per-sample differences. It is (0, 0) at
+        the reference.
+
+        With ``reference="minimum"`` it takes into account that the lowest point was selected. On a
+        flat bottom, that point is the one whose samples make it too low, and all differences are
+        too large. The lower ends are therefore those of a simultaneous interval over the m points
+        that could be the minimum: (1 - level) / 2 is divided by m (Bonferroni). The upper ends need
+        no correction. The m points are those not significantly above the lowest one, simultaneously
+        over all points, at a tenth of (1 - level).
+
+        Parameters
+        ----------
+        reference
+            As for :meth:`difference_standard_error`.
+        name, level, against, dataset_samples, undrawn_loss
+            As for :meth:`confidence_interval`.
+
+        Returns
+        -------
+        low, high, trusted : ndarray, shape ``grid.shape``
+            ``trusted`` is False where a single sample carries half of the variance of the
+            differences; where the losses of neither point can be trusted, since the same samples
+            may be missing in their difference; and where there is no interval (NaN).
+
+        Raises
+        ------
+        LossLandscapeError
+            If the landscape holds no per-sample losses, the reference is not a grid point or has
+            none, N is needed and unknown, or the level is not between 0 and 1.
+
+        Notes
+        -----
+        P. Hall, "On the removal of skewness by transformation", JRSS B 54, 1992. J. C. Hsu,
+        "Multiple Comparisons", 1996, chapter 4, has comparisons with the best.
+
+        Examples
+        --------
+        >>> from losslandscape import Grid, Landscape
+        >>> losses = np.random.default_rng(0).gamma(2.0, size=(3, 400)) + [[1.0], [0.0], [0.02]]
+        >>> line = Landscape(Grid.line(3), {"loss": losses.mean(1)}, np.ones(3, np.int8), np.eye(1),
+        ...                  samples={"loss_samples": losses})
+        >>> low, high, trusted = line.difference_confidence_interval()
+        >>> low > 0, trusted
+        (array([ True, False, False]), array([ True,  True,  True]))
+        """
+        return _above("landscape.confidence:difference_confidence_interval")(
+            self, reference, name, level, against, dataset_samples, undrawn_loss
         )
 
     def add_trajectory(

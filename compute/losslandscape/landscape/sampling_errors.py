@@ -21,6 +21,10 @@ Against = Literal["population", "dataset"]
 Reference = Union[str, int, Sequence[float]]
 
 AGAINST = ("population", "dataset")
+# Where a point stops drawing as soon as its error seems small enough, it stops too early where s is
+# too small by chance. The error that it was allotted, times this, holds in its place; the factor is
+# from simulations (benchmarks/coverage_mean.py).
+STOPPING_FACTOR = 1.25
 _ON_GRID = 1e-3  # of the spacing: how near to a grid point written coordinates must be
 _BLOCK_BYTES = 64 << 20
 
@@ -79,7 +83,7 @@ def mean_standard_error(losses: np.ndarray) -> np.ndarray:
     errors = np.full(losses.shape[:-1], np.nan)
     if count > 1:
         rows, flat = losses.reshape(-1, count), errors.reshape(-1)
-        for some in _blocks(len(rows), count):
+        for some in row_blocks(len(rows), count):
             with np.errstate(all="ignore"):
                 flat[some] = rows[some].astype(np.float64).std(axis=1, ddof=1) / np.sqrt(count)
     return errors
@@ -114,7 +118,7 @@ def paired_standard_error(losses: np.ndarray, first: np.ndarray, second: np.ndar
     array([0.   , 4.619])
     """
     errors = np.empty(len(first))
-    for some in _blocks(len(first), losses.shape[1]):
+    for some in row_blocks(len(first), losses.shape[1]):
         with np.errstate(all="ignore"):
             differences = losses[first[some]].astype(np.float64) - losses[second[some]]
         errors[some] = mean_standard_error(differences)
@@ -186,7 +190,11 @@ def standard_error(
                 f"by sample ({name}_samples) of '{name}' are kept"
             )
         errors = mean_standard_error(landscape.samples[f"{name}_samples"])
-    return errors * correction
+    if against == "population":
+        return errors
+    return np.maximum(
+        errors * correction, _allotted_error(landscape, name, errors, dataset_samples)
+    )
 
 
 def difference_standard_error(
@@ -200,7 +208,9 @@ def difference_standard_error(
     correction = _correction(landscape, name, against, dataset_samples)
     point = reference_point(landscape, reference, name)
     first = np.arange(landscape.grid.size)
-    errors = paired_standard_error(_losses(landscape, name), first, np.full_like(first, point))
+    errors = paired_standard_error(
+        per_sample_losses(landscape, name), first, np.full_like(first, point)
+    )
     return errors.reshape(landscape.grid.shape) * correction
 
 
@@ -214,7 +224,9 @@ def neighbour_difference_standard_error(
     """See :meth:`losslandscape.Landscape.neighbour_difference_standard_error`."""
     correction = _correction(landscape, name, against, dataset_samples)
     first, second = _neighbours(landscape, axis)
-    errors = paired_standard_error(_losses(landscape, name), second.ravel(), first.ravel())
+    errors = paired_standard_error(
+        per_sample_losses(landscape, name), second.ravel(), first.ravel()
+    )
     return errors.reshape(first.shape) * correction
 
 
@@ -226,7 +238,7 @@ def reference_point(landscape: Landscape, reference: Reference, name: str = "los
     LossLandscapeError
         If there is no such point, or its losses by sample are not kept or not finite.
     """
-    grid, losses = landscape.grid, _losses(landscape, name)
+    grid, losses = landscape.grid, per_sample_losses(landscape, name)
     if isinstance(reference, str):
         if reference != "minimum":
             raise LossLandscapeError(
@@ -325,8 +337,13 @@ def summary(
             + ", or Objective(dataset_samples=N) when it is measured"
         )
     if size is not None:
-        correction = np.broadcast_to(_correction(landscape, name, "dataset", size), evaluated.shape)
-        rows.append(_row("of the loss, against the data set", (population * correction)[evaluated]))
+        against_dataset = standard_error(landscape, name, "dataset", size)
+        rows.append(_row("of the loss, against the data set", against_dataset[evaluated]))
+        if _allotment(landscape):
+            notes.append(
+                f"points stopped drawing when their error sufficed: against the data set, it is at "
+                f"least {STOPPING_FACTOR / 2:g} of the error that was allotted"
+            )
     counts = _counts(landscape, name)
     if np.unique(counts).size > 1:
         notes.append(
@@ -334,14 +351,18 @@ def summary(
         )
     if f"{name}_samples" not in landscape.samples:
         notes.append("of differences: not known, for losses by sample are not kept")
-    elif np.isfinite(_losses(landscape, name)).all(axis=1).any():
-        losses = _losses(landscape, name)
+    elif np.isfinite(per_sample_losses(landscape, name)).all(axis=1).any():
+        losses = per_sample_losses(landscape, name)
         minimum = reference_point(landscape, "minimum", name)
         others = np.delete(np.arange(landscape.grid.size), minimum)
         pairs = {"from the minimum": (others, np.full_like(others, minimum))}
         for axis in landscape.grid.axis_names:
             first, second = _neighbours(landscape, axis)
             pairs[f"of neighbours along {axis}"] = (second.ravel(), first.ravel())
+        notes.append(
+            "from the minimum: the lowest point was selected, so its loss is more likely too low "
+            "than too high; difference_confidence_interval() takes that into account"
+        )
         single = mean_standard_error(losses)
         for words, (first, second) in pairs.items():
             paired = paired_standard_error(losses, first, second)
@@ -391,8 +412,8 @@ def grid_arrays(landscape: Landscape) -> dict[str, np.ndarray]:
     return arrays
 
 
-def _blocks(rows: int, width: int) -> Iterator[slice]:
-    """Cover rows of float64 in slices of bounded memory."""
+def row_blocks(rows: int, width: int) -> Iterator[slice]:
+    """Cover rows of ``width`` float64 numbers in slices of bounded memory."""
     step = max(1, _BLOCK_BYTES // (8 * width))
     for start in range(0, rows, step):
         yield slice(start, start + step)
@@ -432,14 +453,44 @@ def _correction(
     return np.sqrt(1 - landscape.fields[f"{name}_sample_count"] / size)
 
 
+def _allotment(landscape: Landscape) -> dict[str, Any] | None:
+    """How points stopped drawing samples; see :mod:`losslandscape.adaptive.allotment`."""
+    return (landscape.provenance.get("adaptive") or {}).get("allotment")
+
+
+def _allotted_error(
+    landscape: Landscape, name: str, errors: np.ndarray, dataset_samples: int | None
+) -> np.ndarray:
+    """The standard error that points were allotted, where they stopped when it was reached.
+
+    NaN or 0 elsewhere. A data set larger than the measured set adds the error of that set.
+    """
+    allotment, counts = _allotment(landscape), landscape.fields.get(f"{name}_sample_count")
+    measured = _set(landscape, name).get("samples")
+    if allotment is None or counts is None or measured is None:
+        return np.zeros_like(errors)
+    unit = landscape.values(name) * np.log(10) if allotment["scale"] == "log" else 1.0
+    allotted = STOPPING_FACTOR * allotment["error"] / 2 * np.where(counts < measured, unit, 0.0)
+    size = dataset_size(landscape, name, dataset_samples)
+    with np.errstate(invalid="ignore"):
+        beyond = errors * np.sqrt(counts * max(0.0, 1 / measured - 1 / size))
+    return np.where(allotted > 0, np.hypot(allotted, beyond), 0.0)
+
+
 def _counts(landscape: Landscape, name: str) -> np.ndarray:
     """How many samples points took, of those that took any; empty where it is not kept."""
     counts = landscape.fields.get(f"{name}_sample_count", np.empty(0))
     return counts[np.isfinite(counts)]
 
 
-def _losses(landscape: Landscape, name: str) -> np.ndarray:
-    """Losses by sample, shape (points, samples)."""
+def per_sample_losses(landscape: Landscape, name: str = "loss") -> np.ndarray:
+    """Per-sample losses of all grid points, shape (points, samples).
+
+    Raises
+    ------
+    LossLandscapeError
+        If they are not kept, or there is one sample.
+    """
     landscape.values(name)
     losses = landscape.samples.get(f"{name}_samples")
     if losses is None:
