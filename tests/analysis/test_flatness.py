@@ -343,8 +343,8 @@ def test_the_proposed_grid_of_a_region_within_a_cell_stays_within_401_points():
 def test_a_region_is_resolved_from_six_cells_less_a_tenth_on():
     grid = Grid.square(51)
     for cells, resolved in ((5.8, False), (6.0, True)):
-        found = flat_region(quadratic(grid, (cells, 12), np.eye(2)), 1.0)
-        assert found.semi_axes[0] == pytest.approx(cells, abs=0.1)
+        found = flat_region(quadratic(grid, (cells, cells), np.eye(2)), 1.0)
+        assert found.thickness == pytest.approx(cells, abs=0.1)
         assert found.resolved == resolved
         assert (found.to_json()["proposed_grid"] is None) == resolved
 
@@ -368,7 +368,7 @@ def test_a_minimum_without_a_value_or_without_neighbours_is_refused():
     with pytest.raises(LossLandscapeError, match="no finite loss"):
         flat_region(landscape_of(Grid.square(3), values), 0.1, minimum=(0.0, 0.0))
     alone = np.array([np.nan, 1.0, np.nan, 3.0, 4.0])
-    with pytest.raises(LossLandscapeError, match="no neighbours"):
+    with pytest.raises(LossLandscapeError, match="no neighbors"):
         flat_region(landscape_of(Grid.line(5), alone), 0.1)
     assert flat_region(landscape_of(Grid.line(5), alone), 0.1, minimum=(0.5,)).lower_bound
 
@@ -479,3 +479,95 @@ def test_sharpness_where_the_loss_is_not_finite_is_refused():
     line = Subspace(dict(model.named_parameters()), [direction])
     with pytest.raises(LossLandscapeError, match="inf"):
         epsilon_sharpness(objective, line, (0.0,))
+
+
+def ring(grid, radius, half_width):
+    """A loss whose set {L <= 1} is a ring; lengths in cells."""
+    r = np.linalg.norm(grid.points(), axis=1) / grid.spacing[0]
+    return landscape_of(grid, ((r - radius) / half_width) ** 2)
+
+
+def star(grid, radius, depth, rays):
+    """A loss whose set {L <= 1} is a star with round rays; the radius in cells."""
+    x, y = grid.points().T / grid.spacing[0]
+    edge = radius * (1 + depth * np.cos(rays * np.arctan2(y, x)))
+    return landscape_of(grid, (np.hypot(x, y) / edge) ** 2)
+
+
+@pytest.mark.parametrize("half_width", [0.8, 1.5, 2.0, 2.5, 3.2, 4.0])
+def test_a_thin_ring_is_resolved_only_where_its_area_is_right(half_width):
+    grid = Grid.square(51)
+    lowest = grid.spacing[0] * np.array([14.0, 0.0])  # a grid point on the ring
+    basin = BasinOfMinimum(ring(grid, 14.0, half_width), "linear", lowest)
+    found = basin.region(1.0 - basin.loss)
+    area = 4 * np.pi * 14.0 * half_width * grid.spacing[0] ** 2
+    off = abs(found.size / area - 1)
+    assert found.thickness == pytest.approx(2 * half_width, rel=0.25)
+    assert found.semi_axes[0] > 12  # which say nothing of a ring's width
+    if found.resolved:
+        assert off < 0.02
+    if half_width < 2.5:
+        assert not found.resolved
+    if half_width >= 3.2:
+        assert found.resolved
+
+
+def test_no_random_shape_that_is_resolved_is_more_than_two_percent_off(rng):
+    grid = Grid.square(51)
+    cell = grid.spacing[0] ** 2
+    resolved = 0
+    for _ in range(25):
+        radius, depth = rng.uniform(5, 14), rng.uniform(0, 0.6)
+        found = flat_region(star(grid, radius, depth, int(rng.integers(2, 7))), 1.0, scale="linear")
+        area = np.pi * radius**2 * (1 + depth**2 / 2) * cell
+        off = abs(found.size / area - 1)
+        resolved += found.resolved
+        assert not found.resolved or off < 0.02
+        # the estimate is of the error's size
+        assert off < 3 * found.errors.discretization / found.size + 1e-3
+    assert resolved >= 5
+
+
+def test_a_region_beside_a_missing_value_has_an_unknown_error_and_is_not_resolved():
+    grid = Grid.square(51)
+    bowl = quadratic(grid, (10, 10), np.eye(2))
+    bowl.fields["loss"][25, 37] = np.nan
+    found = flat_region(bowl, 1.0)
+    assert np.isnan(found.errors.discretization)
+    assert not found.resolved
+    assert "an unknown amount" in " ".join(found.summary())
+
+
+def test_interpolated_points_widen_the_size_by_their_errors():
+    grid = Grid.square(51)
+    bowl = quadratic(grid, (10, 10), np.eye(2))
+    bowl.status[:] = INTERPOLATED
+    bowl.status[25, 25] = 1
+    bowl.fields["loss_interpolation_error"] = np.full(grid.shape, 0.1)
+    found = flat_region(bowl, 1.0, scale="linear")
+    # {L <= 1 -+ 0.1} are discs of area pi r^2 (1 -+ 0.1)
+    assert found.errors.interpolation == pytest.approx(0.1 * found.size, rel=0.02)
+    assert flat_region(quadratic(grid, (10, 10), np.eye(2)), 1.0).errors.interpolation == 0.0
+
+
+@pytest.mark.parametrize("scale", ["linear", "log"])
+def test_the_sampling_interval_of_the_size_is_that_of_drawing_again(scale):
+    grid = Grid.square(31)
+    height = (grid.points() ** 2).sum(axis=1).reshape(grid.shape)
+
+    def drawn(rng):
+        """Sample i has the loss a_i r^2 + 0.5: the mean bowl is as steep as the mean of a."""
+        steepness = rng.gamma(2.0, size=60)
+        losses = height[..., None] * steepness + 0.5
+        found = landscape_of(grid, losses.mean(axis=-1))
+        found.samples["loss_samples"] = losses.astype(np.float32)
+        return found
+
+    rng = np.random.default_rng(0)
+    one = flat_region(drawn(rng), 0.5, scale=scale, draws=200)
+    low, high = one.errors.sampling
+    again = [flat_region(drawn(rng), 0.5, scale=scale, draws=0).size for _ in range(100)]
+    assert np.std(again) * 3.92 == pytest.approx(high - low, rel=0.4)
+    assert low < one.size < high
+    # the population's: {2 r^2 <= 0.5} is a disc of area pi / 4
+    assert low < np.pi / 4 < high

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations, permutations, product
@@ -60,8 +61,8 @@ class Region:
         if sizes.sum() == 0:
             return np.zeros(dimensions)
         weights = sizes / sizes.sum()
-        centre = weights @ corners.mean(axis=1)
-        corners = corners - centre
+        center = weights @ corners.mean(axis=1)
+        corners = corners - center
         sums = corners.sum(axis=1)
         # exact second moments of a simplex
         squares = np.einsum("kvi,kvj->kij", corners, corners) + np.einsum("ki,kj->kij", sums, sums)
@@ -69,6 +70,31 @@ class Region:
         moments /= (dimensions + 1) * (dimensions + 2)
         # along a semi-axis a, a full ellipsoid has the second moment a^2 / (dimensions + 2)
         return np.sqrt(np.maximum((dimensions + 2) * np.linalg.eigvalsh(moments), 0.0))
+
+    def thickness(self, unit: np.ndarray) -> float:
+        """Its mean thickness: the radius of the ball with the same ratio of size to surface.
+
+        That of a strip is its whole width: unlike the semi-axes it is small for a thin ring, too.
+
+        Parameters
+        ----------
+        unit : ndarray, shape (dimensions,)
+            Lengths along the axes to measure in, such as a grid's spacing.
+
+        Examples
+        --------
+        >>> line = Region(np.array([[0.0], [3.0]]), np.zeros(2), np.array([[0, 1]]), None, False)
+        >>> line.thickness(np.ones(1))
+        1.5
+        """
+        dimensions = self.points.shape[1]
+        facets = (self.points / unit)[self.outline]
+        edges = facets[:, 1:] - facets[:, :1]
+        # the content of a facet from the Gram matrix of its edges; 1 for a point
+        gram = np.einsum("fij,fkj->fik", edges, edges)
+        surface = np.sqrt(np.maximum(np.linalg.det(gram), 0.0)) / math.factorial(dimensions - 1)
+        total = float(surface.sum())
+        return dimensions * self.size / float(np.prod(unit)) / total if total else 0.0
 
     @cached_property
     def outline(self) -> np.ndarray:
@@ -102,8 +128,18 @@ class PiecewiseLinearField:
         self.values = values.ravel()
         simplices = _freudenthal(values.shape)
         self.simplices = simplices[np.isfinite(self.values[simplices]).all(axis=1)]
-        self._at_edge = np.zeros(values.size, dtype=bool)
-        self._at_edge[_once(self.simplices)] = True
+
+    @cached_property
+    def _at_edge(self) -> np.ndarray:
+        """Grid points at the end of the domain: fewer simplices meet there than inside."""
+        meeting = np.bincount(self.simplices.ravel(), minlength=self.values.size)
+        return (meeting > 0) & (meeting < math.factorial(len(self.shape) + 1))
+
+    def with_values(self, values: np.ndarray) -> PiecewiseLinearField:
+        """Another field on the same simplices; a value that is missing in it is above any level."""
+        other = copy(self)
+        other.values = np.where(np.isfinite(values), values, np.inf).ravel()
+        return other
 
     def component(self, level: float, vertex: int) -> Region:
         """The connected part of {field <= level} that holds a grid point.

@@ -1,0 +1,166 @@
+"""How far off the size of a flat region may be, by each cause.
+
+The region of a grid is cut out by straight lines between grid points, its values may be
+interpolated, and the loss itself is a mean over samples; ``docs/flatness.md`` says what each of
+these does to the size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from scipy.ndimage import map_coordinates
+
+from losslandscape.analysis.linear_interpolation import linear_interpolation_matrix
+from losslandscape.analysis.sublevel_set import PiecewiseLinearField, Region
+from losslandscape.landscape.interpolation_errors import interpolation_errors
+from losslandscape.landscape.landscape import INTERPOLATED, Landscape
+
+_FINER = 4  # parts of a spacing, between which the field is a cubic spline
+_FINER_POINTS = 200_000  # at most, else fewer parts
+_MARGIN = 4  # grid points around the region; the spline forgets its ends over about as many
+_LEVELS = (0.025, 0.975)
+
+
+@dataclass(frozen=True)
+class SizeErrors:
+    """Errors of a region's size, in the units of the size.
+
+    Attributes
+    ----------
+    discretization : float
+        Difference to the region of a cubic spline on a four times finer grid (coarser for large
+        volumes); NaN where a point around the region has no value.
+    interpolation : float
+        Half of the change of the size when all interpolated points have their estimated error up
+        and then down; 0 where none is interpolated, NaN where their errors are not known.
+    sampling : tuple of float, or None
+        The central 95% of the sizes when the samples are drawn again (bootstrap, percentiles);
+        None where no per-sample losses are kept, or no draws were asked for.
+    draws, seed : int
+        Of the bootstrap.
+    """
+
+    discretization: float
+    interpolation: float
+    sampling: tuple[float, float] | None
+    draws: int
+    seed: int
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def discretization_error(
+    field: np.ndarray, spacing: np.ndarray, level: float, region: Region, vertex: int
+) -> float:
+    """How the size changes where the field is a cubic spline instead of linear on triangles.
+
+    Parameters
+    ----------
+    field : float64 ndarray, slowest axis first
+        On the scale that is interpolated.
+    spacing : ndarray, shape (dimensions,)
+        Of the grid, fastest axis first.
+    vertex : int
+        Number of the grid point that the region holds.
+
+    Returns
+    -------
+    float
+        In units of the size; NaN where a value around the region is missing.
+    """
+    places = np.argwhere(region.vertices)
+    low = np.maximum(places.min(axis=0) - _MARGIN, 0)
+    high = np.minimum(places.max(axis=0) + _MARGIN, np.array(field.shape) - 1)
+    part = field[tuple(slice(a, b + 1) for a, b in zip(low, high))]
+    if not np.isfinite(part).all() or min(part.shape) < 4:
+        return float("nan")
+    start = np.array(np.unravel_index(vertex, field.shape)) - low
+    finer = _FINER
+    while np.prod([(n - 1) * finer + 1 for n in part.shape]) > _FINER_POINTS:
+        finer -= 1
+    if finer < 2:  # too large: what a grid twice as coarse gives; its error is four times larger
+        coarse = part[tuple(slice(place % 2, None, 2) for place in start)]
+        return abs(_size(coarse, 2 * spacing, level, start // 2) - region.size) / 3
+    axes = [np.arange((n - 1) * finer + 1) / finer for n in part.shape]
+    fine = map_coordinates(part, np.meshgrid(*axes, indexing="ij"), order=3, mode="mirror")
+    return abs(_size(fine, spacing / finer, level, start * finer) - region.size)
+
+
+def _size(values: np.ndarray, spacing: np.ndarray, level: float, place: np.ndarray) -> float:
+    """Size of the component that holds a place, an index of the values."""
+    points = np.argwhere(np.ones(values.shape, bool))[:, ::-1] * spacing
+    vertex = int(np.ravel_multi_index(tuple(place), values.shape))
+    return PiecewiseLinearField(points, values).component(level, vertex).size
+
+
+def interpolation_error(
+    landscape: Landscape, scale: str, field: PiecewiseLinearField, values: np.ndarray, level: float,
+    vertex: int,
+) -> float:  # fmt: skip
+    """Half of the size's change when the interpolated values are too low, and then too high."""
+    interpolated = np.isfinite(values) & (landscape.status == INTERPOLATED)
+    if not interpolated.any():
+        return 0.0
+    errors = np.where(interpolated, interpolation_errors(landscape, scale), 0.0)
+    if not np.isfinite(errors[np.isfinite(values)]).all():
+        return float("nan")
+    sizes = [
+        field.with_values(values + sign * errors).component(level, vertex).size for sign in (-1, 1)
+    ]
+    return abs(sizes[0] - sizes[1]) / 2
+
+
+def resampled_fields(
+    landscape: Landscape, values: np.ndarray, scale: str, draws: int, seed: int
+) -> Iterator[np.ndarray] | None:
+    """Fields of the mean loss when the samples are drawn again, on the scale; None without losses.
+
+    An interpolated point moves by the change of the evaluated points, linearly interpolated.
+    """
+    losses = landscape.samples.get("loss_samples")
+    if losses is None or losses.shape[-1] < 2 or draws < 1:
+        return None
+    losses = losses.reshape(values.size, -1)
+    flat = values.ravel()
+    evaluated = np.isfinite(flat) & np.isfinite(losses).all(axis=1)
+    moved = np.isfinite(flat) & ~evaluated
+    if not evaluated.any():
+        return None
+    wide = losses[evaluated].astype(np.float64)
+    places = np.argwhere(np.ones(values.shape, bool)).astype(np.float64)
+    between = linear_interpolation_matrix(places[evaluated], places[moved])
+    measured = flat[evaluated]
+
+    def fields() -> Iterator[np.ndarray]:
+        rng = np.random.default_rng(seed)
+        count = wide.shape[1]
+        for _ in range(draws):
+            weights = rng.multinomial(count, np.full(count, 1 / count)) / count
+            means = wide @ weights
+            if scale == "log":
+                with np.errstate(divide="ignore", invalid="ignore"):
+                    means = np.log10(means)
+            field = np.full(flat.size, np.nan)
+            field[evaluated] = means
+            off = ~np.isfinite(means)
+            field[moved] = flat[moved] + between @ np.where(off, 0.0, means - measured)
+            yield field.reshape(values.shape)
+
+    return fields()
+
+
+def percentiles(sizes: list[float]) -> tuple[float, float]:
+    """The central 95%.
+
+    Examples
+    --------
+    >>> percentiles([float(n) for n in range(101)])
+    (2.5, 97.5)
+    """
+    low, high = np.quantile(sizes, _LEVELS)
+    return float(low), float(high)
