@@ -83,8 +83,9 @@ class Region:
 
         Examples
         --------
-        >>> line = Region(np.array([[0.0], [3.0]]), np.zeros(2), np.array([[0, 1]]), None, False)
-        >>> line.thickness(np.ones(1))
+        >>> points = np.array([[0.0], [3.0]])
+        >>> line = Region(points, np.zeros(2), np.array([[0, 1]]), np.ones(2, bool), False)
+        >>> round(line.thickness(np.ones(1)), 9)
         1.5
         """
         dimensions = self.points.shape[1]
