@@ -14,6 +14,7 @@ from losslandscape import Grid, Landscape
 from losslandscape.analysis.comparison import compare
 from losslandscape.analysis.diagrams import (
     bottleneck_distance,
+    finite_points,
     total_persistence,
     wasserstein_distance,
 )
@@ -384,3 +385,20 @@ def test_names_of_landscapes_without_a_file_and_of_files(tmp_path):
     for name, one in zip("xy", landscapes):
         one.save(tmp_path / f"{name}.nc")
     assert [row["label"] for row in compare(landscapes).rows] == ["x", "y"]
+
+
+def test_the_wasserstein_distance_of_many_points_is_within_a_thousandth(rng):
+    from scipy.optimize import linear_sum_assignment
+
+    one, other = (persistence_pairs(rng.standard_normal(120)) for _ in range(2))
+    total = abs(one["Birth"].min() - other["Birth"].min())
+    for kind in (0, 1):
+        first, second = finite_points(one, kind), finite_points(other, kind)
+        n, m = len(first), len(second)
+        # to each other, or to the diagonal, where all others stay
+        cost = np.zeros((n + m, n + m))
+        cost[:n, :m] = abs(first[:, None] - second[None]).max(axis=2)
+        cost[:n, m:] = np.diff(first, axis=1) / 2
+        cost[n:, :m] = np.diff(second, axis=1).T / 2
+        total += cost[linear_sum_assignment(cost)].sum()
+    assert wasserstein_distance(one, other) == pytest.approx(total, rel=1e-3)

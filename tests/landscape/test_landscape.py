@@ -24,6 +24,7 @@ def landscape_of(loss, status=None, **options):
 
 def test_statuses_are_those_of_the_file_format():
     assert (NOT_EVALUATED, EVALUATED, INTERPOLATED, NOT_FINITE) == (0, 1, 2, 3)
+    assert landscape_of([1, 2]).description()["format_version"] == 1
 
 
 @pytest.mark.parametrize(
