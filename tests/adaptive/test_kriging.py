@@ -6,7 +6,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.interpolate import RBFInterpolator
 
-from losslandscape.adaptive.kriging import NEIGHBORS, WIDE_NEIGHBORS, LocalInterpolation, krige
+from losslandscape.adaptive.kriging import (
+    NEIGHBORS,
+    WIDE_NEIGHBORS,
+    LocalInterpolation,
+    _growth,
+    krige,
+)
 from losslandscape.errors import LossLandscapeError
 
 
@@ -170,3 +176,8 @@ def test_too_few_values_to_interpolate_are_refused():
         krige(np.empty((0, 2)), np.empty(0), np.zeros((1, 2)))
     with pytest.raises(LossLandscapeError, match="variation"):
         LocalInterpolation(np.zeros((1, 2)), np.zeros(1))
+
+
+def test_errors_at_one_deviation_say_nothing_of_how_they_grow():
+    assert _growth(np.full(50, 0.1), np.linspace(1, 2, 50)) == pytest.approx((0.9, 0.1))
+    assert _growth(np.full(39, 0.1), np.linspace(1, 2, 39)) == (1.0, 1.0)  # too few

@@ -544,6 +544,10 @@ def test_files_of_something_else(tmp_path, content, message):
             lambda w: w.update({"conv.bias": torch.zeros(5)}),
             r"'conv.bias' has shape \(5,\).*\(4,\)",
         ),
+        (  # it could be broadcast
+            lambda w: w.update({"conv.bias": torch.zeros(1)}),
+            r"'conv.bias' has shape \(1,\).*\(4,\)",
+        ),
     ],
 )
 def test_the_first_differing_tensor_is_named(model, change, message):
