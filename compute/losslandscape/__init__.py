@@ -23,6 +23,7 @@ _PUBLIC = {
     "Trajectory": "training.trajectory",
     "TrajectoryRecorder": "training.trajectory",
     "evaluate": "run.evaluation",
+    "load_weights": "training.weights",
     "compare": "analysis.comparison",
     "epsilon_sharpness": "analysis.sharpness",
     "find_critical_points": "analysis.critical_points",

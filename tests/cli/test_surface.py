@@ -76,6 +76,27 @@ def test_plane_between_models(run_folder):
     assert [m.label for m in Landscape.open(run_folder / "x.nc").models] == ["1", "2", "3"]
 
 
+def test_the_key_of_a_checkpoint_is_kept(run_folder, capsys):
+    model, ema = (build_network("mlp", (1, 8, 8), 10) for _ in range(2))
+    file = run_folder / "both.pt"
+    torch.save({"model": model.state_dict(), "ema": ema.state_dict()}, file)
+    torch.save(ema.state_dict(), run_folder / "ema.pt")
+    plane = ["--dimensions", "1", "--grid", "3", "--output"]
+    start = ["surface", "--model", "mlp", *FAST, "--weights"]
+    assert main([*start, str(file), *plane, str(run_folder / "a.nc")]) == 1
+    assert "'model', 'ema'" in capsys.readouterr().err
+    told = ["--weights-key", "ema"]
+    assert main([*start, str(file), *told, *plane, str(run_folder / "a.nc")]) == 0
+    assert main([*start, str(run_folder / "ema.pt"), *plane, str(run_folder / "b.nc")]) == 0
+    a, b = (Landscape.open(run_folder / f"{name}.nc") for name in "ab")
+    assert a.values("loss").tolist() == b.values("loss").tolist()
+    assert a.provenance["arguments"]["weights_key"] == "ema"
+    assert "weights_key" not in b.provenance["arguments"]
+    # later verbs find the same weights
+    command = ["flatness", str(run_folder / "a.nc"), "--sharpness", "--quiet"]
+    assert main([*command, "--output", str(run_folder / "flat.json")]) == 0
+
+
 def test_users_own_code(run_folder, tmp_path, monkeypatch, capsys):
     (tmp_path / "mine_for_surface.py").write_text(
         "import torch\n"

@@ -13,7 +13,7 @@ from losslandscape.cli import arguments as shared
 from losslandscape.cli import main
 from losslandscape.errors import LossLandscapeError
 from losslandscape.study import training
-from losslandscape.training.weights import load_weights, save_weights
+from losslandscape.training.weights import read_weights, save_weights
 
 SMALL = ["--model", "mlp", "--data", "digits8", "--epochs", "1", "--records-per-epoch", "2"]
 
@@ -177,7 +177,7 @@ def test_weights_are_loaded(tmp_path):
     save_weights(trained, tmp_path / "w.safetensors")
     arguments = parse(["--model", "mlp", "--weights", str(tmp_path / "w.safetensors")])
     model = shared.model_from(arguments)
-    assert torch.equal(model[1].weight, load_weights(tmp_path / "w.safetensors")["1.weight"])
+    assert torch.equal(model[1].weight, read_weights(tmp_path / "w.safetensors")["1.weight"])
     arguments.data = "digits8"
     with pytest.raises(LossLandscapeError, match=r"w.safetensors: tensor '1.weight' has shape"):
         shared.model_from(arguments, shared.samples_from(arguments))

@@ -26,7 +26,7 @@ from losslandscape.formats import (
     netcdf_content,
 )
 from losslandscape.landscape.landscape import Landscape
-from losslandscape.training.weights import load_weights
+from losslandscape.training.weights import read_weights
 
 needs_limits = pytest.mark.skipif(
     not sys.platform.startswith("linux"), reason="limits of a process as Linux keeps them"
@@ -234,7 +234,7 @@ def test_malicious_weights_are_not_run(tmp_path, protocol, zipped):
         pickle_protocol=protocol, _use_new_zipfile_serialization=zipped,
     )  # fmt: skip
     with pytest.raises(FileFormatError):
-        load_weights(tmp_path / "x.pt")
+        read_weights(tmp_path / "x.pt")
     assert not marker.exists()
     torch.load(tmp_path / "x.pt", weights_only=False)  # it would have
     assert marker.exists()
@@ -247,7 +247,7 @@ def test_malicious_pickles_by_any_name_are_not_run(tmp_path, name):
         np.save(tmp_path / name, np.array([Runs(marker)], object), allow_pickle=True)
     else:
         (tmp_path / name).write_bytes(pickle.dumps(Runs(marker)))
-    for read in (load_weights, Landscape.open):
+    for read in (read_weights, Landscape.open):
         with pytest.raises(LossLandscapeError):
             read(tmp_path / name)
     assert not marker.exists()
@@ -268,7 +268,7 @@ def test_damaged_weights_are_errors(tmp_path, suffix):
     for number in range(150):
         path.write_bytes(mutated(content, number))
         try:
-            found = load_weights(path)
+            found = read_weights(path)
         except LossLandscapeError:
             refused += 1
             continue
@@ -283,7 +283,7 @@ def test_an_archive_that_unfolds_is_refused(tmp_path):
     with zipfile.ZipFile(tmp_path / "x.pt", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("archive/data.pkl", b"\0" * 10**7)
     with pytest.raises(FileFormatError, match="more content than the file can hold"):
-        load_weights(tmp_path / "x.pt")
+        read_weights(tmp_path / "x.pt")
     whole = io.BytesIO()
     torch.save({"a": torch.ones(3)}, whole)
     (tmp_path / "y.pt").write_bytes(whole.getvalue())
@@ -296,7 +296,7 @@ def test_a_safetensors_header_that_declares_much(tmp_path):
     (tmp_path / "y.safetensors").write_bytes(struct.pack("<Q", 2**63) + header)
     for name in "xy":
         with pytest.raises(FileFormatError, match="damaged, or not a safetensors file"):
-            load_weights(tmp_path / f"{name}.safetensors")
+            read_weights(tmp_path / f"{name}.safetensors")
 
 
 @pytest.mark.parametrize(

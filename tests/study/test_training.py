@@ -16,7 +16,7 @@ from losslandscape.errors import FileFormatError, LossLandscapeError, OutputExis
 from losslandscape.study import training
 from losslandscape.study.training import train
 from losslandscape.training.trajectory import Trajectory, TrajectoryRecorder
-from losslandscape.training.weights import load_weights
+from losslandscape.training.weights import read_weights
 
 
 @pytest.fixture(autouse=True)
@@ -77,7 +77,7 @@ def contents(folder):
             metrics = json.loads(file.read_text())
             found[file.name] = [{k: v for k, v in m.items() if k != "seconds"} for m in metrics]
         elif file.name == "state.safetensors":
-            found[file.name] = {n: t.tolist() for n, t in load_weights(file).items()}
+            found[file.name] = {n: t.tolist() for n, t in read_weights(file).items()}
         elif file.is_file():
             found[str(file.relative_to(folder))] = file.read_bytes()
     return found
@@ -97,7 +97,7 @@ def test_what_a_run_leaves(tmp_path):
     initial = make_model().state_dict()
     for name, value in trajectory.parameters(0).items():
         assert torch.equal(value, initial[name])
-    final = load_weights(tmp_path / "run")
+    final = read_weights(tmp_path / "run")
     for name, value in {**trajectory.parameters(-1), **trajectory.buffers(-1)}.items():
         assert torch.equal(value, final[name])
 
@@ -289,14 +289,14 @@ def test_a_finished_run_is_loaded(tmp_path, monkeypatch):
     options = {"epochs": 3, "batch_size": 8, "learning_rate": 0.01}
     again = train(model, make_data(), tmp_path, test_data=make_data(10), quiet=True, **options)
     assert again == metrics
-    assert torch.equal(model[0].weight, load_weights(tmp_path)["0.weight"])
+    assert torch.equal(model[0].weight, read_weights(tmp_path)["0.weight"])
 
 
 def test_without_a_trajectory(tmp_path):
     run(tmp_path / "without", trajectory=False)
     run(tmp_path / "with")
     assert not (tmp_path / "without" / "trajectory").exists()
-    a, b = load_weights(tmp_path / "without"), load_weights(tmp_path / "with")
+    a, b = read_weights(tmp_path / "without"), read_weights(tmp_path / "with")
     assert all(torch.equal(a[name], b[name]) for name in b)
 
 

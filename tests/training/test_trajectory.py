@@ -23,8 +23,8 @@ from losslandscape.training.trajectory import _aligned_ranges
 from losslandscape.training.weights import (
     buffer_tensors,
     load_into,
-    load_weights,
     parameter_tensors,
+    read_weights,
     save_weights,
 )
 
@@ -414,13 +414,13 @@ def test_torch_files_are_read(model, tmp_path, key):
     torch.save(content, tmp_path / "weights.pt")
     fresh = TiedNetwork()
     model.shift(0.0)
-    load_into(fresh, load_weights(tmp_path / "weights.pt"))
+    load_into(fresh, read_weights(tmp_path / "weights.pt"))
     assert torch.equal(fresh.encoder.weight, model.encoder.weight)
 
 
 def test_a_run_folder_stands_for_its_weights(model, tmp_path):
     save_weights(model, tmp_path / "weights.safetensors")
-    assert torch.equal(load_weights(tmp_path)["conv.weight"], model.conv.weight)
+    assert torch.equal(read_weights(tmp_path)["conv.weight"], model.conv.weight)
 
 
 def in_shards(model, folder, **changes):
@@ -442,7 +442,7 @@ def in_shards(model, folder, **changes):
 @pytest.mark.parametrize("name", [".", "model.safetensors.index.json"])
 def test_checkpoints_in_shards_are_read(model, tmp_path, name):
     tensors = in_shards(model, tmp_path)
-    found = load_weights(tmp_path / name)
+    found = read_weights(tmp_path / name)
     assert found.keys() == tensors.keys()
     assert all(torch.equal(found[name], tensor) for name, tensor in tensors.items())
     fresh = TiedNetwork()
@@ -456,13 +456,13 @@ def test_what_the_hub_client_writes_is_read(model, tmp_path):
     assert len(list(tmp_path.glob("*.safetensors"))) > 1
     fresh = TiedNetwork()
     model.shift(0.0)
-    load_into(fresh, load_weights(tmp_path))
+    load_into(fresh, read_weights(tmp_path))
     assert all(torch.equal(a, b) for a, b in zip(fresh.parameters(), model.parameters()))
 
 
 def test_a_folder_of_one_whole_file_is_read(model, tmp_path):
     save_weights(model, tmp_path / "model.safetensors")
-    assert torch.equal(load_weights(tmp_path)["conv.weight"], model.conv.weight)
+    assert torch.equal(read_weights(tmp_path)["conv.weight"], model.conv.weight)
 
 
 @pytest.mark.parametrize(
@@ -477,13 +477,13 @@ def test_a_folder_of_one_whole_file_is_read(model, tmp_path):
 def test_shards_that_do_not_fit_their_list(model, tmp_path, changes, message):
     in_shards(model, tmp_path, **changes)
     with pytest.raises(FileFormatError, match=message):
-        load_weights(tmp_path)
+        read_weights(tmp_path)
 
 
 def test_a_list_without_shards(tmp_path):
     (tmp_path / "model.safetensors.index.json").write_text('{"weight_map": []}')
     with pytest.raises(FileFormatError, match="no weight_map"):
-        load_weights(tmp_path)
+        read_weights(tmp_path)
 
 
 class Payload:
@@ -497,7 +497,7 @@ def test_pickles_are_not_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     torch.save({"weight": Payload()}, "weights.pt")
     with pytest.raises(FileFormatError, match="could execute arbitrary code, so it was not read"):
-        load_weights("weights.pt")
+        read_weights("weights.pt")
     assert not os.path.exists("executed")
 
 
@@ -506,19 +506,19 @@ def test_pickles_are_not_run(tmp_path, monkeypatch):
 def test_damaged_weights(tmp_path, name, content):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(FileFormatError, match=name):
-        load_weights(tmp_path / name)
+        read_weights(tmp_path / name)
 
 
 def test_truncated_torch_file(model, tmp_path):
     torch.save(model.state_dict(), tmp_path / "weights.pt")
     os.truncate(tmp_path / "weights.pt", 700)
     with pytest.raises(FileFormatError, match="damaged, or not a PyTorch file"):
-        load_weights(tmp_path / "weights.pt")
+        read_weights(tmp_path / "weights.pt")
 
 
 def test_missing_weights(tmp_path):
     with pytest.raises(FileFormatError, match="no such file"):
-        load_weights(tmp_path / "weights.pt")
+        read_weights(tmp_path / "weights.pt")
 
 
 @pytest.mark.parametrize(
@@ -532,7 +532,7 @@ def test_missing_weights(tmp_path):
 def test_files_of_something_else(tmp_path, content, message):
     torch.save(content, tmp_path / "weights.pt")
     with pytest.raises(FileFormatError, match=message):
-        load_weights(tmp_path / "weights.pt")
+        read_weights(tmp_path / "weights.pt")
 
 
 @pytest.mark.parametrize(

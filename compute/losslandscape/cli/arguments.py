@@ -32,6 +32,12 @@ def add_model_arguments(parser: argparse.ArgumentParser, *, weights: bool = True
             "of a sharded checkpoint, or a folder from save_pretrained or 'losslandscape train' "
             "(default: the weights that the model is built with)",
         )
+        group.add_argument(
+            "--weights-key",
+            metavar="KEY",
+            help="entry of the weights files that holds the weights, such as ema or ema.module "
+            "(default: the only one that fits the model)",
+        )
 
 
 def add_data_arguments(parser: argparse.ArgumentParser, *, samples: bool = True) -> None:
@@ -115,7 +121,7 @@ def model_from(
         If the model cannot be built, or the weights cannot be loaded or do not fit it.
     """
     from losslandscape.study.networks import NETWORKS, build_network
-    from losslandscape.training.weights import load_into, load_weights
+    from losslandscape.training.weights import load_weights
 
     if samples is None or arguments.model not in NETWORKS:  # a user's own, or an unknown name
         model = build_network(arguments.model)
@@ -127,7 +133,7 @@ def model_from(
         model = build_network(arguments.model, shape, classes)
     weights = getattr(arguments, "weights", None)
     if weights is not None:
-        load_into(model, load_weights(weights), source=str(weights))
+        load_weights(model, weights, getattr(arguments, "weights_key", None))
     return model if ":" in arguments.model else model.eval()
 
 

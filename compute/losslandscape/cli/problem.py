@@ -207,7 +207,7 @@ def build_problem(arguments: argparse.Namespace) -> tuple[Objective, Subspace]:
 def _subspace(arguments: argparse.Namespace, model: Any, samples: Any) -> Subspace:
     from losslandscape.planes.subspace import Subspace
     from losslandscape.training.trajectory import Trajectory
-    from losslandscape.training.weights import load_into, load_weights
+    from losslandscape.training.weights import load_weights
 
     if arguments.directions == "random":
         return Subspace.random(
@@ -235,7 +235,7 @@ def _subspace(arguments: argparse.Namespace, model: Any, samples: Any) -> Subspa
     models = []
     for file in files:
         one = model_from(argparse.Namespace(model=arguments.model), samples)
-        load_into(one, load_weights(file), source=str(file))
+        load_weights(one, file, getattr(arguments, "weights_key", None))
         models.append(one)
     labels = arguments.labels or [_label(Path(file)) for file in files]
     third = models[2] if len(models) == 3 else None
@@ -254,5 +254,7 @@ def kept_arguments(arguments: argparse.Namespace, output: Path) -> dict[str, Any
     output's folder.
     """
     kept = {name: getattr(arguments, name) for name in KEPT}
+    if (key := getattr(arguments, "weights_key", None)) is not None:  # else as in older files
+        kept["weights_key"] = key
     kept = {name: str(v) if isinstance(v, Path) else v for name, v in kept.items()}
     return {**kept, "folder": seen_from(output.absolute().parent, Path.cwd())}

@@ -32,6 +32,7 @@ _OPTIONAL_TEXT, _OPTIONAL_NUMBER = (str, type(None)), (int, type(None))
 _TYPES: dict[str, type | tuple[type, ...]] = {
     "model": str, "loss": str, "data_root": str, "batch_norm": str, "directions": str,
     "normalization": str, "center": str, "weights": _OPTIONAL_TEXT, "data": _OPTIONAL_TEXT,
+    "weights_key": _OPTIONAL_TEXT,
     "trajectory": _OPTIONAL_TEXT, "precision": _OPTIONAL_TEXT, "folder": _OPTIONAL_TEXT,
     "seed": int, "samples_seed": int, "dimensions": int, "samples": _OPTIONAL_NUMBER,
     "modes": _OPTIONAL_TEXT, "nondeterminism": str,
@@ -108,6 +109,7 @@ def recorded_problem(landscape: Landscape, arguments: argparse.Namespace) -> Rec
     else:
         kept = _from_recipe(landscape, arguments)
     problem = argparse.Namespace(**{name: kept[name] for name in KEPT})
+    problem.weights_key = getattr(arguments, "weights_key", None) or kept.get("weights_key")
     repeated = {n: v for n in _CODE if (v := getattr(arguments, n, None)) is not None}
     vars(problem).update(repeated)
     trusted = [(n, kept[n]) for n in _CODE if n not in repeated and ":" in str(kept[n])]
@@ -177,6 +179,9 @@ def add_same_problem_arguments(parser: argparse.ArgumentParser, *, trust: bool =
     )
     group.add_argument("--model", metavar="NAME", help="the model, as given to 'surface'")
     group.add_argument("--weights", metavar="FILE", help="current location of the weights")
+    group.add_argument(
+        "--weights-key", metavar="KEY", help="entry of the weights files that holds the weights"
+    )
     group.add_argument("--data", metavar="NAME", help="the data, as given to 'surface'")
     group.add_argument("--loss", metavar="NAME", help="the loss, as given to 'surface'")
     group.add_argument(

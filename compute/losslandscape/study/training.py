@@ -38,8 +38,8 @@ from losslandscape.training.trajectory import TrajectoryRecorder
 from losslandscape.training.weights import (
     buffer_tensors,
     load_into,
-    load_weights,
     parameter_tensors,
+    read_weights,
     save_weights,
 )
 
@@ -312,7 +312,7 @@ class _Run:
 
     def _load_state(self) -> None:
         file = self.folder / _STATE
-        state = load_weights(file)
+        state = read_weights(file)
         try:
             with safe_open(os.fspath(file), framework="pt") as opened:
                 self.metrics = json.loads(opened.metadata()["losslandscape"])

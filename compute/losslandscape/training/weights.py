@@ -1,8 +1,7 @@
 """Weights files: safetensors, and PyTorch's own files, read without executing pickled code."""
 
 import os
-import pickle
-import zipfile
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Optional, Union
@@ -13,7 +12,8 @@ from safetensors.torch import load_file, save_file
 
 from losslandscape.errors import FileFormatError, LossLandscapeError
 from losslandscape.files.atomic_files import replace_file
-from losslandscape.files.guarded_reading import check_zip, file_inside, read_json_object
+from losslandscape.files.guarded_reading import file_inside, read_json_object
+from losslandscape.training.torch_files import read_content, state_dicts
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -22,8 +22,8 @@ PathLike = Union[str, "os.PathLike[str]"]
 
 # Keys under which training scripts store the weights in a larger checkpoint.
 _WRAPPING_KEYS = ("state_dict", "model_state_dict", "model")
-# Prefixes that DistributedDataParallel and torch.compile add to every name.
-_WRAPPER_PREFIXES = ("module.", "_orig_mod.")
+# Parts that wrappers add to names: data parallelism, torch.compile, FSDP, activation checkpointing.
+_WRAPPERS = {"module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"}
 # Counts batches. No output depends on it, and files from before PyTorch 0.4.1 lack it.
 _OPTIONAL_BUFFER = "num_batches_tracked"
 # Weights files in a folder, in order of preference: of `losslandscape train`, and of Hugging
@@ -78,13 +78,51 @@ def save_weights(
             raise LossLandscapeError(f"{path}: cannot be written: {error}") from error
 
 
-def load_weights(path: PathLike) -> "dict[str, Tensor]":
+def load_weights(model: "nn.Module", path: PathLike, key: Optional[str] = None) -> None:
+    """Copy the weights in a file into a model's parameters and buffers, in place.
+
+    Files are read as :func:`read_weights` does: no code in them is executed. Names are matched as
+    :func:`load_into` does. If the file holds several state dicts of which one alone fits the model,
+    that one is loaded. If several fit, name one.
+
+    Parameters
+    ----------
+    model
+        If anything does not match, it is left unchanged.
+    path
+        A ``.safetensors`` file, a file of ``torch.save``, the index of a sharded checkpoint, or a
+        folder.
+    key
+        The entry of the file that holds the weights, such as ``"ema"``; ``"ema.module"`` for an
+        entry of an entry.
+
+    Raises
+    ------
+    LossLandscapeError
+        If the file cannot be read, several state dicts in it fit, or the weights do not fit the
+        model; the message names the keys or the first such tensor.
+
+    Examples
+    --------
+    >>> import tempfile, torch
+    >>> model = torch.nn.Linear(2, 1)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = f"{folder}/w.pt"
+    ...     torch.save({"ema": {"weight": torch.ones(1, 2), "bias": torch.ones(1)}}, file)
+    ...     load_weights(model, file, key="ema")
+    >>> model.weight.tolist()
+    [[1.0, 1.0]]
+    """
+    load_into(model, _read(path, key, model), source=os.fspath(path))
+
+
+def read_weights(path: PathLike, key: Optional[str] = None) -> "dict[str, Tensor]":
     """Read named tensors from a file to the CPU.
 
     ``.safetensors`` files are read as safetensors. Files with any other suffix (``.pt``, ``.pth``,
     ``.ckpt``) are read as files of ``torch.save``, with ``weights_only=True``, so no code in the
-    file is executed; weights under ``state_dict``, ``model_state_dict`` or ``model`` in a larger
-    checkpoint are found. ``.safetensors.index.json`` is the index of a sharded checkpoint, as
+    file is executed; a state dict in a larger checkpoint is found, or named by ``key``.
+    ``.safetensors.index.json`` is the index of a sharded checkpoint, as
     Hugging Face's ``save_pretrained`` writes it, with its shards beside it. For a folder, its
     ``weights.safetensors`` (written by ``losslandscape train``) is read, or else its
     ``model.safetensors`` or ``model.safetensors.index.json``.
@@ -94,9 +132,14 @@ def load_weights(path: PathLike) -> "dict[str, Tensor]":
     Raises
     ------
     FileFormatError
-        If the file is missing, damaged, or contains something other than named tensors; or if a
-        shard is missing, is in another folder, or lacks a tensor listed in the index.
+        If the file is missing, damaged, or contains something other than named tensors; if it
+        contains several state dicts and ``key`` names none of them; or if a shard is missing, is
+        in another folder, or lacks a tensor listed in the index.
     """
+    return _read(path, key, None)
+
+
+def _read(path: PathLike, key: Optional[str], model: "Optional[nn.Module]") -> "dict[str, Tensor]":
     file = Path(path)
     if file.is_dir():
         inside = [file / name for name in _IN_A_FOLDER]
@@ -105,11 +148,51 @@ def load_weights(path: PathLike) -> "dict[str, Tensor]":
         raise FileFormatError(
             f"{file}: no such file; a weights file is expected (.safetensors, .pt, .pth)"
         )
-    if file.name.endswith(_INDEX):
-        return _load_shards(file)
-    if file.suffix == ".safetensors":
-        return _load_safetensors(file)
-    return _named_tensors(_load_torch(file), file)
+    if file.name.endswith(_INDEX) or file.suffix == ".safetensors":
+        if key is not None:
+            raise FileFormatError(
+                f"{file}: a safetensors file holds one set of weights, without keys; leave out "
+                f"the key {key!r} (--weights-key)"
+            )
+        return _load_shards(file) if file.name.endswith(_INDEX) else _load_safetensors(file)
+    return _named_tensors(_chosen(read_content(file), file, key, model), file)
+
+
+def _chosen(
+    content: object, file: Path, key: Optional[str], model: "Optional[nn.Module]"
+) -> object:
+    """The state dict of ``key``, or the only one, or the only one that fits the model."""
+    found = state_dicts(content)
+    if key is not None:
+        if key not in found:
+            keys = ", ".join(repr(one) for one in found if one)
+            raise FileFormatError(
+                f"{file}: no state dict under {key!r}; "
+                + (f"choose from {keys}" if keys else "the file has no keys, leave it out")
+            )
+        return found[key]
+    if len(found) > 1 and model is not None:
+        fits = {name: one for name, one in found.items() if _fits(model, one)}
+        found = fits or found
+    if len(found) > 1:
+        raise FileFormatError(
+            f"{file}: holds several state dicts, {', '.join(map(repr, found))}; choose one: "
+            'key="..." in Python, --weights-key on the command line'
+        )
+    if found:
+        return next(iter(found.values()))
+    for name in _WRAPPING_KEYS:
+        if isinstance(content, Mapping) and isinstance(content.get(name), Mapping):
+            return content[name]
+    return content
+
+
+def _fits(model: "nn.Module", weights: "Mapping[str, Tensor]") -> bool:
+    try:
+        _matched(model, weights, "")
+    except LossLandscapeError:
+        return False
+    return True
 
 
 def _load_safetensors(file: Path) -> "dict[str, Tensor]":
@@ -143,8 +226,11 @@ def load_into(model: "nn.Module", weights: "Mapping[str, Tensor]", source: str =
     """Copy named tensors into a model's parameters and buffers, in place.
 
     Every tensor of the model must be present with its shape; types are converted. A tied parameter
-    may have any of its names. The prefixes ``module.`` (DistributedDataParallel) and ``_orig_mod.``
-    (torch.compile) are removed. If anything does not match, the model is left unchanged.
+    may have any of its names. What wrappers add to names is ignored, in any order and place:
+    ``module.`` (DistributedDataParallel), ``_orig_mod.`` (torch.compile) and those of FSDP and of
+    activation checkpointing. One more prefix common to all names, such as the ``net.`` of a
+    Lightning module, is removed with a warning. If anything does not match, the model is left
+    unchanged.
 
     Parameters
     ----------
@@ -154,8 +240,14 @@ def load_into(model: "nn.Module", weights: "Mapping[str, Tensor]", source: str =
     Raises
     ------
     LossLandscapeError
-        If a tensor is missing or has another shape, or the model lacks it. The message names the
-        first such tensor, in the model's order.
+        If a tensor is missing or has another shape, the model lacks it, or two names of one tied
+        parameter have different values. The message names the first such tensor, in the model's
+        order.
+
+    Warns
+    -----
+    UserWarning
+        If a common prefix is removed.
 
     Examples
     --------
@@ -165,17 +257,49 @@ def load_into(model: "nn.Module", weights: "Mapping[str, Tensor]", source: str =
     losslandscape.errors.LossLandscapeError: weights: tensor 'weight' has shape (1, 3), but the
     model Linear has (1, 2); were these weights made for another model?
     """
+    given, prefix = _matched(model, weights, source)
+    if prefix:
+        warnings.warn(
+            f"{source}: the prefix {prefix!r} is before every name; it is removed", stacklevel=2
+        )
+    targets = {**parameter_tensors(model), **buffer_tensors(model)}
+    for name, (_, tensor) in given.items():
+        targets[name].copy_(tensor)
+
+
+def _matched(
+    model: "nn.Module", weights: "Mapping[str, Tensor]", source: str
+) -> "tuple[dict[str, tuple[str, Tensor]], str]":
+    """The model's name of each tensor -> its name in ``weights`` and its value; and the prefix.
+
+    Raises
+    ------
+    LossLandscapeError
+        See :func:`load_into`.
+    """
     targets = {**parameter_tensors(model), **buffer_tensors(model)}
     first_names = _first_names(model)
-    first_bare_names = {_bare(name): first for name, first in first_names.items()}
+    prefix = _common_prefix(first_names, weights)
+    bare_names = _bare_names(first_names)
     given: dict[str, tuple[str, Tensor]] = {}
-    unexpected = None
+    unexpected = []
     for name, tensor in weights.items():
-        first_name = first_names.get(name) or first_bare_names.get(_bare(name))
-        if first_name is None:
-            unexpected = unexpected or name
+        bare = _bare(name)
+        if bare.startswith(prefix):
+            bare = bare.removeprefix(prefix)
+            first_name = first_names.get(name) or bare_names.get(bare)
         else:
-            given.setdefault(first_name, (name, tensor))
+            first_name = None
+        if first_name is None:
+            unexpected.append(name)
+            continue
+        earlier, value = given.setdefault(first_name, (name, tensor))
+        if value is not tensor and not _equal(value, tensor):
+            raise LossLandscapeError(
+                f"{source}: {earlier!r} and {name!r} hold different values, but the model "
+                f"{type(model).__name__} has one tensor for both names (tied weights); were these "
+                "weights made for a model in which they are not tied?"
+            )
 
     kind = type(model).__name__
     hint = "were these weights made for another model?"
@@ -183,7 +307,7 @@ def load_into(model: "nn.Module", weights: "Mapping[str, Tensor]", source: str =
         if name not in given:
             if name.endswith(_OPTIONAL_BUFFER):
                 continue
-            other = f" (it has {unexpected!r})" if unexpected else ""
+            other = f" (it has {_listed(unexpected)})" if unexpected else ""
             raise LossLandscapeError(
                 f"{source}: tensor {name!r} of the model {kind} is missing{other}; {hint}"
             )
@@ -193,18 +317,59 @@ def load_into(model: "nn.Module", weights: "Mapping[str, Tensor]", source: str =
                 f"{source}: tensor {given_name!r} has shape {tuple(tensor.shape)}, but the model "
                 f"{kind} has {tuple(target.shape)}; {hint}"
             )
-    if unexpected is not None:
+    if unexpected:
+        if prefix:
+            hint = (
+                f"the model's own are those that begin with {prefix!r}; if the others are not "
+                "needed, save a file without them"
+            )
+        more = f" (and {len(unexpected) - 1} more: {_listed(unexpected[1:])})"
         raise LossLandscapeError(
-            f"{source}: tensor {unexpected!r} is unknown to the model {kind}; {hint}"
+            f"{source}: tensor {unexpected[0]!r}{more if unexpected[1:] else ''} is unknown to "
+            f"the model {kind}; {hint}"
         )
-    for name, (_, tensor) in given.items():
-        targets[name].copy_(tensor)
+    return given, prefix
+
+
+def _listed(names: "list[str]") -> str:
+    shown = ", ".join(map(repr, names[:5]))
+    return shown if len(names) <= 5 else f"{shown}, ..."
+
+
+def _equal(a: "Tensor", b: "Tensor") -> bool:
+    """Whether two tensors have the same shape and values; NaN equals NaN."""
+    return a.shape == b.shape and bool(((a == b) | ((a != a) & (b != b))).all())
 
 
 def _bare(name: str) -> str:
-    for prefix in _WRAPPER_PREFIXES:
-        name = name.removeprefix(prefix)
-    return name
+    """The name without what wrappers add to it."""
+    return ".".join(part for part in name.split(".") if part not in _WRAPPERS)
+
+
+def _bare_names(first_names: dict[str, str]) -> dict[str, str]:
+    """Map names without wrappers' parts to the tensor's first name; two tensors of one: neither."""
+    tensors: dict[str, set[str]] = {}
+    for name, first in first_names.items():
+        tensors.setdefault(_bare(name), set()).add(first)
+    return {bare: next(iter(firsts)) for bare, firsts in tensors.items() if len(firsts) == 1}
+
+
+def _common_prefix(first_names: dict[str, str], weights: "Mapping[str, Tensor]") -> str:
+    """The prefix of the file's names before which the model's names follow; empty if none is."""
+    bare = {_bare(name) for name in weights}
+    own = _bare_names(first_names)
+    # a tied tensor has several names, of which one is enough
+    needed = [first for first in first_names.values() if not first.endswith(_OPTIONAL_BUFFER)]
+    if not needed or any(name in bare for name in (*own, *first_names)):
+        return ""
+    shortest = min((name for name in own if own[name] == needed[0]), key=len, default="")
+    for name in sorted(bare):
+        if shortest and name.endswith(f".{shortest}"):
+            prefix = name.removesuffix(shortest)
+            there = {own[n] for n in own if prefix + n in bare}
+            if there.issuperset(needed):
+                return prefix
+    return ""
 
 
 def _first_names(model: "nn.Module") -> dict[str, str]:
@@ -232,28 +397,7 @@ def _without_shared_memory(tensors: "dict[str, Tensor]") -> "dict[str, Tensor]":
     return separate
 
 
-def _load_torch(file: Path) -> object:
-    if zipfile.is_zipfile(file):
-        check_zip(file, "torch.save")
-    try:
-        return torch.load(file, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise FileFormatError(
-            f"{file}: contains Python objects other than tensors, or is not a PyTorch file; "
-            "loading such a file could execute arbitrary code, so it was not read. "
-            "Save only the weights: torch.save(model.state_dict(), ...)"
-        ) from error
-    except Exception as error:  # a malicious file can raise any
-        raise FileFormatError(
-            f"{file}: damaged, or not a PyTorch file ({type(error).__name__}: {error})"
-        ) from error
-
-
 def _named_tensors(content: object, file: Path) -> "dict[str, Tensor]":
-    for key in _WRAPPING_KEYS:
-        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
-            content = content[key]
-            break
     if not isinstance(content, Mapping) or not content:
         raise FileFormatError(
             f"{file}: contains {type(content).__name__}; named tensors (a state dict) are expected"
