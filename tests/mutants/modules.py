@@ -64,7 +64,7 @@ _OTHERS = {
     "formats/limited_process": ["fuzz/test_importing"],
     "formats/netcdf": ["fuzz/test_reading"],
     "formats/netcdf_content": ["fuzz/test_reading"],
-    "formats/ply": ["formats/test_formats"],
+    "formats/ply": ["formats/test_topology_data", "formats/test_formats"],
     "formats/poly_data": ["formats/test_formats"],
     "formats/topology_data": ["formats/test_topology_files"],
     "formats/vtk_xml": ["formats/test_formats"],
