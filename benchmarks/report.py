@@ -1,4 +1,4 @@
-"""Write the tables in docs/performance.md and docs/scaling.md from results/*.json.
+"""Write the tables in docs/performance.md and three more pages from results/*.json.
 
 Run ``python -m benchmarks.report``. The table ``name`` is written between ``<!-- table name -->``
 and ``<!-- end -->``; results without such markers are added to the end of performance.md.
@@ -14,7 +14,8 @@ from typing import Any
 from benchmarks import results
 
 DOCS = Path(__file__).parent.parent / "docs"
-PAGE, OTHER_PAGES = DOCS / "performance.md", (DOCS / "scaling.md",)
+PAGE = DOCS / "performance.md"
+OTHER_PAGES = tuple(DOCS / f"{name}.md" for name in ("scaling", "measurement", "adaptive"))
 
 
 def table(content: dict[str, Any]) -> str:

@@ -39,16 +39,16 @@ def write(
     columns: Sequence[str],
     rows: Sequence[Sequence[Any]],
     notes: Sequence[str] = (),
-    device: str = "cpu",
+    device: str | None = "cpu",
 ) -> None:
-    """Write a table to results/<name>.json."""
+    """Write a table to results/<name>.json; without the machine if the device is None."""
     FOLDER.mkdir(exist_ok=True)
     content = {
         "title": title,
         "columns": list(columns),
         "rows": [list(row) for row in rows],
         "notes": list(notes),
-        "machine": machine(device),
+        **({} if device is None else {"machine": machine(device)}),
     }
     (FOLDER / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n")
 

@@ -9,9 +9,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import kurtosis
+from scipy.stats import binom, kurtosis
 
-from losslandscape import Grid, Objective, Subspace, evaluate
+from losslandscape import Grid, Landscape, Objective, Subspace, evaluate
 from losslandscape.adaptive.allotment import (
     Allotment,
     _needed,
@@ -189,6 +189,48 @@ def test_a_field_of_equal_sample_counts_has_a_known_error(allotted):
     various = summary(allotted)
     assert various.rows[1]["median"] > 0
     assert any("n is their median" in note for note in various.notes)
+
+
+@pytest.mark.parametrize("scale", ["linear", "log"])
+def test_the_stated_error_covers_where_drawing_stopped(scale):
+    """With s / sqrt(n) alone it covers too seldom: drawing stops where s is too small."""
+    count, orders = 20_000, 200
+    random = np.random.default_rng(3)
+    losses = misclassified(count, 0.0005, random)
+    error = 0.6 * losses.mean() if scale == "linear" else 0.2
+    allotment = tried(Allotment(scale, error), losses, 512)
+    drawn = [random.permutation(losses) for _ in range(orders)]
+    drawn = [order[: stops_at(allotment, order, 512)] for order in drawn]
+    sizes = np.array([len(part) for part in drawn], float)
+    assert (sizes < count).mean() > 0.9
+    fields = {
+        "loss": np.array([part.mean() for part in drawn]),
+        "loss_standard_error": np.array([part.std(ddof=1) / np.sqrt(len(part)) for part in drawn]),
+        "loss_sample_count": sizes,
+    }
+    provenance = {
+        "objective": {"sets": {"train": {"samples": count, "dataset_samples": count}}},
+        "adaptive": {"allotment": allotment.to_json()},
+    }
+    line = Landscape(
+        Grid.line(orders), fields, np.ones(orders, np.int8), np.eye(1), provenance=provenance
+    )
+    off = np.abs(line.values() - losses.mean())
+    stated = line.standard_error(against="dataset")
+    bound = binom.ppf(1e-4, orders, 0.95)
+    assert (off <= 2 * stated).sum() >= bound
+    plain = line.standard_error() * np.sqrt(1 - sizes / count)
+    assert (off <= 2 * plain).sum() < bound
+    unit = line.values() * np.log(10) if scale == "log" else 1.0
+    allotted = np.where(sizes < count, 1.25 * error / 2 * unit, 0)
+    np.testing.assert_allclose(stated, np.maximum(plain, allotted))
+    # of a larger data set, the error of this one is added to the stated one
+    larger = line.standard_error(against="dataset", dataset_samples=2 * count)
+    beyond = line.standard_error() * np.sqrt(sizes / (2 * count))
+    expected = np.maximum(
+        line.standard_error() * np.sqrt(1 - sizes / (2 * count)), np.hypot(stated, beyond)
+    )
+    np.testing.assert_allclose(larger[stated > plain], expected[stated > plain])
 
 
 def test_the_total_error_holds_if_few_samples_make_up_the_loss():

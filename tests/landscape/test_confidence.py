@@ -123,7 +123,7 @@ def test_a_clear_minimum_costs_nothing(rng):
         measured.difference_confidence_interval(), measured.difference_confidence_interval(2)
     ):
         np.testing.assert_array_equal(found, expected)
-    low, high = mean_interval(losses[4] - losses[2], LEVEL)
+    low, high = mean_interval(losses[4] - losses[2], LEVEL, hull=True)
     found = measured.difference_confidence_interval((0.0,))
     assert (found.low[4], found.high[4]) == (low, high)
     assert (found.low[2], found.high[2], found.trusted[2]) == (0, 0, True)
@@ -136,9 +136,9 @@ def test_the_lower_ends_have_the_level_of_all_points_that_could_be_the_minimum(r
     differences = losses - losses[lowest]
     low, high, _ = measured.difference_confidence_interval()
     chance = 0.9 * (1 - LEVEL) / 4  # four points could be it
-    np.testing.assert_array_equal(low, mean_interval(differences, 1 - chance)[0])
-    np.testing.assert_array_equal(high, mean_interval(differences, LEVEL)[1])
-    assert (low <= mean_interval(differences, LEVEL)[0]).all()
+    np.testing.assert_array_equal(low, mean_interval(differences, 1 - chance, hull=True)[0])
+    np.testing.assert_array_equal(high, mean_interval(differences, LEVEL, hull=True)[1])
+    assert (low <= mean_interval(differences, LEVEL, hull=True)[0]).all()
 
 
 def test_a_difference_is_trusted_if_one_of_its_points_is(rng):
@@ -149,6 +149,24 @@ def test_a_difference_is_trusted_if_one_of_its_points_is(rng):
     )
     trusted = measured.difference_confidence_interval(0, undrawn_loss=2.0).trusted
     np.testing.assert_array_equal(trusted, [True, False, True])
+
+
+def test_a_difference_is_covered_or_says_that_it_may_not(rng):
+    """Two points at which the same 3% of samples are wrong, by more or less."""
+    losses, mean = trained(rng, 500, 1000, 0.03)
+    others = losses * rng.gamma(4.0, 0.3, size=losses.shape)  # 1.2 on average
+    plain = inside = stated = 0
+    for pair in zip(losses, others):
+        measured = landscape_of(np.stack(pair))
+        low, high, trusted = measured.difference_confidence_interval(0, undrawn_loss=1.0)
+        difference = measured.values()[1] - measured.values()[0]
+        error = 2 * measured.difference_standard_error(0)[1]
+        plain += abs(difference - 0.2 * mean) <= error
+        inside += low[1] <= 0.2 * mean <= high[1]
+        stated += (low[1] <= 0.2 * mean <= high[1]) or not trusted[1]
+    assert plain <= inside <= stated
+    assert stated >= fewest(500, 0.95)
+    assert plain < fewest(500, 0.95)
 
 
 @pytest.mark.parametrize(

@@ -90,6 +90,12 @@ def test_the_interval_inverts_the_transformation(rng, size):
     assert (low < high).all()
     symmetric = losses[2].std(ddof=1) / np.sqrt(30) * np.sqrt(1 - share) * quantile
     assert high[2] - losses[2].mean() == pytest.approx(symmetric)
+    # with the uncorrected interval, the ends are those that lie further out
+    wide = mean_interval(losses, LEVEL, size, hull=True)
+    student = quantile * losses.std(1, ddof=1) / np.sqrt(30) * np.sqrt(1 - share)
+    np.testing.assert_allclose(wide[0], np.minimum(low, losses.mean(1) - student))
+    np.testing.assert_allclose(wide[1], np.maximum(high, losses.mean(1) + student))
+    assert (wide[0] < low).any()
     up, down = high - losses.mean(1), losses.mean(1) - low
     assert up[0] > down[0]
     assert up[1] < down[1]

@@ -30,8 +30,9 @@ from losslandscape.landscape.sampling_errors import (
     reference_point,
 )
 
-# Samples that must at least carry half of the variance: with one, the next may be as large again.
-_FEWEST_EFFECTIVE = 2
+# Samples that must at least carry half of the variance. Large differences have both signs, which
+# takes one more; both numbers are from simulations (benchmarks/coverage_mean.py).
+_FEWEST, _FEWEST_OF_DIFFERENCES = 2, 3
 _SCREENED = 0.1  # share of the error probability for points that could not be the minimum
 
 
@@ -71,15 +72,15 @@ def difference_confidence_interval(
     trusted |= trusted[point]
     with np.errstate(invalid="ignore"):
         differences = losses.astype(np.float64) - losses[point]
-    low, high = mean_interval(differences, level, size)
+    low, high = mean_interval(differences, level, size, hull=True)
     effective = effective_samples(differences)
     if isinstance(reference, str):
         candidates = _possible_minima(differences, level, size)
         if candidates > 1:
             chance = (1 - level) * (1 - _SCREENED) / candidates
-            low = mean_interval(differences, 1 - chance, size)[0]
+            low = mean_interval(differences, 1 - chance, size, hull=True)[0]
     if size is None or size > count:
-        trusted &= (effective == 0) | (effective >= _FEWEST_EFFECTIVE)
+        trusted &= (effective == 0) | (effective >= _FEWEST_OF_DIFFERENCES)
     trusted &= np.isfinite(low)
     trusted[point] = True  # 0 by definition
     low[point] = high[point] = 0.0
@@ -204,7 +205,8 @@ def _interval(
         possible = mean + undrawn_share(count, level, size) * (undrawn_loss - mean)
     trusted = np.isfinite(low) & ~(possible > high)
     if size is None or size > count:
-        trusted &= effective_samples(losses) != 1
+        effective = effective_samples(losses)
+        trusted &= (effective == 0) | (effective >= _FEWEST)
     return low, np.where(possible > high, possible, high), trusted
 
 

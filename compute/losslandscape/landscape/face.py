@@ -288,8 +288,10 @@ class LandscapeFace:
     ) -> ConfidenceInterval:
         """Confidence interval of each loss minus that of a reference point, over the same samples.
 
-        The skewness-corrected interval of the mean of the per-sample differences. It is (0, 0) at
-        the reference.
+        Student's interval of the mean of the per-sample differences, together with the one
+        corrected for skewness: the lower of their lower ends to the higher of their higher ends.
+        Large differences have both signs, and the estimated skewness may then have the wrong one.
+        It is (0, 0) at the reference.
 
         With ``reference="minimum"`` it takes into account that the lowest point was selected. On a
         flat bottom, that point is the one whose samples make it too low, and all differences are
@@ -308,7 +310,7 @@ class LandscapeFace:
         Returns
         -------
         low, high, trusted : ndarray, shape ``grid.shape``
-            ``trusted`` is False where a single sample carries half of the variance of the
+            ``trusted`` is False where one or two samples carry half of the variance of the
             differences; where the losses of neither point can be trusted, since the same samples
             may be missing in their difference; and where there is no interval (NaN).
 

@@ -52,7 +52,10 @@ def effective_samples(losses: np.ndarray) -> np.ndarray:
 
 
 def mean_interval(
-    losses: np.ndarray, level: float = LEVEL, dataset_samples: int | None = None
+    losses: np.ndarray,
+    level: float = LEVEL,
+    dataset_samples: int | None = None,
+    hull: bool = False,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Two-sided intervals for the means over the last axis, corrected for skewness.
 
@@ -72,6 +75,9 @@ def mean_interval(
     dataset_samples : int, optional
         N. The interval is then for the mean of the data set of N from which the n were drawn
         without replacement.
+    hull : bool
+        Whether to include Student's interval without the correction. Where large values have both
+        signs, as differences have, the estimated skewness often has the wrong sign.
 
     Returns
     -------
@@ -122,8 +128,11 @@ def mean_interval(
         scaled = skewness / (6 * np.sqrt(count) * correction)
         quantile = student_t.ppf((1 + level) / 2, count - 1)
         square, shift = scaled * (2 - share), scaled * (1 - 2 * share)
-        low[some] = mean - error * _inverse(quantile, square, shift)
-        high[some] = mean - error * _inverse(-quantile, square, shift)
+        below = _inverse(quantile, square, shift)
+        above = _inverse(-quantile, square, shift)
+        if hull:
+            below, above = np.maximum(below, quantile), np.minimum(above, -quantile)
+        low[some], high[some] = mean - error * below, mean - error * above
     shape = losses.shape[:-1]
     return low.reshape(shape), high.reshape(shape)
 
