@@ -393,10 +393,10 @@ def stopping(orders: int) -> None:
         rows,
         [
             f"{SIZE:,} samples, {orders} random orders of each of up to nine data sets (wrong "
-            "losses as above, the others exponential with mean 0.01; allotted errors that need 8, "
-            "20 and 40% of the samples), with the factor of the trial. A fresh sample has as many "
-            "samples again, which doubles the cost. The width is that of the stated error "
-            "relative to s / sqrt(n), a median."
+            "losses exponential with mean 1, lognormal or Pareto, the others exponential with mean "
+            "0.01; allotted errors that need 8, 20 and 40% of the samples), with the factor of the "
+            "trial. A fresh sample has as many samples again, which doubles the "
+            "cost. The width is that of the stated error relative to s / sqrt(n), a median."
         ],
         device=None,
     )  # fmt: skip

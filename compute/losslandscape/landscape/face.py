@@ -99,7 +99,7 @@ class LandscapeFace:
             For the mean over the population from which the samples come, s / sqrt(n). For the mean
             over the data set of N samples from which the n were drawn without replacement,
             s / sqrt(n) * sqrt(1 - n/N); this is 0 if n = N. Where a point stopped drawing samples
-            when its error sufficed, it is at least 0.625 of the error that was allotted, because s
+            when its error sufficed, it is at least 0.75 of the error that was allotted, because s
             is then more often too small than too large (``docs/measurement.md``).
         dataset_samples : int, optional
             N; by default as recorded in the landscape.
