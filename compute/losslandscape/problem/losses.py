@@ -21,6 +21,7 @@ from losslandscape.planes.grid import AXIS_NAMES
 from losslandscape.problem import code_hash
 from losslandscape.problem.batches import Batch, batch_length, describe
 from losslandscape.problem.samples import SampleSet
+from losslandscape.problem.torch_losses import TorchLoss, as_torch_loss
 
 Metric = Callable[[Tensor, Tensor], Tensor]  # (outputs, targets) -> one number per sample
 LossCallable = Callable[[nn.Module, Batch], Any]
@@ -80,6 +81,11 @@ class Loss:
         if self.name == "cross_entropy":
             for batch in samples.stored():
                 _check_targets(samples.name, batch)
+        if isinstance(self.function, _NamedLoss) and isinstance(
+            self.function.per_sample, TorchLoss
+        ):
+            targets = (_targets_of(batch) for batch in samples.stored())
+            self.function.per_sample.check(samples.name, (t for t in targets if t is not None))
 
     def code_hash(self) -> str | None:
         """Hash of the function's code, which tells apart functions of one name.
@@ -117,10 +123,7 @@ def name_taken(name: Any) -> str:
 
 def _check_targets(name: str, batch: Batch) -> None:
     """Raise a LossLandscapeError for samples without a loss: all their targets are -100."""
-    if isinstance(batch, Mapping):
-        targets = next((batch[key] for key in _TARGET_KEYS if key in batch), None)
-    else:
-        targets = batch[-1]
+    targets = _targets_of(batch)
     if targets is None or targets.is_floating_point():
         return
     ignored = int((targets == -100).reshape(len(targets), -1).all(1).sum())
@@ -131,6 +134,12 @@ def _check_targets(name: str, batch: Batch) -> None:
         )
 
 
+def _targets_of(batch: Batch) -> Tensor | None:
+    if isinstance(batch, Mapping):
+        return next((batch[key] for key in _TARGET_KEYS if key in batch), None)
+    return batch[-1]
+
+
 def resolve(loss: str | LossCallable, metrics: Mapping[str, Metric] | None = None) -> Loss:
     """Find a loss by name, or wrap your own function.
 
@@ -139,16 +148,26 @@ def resolve(loss: str | LossCallable, metrics: Mapping[str, Metric] | None = Non
     loss : str or callable
         ``"cross_entropy"``; ``"mse"``, the mean over outputs of (model(x) - y)^2;
         ``"softmax_mse"``, the same for the softmax and one-hot targets, as Li et al. 2018 offer;
-        or a callable ``(model, batch) -> per-sample losses``.
+        a loss of torch, such as ``torch.nn.CrossEntropyLoss(label_smoothing=0.1)`` or
+        ``torch.nn.functional.cross_entropy``; or a callable ``(model, batch) -> per-sample
+        losses``.
 
     Raises
     ------
     LossLandscapeError
-        If the name is unknown, metrics are given with a callable, or a metric's name is taken.
+        If the name is unknown, metrics are given with your own function, a metric's name is
+        taken, or torch's value of the loss is not the plain mean of per-sample losses.
     """
     for name in metrics or ():
         if reason := name_taken(name):
             raise LossLandscapeError(f"metric {name!r}: {reason}")
+    if (torch_loss := as_torch_loss(loss)) is not None:
+        title = type(torch_loss.module).__name__
+        return Loss(
+            torch_loss.name,
+            title,
+            _NamedLoss(torch_loss, torch_loss.classifies, dict(metrics or {})),
+        )
     if callable(loss):
         if metrics:
             raise LossLandscapeError(
@@ -178,7 +197,9 @@ class _NamedLoss:
             outputs = outputs.float()
         values = {"loss": self.per_sample(outputs, targets)}
         if self.classifies:
-            values["accuracy"] = _accuracy(outputs, targets)
+            of_torch = isinstance(self.per_sample, TorchLoss)
+            accuracy = self.per_sample.accuracy if of_torch else _accuracy  # type: ignore[attr-defined]
+            values["accuracy"] = accuracy(outputs, targets)
         for name, metric in self.metrics.items():
             values[name] = metric(outputs, targets)
         return values

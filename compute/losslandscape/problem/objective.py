@@ -34,7 +34,7 @@ class Objective:
     model : torch.nn.Module
         Evaluated in eval mode. Its parameters, buffers and modes are restored afterward.
     loss : str or callable
-        ``"cross_entropy"``, ``"mse"``, ``"softmax_mse"``, or a function
+        ``"cross_entropy"``, ``"mse"``, ``"softmax_mse"``, a loss of ``torch.nn``, or a function
         ``(model, batch) -> per-sample losses``; see :func:`losslandscape.problem.losses.resolve`.
     data : tuple of tensors, Dataset or DataLoader; or a dict of these by name
         A dict of named sets, ``{"train": ..., "test": ...}``, yields ``loss`` for the first set

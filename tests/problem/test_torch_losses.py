@@ -1,0 +1,117 @@
+"""Losses of PyTorch: the mean over samples is PyTorch's own value, or the loss is refused."""
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+import losslandscape as ll
+from losslandscape.errors import LossLandscapeError
+from losslandscape.problem.losses import resolve
+
+
+@pytest.fixture(autouse=True)
+def seeded():
+    torch.manual_seed(0)
+
+
+def measured(loss, model, x, y):
+    """The landscape's value at the origin, in batches that are smaller than the set."""
+    objective = ll.Objective(model.eval(), loss, (x, y), batch_size=7)
+    plane = ll.Subspace.random(model, dimensions=1, seed=0)
+    landscape = ll.evaluate(objective, plane, ll.Grid.line(3, half_width=0.1), quiet=True)
+    assert landscape.fields["loss_standard_error"][1] > 0
+    return float(landscape.values("loss")[1])
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        nn.CrossEntropyLoss(), nn.CrossEntropyLoss(label_smoothing=0.1),
+        nn.CrossEntropyLoss(ignore_index=7), functional.cross_entropy, nn.MultiMarginLoss(),
+    ],
+)  # fmt: skip
+def test_classes(loss):
+    model, x, y = nn.Linear(4, 3), torch.randn(20, 4), torch.randint(0, 3, (20,))
+    assert measured(loss, model, x, y) == pytest.approx(loss(model(x), y).item(), rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        nn.MSELoss(), nn.L1Loss(), nn.SmoothL1Loss(beta=0.3), nn.HuberLoss(delta=0.5),
+        nn.BCEWithLogitsLoss(pos_weight=torch.tensor([3.0, 0.5])), nn.SoftMarginLoss(),
+        nn.BCEWithLogitsLoss(weight=torch.tensor([3.0, 0.5])), nn.PoissonNLLLoss(),
+        nn.MultiLabelSoftMarginLoss(weight=torch.tensor([3.0, 0.5])), functional.huber_loss,
+    ],
+)  # fmt: skip
+def test_numbers(loss):
+    model, x, y = nn.Linear(4, 2), torch.randn(20, 4), (torch.randn(20, 2) > 0).float()
+    assert measured(loss, model, x, y) == pytest.approx(loss(model(x), y).item(), rel=1e-6)
+
+
+@pytest.mark.parametrize("reduction", ["mean", "batchmean"])
+def test_divergences(reduction):
+    model = nn.Sequential(nn.Linear(4, 3), nn.LogSoftmax(1))
+    x, y = torch.randn(20, 4), torch.randn(20, 3).softmax(1)
+    loss = nn.KLDivLoss(reduction=reduction)
+    assert measured(loss, model, x, y) == pytest.approx(loss(model(x), y).item(), rel=1e-6)
+
+
+def test_probabilities_and_negative_log_likelihoods():
+    model, x = nn.Sequential(nn.Linear(4, 3), nn.LogSoftmax(1)), torch.randn(20, 4)
+    loss, y = nn.CrossEntropyLoss(), torch.randn(20, 3).softmax(1)
+    assert measured(loss, model, x, y) == pytest.approx(loss(model(x), y).item(), rel=1e-6)
+    labels = torch.randint(0, 3, (20,))
+    for own in (nn.NLLLoss(), functional.nll_loss):
+        assert measured(own, model, x, labels) == pytest.approx(own(model(x), labels).item())
+
+
+def test_positions_of_which_as_many_count_in_each_sample():
+    model, x = nn.Conv2d(2, 3, 1), torch.randn(9, 2, 4, 4)
+    y, loss = torch.randint(0, 3, (9, 4, 4)), nn.CrossEntropyLoss(ignore_index=255)
+    y[:, 0] = 255  # a margin
+    assert measured(loss, model, x, y) == pytest.approx(loss(model(x), y).item(), rel=1e-6)
+    found = resolve(loss)(model, (x, y))["accuracy"]
+    right = model(x).argmax(1)[:, 1:] == y[:, 1:]
+    torch.testing.assert_close(found, right.flatten(1).float().mean(1))
+
+
+@pytest.mark.parametrize("empty", [True, False])
+def test_samples_that_would_weigh_differently_are_named(empty):
+    model, x, y = nn.Conv2d(2, 3, 1), torch.randn(9, 2, 4, 4), torch.randint(0, 3, (9, 4, 4))
+    y[5, 2 if not empty else slice(None)] = 255
+    with pytest.raises(LossLandscapeError, match="ignore_index 255 leave sample 5"):
+        ll.Objective(model, nn.CrossEntropyLoss(ignore_index=255), (x, y))
+
+
+@pytest.mark.parametrize(
+    ("loss", "message"),
+    [
+        (nn.CrossEntropyLoss(weight=torch.ones(3)), "CrossEntropyLoss: with class weights"),
+        (nn.NLLLoss(weight=torch.ones(3)), "NLLLoss: with class weights"),
+        (nn.MSELoss(reduction="sum"), 'MSELoss: reduction="sum"'),
+        (nn.CTCLoss(), "CTCLoss: this loss of torch takes more than outputs and targets"),
+    ],
+)
+def test_what_is_no_plain_mean_is_refused(loss, message):
+    with pytest.raises(LossLandscapeError, match=message):
+        resolve(loss)
+
+
+def test_shapes_that_would_be_broadcast_are_refused():
+    with pytest.raises(LossLandscapeError, match=r"L1Loss.*\[:, None\]"):
+        resolve(nn.L1Loss())(nn.Linear(4, 1), (torch.randn(5, 4), torch.randn(5)))
+
+
+def test_the_options_are_in_the_name():
+    def name(value):
+        return resolve(nn.BCEWithLogitsLoss(pos_weight=torch.tensor([value]))).name
+
+    assert name(1.0) == name(1.0) != name(2.0)
+    smooth = resolve(nn.CrossEntropyLoss(label_smoothing=0.1)).name
+    assert smooth != resolve(functional.cross_entropy).name == resolve(nn.CrossEntropyLoss()).name
+    assert "label_smoothing=0.1" in smooth
+    mine = nn.MSELoss()
+    resolve(mine)
+    assert mine.reduction == "mean"  # the caller's own stays as it was
