@@ -81,9 +81,10 @@ def save_weights(
 def load_weights(model: "nn.Module", path: PathLike, key: Optional[str] = None) -> None:
     """Copy the weights in a file into a model's parameters and buffers, in place.
 
-    Files are read as :func:`read_weights` does: no code in them is executed. Names are matched as
-    :func:`load_into` does. If the file holds several state dicts of which one alone fits the model,
-    that one is loaded. If several fit, name one.
+    No code in the file is executed. If the file holds several state dicts of which one alone fits
+    the model, that one is loaded. If several fit, name one. Parts that wrappers add to names, such
+    as ``module.`` and ``_orig_mod.``, are ignored. One more prefix before all names is removed with
+    a warning.
 
     Parameters
     ----------
