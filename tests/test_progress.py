@@ -124,3 +124,33 @@ def test_quiet(clock, capsys):
         clock.now += 60.0
         progress.advance(2)
     assert said(capsys) == []
+
+
+def test_progress_writes_lines_where_there_is_no_terminal(capsys, monkeypatch):
+    monkeypatch.setattr("losslandscape.progress._LINE_INTERVAL", 0.0)
+    with Progress(4, "measuring", done=1) as progress:
+        progress.note = "loss 0.5"
+        for _ in range(3):
+            progress.advance()
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0].startswith("measuring: 2/4, ")
+    assert "left, loss 0.5" in lines[0]
+    assert lines[-1].startswith("measuring: 4/4, ")
+    assert "took" in lines[-1]
+
+
+def test_progress_says_little_and_can_be_silent(capsys):
+    with Progress(100_000, "fast") as progress:
+        for _ in range(100_000):
+            progress.advance()
+    assert len(capsys.readouterr().err.splitlines()) == 1
+    with Progress(3, "quiet", quiet=True) as progress:
+        progress.advance(3)
+    assert capsys.readouterr().err == ""
+
+
+def test_progress_draws_a_bar_on_a_terminal(capsys, monkeypatch):
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    with Progress(2, "drawing") as progress:
+        progress.advance(2)
+    assert "2/2" in capsys.readouterr().err

@@ -21,7 +21,7 @@ _PUBLIC = {
     "Objective": "problem.objective",
     "Subspace": "planes.subspace",
     "Trajectory": "training.trajectory",
-    "TrajectoryRecorder": "training.trajectory",
+    "TrajectoryRecorder": "training.recorder",
     "evaluate": "run.evaluation",
     "load_weights": "training.weights",
     "compare": "analysis.comparison",

@@ -15,7 +15,8 @@ from torch import nn
 from losslandscape.errors import FileFormatError, LossLandscapeError, OutputExistsError
 from losslandscape.study import training
 from losslandscape.study.training import train
-from losslandscape.training.trajectory import Trajectory, TrajectoryRecorder
+from losslandscape.training.recorder import TrajectoryRecorder
+from losslandscape.training.trajectory import Trajectory
 from losslandscape.training.weights import read_weights
 
 

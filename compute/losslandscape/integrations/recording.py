@@ -10,7 +10,7 @@ from typing import Any
 from torch import nn
 
 from losslandscape.errors import LossLandscapeError, OutputExistsError
-from losslandscape.training.trajectory import TrajectoryRecorder
+from losslandscape.training.recorder import TrajectoryRecorder
 
 # Attributes of sharded parameters: DTensor (FSDP2, tensor parallelism), DeepSpeed ZeRO-3, FSDP1.
 _SHARD_MARKS = ("full_tensor", "ds_id", "_is_flat_param")

@@ -34,7 +34,7 @@ from losslandscape import __version__
 from losslandscape.errors import FileFormatError, LossLandscapeError, OutputExistsError
 from losslandscape.files.atomic_files import make_folder, remove_leftovers, replace_file
 from losslandscape.progress import Progress
-from losslandscape.training.trajectory import TrajectoryRecorder
+from losslandscape.training.recorder import TrajectoryRecorder
 from losslandscape.training.weights import (
     buffer_tensors,
     load_into,

@@ -1,8 +1,8 @@
-"""The training trajectory: the model's parameters, recorded during training.
+"""A recorded training trajectory: the model's parameters and buffers at each checkpoint.
 
-A trajectory is a folder. ``trajectory.json`` lists the checkpoints; each checkpoint is one
-safetensors file with all parameters and buffers. Both are written atomically, the file before the
-list, so a training run that is killed leaves a trajectory that can be opened.
+A trajectory is a folder: ``trajectory.json`` lists the checkpoints, and each checkpoint is one
+safetensors file with all parameters and buffers. See
+:class:`losslandscape.training.recorder.TrajectoryRecorder`, which writes it.
 """
 
 import hashlib
@@ -12,25 +12,20 @@ import os
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, NamedTuple, Optional, Union
+from typing import TYPE_CHECKING, Any, NamedTuple, Union
 
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 
-from losslandscape.errors import FileFormatError, LossLandscapeError, OutputExistsError
-from losslandscape.files.atomic_files import make_folder, replace_file
-from losslandscape.files.guarded_reading import file_inside, read_json_object
-from losslandscape.training.weights import buffer_tensors, parameter_tensors, save_weights
+from losslandscape.errors import FileFormatError, LossLandscapeError
+from losslandscape.files.guarded_reading import file_inside
+from losslandscape.training.manifest import MANIFEST, file_sha256, read_manifest
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
 
 PathLike = Union[str, "os.PathLike[str]"]
-
-MANIFEST = "trajectory.json"
-_FORMAT, _VERSION = "losslandscape trajectory", 1
 
 
 class Block(NamedTuple):
@@ -40,205 +35,6 @@ class Block(NamedTuple):
     start: int  # first index in the flattened (row-major) tensor
     stop: int  # one past the last index
     values: np.ndarray  # float64, shape (checkpoints, stop - start)
-
-
-class TrajectoryRecorder:
-    """Records a model's parameters and buffers from any training loop.
-
-    Parameters
-    ----------
-    model
-        The model being trained. Tied parameters are stored once.
-    path
-        The trajectory's folder, created with its parents.
-    overwrite
-        Replace an existing trajectory.
-    resume
-        Continue an existing trajectory (or start one). Checkpoints recorded after the step from
-        which training resumes are dropped by `resume_from`; without it, the first `record` drops
-        those at its own step and later.
-
-    Raises
-    ------
-    OutputExistsError
-        If there is a trajectory at `path` and neither `overwrite` nor `resume` was given.
-    LossLandscapeError
-        If the folder cannot be written, or the trajectory to resume belongs to another model.
-
-    Examples
-    --------
-    >>> import tempfile, torch
-    >>> model = torch.nn.Linear(2, 1)
-    >>> folder = tempfile.mkdtemp() + "/trajectory"
-    >>> with TrajectoryRecorder(model, folder) as recorder:
-    ...     recorder.record(0, loss=0.7)
-    ...     recorder.record(1, loss=0.5)
-    >>> Trajectory.open(folder).numbers("loss")
-    array([0.7, 0.5])
-    """
-
-    def __init__(
-        self, model: "nn.Module", path: PathLike, *, overwrite: bool = False, resume: bool = False
-    ) -> None:
-        if overwrite and resume:
-            raise LossLandscapeError("overwrite and resume exclude each other; give one of them")
-        self.path = Path(path)
-        self._model = model
-        self._checkpoints: list[dict[str, Any]] = []
-        self._resumed = False
-        self._closed = False
-        self._parameters = _descriptions(parameter_tensors(model))
-        self._buffers = _descriptions(buffer_tensors(model))
-
-        make_folder(self.path)
-        existing = sorted(self.path.glob("checkpoint_*.safetensors"))
-        if (self.path / MANIFEST).exists() or existing:
-            if resume:
-                self._take_up()
-            elif not overwrite:
-                raise OutputExistsError(
-                    f"{self.path}: already contains a trajectory; pass overwrite=True to replace "
-                    "it or resume=True to continue it, or choose another folder"
-                )
-        self._write_manifest()
-        self._remove_unlisted()
-
-    def __enter__(self) -> "TrajectoryRecorder":
-        return self
-
-    def __exit__(
-        self,
-        kind: Optional[type[BaseException]],
-        error: Optional[BaseException],
-        traceback: Optional[TracebackType],
-    ) -> None:
-        self._closed = True
-        if isinstance(error, KeyboardInterrupt) and self._checkpoints:
-            count = len(self._checkpoints)
-            error.args = (  # shown as the last line of the traceback
-                f"{self.path} contains {count} checkpoint{'s' * (count != 1)}; to continue "
-                "training from one, use TrajectoryRecorder(..., resume=True)",
-            )
-
-    def record(self, step: float, **numbers: float) -> None:
-        """Save the current parameters and buffers as a checkpoint.
-
-        Parameters
-        ----------
-        step
-            An epoch or optimizer step; steps must be ascending.
-        **numbers
-            Scalars that belong to this checkpoint, such as ``loss=0.3``. NaN and infinities are
-            stored as they are.
-
-        Raises
-        ------
-        LossLandscapeError
-            If `step` is not finite or not after the previous one, the shape of a parameter has
-            changed, the disk is full, or the recorder's ``with`` block has ended.
-        """
-        if self._closed:
-            raise LossLandscapeError(
-                f"{self.path}: the recorder is closed; call record() inside its 'with' block"
-            )
-        step = float(step)
-        if not math.isfinite(step):
-            raise LossLandscapeError(f"{self.path}: step {step} is not a finite number")
-        if self._resumed:
-            self.resume_from(step)
-        if self._checkpoints and step <= self._checkpoints[-1]["step"]:
-            raise LossLandscapeError(
-                f"{self.path}: step {step:g} is not after step "
-                f"{self._checkpoints[-1]['step']:g}, which was recorded last; steps must be "
-                "ascending"
-            )
-        parameters, buffers = parameter_tensors(self._model), buffer_tensors(self._model)
-        self._require_same(self._parameters, _descriptions(parameters))
-        self._require_same(self._buffers, _descriptions(buffers))
-
-        file = self.path / f"checkpoint_{len(self._checkpoints):06d}.safetensors"
-        save_weights({**parameters, **buffers}, file)
-        self._checkpoints.append(
-            {
-                "step": step,
-                "file": file.name,
-                "bytes": file.stat().st_size,
-                "sha256": _sha256(file),
-                "numbers": _numbers_to_json(numbers),
-            }
-        )
-        self._write_manifest()
-
-    def add_numbers(self, **numbers: float) -> None:
-        """Add scalars to the last checkpoint, such as a validation loss that was computed later.
-
-        Raises
-        ------
-        LossLandscapeError
-            If there is no checkpoint yet, or the recorder's ``with`` block has ended.
-
-        Examples
-        --------
-        >>> import tempfile, torch
-        >>> folder = tempfile.mkdtemp() + "/trajectory"
-        >>> with TrajectoryRecorder(torch.nn.Linear(2, 1), folder) as recorder:
-        ...     recorder.record(0)
-        ...     recorder.add_numbers(loss=0.7)
-        >>> Trajectory.open(folder).numbers("loss")
-        array([0.7])
-        """
-        if self._closed or not self._checkpoints:
-            state = "is closed" if self._closed else "has no checkpoint yet"
-            raise LossLandscapeError(
-                f"{self.path}: the recorder {state}; add_numbers() adds to the last checkpoint"
-            )
-        self._checkpoints[-1]["numbers"].update(_numbers_to_json(numbers))
-        self._write_manifest()
-
-    def resume_from(self, step: float) -> None:
-        """Drop the checkpoints at `step` and later, because training resumes before them."""
-        self._resumed = False
-        kept = [checkpoint for checkpoint in self._checkpoints if checkpoint["step"] < step]
-        if len(kept) < len(self._checkpoints):
-            self._checkpoints = kept
-            self._write_manifest()
-            self._remove_unlisted()
-
-    def _take_up(self) -> None:
-        if not (self.path / MANIFEST).exists():
-            return  # the earlier run was killed while writing its first checkpoint
-        before = Trajectory.open(self.path)
-        self._checkpoints = before._checkpoints
-        self._resumed = True
-        self._require_same(before._parameters, self._parameters)
-        self._require_same(before._buffers, self._buffers)
-
-    def _require_same(self, expected: list[dict[str, Any]], found: list[dict[str, Any]]) -> None:
-        if difference := _first_difference(expected, found):
-            raise LossLandscapeError(
-                f"{self.path}: {difference}; a trajectory belongs to one model: record another "
-                "model in another folder"
-            )
-
-    def _write_manifest(self) -> None:
-        manifest = {
-            "format": _FORMAT,
-            "format_version": _VERSION,
-            "parameters": self._parameters,
-            "buffers": self._buffers,
-            "checkpoints": self._checkpoints,
-        }
-        manifest["sha256"] = _manifest_sha256(manifest)
-        with replace_file(self.path / MANIFEST) as temporary:
-            temporary.write_text(json.dumps(manifest, indent=1), encoding="utf-8")
-
-    def _remove_unlisted(self) -> None:
-        listed = {checkpoint["file"] for checkpoint in self._checkpoints}
-        for file in self.path.glob("checkpoint_*.safetensors"):
-            if file.name not in listed:
-                file.unlink()
-        for file in self.path.glob(".*.partial"):  # left by a killed process
-            file.unlink()
 
 
 class Trajectory:
@@ -286,7 +82,7 @@ class Trajectory:
         folder = Path(path)
         if not folder.is_dir():
             raise FileFormatError(f"{folder}: no such folder; a recorded trajectory is expected")
-        trajectory = cls(folder, _read_manifest(folder / MANIFEST))
+        trajectory = cls(folder, read_manifest(folder / MANIFEST))
         for index in range(len(trajectory)):
             trajectory._check(index)
         return trajectory
@@ -372,6 +168,7 @@ class Trajectory:
         Examples
         --------
         >>> import tempfile, torch
+        >>> from losslandscape import TrajectoryRecorder
         >>> folder = tempfile.mkdtemp() + "/trajectory"
         >>> model = torch.nn.Linear(3, 2)
         >>> with TrajectoryRecorder(model, folder) as recorder:
@@ -411,7 +208,7 @@ class Trajectory:
 
     def _compare_checksum(self, index: int) -> None:
         entry, file = self._checkpoints[index], self._files[index]
-        if _sha256(file) != entry["sha256"]:
+        if file_sha256(file) != entry["sha256"]:
             raise FileFormatError(
                 f"{file}: the checkpoint of step {entry['step']:g} has changed since it was "
                 "recorded (its SHA-256 differs); restore it or record the trajectory again"
@@ -462,55 +259,6 @@ class Trajectory:
                     )
 
 
-def _read_manifest(file: Path) -> dict[str, Any]:
-    if not file.is_file():
-        raise FileFormatError(
-            f"{file.parent}: not a recorded trajectory ({file.name} is missing); "
-            "record one with losslandscape.TrajectoryRecorder"
-        )
-    manifest = read_json_object(file, "the list of a trajectory")
-    found = manifest.get("format"), manifest.get("format_version")
-    if found[0] != _FORMAT:
-        raise FileFormatError(f"{file}: expected format {_FORMAT!r}, found {found[0]!r}")
-    if found[1] != _VERSION:
-        raise FileFormatError(
-            f"{file}: format version {found[1]}, but this losslandscape reads version {_VERSION}; "
-            "update losslandscape"
-        )
-    if "sha256" in manifest and manifest["sha256"] != _manifest_sha256(manifest):
-        raise FileFormatError(f"{file}: damaged since it was written (its checksum differs)")
-    if not _is_manifest(manifest):
-        raise FileFormatError(f"{file}: damaged, or not the list of a trajectory")
-    return manifest
-
-
-def _manifest_sha256(manifest: dict[str, Any]) -> str:
-    """SHA-256 of everything except the checksum itself; it detects a damaged step or loss."""
-    rest = {key: value for key, value in manifest.items() if key != "sha256"}
-    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode("ascii")).hexdigest()
-
-
-def _is_manifest(manifest: dict[str, Any]) -> bool:
-    """Whether all entries that are used later are present and of the right type."""
-    try:
-        for entry in [*manifest["parameters"], *manifest["buffers"]]:
-            if not isinstance(entry["name"], str) or not isinstance(entry["dtype"], str):
-                return False
-            if not all(type(length) is int and length >= 0 for length in entry["shape"]):
-                return False
-        steps = [float(entry["step"]) for entry in manifest["checkpoints"]]
-        if not all(map(math.isfinite, steps)) or steps != sorted(set(steps)):
-            return False
-        for entry in manifest["checkpoints"]:
-            if type(entry["bytes"]) is not int or not isinstance(entry["sha256"], str):
-                return False
-            for value in entry["numbers"].values():
-                float(value)
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
-        return False
-    return True
-
-
 def _open_safetensors(file: Path) -> Any:
     try:
         return safe_open(os.fspath(file), framework="pt")
@@ -559,51 +307,3 @@ def _aligned_ranges(shape: tuple[int, ...], most: int) -> Iterator[tuple[int, in
     for begin in range(0, math.prod(shape), along or 1):
         for start in range(begin, begin + along, width or 1):
             yield start, min(start + width, begin + along)
-
-
-def _descriptions(tensors: "dict[str, Tensor]") -> list[dict[str, Any]]:
-    return [
-        {
-            "name": name,
-            "shape": list(tensor.shape),
-            "dtype": str(tensor.dtype).removeprefix("torch."),
-        }
-        for name, tensor in tensors.items()
-    ]
-
-
-def _first_difference(expected: list[dict[str, Any]], found: list[dict[str, Any]]) -> str:
-    by_name = {entry["name"]: entry for entry in found}
-    for entry in expected:
-        other = by_name.pop(entry["name"], None)
-        if other is None:
-            return f"tensor {entry['name']!r} of the trajectory is missing from the model"
-        for key in ("shape", "dtype"):
-            if other[key] != entry[key]:
-                return (
-                    f"tensor {entry['name']!r} has {key} {other[key]} in the model, "
-                    f"but {entry[key]} in the trajectory"
-                )
-    if by_name:
-        return f"tensor {next(iter(by_name))!r} of the model is not in the trajectory"
-    return ""
-
-
-def _numbers_to_json(numbers: dict[str, float]) -> dict[str, Union[float, str]]:
-    return {name: _to_json(float(value)) for name, value in numbers.items()}
-
-
-def _to_json(value: float) -> Union[float, str]:
-    """JSON has no NaN and no infinity: they are written as text that float() reads."""
-    return value if math.isfinite(value) else str(value)
-
-
-def _sha256(file: Path) -> str:
-    digest = hashlib.sha256()
-    try:
-        with file.open("rb") as stream:
-            while chunk := stream.read(2**20):
-                digest.update(chunk)
-    except OSError as error:
-        raise FileFormatError(f"{file}: cannot be read: {error.strerror}") from error
-    return digest.hexdigest()

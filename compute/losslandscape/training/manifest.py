@@ -1,0 +1,96 @@
+"""The list of a training trajectory's checkpoints, ``trajectory.json``: its format and checks."""
+
+import hashlib
+import json
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from losslandscape.errors import FileFormatError
+from losslandscape.files.guarded_reading import read_json_object
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+MANIFEST = "trajectory.json"
+FORMAT, VERSION = "losslandscape trajectory", 1
+
+
+def read_manifest(file: Path) -> dict[str, Any]:
+    """The list of checkpoints, checked.
+
+    Raises
+    ------
+    FileFormatError
+        If the file is missing, damaged, of another format or version, or no list of a trajectory.
+    """
+    if not file.is_file():
+        raise FileFormatError(
+            f"{file.parent}: not a recorded trajectory ({file.name} is missing); "
+            "record one with losslandscape.TrajectoryRecorder"
+        )
+    manifest = read_json_object(file, "the list of a trajectory")
+    found = manifest.get("format"), manifest.get("format_version")
+    if found[0] != FORMAT:
+        raise FileFormatError(f"{file}: expected format {FORMAT!r}, found {found[0]!r}")
+    if found[1] != VERSION:
+        raise FileFormatError(
+            f"{file}: format version {found[1]}, but this losslandscape reads version {VERSION}; "
+            "update losslandscape"
+        )
+    if "sha256" in manifest and manifest["sha256"] != manifest_sha256(manifest):
+        raise FileFormatError(f"{file}: damaged since it was written (its checksum differs)")
+    if not _is_manifest(manifest):
+        raise FileFormatError(f"{file}: damaged, or not the list of a trajectory")
+    return manifest
+
+
+def manifest_sha256(manifest: dict[str, Any]) -> str:
+    """SHA-256 of everything except the checksum itself; it detects a damaged step or loss."""
+    rest = {key: value for key, value in manifest.items() if key != "sha256"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode("ascii")).hexdigest()
+
+
+def _is_manifest(manifest: dict[str, Any]) -> bool:
+    """Whether all entries that are used later are present and of the right type."""
+    try:
+        for entry in [*manifest["parameters"], *manifest["buffers"]]:
+            if not isinstance(entry["name"], str) or not isinstance(entry["dtype"], str):
+                return False
+            if not all(type(length) is int and length >= 0 for length in entry["shape"]):
+                return False
+        steps = [float(entry["step"]) for entry in manifest["checkpoints"]]
+        if not all(map(math.isfinite, steps)) or steps != sorted(set(steps)):
+            return False
+        for entry in manifest["checkpoints"]:
+            if type(entry["bytes"]) is not int or not isinstance(entry["sha256"], str):
+                return False
+            for value in entry["numbers"].values():
+                float(value)
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
+        return False
+    return True
+
+
+def descriptions(tensors: "dict[str, Tensor]") -> list[dict[str, Any]]:
+    """Name, shape and type of each tensor, as the list has them."""
+    return [
+        {
+            "name": name,
+            "shape": list(tensor.shape),
+            "dtype": str(tensor.dtype).removeprefix("torch."),
+        }
+        for name, tensor in tensors.items()
+    ]
+
+
+def file_sha256(file: Path) -> str:
+    """SHA-256 of a file\'s bytes."""
+    digest = hashlib.sha256()
+    try:
+        with file.open("rb") as stream:
+            while chunk := stream.read(2**20):
+                digest.update(chunk)
+    except OSError as error:
+        raise FileFormatError(f"{file}: cannot be read: {error.strerror}") from error
+    return digest.hexdigest()

@@ -1,0 +1,255 @@
+"""Recording a training trajectory from inside a training loop.
+
+Each checkpoint is one safetensors file, and ``trajectory.json`` lists them. Both appear atomically,
+the list after the file, so a training run that is killed leaves a trajectory that opens.
+"""
+
+import json
+import math
+import os
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Optional, Union
+
+from losslandscape.errors import LossLandscapeError, OutputExistsError
+from losslandscape.files.atomic_files import make_folder, replace_file
+from losslandscape.training.manifest import (
+    FORMAT,
+    MANIFEST,
+    VERSION,
+    descriptions,
+    file_sha256,
+    manifest_sha256,
+)
+from losslandscape.training.trajectory import Trajectory
+from losslandscape.training.weights import buffer_tensors, parameter_tensors, save_weights
+
+if TYPE_CHECKING:
+    from torch import nn
+
+PathLike = Union[str, "os.PathLike[str]"]
+
+
+class TrajectoryRecorder:
+    """Records a model's parameters and buffers from any training loop.
+
+    Parameters
+    ----------
+    model
+        The model being trained. Tied parameters are stored once.
+    path
+        The trajectory's folder, created with its parents.
+    overwrite
+        Replace an existing trajectory.
+    resume
+        Continue an existing trajectory (or start one). Checkpoints recorded after the step from
+        which training resumes are dropped by `resume_from`; without it, the first `record` drops
+        those at its own step and later.
+
+    Raises
+    ------
+    OutputExistsError
+        If there is a trajectory at `path` and neither `overwrite` nor `resume` was given.
+    LossLandscapeError
+        If the folder cannot be written, or the trajectory to resume belongs to another model.
+
+    Examples
+    --------
+    >>> import tempfile, torch
+    >>> model = torch.nn.Linear(2, 1)
+    >>> folder = tempfile.mkdtemp() + "/trajectory"
+    >>> with TrajectoryRecorder(model, folder) as recorder:
+    ...     recorder.record(0, loss=0.7)
+    ...     recorder.record(1, loss=0.5)
+    >>> Trajectory.open(folder).numbers("loss")
+    array([0.7, 0.5])
+    """
+
+    def __init__(
+        self, model: "nn.Module", path: PathLike, *, overwrite: bool = False, resume: bool = False
+    ) -> None:
+        if overwrite and resume:
+            raise LossLandscapeError("overwrite and resume exclude each other; give one of them")
+        self.path = Path(path)
+        self._model = model
+        self._checkpoints: list[dict[str, Any]] = []
+        self._resumed = False
+        self._closed = False
+        self._parameters = descriptions(parameter_tensors(model))
+        self._buffers = descriptions(buffer_tensors(model))
+
+        make_folder(self.path)
+        existing = sorted(self.path.glob("checkpoint_*.safetensors"))
+        if (self.path / MANIFEST).exists() or existing:
+            if resume:
+                self._take_up()
+            elif not overwrite:
+                raise OutputExistsError(
+                    f"{self.path}: already contains a trajectory; pass overwrite=True to replace "
+                    "it or resume=True to continue it, or choose another folder"
+                )
+        self._write_manifest()
+        self._remove_unlisted()
+
+    def __enter__(self) -> "TrajectoryRecorder":
+        return self
+
+    def __exit__(
+        self,
+        kind: Optional[type[BaseException]],
+        error: Optional[BaseException],
+        traceback: Optional[TracebackType],
+    ) -> None:
+        self._closed = True
+        if isinstance(error, KeyboardInterrupt) and self._checkpoints:
+            count = len(self._checkpoints)
+            error.args = (  # shown as the last line of the traceback
+                f"{self.path} contains {count} checkpoint{'s' * (count != 1)}; to continue "
+                "training from one, use TrajectoryRecorder(..., resume=True)",
+            )
+
+    def record(self, step: float, **numbers: float) -> None:
+        """Save the current parameters and buffers as a checkpoint.
+
+        Parameters
+        ----------
+        step
+            An epoch or optimizer step; steps must be ascending.
+        **numbers
+            Scalars that belong to this checkpoint, such as ``loss=0.3``. NaN and infinities are
+            stored as they are.
+
+        Raises
+        ------
+        LossLandscapeError
+            If `step` is not finite or not after the previous one, the shape of a parameter has
+            changed, the disk is full, or the recorder's ``with`` block has ended.
+        """
+        if self._closed:
+            raise LossLandscapeError(
+                f"{self.path}: the recorder is closed; call record() inside its 'with' block"
+            )
+        step = float(step)
+        if not math.isfinite(step):
+            raise LossLandscapeError(f"{self.path}: step {step} is not a finite number")
+        if self._resumed:
+            self.resume_from(step)
+        if self._checkpoints and step <= self._checkpoints[-1]["step"]:
+            raise LossLandscapeError(
+                f"{self.path}: step {step:g} is not after step "
+                f"{self._checkpoints[-1]['step']:g}, which was recorded last; steps must be "
+                "ascending"
+            )
+        parameters, buffers = parameter_tensors(self._model), buffer_tensors(self._model)
+        self._require_same(self._parameters, descriptions(parameters))
+        self._require_same(self._buffers, descriptions(buffers))
+
+        file = self.path / f"checkpoint_{len(self._checkpoints):06d}.safetensors"
+        save_weights({**parameters, **buffers}, file)
+        self._checkpoints.append(
+            {
+                "step": step,
+                "file": file.name,
+                "bytes": file.stat().st_size,
+                "sha256": file_sha256(file),
+                "numbers": _numbers_to_json(numbers),
+            }
+        )
+        self._write_manifest()
+
+    def add_numbers(self, **numbers: float) -> None:
+        """Add scalars to the last checkpoint, such as a validation loss that was computed later.
+
+        Raises
+        ------
+        LossLandscapeError
+            If there is no checkpoint yet, or the recorder's ``with`` block has ended.
+
+        Examples
+        --------
+        >>> import tempfile, torch
+        >>> folder = tempfile.mkdtemp() + "/trajectory"
+        >>> with TrajectoryRecorder(torch.nn.Linear(2, 1), folder) as recorder:
+        ...     recorder.record(0)
+        ...     recorder.add_numbers(loss=0.7)
+        >>> Trajectory.open(folder).numbers("loss")
+        array([0.7])
+        """
+        if self._closed or not self._checkpoints:
+            state = "is closed" if self._closed else "has no checkpoint yet"
+            raise LossLandscapeError(
+                f"{self.path}: the recorder {state}; add_numbers() adds to the last checkpoint"
+            )
+        self._checkpoints[-1]["numbers"].update(_numbers_to_json(numbers))
+        self._write_manifest()
+
+    def resume_from(self, step: float) -> None:
+        """Drop the checkpoints at `step` and later, because training resumes before them."""
+        self._resumed = False
+        kept = [checkpoint for checkpoint in self._checkpoints if checkpoint["step"] < step]
+        if len(kept) < len(self._checkpoints):
+            self._checkpoints = kept
+            self._write_manifest()
+            self._remove_unlisted()
+
+    def _take_up(self) -> None:
+        if not (self.path / MANIFEST).exists():
+            return  # the earlier run was killed while writing its first checkpoint
+        before = Trajectory.open(self.path)
+        self._checkpoints = before._checkpoints
+        self._resumed = True
+        self._require_same(before._parameters, self._parameters)
+        self._require_same(before._buffers, self._buffers)
+
+    def _require_same(self, expected: list[dict[str, Any]], found: list[dict[str, Any]]) -> None:
+        if difference := _first_difference(expected, found):
+            raise LossLandscapeError(
+                f"{self.path}: {difference}; a trajectory belongs to one model: record another "
+                "model in another folder"
+            )
+
+    def _write_manifest(self) -> None:
+        manifest = {
+            "format": FORMAT,
+            "format_version": VERSION,
+            "parameters": self._parameters,
+            "buffers": self._buffers,
+            "checkpoints": self._checkpoints,
+        }
+        manifest["sha256"] = manifest_sha256(manifest)
+        with replace_file(self.path / MANIFEST) as temporary:
+            temporary.write_text(json.dumps(manifest, indent=1), encoding="utf-8")
+
+    def _remove_unlisted(self) -> None:
+        listed = {checkpoint["file"] for checkpoint in self._checkpoints}
+        for file in self.path.glob("checkpoint_*.safetensors"):
+            if file.name not in listed:
+                file.unlink()
+        for file in self.path.glob(".*.partial"):  # left by a killed process
+            file.unlink()
+
+
+def _first_difference(expected: list[dict[str, Any]], found: list[dict[str, Any]]) -> str:
+    by_name = {entry["name"]: entry for entry in found}
+    for entry in expected:
+        other = by_name.pop(entry["name"], None)
+        if other is None:
+            return f"tensor {entry['name']!r} of the trajectory is missing from the model"
+        for key in ("shape", "dtype"):
+            if other[key] != entry[key]:
+                return (
+                    f"tensor {entry['name']!r} has {key} {other[key]} in the model, "
+                    f"but {entry[key]} in the trajectory"
+                )
+    if by_name:
+        return f"tensor {next(iter(by_name))!r} of the model is not in the trajectory"
+    return ""
+
+
+def _numbers_to_json(numbers: dict[str, float]) -> dict[str, Union[float, str]]:
+    return {name: _to_json(float(value)) for name, value in numbers.items()}
+
+
+def _to_json(value: float) -> Union[float, str]:
+    """JSON has no NaN and no infinity: they are written as text that float() reads."""
+    return value if math.isfinite(value) else str(value)
