@@ -221,3 +221,37 @@ def test_named_losses_have_no_code_and_functions_have():
     assert function.name.endswith("own")
     with pytest.raises(LossLandscapeError, match="'hinge' is not one of cross_entropy"):
         resolve("hinge")
+
+
+@pytest.mark.parametrize(
+    ("made", "words"),
+    [
+        (tuple, r"tuple \(0 of shape \(2, 3\), 1 of shape \(2,\)\).*model\(batch\[0\]\)\[0\]"),
+        (
+            lambda two: {"out": two[0], "n": 3},
+            r"dict \('out' of shape \(2, 3\), 'n' \(int\)\).*\['out'\]",
+        ),
+        (
+            lambda two: SimpleNamespace(boxes=two[0]),
+            r"\.boxes of shape.*model\(batch\[0\]\)\.boxes",
+        ),
+    ],
+)
+def test_several_outputs_are_named(made, words):
+    def model(inputs):
+        return made([inputs, inputs.sum(1)])
+
+    for loss in ("cross_entropy", nn.CrossEntropyLoss()):
+        with pytest.raises(LossLandscapeError, match=words):
+            resolve(loss)(model, (torch.zeros(2, 3), torch.zeros(2, dtype=torch.long)))
+
+
+def test_labels_that_are_the_inputs_must_be_shifted():
+    tokens = torch.tensor([[1, 2, 3], [3, 1, 2]])
+    labels = tokens.clone()
+    labels[1, 2] = -100  # padding
+    for loss in ("cross_entropy", nn.CrossEntropyLoss()):
+        with pytest.raises(LossLandscapeError, match="shift"):
+            resolve(loss).check(SampleSet({"input_ids": tokens, "labels": labels}, "train"))
+    shifted = {"input_ids": tokens, "labels": tokens.roll(-1, 1)}
+    resolve("cross_entropy").check(SampleSet(shifted, "train"))

@@ -659,3 +659,16 @@ def test_what_is_measured_is_described():
 def test_arguments_that_are_unknown_are_named(options, words):
     with pytest.raises(LossLandscapeError, match=words):
         of(nn.Linear(2, 1), **options)
+
+
+def test_data_of_another_type_than_the_model():
+    model = nn.Linear(3, 2)
+    data = (torch.randn(8, 3).double().numpy(), torch.arange(8).numpy() % 2)
+    plane, grid = Subspace.random(model, dimensions=1), Grid.line(3)
+    with pytest.raises(LossLandscapeError, match="float64 and the model is float32: pass"):
+        evaluate(Objective(model, "cross_entropy", data), plane, grid, quiet=True)
+    objective = Objective(model, "cross_entropy", data, precision="float32")
+    found = evaluate(objective, plane, grid, quiet=True).values("loss")[1]
+    inputs, labels = torch.from_numpy(data[0]).float(), torch.from_numpy(data[1])
+    expected = nn.functional.cross_entropy(model(inputs), labels).item()
+    assert found == pytest.approx(expected, rel=1e-6)

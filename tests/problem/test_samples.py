@@ -198,3 +198,20 @@ def test_arrays_become_tensors_without_their_history():
     inputs, targets = batches.as_batch(data, "some")
     assert isinstance(inputs, torch.Tensor)
     assert not targets.requires_grad
+
+
+def test_a_list_of_samples_is_a_data_set():
+    x, y = torch.randn(5, 3), torch.arange(5)
+    [found] = SampleSet(list(zip(x, y.tolist()))).batches(9)
+    assert torch.equal(found[0], x)
+    assert torch.equal(found[1], y)
+    [found] = SampleSet([{"a": a, "labels": b} for a, b in zip(x.numpy(), y)]).batches(9)
+    assert torch.equal(found["a"], x)
+    assert torch.equal(found["labels"], y)
+    assert SampleSet(list(zip(x, y))).source == "list"
+
+
+def test_a_list_of_batches_is_not_taken_for_samples():
+    batches = [(torch.randn(4, 3), torch.arange(4)) for _ in range(4)]
+    with pytest.raises(LossLandscapeError, match=r"samples or batches.*torch\.stack.*torch\.cat"):
+        SampleSet(batches)

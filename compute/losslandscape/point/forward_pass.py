@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from losslandscape.errors import LossLandscapeError
 from losslandscape.point.device_memory import out_of_memory
 from losslandscape.problem import precision as arithmetics
-from losslandscape.problem.batches import Batch, describe, map_batch
+from losslandscape.problem.batches import Batch, describe, map_batch, tensors_of
 from losslandscape.problem.objective import Objective
 
 
@@ -56,6 +56,7 @@ class ForwardPass:
             raise LossLandscapeError(
                 f"{type(self._model).__name__} cannot take the data (a batch of "
                 f"{describe(batch)}): {type(error).__name__}: {error}"
+                f"{_advice(error, self._model, batch)}"
             ) from error
 
     @contextmanager
@@ -67,3 +68,18 @@ class ForwardPass:
                 yield
         finally:
             self._autocast = reduced
+
+
+def _advice(error: Exception, model: nn.Module, batch: Batch) -> str:
+    """What helps where the data's type differs from the model's; empty otherwise."""
+    own = next((p.dtype for p in model.parameters() if p.is_floating_point()), None)
+    found = {tensor.dtype for tensor in tensors_of(batch) if tensor.is_floating_point()}
+    about_types = "dtype" in str(error) or "scalar type" in str(error)
+    if own not in (torch.float32, torch.float64) or found <= {own} or not about_types:
+        return ""
+    names = ", ".join(sorted(arithmetics.type_name(dtype) for dtype in found))
+    wanted = arithmetics.type_name(own)
+    return (
+        f". The data are {names} and the model is {wanted}: pass precision={wanted!r} "
+        f"(--precision {wanted}), which converts the data"
+    )

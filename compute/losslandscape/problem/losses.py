@@ -78,6 +78,10 @@ class Loss:
 
     def check(self, samples: SampleSet) -> None:
         """Raise a LossLandscapeError if the loss is not defined for every sample."""
+        if isinstance(self.function, _NamedLoss) and self.function.classifies:
+            for batch in samples.stored():
+                _check_shift(samples.name, batch)
+                break
         if self.name == "cross_entropy":
             for batch in samples.stored():
                 _check_targets(samples.name, batch)
@@ -132,6 +136,22 @@ def _check_targets(name: str, batch: Batch) -> None:
             f"{name}: {ignored} samples have no target (-100 everywhere), so they have no loss; "
             "remove them from the data"
         )
+
+
+def _check_shift(name: str, batch: Batch) -> None:
+    """Raise a LossLandscapeError for labels of a causal language model that are not shifted."""
+    if not isinstance(batch, Mapping) or "input_ids" not in batch or "labels" not in batch:
+        return
+    inputs, labels = batch["input_ids"], batch["labels"]
+    if labels.dim() == 2 and labels.shape == inputs.shape:
+        counted = labels != -100
+        if bool(counted.any()) and bool((labels == inputs)[counted].all()):
+            raise LossLandscapeError(
+                f"{name}: the labels are the input_ids, as a causal language model takes them that "
+                "shifts them by one position inside; this loss does not shift them, so it would "
+                "measure how well each token predicts itself. Pass labels shifted by one position, "
+                "labels = input_ids.roll(-1, 1) with -100 in the last column"
+            )
 
 
 def _targets_of(batch: Batch) -> Tensor | None:
@@ -215,7 +235,7 @@ def forward(model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
     Raises
     ------
     LossLandscapeError
-        If the batch has no targets.
+        If the batch has no targets, or the outputs are several tensors: their names are said.
     """
     if isinstance(batch, Mapping):
         inputs = dict(batch)
@@ -234,7 +254,33 @@ def forward(model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
             )
         *arguments, targets = batch
         outputs = model(*arguments)
-    return getattr(outputs, "logits", outputs), targets
+    found = getattr(outputs, "logits", outputs)
+    if not isinstance(found, Tensor):
+        raise LossLandscapeError(_several_outputs(found))
+    return found, targets
+
+
+def _several_outputs(outputs: Any) -> str:
+    """What a model returned in place of one tensor, and how to choose."""
+    if isinstance(outputs, Mapping):
+        parts = {repr(name): value for name, value in outputs.items()}
+    elif isinstance(outputs, (tuple, list)):
+        parts = {str(i): value for i, value in enumerate(outputs)}
+    else:
+        parts = {f".{name}": value for name, value in getattr(outputs, "__dict__", {}).items()}
+    told = ", ".join(
+        f"{name} of shape {tuple(value.shape)}"
+        if isinstance(value, Tensor)
+        else f"{name} ({type(value).__name__})"
+        for name, value in list(parts.items())[:8]
+    )
+    first = next(iter(parts), "0")
+    chosen = f"model(batch[0]){first if first.startswith('.') else f'[{first}]'}"
+    return (
+        f"the model's outputs are a {type(outputs).__name__} ({told or 'empty'}), and the loss "
+        "needs one tensor; choose one in your own loss function (model, batch) -> per-sample "
+        f"losses, such as {chosen}"
+    )
 
 
 def _classes_second(outputs: Tensor, targets: Tensor) -> Tensor:

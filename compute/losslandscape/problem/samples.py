@@ -37,7 +37,8 @@ class SampleSet:
 
     Parameters
     ----------
-    data : tuple of tensors, map-style Dataset, or re-iterable DataLoader of tuples or dicts
+    data : tuple of tensors, list of samples, map-style Dataset, or re-iterable DataLoader
+        A sample is a tuple or a dict; a DataLoader returns batches of these.
         Dimension 0 of every tensor is the sample. A Dataset or DataLoader is read once, which
         freezes random augmentation and a shuffling loader's order. The order is drawn with a fixed
         seed, even if the loader has its own generator, which is then restored.
@@ -69,7 +70,9 @@ class SampleSet:
         self._described: dict | None = None  # set if the order differs from the given one
         if isinstance(data, DataLoader) and isinstance(data.sampler, RandomSampler):
             self.source = "DataLoader (shuffled; read once, order kept)"
-        if isinstance(data, (tuple, list, Mapping)):
+        if _is_list_of_samples(data):
+            data = _Listed(data, name)
+        elif isinstance(data, (tuple, list, Mapping)):
             data = as_batch(data, name)
             check_lengths(data, name)
         self._streamed = StreamedSamples.too_large(data, name, hold_bytes)
@@ -253,6 +256,40 @@ class SampleSet:
             return self._described
         tensors = [tensor for batch in self.stored() for tensor in tensors_of(batch)]
         return {"samples": len(self), "source": self.source, "sha256": sha256(tensors)}
+
+
+def _is_list_of_samples(data: Any) -> bool:
+    return isinstance(data, list) and bool(data) and isinstance(data[0], (tuple, list, Mapping))
+
+
+class _Listed:
+    """A list of samples as a data set: each a tuple or a dict.
+
+    Raises
+    ------
+    LossLandscapeError
+        If the items may as well be batches: their tensors have a common first dimension.
+    """
+
+    def __init__(self, items: list, name: str):
+        lengths = []
+        for item in items:
+            parts = list(item.values()) if isinstance(item, Mapping) else list(item)
+            shapes = [tuple(getattr(part, "shape", ())) for part in parts]
+            lengths.append(all(shapes) and len({shape[0] for shape in shapes}) == 1)
+        if all(lengths):
+            raise LossLandscapeError(
+                f"{name}: a list of {len(items)} items whose tensors agree in their first "
+                "dimension: they may be samples or batches. For samples, pass a tuple of tensors "
+                "stacked with torch.stack; for batches, one of tensors joined with torch.cat"
+            )
+        self._items = items
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __getitem__(self, i: int) -> Any:
+        return self._items[i]
 
 
 def _ranges(count: int, parts: int) -> list[tuple[int, int]]:

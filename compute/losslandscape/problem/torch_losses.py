@@ -174,9 +174,9 @@ class TorchLoss:
             if bool(unequal.any()):
                 first = start + int(unequal.int().argmax())
                 raise LossLandscapeError(
-                    f"{name}: targets of ignore_index {self.module.ignore_index} leave sample "
-                    f"{first} {int(counts[first - start])} targets and other samples "
-                    f"{most}; torch's mean is then a weighted one, and the standard errors of a "
-                    f"plain mean would be wrong; remove such samples, or {_OWN}"
+                    f"{name}: sample {first} has {int(counts[first - start])} targets that are not "
+                    f"ignore_index {self.module.ignore_index}; every sample needs as many as the "
+                    "others, and at least one, or torch's mean is a weighted one, and the standard "
+                    f"errors of a plain mean would be wrong; remove such samples, or {_OWN}"
                 )
             start += len(part)
