@@ -672,3 +672,23 @@ def test_data_of_another_type_than_the_model():
     inputs, labels = torch.from_numpy(data[0]).float(), torch.from_numpy(data[1])
     expected = nn.functional.cross_entropy(model(inputs), labels).item()
     assert found == pytest.approx(expected, rel=1e-6)
+
+
+def test_a_loss_that_differentiates_is_told_how():
+    model = nn.Sequential(nn.Linear(1, 4), nn.Tanh(), nn.Linear(4, 1))
+    points = torch.linspace(0, 1, 9)[:, None]
+
+    def slope(model, batch):
+        t = batch[0].clone().requires_grad_(True)
+        return torch.autograd.grad(model(t).sum(), t)[0].square().squeeze(1)
+
+    def enabled(model, batch):
+        with torch.enable_grad():
+            return slope(model, batch).detach()
+
+    plane, grid = Subspace.random(model, dimensions=1), Grid.line(3)
+    with pytest.raises(LossLandscapeError, match=r"Gradients are off.*torch\.enable_grad"):
+        evaluate(Objective(model, slope, (points,)), plane, grid, quiet=True)
+    found = evaluate(Objective(model, enabled, (points,)), plane, grid, quiet=True)
+    expected = slope(model, (points,)).mean().item()
+    assert found.values("loss")[1] == pytest.approx(expected, rel=1e-5)

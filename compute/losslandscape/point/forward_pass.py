@@ -71,7 +71,12 @@ class ForwardPass:
 
 
 def _advice(error: Exception, model: nn.Module, batch: Batch) -> str:
-    """What helps where the data's type differs from the model's; empty otherwise."""
+    """What helps, where the error is of a known kind; empty otherwise."""
+    if "does not require grad" in str(error):
+        return (
+            ". Gradients are off while a loss is measured; in a loss that differentiates, put "
+            "'with torch.enable_grad():' around that part, and detach what it returns"
+        )
     own = next((p.dtype for p in model.parameters() if p.is_floating_point()), None)
     found = {tensor.dtype for tensor in tensors_of(batch) if tensor.is_floating_point()}
     about_types = "dtype" in str(error) or "scalar type" in str(error)
