@@ -692,3 +692,14 @@ def test_a_loss_that_differentiates_is_told_how():
     found = evaluate(Objective(model, enabled, (points,)), plane, grid, quiet=True)
     expected = slope(model, (points,)).mean().item()
     assert found.values("loss")[1] == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_loss_of_outputs_and_targets_is_told_how_it_is_called():
+    model = nn.Linear(3, 2)
+
+    def own(outputs, targets):
+        return nn.functional.cross_entropy(outputs, targets, reduction="none")
+
+    objective = Objective(model, own, (torch.randn(8, 3), torch.arange(8) % 2))
+    with pytest.raises(LossLandscapeError, match="'outputs' and 'targets', but it is called with"):
+        evaluate(objective, Subspace.random(model, dimensions=1), Grid.line(3), quiet=True)

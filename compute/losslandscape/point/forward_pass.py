@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -13,7 +14,10 @@ from losslandscape.errors import LossLandscapeError
 from losslandscape.point.device_memory import out_of_memory
 from losslandscape.problem import precision as arithmetics
 from losslandscape.problem.batches import Batch, describe, map_batch, tensors_of
+from losslandscape.problem.losses import Loss
 from losslandscape.problem.objective import Objective
+
+_TARGETS = ("targets", "target", "labels", "label", "y", "y_true")
 
 
 class ForwardPass:
@@ -56,7 +60,7 @@ class ForwardPass:
             raise LossLandscapeError(
                 f"{type(self._model).__name__} cannot take the data (a batch of "
                 f"{describe(batch)}): {type(error).__name__}: {error}"
-                f"{_advice(error, self._model, batch)}"
+                f"{_advice(error, self._model, batch) or _called_with(self._objective.loss)}"
             ) from error
 
     @contextmanager
@@ -87,4 +91,19 @@ def _advice(error: Exception, model: nn.Module, batch: Batch) -> str:
     return (
         f". The data are {names} and the model is {wanted}: pass precision={wanted!r} "
         f"(--precision {wanted}), which converts the data"
+    )
+
+
+def _called_with(loss: Loss) -> str:
+    """How a loss function is called, if its second argument has the name of targets."""
+    try:
+        names = list(inspect.signature(loss.function).parameters)
+    except (TypeError, ValueError):
+        return ""
+    if len(names) < 2 or names[1] not in _TARGETS:
+        return ""
+    return (
+        f". The arguments of the loss function are {names[0]!r} and {names[1]!r}, but it is called "
+        "with the model and a batch: write (model, batch) -> per-sample losses, and call the model "
+        "in it"
     )
