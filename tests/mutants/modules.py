@@ -46,6 +46,7 @@ _OTHERS = {
     "problem/precision": ["point/test_precision"],
     "problem/random_draws": ["point/test_determinism", "problem/test_objective"],
     "problem/samples": ["problem/test_streamed_samples"],
+    "training/torch_files": ["training/test_weights"],
     "training/weights": ["training/test_trajectory"],
     "files/atomic_files": ["run/test_kill"],
     "files/finished_parts": ["run/test_kill"],
