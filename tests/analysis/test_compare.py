@@ -222,7 +222,7 @@ def test_without_gudhi_the_table_is_complete_and_a_note_states_what_is_missing(
     command = ["compare", *files, "--output", str(tmp_path / "out"), "--overwrite"]
     assert main(command) == 0
     printed = capsys.readouterr().out
-    assert "flat parameter size" in printed
+    assert "flat region: size in parameter space" in printed
     assert "need GUDHI: pip install 'losslandscape[compare]'" in printed
     assert "Wasserstein distance" not in printed
     assert (tmp_path / "out" / "comparison.csv").exists()

@@ -268,7 +268,7 @@ def test_files_that_are_no_landscape(cnn, images, tmp_path):
 
 def test_a_journal_that_is_none_is_refused(cnn, images, tmp_path):
     journal_path(tmp_path / "x.nc").write_bytes(b"something else")
-    with pytest.raises(FileFormatError, match="not a journal"):
+    with pytest.raises(FileFormatError, match="not a losslandscape journal"):
         evaluate(
             Objective(cnn, "cross_entropy", images), Subspace.random(cnn), path=tmp_path / "x.nc"
         )

@@ -85,7 +85,7 @@ def descriptions(tensors: "dict[str, Tensor]") -> list[dict[str, Any]]:
 
 
 def file_sha256(file: Path) -> str:
-    """SHA-256 of a file\'s bytes."""
+    """SHA-256 of the bytes of a file."""
     digest = hashlib.sha256()
     try:
         with file.open("rb") as stream:

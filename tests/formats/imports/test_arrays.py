@@ -72,7 +72,7 @@ def test_provenance_names_the_file_and_its_hash(tmp_path):
     [
         (np.zeros((4, 5)), {}, r"4 x 5 values without coordinates; .*--bounds=-1,1,-1,1"),
         (np.zeros((4, 5)), {"bounds": [(-1, 1)]}, "1 pairs of bounds for an array of 2 axes"),
-        (np.zeros((4, 5)), {"bounds": [(1, -1), (0, 1)]}, "must be finite and rise"),
+        (np.zeros((4, 5)), {"bounds": [(1, -1), (0, 1)]}, "must be finite and increasing"),
         (np.zeros((2, 2, 2, 2)), {}, r"shape \(2 x 2 x 2 x 2\)"),
         (np.zeros((4, 1)), {}, r"1, 2 or 3 axes of 2 or more points"),
         (np.zeros(()), {}, "1, 2 or 3 axes"),
