@@ -6,6 +6,7 @@ import pytest
 from losslandscape import Grid, Landscape
 from losslandscape.analysis.critical_points import find_critical_points
 from losslandscape.landscape.landscape import EVALUATED, INTERPOLATED
+from losslandscape.topology import persistence_pairs
 
 # two minima inside beside the lowest, one on each end; barriers at 3, 6 and 8
 LINE = np.array([2.5, 3.0, 1.0, 3.5, 0.0, 6.0, 5.5, 8.0, 7.0])
@@ -165,3 +166,18 @@ def test_positions_are_those_of_the_grid_along_unequal_axes():
     [row, *_] = find_critical_points(measured, persistence=0.5, scale="linear").table()
     assert row["position"] == [0.5, 20.0]
     assert find_critical_points(measured, persistence=0.5).kinds == ("minimum", "saddle", "maximum")
+
+
+def test_on_a_line_the_global_minimum_outlives_any_threshold(rng):
+    for _ in range(100):
+        values = rng.normal(size=rng.integers(3, 30))
+        threshold = rng.uniform(0, 4)
+        line = Landscape(
+            Grid.line(values.size), {"loss": values}, np.ones(values.size, np.int8), np.eye(1)
+        )
+        found = find_critical_points(line, persistence=threshold, simplify=True, scale="linear")
+        minima = found.arrays["CellDimension"] == 0
+        assert found.arrays["loss"][minima].min() == values.min()
+        pairs = persistence_pairs(values)
+        above = (pairs["Persistence"] > threshold) & (pairs["PairType"] == 0)
+        assert minima.sum() == 1 + (above & (pairs["IsFinite"] == 1)).sum()

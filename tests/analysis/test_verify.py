@@ -395,7 +395,7 @@ def test_the_verb_prints_the_confusion_matrix_and_saves_everything(tmp_path, cap
     assert main(["verify", str(file), "--precision", "float64", "--quiet"]) == 0
     printed = capsys.readouterr().out
     assert "critical points of the grid are verified" in printed
-    assert "grid \\ true" in printed
+    assert "on the grid \\ of the loss" in printed
     folder = tmp_path / "mlp_verification"
     report = json.loads((folder / "verification.json").read_text())
     assert report["precision"] == "float64"

@@ -316,7 +316,7 @@ def test_arguments_of_another_kind_are_said_first():
     data = torch.ones(8, 2), torch.zeros(8, 1)
     objective, plane = Objective(model, "mse", data), Subspace.random(model)
     for grid in (5, (3, 3)):
-        with pytest.raises(LossLandscapeError, match=r"grid is .*where a Grid .*Grid\.square"):
+        with pytest.raises(LossLandscapeError, match=r"grid is .*a Grid is expected.*Grid\.square"):
             evaluate(objective, plane, grid, quiet=True)
         with pytest.raises(LossLandscapeError, match=r"but a Grid is expected"):
             plan(objective, plane, grid)

@@ -20,7 +20,7 @@ from losslandscape.landscape.interpolation_errors import interpolation_errors
 from losslandscape.landscape.landscape import INTERPOLATED, Landscape
 
 _FINER = 4  # parts of a spacing, between which the field is a cubic spline
-_FINER_POINTS = 200_000  # at most, else fewer parts
+_FINER_POINTS = {1: 200_000, 2: 200_000, 3: 40_000}  # by dimensions; else fewer parts
 _MARGIN = 4  # grid points around the region; the spline forgets its ends over about as many
 _LEVELS = (0.025, 0.975)
 
@@ -81,7 +81,7 @@ def discretization_error(
         return float("nan")
     start = np.array(np.unravel_index(vertex, field.shape)) - low
     finer = _FINER
-    while np.prod([(n - 1) * finer + 1 for n in part.shape]) > _FINER_POINTS:
+    while np.prod([(n - 1) * finer + 1 for n in part.shape]) > _FINER_POINTS[field.ndim]:
         finer -= 1
     if finer < 2:  # too large: what a grid twice as coarse gives; its error is four times larger
         coarse = part[tuple(slice(place % 2, None, 2) for place in start)]

@@ -94,13 +94,17 @@ def check_threshold(threshold) -> float:
 
 
 def simplified_field(field: ScalarField, threshold: float) -> ScalarField:
-    """Simplify a field whose vertices are already ordered; see :func:`simplify`."""
-    without_maxima = _remove_maxima(field, threshold)
+    """Simplify a field whose vertices are already ordered; see :func:`simplify`.
+
+    On a line maxima end at minima. One that ends at the global minimum, which no pair removes, would
+    take it along; it goes with the minimum that ends at it, in the second pass.
+    """
+    without_maxima = _remove_maxima(field, threshold, spare_lowest=field.dimension == 1)
     return _remove_maxima(without_maxima.inverted(), threshold).inverted()
 
 
-def _remove_maxima(field: ScalarField, threshold: float) -> ScalarField:
-    segment, saddles = _segments(field, threshold)
+def _remove_maxima(field: ScalarField, threshold: float, spare_lowest: bool = False) -> ScalarField:
+    segment, saddles = _segments(field, threshold, spare_lowest)
     if not saddles.size:
         return field
     local_order = segment_order(field, segment, saddles)
@@ -125,7 +129,9 @@ def _remove_maxima(field: ScalarField, threshold: float) -> ScalarField:
     return ScalarField(values.reshape(shape), order.reshape(shape), field.size, field.dimension)
 
 
-def _segments(field: ScalarField, threshold: float) -> tuple[np.ndarray, np.ndarray]:
+def _segments(
+    field: ScalarField, threshold: float, spare_lowest: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
     """Find the parts of the field that removed maxima dominate.
 
     A removed maximum dominates its component of the superlevel set above the saddle that ends it.
@@ -161,6 +167,8 @@ def _segments(field: ScalarField, threshold: float) -> tuple[np.ndarray, np.ndar
         persistence = np.abs(values[maxima] - values[saddle_of])
     persistence[values[maxima] == values[saddle_of]] = 0.0
     removed = (saddle_of >= 0) & (persistence <= threshold)
+    if spare_lowest:
+        removed &= died_at != field.size - 1
 
     # The maximum that takes over each component: the first on the chain of heirs that is still
     # alive below the saddle. An heir outlives those it skips, so the steps can double.
