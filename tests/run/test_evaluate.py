@@ -321,7 +321,7 @@ def test_arguments_of_another_kind_are_said_first():
         with pytest.raises(LossLandscapeError, match=r"but a Grid is expected"):
             plan(objective, plane, grid)
     for function in (evaluate, plan, lambda *arguments: Evaluator(*arguments[:2])):
-        with pytest.raises(LossLandscapeError, match="objective is Subspace, where an Objective"):
+        with pytest.raises(LossLandscapeError, match="objective is Subspace, but an Objective"):
             function(plane, objective, Grid.square(3))
         with pytest.raises(LossLandscapeError, match="subspace is Objective"):
             function(objective, objective, Grid.square(3))

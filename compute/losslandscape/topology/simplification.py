@@ -96,8 +96,8 @@ def check_threshold(threshold) -> float:
 def simplified_field(field: ScalarField, threshold: float) -> ScalarField:
     """Simplify a field whose vertices are already ordered; see :func:`simplify`.
 
-    On a line maxima end at minima. One that ends at the global minimum, which no pair removes, would
-    take it along; it goes with the minimum that ends at it, in the second pass.
+    On a line, maxima end at minima. One that ends at the global minimum, which no pair removes,
+    would take it along; it goes with the minimum that ends at it, in the second pass.
     """
     without_maxima = _remove_maxima(field, threshold, spare_lowest=field.dimension == 1)
     return _remove_maxima(without_maxima.inverted(), threshold).inverted()
