@@ -9,10 +9,14 @@ RECIPE = {"of": "squares", "bounds": (0, 3)}
 
 
 def interrupted(path, *numbers, error=KeyboardInterrupt, recipe=RECIPE):
-    with pytest.raises(error) as caught, finished_parts(path, recipe, 1, "rows") as (_, keep):
-        for number in numbers:
-            keep(number, bytes([number]))
-        raise error("as it was")
+    def run():
+        with finished_parts(path, recipe, 1, "rows") as (_, keep):
+            for number in numbers:
+                keep(number, bytes([number]))
+            raise error("as it was")
+
+    with pytest.raises(error) as caught:
+        run()
     return str(caught.value)
 
 

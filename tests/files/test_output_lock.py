@@ -130,5 +130,7 @@ def test_a_lock_file_removed_while_it_was_opened_is_made_again(output, monkeypat
     assert len(calls) == 3
 
 
-def test_a_folder_that_is_missing_is_refused(tmp_path):
+def test_a_folder_that_is_missing_is_refused_and_no_other_file_is_closed(tmp_path):
+    open_before = sorted(os.listdir("/dev/fd"))
     assert "missing" in refusal(tmp_path / "missing" / "x.nc")
+    assert sorted(os.listdir("/dev/fd")) == open_before

@@ -75,13 +75,23 @@ def test_data_of_another_type_are_told_the_precision(own):
     assert f"precision='{names[own]}' (--precision {names[own]})" in str(caught.value)
 
 
-def test_data_of_the_models_type_are_not_told_a_precision():
+@pytest.mark.parametrize(
+    ("types", "told"),
+    [
+        ([torch.float32, torch.float32], False),
+        ([torch.int64, torch.int64], False),
+        ([torch.float32, torch.float64], True),
+        ([torch.int64, torch.float64], True),
+    ],
+)
+def test_a_precision_is_told_where_some_data_are_of_another_floating_type(types, told):
     def wrong(inputs):
         raise RuntimeError("expected scalar type Long")
 
+    data = tuple(part.to(dtype) for part, dtype in zip(batch(), types))
     with pytest.raises(LossLandscapeError, match="cannot take the data") as caught:
-        forward_pass(Product()).by(wrong, batch())
-    assert "precision=" not in str(caught.value)
+        forward_pass(Product()).by(wrong, data)
+    assert ("precision='float32'" in str(caught.value)) == told
 
 
 def test_other_errors_of_data_of_another_type_are_not_told_a_precision():
@@ -104,15 +114,16 @@ def test_used_up_memory_and_the_packages_own_errors_pass_unchanged(error):
 
 
 @pytest.mark.parametrize(
-    ("function", "told"),
+    ("function", "named"),
     [
-        (lambda outputs, targets: outputs.nothing, True),
-        (lambda outputs, y, scale=1: outputs.nothing, True),
-        (lambda model, batch: model.nothing, False),
-        (lambda targets, batch: targets.nothing, False),
+        (lambda outputs, targets: outputs.nothing, "'outputs' and 'targets'"),
+        (lambda outputs, y, scale=1: outputs.nothing, "'outputs' and 'y'"),
+        (lambda model, batch: model.nothing, None),
+        (lambda targets, batch: targets.nothing, None),
     ],
 )
-def test_a_function_of_outputs_and_targets_is_told_how_it_is_called(function, told):
+def test_a_function_of_outputs_and_targets_is_told_how_it_is_called(function, named):
     with pytest.raises(LossLandscapeError, match="nothing") as caught:
         forward_pass(Product(), function).plain(batch())
-    assert ("write (model, batch)" in str(caught.value)) == told
+    assert ("write (model, batch)" in str(caught.value)) == (named is not None)
+    assert (named or "") in str(caught.value)

@@ -1,7 +1,5 @@
 """Generators are seeded, told apart when drawn from, and restored."""
 
-# ruff: noqa: NPY002
-
 import random
 
 import numpy as np
