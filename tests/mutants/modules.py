@@ -48,7 +48,6 @@ _OTHERS = {
     "problem/precision": ["point/test_precision"],
     "problem/random_draws": ["point/test_determinism", "problem/test_objective"],
     "problem/samples": ["problem/test_streamed_samples"],
-    "training/manifest": ["training/test_trajectory", "training/test_recorder"],
     "training/torch_files": ["training/test_weights"],
     "training/weights": ["training/test_trajectory"],
     "files/atomic_files": ["run/test_kill"],
@@ -79,11 +78,7 @@ _OTHERS = {
     "formats/imports/readers": ["formats/imports/test_arrays", "fuzz/test_importing"],
     "formats/imports/source": ["formats/imports/test_arrays"],
     "formats/imports/vti": ["formats/imports/test_arrays"],
-    "point/buffers": ["point/test_determinism"],
-    "point/generators": ["point/test_determinism"],
-    "point/module_state": ["point/test_determinism"],
     "point/plane_derivatives": ["analysis/test_verify"],
-    "run/pilot": ["adaptive/test_allotment"],
     "run/projected_trajectory": ["training/test_trajectory"],
 }
 # of the parts of one whole, those of the whole

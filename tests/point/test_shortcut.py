@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.utils.data import DataLoader
 
 from losslandscape import Objective, Subspace
 from losslandscape.point import shortcuts
 from losslandscape.point.evaluator import Evaluator
 from losslandscape.point.input_products import InputProducts
-from losslandscape.point.shortcut import Shortcut
+from losslandscape.point.shortcut import Setting, Shortcut
 
 POINTS = [(0.0, 0.0), (0.3, -0.7), (2.0, 1.0)]
 
@@ -211,3 +212,49 @@ def test_the_check_costs_one_plain_pass_a_point(monkeypatch):
         calls.clear()
         values(counting, kinds, monkeypatch, points=[])
         assert calls == expected
+
+
+def setting(model, loss="mse", counts=(10, 30), **options):
+    sets = {f"set{n}": (torch.zeros(n, 6), torch.zeros(n, 3)) for n in counts}
+    objective = Objective(model, loss, sets, **options)
+    return Setting(objective, model, None, None, False, None)
+
+
+def own_loss(model, batch):
+    return model(batch[0]).sum(dim=1)
+
+
+@pytest.mark.parametrize(
+    ("loss", "precision", "plain"),
+    [
+        ("mse", None, True),
+        ("mse", "float64", True),
+        ("mse", "bfloat16", False),
+        (own_loss, None, False),
+        (own_loss, "bfloat16", False),
+    ],
+)
+def test_only_the_named_losses_in_full_precision_are_plain_calls(model, loss, precision, plain):
+    assert setting(model, loss, precision=precision).plain_calls is plain
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_a_compiled_model_is_not_eager(model, compiled):
+    assert setting(model, compile=compiled).eager_on_cpu is not compiled
+
+
+@pytest.mark.parametrize(("size", "largest"), [(None, 30), (20, 20), (30, 30), (50, 30)])
+def test_the_largest_batch_is_of_the_largest_set(model, size, largest):
+    assert setting(model, batch_size=size).largest_batch == largest
+
+
+@pytest.mark.parametrize(("length", "largest"), [(6, 2), (5, 7)])
+def test_a_ragged_set_is_cut_as_its_loader_cuts_it(model, length, largest):
+    batches = [(torch.zeros(n, k), torch.zeros(n, 3)) for n, k in ((4, 6), (3, length))]
+    objective = Objective(model, own_loss, DataLoader(batches, batch_size=None), batch_size=2)
+    assert Setting(objective, model, None, None, False, None).largest_batch == largest
+
+
+def test_a_shortcut_says_itself_what_it_is_offered_for(model):
+    with pytest.raises(NotImplementedError):
+        Shortcut.offer(setting(model))

@@ -97,3 +97,9 @@ def test_samples_are_kept_within_the_budget_and_whatever_it_is_on_request(monkey
     assert kept_sets(objective, grid, False) == []
     monkeypatch.setattr(recipes, "KEEP_SAMPLES_BYTES", 4 * 4 * 10)
     assert kept_sets(objective, grid, None) == ["b"]
+
+
+@pytest.mark.parametrize(("shape", "kept"), [((1024, 1023), ["a"]), ((1024, 1024), [])])
+def test_samples_are_kept_while_they_take_less_than_64_mebibytes(shape, kept):
+    objective = Objective(nn.Linear(2, 1), "mse", {"a": (torch.zeros(16, 2), torch.zeros(16, 1))})
+    assert kept_sets(objective, Grid(shape, ((-1, 1), (-1, 1))), None) == kept
