@@ -33,7 +33,6 @@ _OTHERS = {
     "analysis/region_errors": ["analysis/test_flatness"],
     "analysis/roughness": ["analysis/test_compare"],
     "analysis/sharpness": ["analysis/test_flatness"],
-    "analysis/stationarity": ["analysis/test_critical_point_search", "analysis/test_verify"],
     "analysis/verification": ["analysis/test_verify"],
     "adaptive/refinement": ["adaptive/test_adaptive"],
     "topology/discrete_gradient": ["topology/test_morse_smale_complex"],
