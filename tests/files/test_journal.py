@@ -123,3 +123,24 @@ def test_a_finished_journal_is_removed(path):
 def test_where_journals_lie():
     assert str(journal_path("a/x.nc")) == "a/x.nc.journal"
     assert str(trajectory_journal_path("a/x.nc")) == "a/x.nc.trajectory.journal"
+
+
+class OwnError(Exception):
+    pass
+
+
+@pytest.mark.parametrize("error", [OwnError, None])
+def test_of_two_errors_the_first_is_reported_and_the_file_is_closed(path, error, monkeypatch):
+    def fail(*_):
+        raise OSError(errno.ENOSPC, "what the system says")
+
+    def write():
+        with journal:
+            monkeypatch.setattr("os.fsync", fail)
+            if error is not None:
+                raise error
+
+    journal, _ = Journal.resume(path)
+    with pytest.raises(error or LossLandscapeError):
+        write()
+    assert journal._file.closed

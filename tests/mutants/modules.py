@@ -78,6 +78,7 @@ _OTHERS = {
     "formats/imports/source": ["formats/imports/test_arrays"],
     "formats/imports/vti": ["formats/imports/test_arrays"],
     "point/plane_derivatives": ["analysis/test_verify"],
+    "point/moving": ["point/test_evaluator"],
     "run/projected_trajectory": ["training/test_trajectory"],
 }
 # of the parts of one whole, those of the whole

@@ -8,6 +8,7 @@ from torch.nn import functional
 import losslandscape as ll
 from losslandscape.errors import LossLandscapeError
 from losslandscape.problem.losses import resolve
+from losslandscape.problem.torch_losses import as_torch_loss
 
 
 @pytest.fixture(autouse=True)
@@ -115,3 +116,68 @@ def test_the_options_are_in_the_name():
     mine = nn.MSELoss()
     resolve(mine)
     assert mine.reduction == "mean"  # the caller's own stays as it was
+
+
+@pytest.mark.parametrize("ignored", [0, 2])
+def test_the_accuracy_of_a_sequence_is_the_share_of_its_counted_places(ignored):
+    loss = as_torch_loss(nn.CrossEntropyLoss(ignore_index=255))
+    outputs, targets = torch.randn(6, 3, 5), torch.randint(0, 3, (6, 5))
+    targets[:, :ignored] = 255
+    right = (outputs.argmax(1) == targets)[:, ignored:]
+    expected = [sum(row) / (5 - ignored) for row in right.tolist()]
+    assert loss.accuracy(outputs, targets).tolist() == pytest.approx(expected)
+    assert loss(outputs, targets).shape == (6,)
+
+
+def test_the_accuracy_of_single_labels_and_of_probabilities():
+    loss = as_torch_loss(nn.CrossEntropyLoss())
+    outputs = torch.tensor([[1.0, 2.0], [3.0, 0.0], [0.0, 1.0]])
+    labels = torch.tensor([1, 1, 1])
+    assert loss.accuracy(outputs, labels).tolist() == [True, False, True]
+    shares = torch.tensor([[0.4, 0.6], [0.9, 0.1], [0.8, 0.2]])
+    assert loss.accuracy(outputs, shares).tolist() == [True, True, False]
+
+
+def test_samples_are_numbered_through_all_batches():
+    loss = as_torch_loss(nn.CrossEntropyLoss(ignore_index=9))
+    parts = [torch.zeros(4, 3, dtype=torch.int64), torch.zeros(5, 3, dtype=torch.int64)]
+    loss.check("train", parts)
+    parts[1][2, 0] = parts[1][2, 1] = 9
+    with pytest.raises(LossLandscapeError, match="train: sample 6 has 1 targets"):
+        loss.check("train", parts)
+    parts[1][1] = 9
+    with pytest.raises(LossLandscapeError, match="train: sample 5 has 0 targets"):
+        loss.check("train", parts)
+    with pytest.raises(LossLandscapeError, match="train: sample 0 has 0 targets"):
+        loss.check("train", [torch.full((2, 3), 9)])
+    loss.check("train", [torch.rand(2, 3)])  # probabilities all count
+    as_torch_loss(nn.MSELoss()).check("train", [torch.full((2, 3), -100)])
+
+
+@pytest.mark.parametrize(
+    ("outputs", "targets", "advised"),
+    [
+        ((5, 1), (5,), True),
+        ((5, 2), (5,), False),
+        ((5,), (5, 1), False),
+        ((5, 2, 1), (5, 2), False),
+    ],
+)
+def test_a_column_is_advised_where_it_is_what_is_missing(outputs, targets, advised):
+    with pytest.raises(LossLandscapeError, match="must agree") as caught:
+        as_torch_loss(nn.MSELoss())(torch.zeros(outputs), torch.zeros(targets))
+    assert ("targets[:, None]" in str(caught.value)) == advised
+
+
+def test_what_is_no_loss_of_torch_is_not_taken_for_one():
+    class Own(nn.MSELoss):
+        pass
+
+    class WithoutHash:
+        __hash__ = None
+
+        def __call__(self, model, batch):
+            return batch
+
+    for other in (Own(), WithoutHash(), lambda model, batch: batch, "mse"):
+        assert as_torch_loss(other) is None
