@@ -44,6 +44,7 @@ def test_hulls_that_hold_the_origin_and_hulls_of_one_vector():
     triangle = np.array([[3.0, 0.0], [-1.0, 2.0], [-1.0, -1.0]])
     np.testing.assert_allclose(shortest_in_hull(triangle), [0, 0], atol=1e-6)
     np.testing.assert_allclose(shortest_in_hull(np.array([[3.0, 4.0]])), [3, 4], rtol=1e-6)
+    assert shortest_in_hull(np.zeros((1, 2))).tolist() == [0, 0]
     assert shortest_in_hull(np.zeros((2, 2))).tolist() == [0, 0]
     assert np.isnan(shortest_in_hull(np.array([[np.nan, 1.0], [1.0, 2.0]]))).any()
 

@@ -225,3 +225,79 @@ def test_evaluators_may_be_nested():
     np.testing.assert_allclose(found, expected, rtol=1e-6)
     np.testing.assert_array_equal(again, expected)
     assert_as_before(model, before)
+
+
+def small():
+    return nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 1))
+
+
+def points_of(model, space, parameters):
+    """The model's parameters beside those of a point, by name."""
+    expected = space.parameters_at(parameters.coordinates)
+    return [(name, model.get_parameter(name), value) for name, value in expected.items()]
+
+
+@pytest.mark.parametrize("build", [Large, small])
+def test_parameters_left_behind_or_spoiled_catch_up(build):
+    model = build()
+    space = Subspace.random(model, normalization="none", zero_vectors=False)
+    parameters = MovingParameters(model, space)
+    name = space.layout.segments[0].name
+    parameters.move((1.0, 2.0), frozenset([name]))
+    for other, found, expected in points_of(model, space, parameters):
+        # only parameters that are moved one by one can be left behind
+        assert torch.equal(found, expected) == (build is small or other != name)
+    parameters.catch_up()
+    assert all(torch.equal(found, value) for _, found, value in points_of(model, space, parameters))
+    parameters.spoil(frozenset([name]))
+    assert model.get_parameter(name).isnan().all()
+    parameters.catch_up()
+    assert all(torch.equal(found, value) for _, found, value in points_of(model, space, parameters))
+    parameters.spoil(frozenset())
+    assert all(torch.equal(found, value) for _, found, value in points_of(model, space, parameters))
+    parameters.restore()
+
+
+@pytest.mark.parametrize("build", [Large, small])
+def test_any_values_can_be_assigned_and_are_no_point(build):
+    model = build()
+    before = state(model)
+    space = Subspace.random(model, normalization="none")
+    values = {s.name: torch.randn(s.shape) for s in space.layout.segments}
+    parameters = MovingParameters(model, space)
+    assert parameters.coordinates == (0, 0)
+    parameters.move((1.0, 2.0), frozenset(values))
+    parameters.assign(values)
+    assert parameters.coordinates is None
+    parameters.catch_up()  # nothing is left to move
+    assert all(torch.equal(model.get_parameter(name), value) for name, value in values.items())
+    parameters.restore()
+    assert_as_before(model, before)
+
+
+@pytest.mark.parametrize("build", [Large, small])
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ArithmeticError])
+def test_a_first_move_that_fails_leaves_the_model_as_it_was(build, error, monkeypatch):
+    def fail(*_):
+        raise error
+
+    model = build()
+    before = state(model)
+    space = Subspace.random(model, normalization="none")
+    monkeypatch.setattr(MovingParameters, "_move", fail)
+    with pytest.raises(error):
+        MovingParameters(model, space)
+    assert_as_before(model, before)
+
+
+def test_a_move_that_fails_is_at_no_point(monkeypatch):
+    def fail(*_):
+        raise KeyboardInterrupt
+
+    model = small()
+    parameters = MovingParameters(model, Subspace.random(model))
+    monkeypatch.setattr(parameters, "_move", fail)
+    with pytest.raises(KeyboardInterrupt):
+        parameters.move((1.0, 1.0))
+    assert parameters.coordinates is None
+    parameters.restore()
