@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from losslandscape import Grid, Landscape
+from losslandscape.analysis import region_errors
 from losslandscape.analysis.region_errors import (
     discretization_error,
     interpolation_error,
@@ -142,3 +143,24 @@ def test_without_several_samples_or_draws_there_are_no_fields():
 def test_the_central_95_percent():
     sizes = np.random.default_rng(0).permutation(1001).astype(float)
     assert percentiles(list(sizes)) == (25.0, 975.0)
+
+
+@pytest.mark.parametrize("level", [0.3, 0.35, 0.4, 0.45, 0.5])
+@pytest.mark.parametrize(
+    ("limit", "part"), [(10**9, 15 / 16), (9_000, 8 / 9), (3_600, 3 / 4), (1, 1)]
+)
+def test_a_large_region_is_compared_with_fewer_parts_or_a_grid_twice_as_coarse(
+    level, limit, part, monkeypatch
+):
+    spacing = np.array([0.1, 0.1])
+    values = bowl((31, 31), spacing, (1.0, 1.0))
+    _, region, vertex = region_of(values, spacing, level)
+    monkeypatch.setattr(region_errors, "_FINER_POINTS", {2: limit})
+    found = discretization_error(values, spacing, level, region, vertex)
+    size = 2 * np.pi * level
+    if limit == 1:
+        around_the_minimum = values[15 % 2 :: 2, 15 % 2 :: 2]
+        _, coarse, _ = region_of(around_the_minimum, 2 * spacing, level)
+        assert found == pytest.approx(abs(coarse.size - region.size) / 3)
+    else:
+        assert 0.8 * part < found / (size - region.size) < 1.2 * part

@@ -76,7 +76,14 @@ def interleaved():
     return model
 
 
-IN_PLACE = [Large, tied_model, inside_one_storage]
+def empty_and_sparse_buffers():
+    model = Large()
+    model.register_buffer("empty", torch.zeros(0))
+    model.register_buffer("sparse", torch.eye(3).to_sparse())
+    return model
+
+
+IN_PLACE = [Large, tied_model, inside_one_storage, empty_and_sparse_buffers]
 ELSEWHERE = [expanded, shared_with_processes, interleaved]
 REFUSED = [transposed_tie, overlapping_frozen, buffer_over_a_weight]
 

@@ -81,6 +81,24 @@ def test_streams_that_change_are_refused(make):
     assert refused(DataLoader(Stream(make), batch_size=None))
 
 
+class Loader:
+    """A loader of one's own: it has a length, and no item by number."""
+
+    def __init__(self, make):
+        self.make = make
+
+    def __len__(self):
+        return 6
+
+    def __iter__(self):
+        return (self.make(number) for number in range(6))
+
+
+def test_a_loader_of_another_kind_is_read_again_from_its_beginning():
+    assert refused(Loader(OTHER[0]))
+    assert not refused(Loader(SAME[0]))
+
+
 @pytest.mark.parametrize("count", [1, 5, 8, 100])
 def test_at_most_eight_items_are_read_three_times_the_first_and_the_last_included(count):
     data = Items(lambda n: n, count)

@@ -202,3 +202,16 @@ def test_trajectory_and_models_come_along_and_files_are_kept(cnn, images, tmp_pa
     with pytest.raises(OutputExistsError):
         refine(first, objective, plane, [(0, 0.5), (0, 0.5)], points=5, path=path, quiet=True)
     assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("counted", [(), (0,), (1,), (0, 1)])
+def test_points_of_other_samples_are_not_compared_where_both_counts_are_known(counted):
+    pair = []
+    for number in range(2):
+        fields = {"loss": np.array([1.0, 2.0, 4.0 + number])}
+        if number in counted:
+            fields["loss_sample_count"] = np.array([8.0, 8.0, 8.0 + number])
+        pair.append(Landscape(Grid.line(3), fields, np.ones(3, np.int8), np.eye(1)))
+    found = agreement(*pair)
+    expected = (2, 2, 0.0) if counted == (0, 1) else (3, 2, 1.0)
+    assert (found["points"], found["equal"], found["largest_difference"]) == expected

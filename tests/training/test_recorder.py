@@ -1,5 +1,6 @@
 """Recording a training trajectory: overwriting, resuming, and what is refused."""
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -103,3 +104,17 @@ def test_an_interrupted_recording_says_what_is_kept(tmp_path, checkpoints):
         assert "resume=True" in said
     else:
         assert said == ""
+
+
+def test_numbers_are_added_to_the_last_checkpoint_alone(model, tmp_path):
+    with ll.TrajectoryRecorder(model, tmp_path / "t") as recorder:
+        with pytest.raises(LossLandscapeError, match="has no checkpoint yet"):
+            recorder.add_numbers(loss=1.0)
+        for step in range(3):
+            recorder.record(step, loss=float(step))
+        recorder.add_numbers(loss=7.0, accuracy=0.5)
+    trajectory = ll.Trajectory.open(tmp_path / "t")
+    assert trajectory.numbers("loss").tolist() == [0, 1, 7]
+    assert [bool(np.isnan(x)) for x in trajectory.numbers("accuracy")] == [True, True, False]
+    with pytest.raises(LossLandscapeError, match="is closed"):
+        recorder.add_numbers(loss=1.0)
