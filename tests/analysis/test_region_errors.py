@@ -164,3 +164,14 @@ def test_a_large_region_is_compared_with_fewer_parts_or_a_grid_twice_as_coarse(
         assert found == pytest.approx(abs(coarse.size - region.size) / 3)
     else:
         assert 0.8 * part < found / (size - region.size) < 1.2 * part
+
+
+def test_the_discretization_error_of_a_ball():
+    axis = (np.arange(25) - 12) * 0.1
+    values = (axis[:, None, None] ** 2 + axis[:, None] ** 2 + axis**2) / 2
+    spacing = np.full(3, 0.1)
+    _, region, vertex = region_of(values, spacing, 0.125)
+    found = discretization_error(values, spacing, 0.125, region, vertex)
+    true = 4 / 3 * np.pi * 0.5**3
+    # with two or more parts of a spacing, at least three quarters of the error are found
+    assert 0.6 < found / (true - region.size) < 1.1

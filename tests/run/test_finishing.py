@@ -1,8 +1,12 @@
 """Points that were not evaluated are interpolated, field by field, with their errors."""
 
 import numpy as np
+import pytest
+import torch
+from torch import nn
 
-from losslandscape import Grid, Landscape
+from losslandscape import Grid, Landscape, Objective, Subspace, evaluate
+from losslandscape.adaptive.allotment import Allotment
 from losslandscape.adaptive.refinement import (
     Adaptive,
     Refinement,
@@ -10,7 +14,9 @@ from losslandscape.adaptive.refinement import (
     interpolate,
     nearest,
 )
+from losslandscape.files.journal import journal_path
 from losslandscape.landscape.landscape import EVALUATED, INTERPOLATED, NOT_EVALUATED
+from losslandscape.run import pilot
 from losslandscape.run.finishing import fill_by_interpolation
 
 GRID = Grid((21, 17), ((-1.0, 1.0), (-2.0, 2.0)))
@@ -64,3 +70,54 @@ def test_each_field_is_interpolated_in_its_own_way():
         "estimated interpolation error of the cross-entropy"
     )
     assert titles["accuracy_interpolation_error"] == "estimated interpolation error of the accuracy"
+
+
+class FailsOnce(nn.Linear):
+    """Raises at one point of the grid while ``fails`` is set."""
+
+    fails = True
+
+    def forward(self, inputs):
+        if self.fails and float(self.bias.detach()) > 0.9:
+            raise ArithmeticError("not here")
+        return super().forward(inputs)
+
+
+def test_the_journal_stays_where_a_point_failed_and_the_same_call_measures_it(tmp_path):
+    model = FailsOnce(2, 1)
+    nn.init.zeros_(model.bias)
+    parameters = {name: p.detach() for name, p in model.named_parameters()}
+    line = Subspace(parameters, [{"weight": torch.zeros(1, 2), "bias": torch.ones(1)}])
+    objective = Objective(model, "mse", (torch.ones(8, 2), torch.zeros(8, 1)), batch_size=8)
+    path = tmp_path / "x.nc"
+
+    def run():
+        return evaluate(objective, line, Grid.line(3), path=path, quiet=True)
+
+    with pytest.warns(UserWarning, match="the same call tries them again"):
+        found = run()
+    assert np.isfinite(found.values()).tolist() == [True, True, False]
+    assert journal_path(path).exists()
+    assert path.exists()
+    model.fails = False
+    found = run()
+    assert np.isfinite(found.values()).all()
+    assert "failed_points" not in found.provenance
+    assert not journal_path(path).exists()
+
+
+def test_an_allotment_states_what_share_of_the_samples_was_taken():
+    torch.manual_seed(0)
+    model = nn.Linear(2, 1)
+    data = torch.randn(16_384, 2), torch.randn(16_384, 1)
+    objective = Objective(model, "mse", data, batch_size=1024)
+    plane = Subspace.random(model, seed=2)
+    adaptive = Adaptive(0.2, scale="linear")
+    found = evaluate(objective, plane, Grid.square(21, 2.0), tolerance=adaptive, quiet=True)
+    stated = found.provenance["adaptive"]
+    counts = found.fields["loss_sample_count"][found.status == EVALUATED]
+    assert stated["allotment"]["passes"] == pytest.approx(counts.sum() / 16_384)
+    assert stated["allotment"]["largest_share"] == counts.max() / 16_384 < 1
+    assert stated["tolerance"] == 0.2
+    within = pilot.for_interpolation(adaptive, Allotment("linear", 0.1)).tolerance
+    assert stated["interpolation_tolerance"] == pytest.approx(within)

@@ -152,6 +152,7 @@ def test_a_batch_that_memory_does_not_hold_begins_anew_unless_its_size_was_given
         (None, 8, 0, True),
         (None, 8, 9, True),
         (None, 8, 10, False),
+        (None, 8, 11, False),
         (None, 2, 0, True),
         (None, 1, 0, False),
         (None, None, 0, False),
