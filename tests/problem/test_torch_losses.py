@@ -181,3 +181,104 @@ def test_what_is_no_loss_of_torch_is_not_taken_for_one():
 
     for other in (Own(), WithoutHash(), lambda model, batch: batch, "mse"):
         assert as_torch_loss(other) is None
+
+
+@pytest.mark.parametrize(
+    ("loss", "outputs", "targets", "message"),
+    [
+        (nn.MultiLabelSoftMarginLoss(), (14, 1), (14,), r"\(14, 1\).*\(14,\).*\[:, None\]"),
+        (nn.MultiLabelSoftMarginLoss(), (7, 2), (1, 2), r"\(7, 2\).*\(1, 2\); they must agree"),
+        (nn.MultiLabelSoftMarginLoss(), (7,), (7,), r"\(7,\).*\(7,\); it needs \(n, classes\)"),
+        (nn.MultiLabelMarginLoss(), (7, 2), (7,), r"\(7, 2\).*\(7,\); they must agree"),
+        (nn.MultiMarginLoss(), (7, 3), (7, 1), r"\(7, 3\).*\(7, 1\); it needs outputs"),
+        (nn.MultiMarginLoss(), (7, 3), (1,), r"\(7, 3\).*\(1,\); it needs outputs"),
+        (nn.MultiMarginLoss(), (7,), (7,), r"\(7,\).*\(7,\); it needs outputs"),
+    ],
+)
+def test_shapes_that_would_pair_the_wrong_samples_are_refused(loss, outputs, targets, message):
+    with pytest.raises(LossLandscapeError, match=message):
+        as_torch_loss(loss)(torch.zeros(outputs), torch.zeros(targets, dtype=torch.int64))
+
+
+def test_single_outputs_of_several_labels():
+    model, x, y = nn.Linear(6, 1), torch.randn(14, 6), (torch.randn(14) > 0).float()
+    loss = nn.MultiLabelSoftMarginLoss()
+    with pytest.raises(LossLandscapeError, match="must agree"):
+        measured(loss, model, x, y)
+    right = loss(model(x), y[:, None]).item()
+    assert measured(loss, model, x, y[:, None]) == pytest.approx(right, rel=1e-6)
+
+
+def test_several_labels_by_margin():
+    model, x = nn.Linear(4, 3), torch.randn(20, 4)
+    y = torch.tensor([[0, -1, 0], [2, 1, -1]]).repeat(10, 1)
+    loss = nn.MultiLabelMarginLoss()
+    assert measured(loss, model, x, y) == pytest.approx(loss(model(x), y).item(), rel=1e-6)
+
+
+@pytest.mark.parametrize("kind", [nn.BCELoss, nn.BCEWithLogitsLoss, nn.MultiLabelSoftMarginLoss])
+@pytest.mark.parametrize("shape", [(8, 2), (8, 1), (1, 8, 2)])
+def test_weights_by_position_in_the_batch_are_refused(kind, shape):
+    outputs, targets = torch.full((8, 2), 0.5), torch.ones(8, 2)
+    with pytest.raises(LossLandscapeError, match=r"weight has shape .*position.*loss of your own"):
+        as_torch_loss(kind(weight=torch.ones(shape)))(outputs, targets)
+    as_torch_loss(kind(weight=torch.ones(1, 2)))(outputs, targets)
+
+
+def test_weights_of_half_of_the_samples_are_refused():
+    model, x, y = nn.Sequential(nn.Linear(4, 1), nn.Flatten(0)), torch.randn(64, 4), torch.ones(64)
+    for option in ("weight", "pos_weight"):
+        objective = ll.Objective(
+            model, nn.BCEWithLogitsLoss(**{option: torch.rand(32)}), (x, y), batch_size=32
+        )
+        plane = ll.Subspace.random(model, dimensions=1, seed=0)
+        with pytest.raises(LossLandscapeError, match=f"{option} has shape \\(32,\\)"):
+            ll.evaluate(objective, plane, ll.Grid.line(3, half_width=0.1), quiet=True)
+
+
+@pytest.mark.parametrize(
+    "kind", [nn.MultiMarginLoss, nn.BCEWithLogitsLoss, nn.MultiLabelSoftMarginLoss]
+)
+def test_weights_take_the_type_of_the_outputs(kind):
+    mine = kind(weight=torch.tensor([3.0, 0.5]))
+    loss = as_torch_loss(mine)
+    outputs = torch.randn(6, 2, dtype=torch.float64)
+    targets = (torch.randn(6, 2) > 0).double()
+    if kind is nn.MultiMarginLoss:
+        targets = targets[:, 0].long()
+    expected = kind(weight=mine.weight.double())(outputs, targets)
+    assert loss(outputs, targets).dtype == torch.float64
+    assert loss(outputs, targets).mean().item() == pytest.approx(expected.item(), rel=1e-12)
+    assert mine.weight.dtype == loss.module.weight.dtype == torch.float32
+
+
+def test_a_class_in_place_of_a_loss():
+    class Own(nn.Module):
+        pass
+
+    with pytest.raises(LossLandscapeError, match=r"pass an instance: nn.CrossEntropyLoss\(\)"):
+        resolve(nn.CrossEntropyLoss)
+    with pytest.raises(LossLandscapeError, match=r"pass an instance: Own\(\)"):
+        resolve(Own)
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit")
+def test_scripted_losses_are_refused():
+    def square(outputs: torch.Tensor, targets: torch.Tensor):
+        return (outputs - targets) ** 2
+
+    for scripted, name in (
+        (torch.jit.script(nn.MSELoss()), "MSELoss"),
+        (torch.jit.script(square), "square"),
+    ):
+        with pytest.raises(LossLandscapeError, match=f"loss {name}: made by torch.jit.script"):
+            resolve(scripted)
+
+
+def test_weights_first_used_in_inference_mode_take_gradients_later():
+    loss = as_torch_loss(nn.BCEWithLogitsLoss(weight=torch.tensor([3.0, 0.5])))
+    outputs, targets = torch.randn(6, 2, dtype=torch.float64), torch.ones(6, 2).double()
+    with torch.inference_mode():
+        loss(outputs, targets)
+    loss(outputs.requires_grad_(), targets).sum().backward()
+    assert outputs.grad.abs().min() > 0

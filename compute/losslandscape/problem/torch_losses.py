@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -47,8 +48,22 @@ def as_torch_loss(loss: Any) -> TorchLoss | None:
     Raises
     ------
     LossLandscapeError
-        If torch's own value is not the plain mean of per-sample losses.
+        If torch's own value is not the plain mean of per-sample losses, or if the loss is a class
+        or a scripted object, which cannot be called with a model and a batch.
     """
+    if isinstance(loss, type) and issubclass(loss, nn.Module):
+        of_torch = loss.__module__.startswith("torch.nn.")
+        raise LossLandscapeError(
+            f"loss {loss.__name__} is a class; pass an instance: {'nn.' if of_torch else ''}"
+            f"{loss.__name__}() (on the command line, the name of one in your own file, "
+            "package.module:name)"
+        )
+    if isinstance(loss, (torch.jit.ScriptModule, torch.jit.ScriptFunction)):
+        name = getattr(loss, "original_name", getattr(loss, "name", "function"))
+        raise LossLandscapeError(
+            f"loss {name}: made by torch.jit.script or torch.jit.trace, and such objects do not "
+            "take a model; pass what it was made from"
+        )
     try:
         known = _FUNCTIONS.get(loss)
     except TypeError:  # a callable without a hash
@@ -108,6 +123,9 @@ class TorchLoss:
     module: nn.Module
     summed: bool
     name: str
+    _copies: dict[tuple[torch.device, torch.dtype], nn.Module] = field(
+        default_factory=dict, compare=False, repr=False
+    )
 
     @property
     def classifies(self) -> bool:
@@ -120,16 +138,10 @@ class TorchLoss:
         Raises
         ------
         LossLandscapeError
-            If outputs and targets of a loss by element differ in shape.
+            If the shapes of outputs and targets, or of a weight, would pair the wrong samples.
         """
-        if isinstance(self.module, _BY_ELEMENT) and outputs.shape != targets.shape:
-            column = outputs.shape == (*targets.shape, 1) and targets.dim() == 1
-            raise LossLandscapeError(
-                f"loss {type(self.module).__name__}: outputs have shape {tuple(outputs.shape)} and "
-                f"targets {tuple(targets.shape)}; they must agree (broadcasting would pair the "
-                f"wrong samples){'; pass targets[:, None]' if column else ''}"
-            )
-        losses = self.module.to(outputs.device)(outputs, targets)
+        self._check_shapes(outputs, targets)
+        losses = self._module_for(outputs)(outputs, targets)
         if losses.dim() < 2:
             return losses
         losses = losses.flatten(1)
@@ -138,6 +150,54 @@ class TorchLoss:
         if self.classifies and not targets.is_floating_point():
             return losses.sum(1) / self._counted(targets).sum(1)
         return losses.mean(1)
+
+    def _module_for(self, outputs: Tensor) -> nn.Module:
+        """The module, its weights on the outputs' device and of their type.
+
+        Copies are kept: a copy from the CPU would end the capture of a CUDA graph.
+        """
+        if not any(True for _ in self.module.buffers()):
+            return self.module
+        key = (outputs.device, outputs.dtype)
+        if key not in self._copies:
+            with torch.inference_mode(False):  # weights made in that mode take no gradients later
+                self._copies[key] = copy.deepcopy(self.module).to(*key)
+        return self._copies[key]
+
+    def _check_shapes(self, outputs: Tensor, targets: Tensor) -> None:
+        kind = type(self.module)
+        shapes = (
+            f"loss {kind.__name__}: outputs have shape {tuple(outputs.shape)} and targets "
+            f"{tuple(targets.shape)}"
+        )
+        if kind is nn.MultiMarginLoss:
+            if outputs.dim() != 2 or targets.shape != outputs.shape[:1]:
+                raise LossLandscapeError(
+                    f"{shapes}; it needs outputs of shape (n, classes) and targets of shape (n,), "
+                    "the index of each sample's class"
+                )
+            return
+        if kind in _BY_CLASS:
+            return
+        if outputs.shape != targets.shape:
+            column = outputs.shape == (*targets.shape, 1) and targets.dim() == 1
+            raise LossLandscapeError(
+                f"{shapes}; they must agree (broadcasting would pair the wrong samples)"
+                f"{'; pass targets[:, None]' if column else ''}"
+            )
+        if kind in _BY_SAMPLE and outputs.dim() < 2:
+            raise LossLandscapeError(f"{shapes}; it needs (n, classes) for both")
+        for name, weight in self.module.named_buffers():
+            # broadcasting aligns the last dimensions: this many reach the samples, dimension 0
+            if weight.dim() > outputs.dim() or (
+                weight.dim() == outputs.dim() and weight.shape[0] != 1
+            ):
+                raise LossLandscapeError(
+                    f"loss {kind.__name__}: {name} has shape {tuple(weight.shape)} for outputs of "
+                    f"shape {tuple(outputs.shape)}, so it would weight samples by their position "
+                    "in the batch; store each sample's weight in the data, and use it in a loss of "
+                    "your own (model, batch) -> per-sample losses"
+                )
 
     def accuracy(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Share of right classes of each sample, of the targets that count; shape (n,)."""
