@@ -314,3 +314,36 @@ def test_large_kernels_are_not_kept():
         found, expected = fused.called(images), model(images)
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
     assert [layer.folded is not None for layer in fused.layers] == [True, False]
+
+
+class AddsOther(nn.Module):
+    """Adds what has another shape, type or memory order than the maps."""
+
+    def __init__(self, change):
+        super().__init__()
+        self.convolution, self.other = nn.Conv2d(4, 8, 3), nn.Conv2d(4, 8, 3)
+        self.change = change
+
+    def forward(self, images: Tensor) -> Tensor:
+        return (self.convolution(images) + self.change(self.other(images))).relu()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda maps: maps.mean(dim=(2, 3), keepdim=True),
+        lambda maps: maps[:1],
+        lambda maps: maps.mean(dim=1, keepdim=True),
+        lambda maps: maps.double(),
+        lambda maps: maps.contiguous(memory_format=torch.contiguous_format),
+    ],
+)
+def test_summands_of_another_shape_type_or_order_are_added_by_the_model(change):
+    torch.manual_seed(0)
+    model = statistics(AddsOther(change))
+    fused = FusedConvolutions(model)
+    assert fused.called is not None
+    with torch.no_grad():
+        expected, found = model(images()), fused.called(images())
+    assert found.dtype == expected.dtype
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)

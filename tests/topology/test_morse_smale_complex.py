@@ -112,6 +112,19 @@ def test_separatrices_are_v_paths(slow, values):
 @given(values=fields())
 @settings(max_examples=150, deadline=None)
 def test_segmentation_follows_v_paths(slow, values):
+    assert_segmentation_follows_v_paths(slow, values)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_segmentation_beside_holes_near_the_margins(slow, seed):
+    rng = np.random.default_rng(seed)
+    values = rng.permutation(42).astype(float).reshape(7, 6)
+    values[1:-1, 3 if seed % 2 else 2][rng.random(5) < 0.6] = np.nan
+    for turned in (values, values[::-1], values.T, values.T[::-1]):
+        assert_segmentation_follows_v_paths(slow, turned)
+
+
+def assert_segmentation_follows_v_paths(slow, values):
     complex_ = topology.morse_smale_complex(values)
     points, paths = complex_.critical_points, slow.VPaths(values)
     labels = {name: array.ravel() for name, array in complex_.segmentation.items()}
