@@ -119,8 +119,8 @@ def test_segmentation_follows_v_paths(slow, values):
 def test_segmentation_beside_holes_near_the_margins(slow, seed):
     rng = np.random.default_rng(seed)
     values = rng.permutation(42).astype(float).reshape(7, 6)
-    values[1:-1, 3 if seed % 2 else 2][rng.random(5) < 0.6] = np.nan
-    for turned in (values, values[::-1], values.T, values.T[::-1]):
+    values[rng.random((7, 6)) < 0.2] = np.nan
+    for turned in (values, values.T):
         assert_segmentation_follows_v_paths(slow, turned)
 
 
