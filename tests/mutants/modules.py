@@ -77,6 +77,8 @@ _OTHERS = {
     "formats/imports/vti": ["formats/imports/test_arrays"],
     "point/moving": ["point/test_evaluator"],
     "point/plane_derivatives": ["analysis/test_verify"],
+    "run/finishing": ["run/test_evaluate"],
+    "run/measuring": ["run/test_evaluate"],
     "run/projected_trajectory": ["training/test_trajectory"],
 }
 # of the parts of one whole, those of the whole

@@ -116,7 +116,7 @@ def test_segmentation_follows_v_paths(slow, values):
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_segmentation_beside_holes_near_the_margins(slow, seed):
+def test_segmentation_beside_holes_follows_v_paths(slow, seed):
     rng = np.random.default_rng(seed)
     values = rng.permutation(42).astype(float).reshape(7, 6)
     values[rng.random((7, 6)) < 0.2] = np.nan
