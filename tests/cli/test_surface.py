@@ -215,3 +215,13 @@ def test_render_needs_the_right_number_of_landscapes(run_folder, capsys):
     assert "--figure compare takes 2 landscapes, not 1" in capsys.readouterr().err
     assert main([*arguments[:2], "--size", "0x3", "--output", "a.png"]) == 1
     assert "0 x 3 pixels" in capsys.readouterr().err
+
+
+def test_a_plan_needs_no_output_and_a_run_does(capsys):
+    command = ["surface", "--model", "mlp", "--data", "digits8", "--samples", "20", "--grid", "3"]
+    assert main([*command, "--plan", "--quiet"]) == 0
+    assert "points" in capsys.readouterr().out
+    with pytest.raises(SystemExit) as ended:
+        main([*command, "--quiet"])
+    assert ended.value.code == 2
+    assert "required: --output" in capsys.readouterr().err

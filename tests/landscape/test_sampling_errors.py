@@ -120,7 +120,7 @@ def test_of_two_equally_noisy_points_the_ratio_is_that_of_their_correlation(rng,
     other = correlation * x + np.sqrt(1 - correlation**2) * y
     found = summary(landscape_of([x, other]))
     rows = {row["error"]: row for row in found.rows}
-    neighbours = rows["of the difference of neighbours along alpha"]
+    neighbours = rows["of the difference of neighbors along alpha"]
     assert neighbours["ratio"] == pytest.approx(np.sqrt(1 - correlation), abs=1e-7)
     assert neighbours["points"] == 1
 
@@ -378,10 +378,10 @@ def test_info_prints_the_medians_and_the_ratios(rng, tmp_path, capsys, mode):
         "of the loss, against the population": [f"{np.median(single):.4g}", "none", "12"],
         "of the loss, against the data set": [f"{np.median(single) / 2:.4g}", "none", "12"],
         "of the difference from the minimum": expected(others, np.full(11, lowest)),
-        "of the difference of neighbours along alpha": expected(
+        "of the difference of neighbors along alpha": expected(
             numbers[:, 1:].ravel(), numbers[:, :-1].ravel()
         ),
-        "of the difference of neighbours along beta": expected(
+        "of the difference of neighbors along beta": expected(
             numbers[1:].ravel(), numbers[:-1].ravel()
         ),
     }

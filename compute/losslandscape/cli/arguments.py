@@ -82,10 +82,10 @@ def add_seed_argument(parser: argparse.ArgumentParser, what: str) -> None:
     )
 
 
-def add_output_arguments(parser: argparse.ArgumentParser, what: str) -> None:
+def add_output_arguments(parser: argparse.ArgumentParser, what: str, required: bool = True) -> None:
     """Add ``--output`` (`what` describes it) and ``--overwrite``."""
     group = parser.add_argument_group("output")
-    group.add_argument("--output", type=Path, required=True, metavar="PATH", help=what)
+    group.add_argument("--output", type=Path, required=required, metavar="PATH", help=what)
     group.add_argument("--overwrite", action="store_true", help="replace an existing output")
 
 

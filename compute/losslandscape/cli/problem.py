@@ -45,9 +45,10 @@ def add_problem_arguments(parser: argparse.ArgumentParser) -> None:
         "--loss",
         default="cross_entropy",
         metavar="NAME",
-        help="cross_entropy, mse, softmax_mse, or your own loss as package.module:function, which "
-        "is called with (model, batch) and returns a loss for each sample "
-        "(default: cross_entropy)",
+        help="cross_entropy, mse, softmax_mse; a loss of PyTorch as package.module:name, such as "
+        "torch.nn.functional:cross_entropy or a torch.nn loss object of your module; or your own "
+        "loss as package.module:function, which is called with (model, batch) and returns a loss "
+        "for each sample (default: cross_entropy)",
     )
     loss.add_argument(
         "--test", action="store_true", help="also measure the test set (test_loss, ...)"

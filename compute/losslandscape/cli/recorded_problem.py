@@ -258,6 +258,7 @@ def _from_recipe(landscape: Landscape, arguments: argparse.Namespace) -> dict[st
         raise LossLandscapeError(
             f"{start}; add {options.replace('--checkpoints', '--trajectory')} "
             "(and --weights FILE, if the function does not load the weights)"
+            + (f"; the loss was {measured.get('loss')}" if "loss" in untold else "")
         )
     reestimated = measured.get("batch_norm") == "reestimated"
     precision = measured.get("precision")

@@ -89,7 +89,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="measure a few points for about 10 seconds, print the cost of the whole landscape, "
         "and write nothing",
     )
-    add_output_arguments(parser, "the landscape file, ending in .nc or .llnc")
+    add_output_arguments(
+        parser, "the landscape file, ending in .nc or .llnc; not needed with --plan", required=False
+    )
     parser.add_argument("--title", default="", metavar="TEXT", help="title of the landscape")
     parser.add_argument(
         "--keep-samples",
@@ -99,6 +101,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_executor_arguments(parser)
     add_run_arguments(parser)
+    parser.set_defaults(usage_error=parser.error)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -114,10 +117,14 @@ def _measure(arguments: argparse.Namespace, executor: Executor | None) -> int:
     from losslandscape.run.plan import plan
     from losslandscape.training.trajectory import Trajectory
 
-    if arguments.output.suffix not in (".nc", ".llnc"):
-        raise LossLandscapeError(f"--output {arguments.output}: the name must end in .nc or .llnc")
     check_plane_arguments(arguments)
     if not arguments.plan:
+        if arguments.output is None:
+            arguments.usage_error("the following arguments are required: --output")
+        if arguments.output.suffix not in (".nc", ".llnc"):
+            raise LossLandscapeError(
+                f"--output {arguments.output}: the name must end in .nc or .llnc"
+            )
         require_free(arguments)
     trajectory = Trajectory.open(arguments.trajectory) if arguments.trajectory else None
     objective, subspace = build_problem(arguments)

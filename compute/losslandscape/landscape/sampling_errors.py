@@ -358,7 +358,7 @@ def summary(
         pairs = {"from the minimum": (others, np.full_like(others, minimum))}
         for axis in landscape.grid.axis_names:
             first, second = _neighbours(landscape, axis)
-            pairs[f"of neighbours along {axis}"] = (second.ravel(), first.ravel())
+            pairs[f"of neighbors along {axis}"] = (second.ravel(), first.ravel())
         notes.append(
             "from the minimum: the lowest point was selected, so its loss is more likely too low "
             "than too high; difference_confidence_interval() takes that into account"

@@ -63,7 +63,7 @@ def read(source: Source, options: Options) -> Imported:
     else:
         grid, values, status = _plane(values, scale, centered=random)
         notes.append(
-            f"{function} evaluates every other line of beta one step higher than its neighbours: "
+            f"{function} evaluates every other line of beta one step higher than its neighbors: "
             "the grid has one point more along beta, and every other one at either end was not "
             "evaluated"
         )
