@@ -571,3 +571,34 @@ def test_the_sampling_interval_of_the_size_is_that_of_drawing_again(scale):
     assert low < one.size < high
     # the population's: {2 r^2 <= 0.5} is a disc of area pi / 4
     assert low < np.pi / 4 < high
+
+
+def sampled(grid, losses):
+    """A landscape of the mean of per-sample losses, shape (points, samples)."""
+    found = landscape_of(grid, losses.mean(axis=-1))
+    found.samples["loss_samples"] = losses.reshape(*grid.shape, -1).astype(np.float32)
+    return found
+
+
+def test_a_factor_is_one_of_each_draws_own_minimum(rng):
+    # losses c (1 + r^2): {L <= 1.25 L_min} is the disc r^2 <= 0.25 whatever is drawn
+    grid = Grid.square(41)
+    bowl = 1 + (grid.points() ** 2).sum(axis=1)
+    losses = bowl[:, None] * rng.gamma(1.0, size=50)
+    found = flat_region(sampled(grid, losses), factor=1.25, scale="linear", draws=50)
+    low, high = found.errors.sampling
+    assert high - low < 1e-3 * found.size
+
+
+def test_draws_that_reach_the_edge_or_have_a_minimum_of_zero_are_counted(rng):
+    grid = Grid.square(15)
+    height = (grid.points() ** 2).sum(axis=1)
+    losses = height[:, None] * np.where(np.arange(20) < 2, 5.0, 0.0) + 1e-9
+    losses[grid.size // 2] = 0.0
+    losses[grid.size // 2, 0] = 1e-9
+    found = flat_region(sampled(grid, losses), 0.3, scale="log", draws=100)
+    low, high = found.errors.sampling
+    assert low > 0  # a draw whose minimum is 0 has a region all the same
+    assert high == pytest.approx(4.0, rel=1e-3)  # draws without the two: the whole window
+    assert found.errors.draws_at_edge > 0
+    assert "reach the window's edge" in " ".join(found.summary())

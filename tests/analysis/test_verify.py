@@ -415,3 +415,29 @@ def test_other_samples_than_the_surfaces_are_refused():
     points = find_critical_points(landscape, method="none")
     with pytest.raises(LossLandscapeError, match="its sets differs"):
         verify(landscape, points, other, plane)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda p: torch.relu((p**2).sum() - 0.25),  # flat in a disc
+        lambda p: torch.relu(p[0] ** 2 - 0.25) ** 2 + torch.relu(p[1] ** 2 - 0.25) ** 2,
+        lambda p: (p**4).sum(),
+    ],
+)
+def test_where_all_around_is_flat_the_point_is_degenerate(function):
+    result = verified(function, Grid.square(21))
+    found = result.arrays["verification"] == 0
+    assert (result.arrays["verified_kind"][found] == 3).all()
+    assert np.abs(result.arrays["eigenvalue_max"][found]).max(initial=0.0) < 1e-6
+
+
+def test_a_moved_kink_is_no_maximum():
+    # a convex function with one kink: it has no maximum and no saddle
+    def creased_valley(p):
+        return 100 * (p[0] - 0.9 * p[1]) ** 2 + (0.9 * p[0] + p[1] - 0.21).abs()
+
+    result = verified(creased_valley, Grid.square(12))
+    assert result.counts["moved"] > 0
+    assert result.distinct["maximum"] == result.distinct["saddle"] == 0
+    assert "maxim" not in result.summary()[1]

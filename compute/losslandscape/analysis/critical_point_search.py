@@ -294,9 +294,9 @@ class CriticalPointSearch:
             around = self._around(position)
             if around.kinked:  # at a kink autograd picks one of many gradients, 0 perhaps
                 return Stationary(position, None, around) if around.non_smooth else None
-            # a linear piece has no curvature of its own
-            curvature = here.hessian if here.hessian.any() else around.secant
-            return Stationary(position, curvature, around)
+            # a linear piece has no curvature of its own; a plateau and x^4 have none around either
+            own = here.hessian.any() or around.is_smooth(here.hessian)
+            return Stationary(position, here.hessian if own else around.secant, around)
         if diameter <= _PINNED:
             position, here = path[-1]
             around = self._around(position)

@@ -183,7 +183,12 @@ class FlatRegion:
         low, high = errors.sampling
         return (
             f"{words}; other samples would give {low:.4g} to {high:.4g} (95%, {errors.draws} "
-            "bootstrap draws)"
+            "bootstrap draws"
+            + (
+                f", of which {errors.draws_at_edge} reach the window's edge)"
+                if errors.draws_at_edge
+                else ")"
+            )
         )
 
     def _share(self, error: float) -> str:
@@ -283,14 +288,16 @@ class BasinOfMinimum:
             )
         around = binary_dilation(component.vertices, np.ones((3,) * self.grid.dimensions))
         spacing = np.array(self.grid.spacing)
+        sampling, at_edge = self._resampled(epsilon, factor, draws, seed)
         errors = SizeErrors(
             discretization_error(self._values, spacing, level, component, self.vertex),
             interpolation_error(
                 self._landscape, self.scale, self._field, self._values, level, self.vertex
             ),
-            self._resampled(epsilon, draws, seed),
+            sampling,
             draws,
             seed,
+            at_edge,
         )
         return FlatRegion(
             epsilon, factor, self.scale, self.minimum, self.loss, component, self.grid,
@@ -303,21 +310,27 @@ class BasinOfMinimum:
         level = loss + epsilon
         return float(np.log10(level)) if self.scale == "log" else level
 
-    def _resampled(self, epsilon: float, draws: int, seed: int) -> tuple[float, float] | None:
-        """The central 95% of the size when the samples are drawn again.
+    def _resampled(
+        self, epsilon: float, factor: float | None, draws: int, seed: int
+    ) -> tuple[tuple[float, float] | None, int]:
+        """The central 95% of the size when the samples are drawn again; how many reach the edge.
 
-        Each draw has its own minimum: the lowest point, where no other was asked for.
+        Each draw has its own minimum: the lowest point, where no other was asked for. A factor is
+        one of the draw's own minimum.
         """
         fields = resampled_fields(self._landscape, self._values, self.scale, draws, seed)
         if fields is None:
-            return None
-        sizes = []
+            return None, 0
+        sizes, at_edge = [], 0
         for field in fields:
             vertex = self.vertex if self._chosen else int(np.nanargmin(field))
             lowest = float(field.ravel()[vertex])
-            level = self._level(10**lowest if self.scale == "log" else lowest, epsilon)
-            sizes.append(self._field.with_values(field).component(level, vertex).size)
-        return percentiles(sizes)
+            loss = 10**lowest if self.scale == "log" else lowest
+            level = self._level(loss, epsilon if factor is None else (factor - 1) * loss)
+            region = self._field.with_values(field).component(level, vertex)
+            sizes.append(region.size)
+            at_edge += region.touches_edge
+        return percentiles(sizes), at_edge
 
     def curve(self, epsilons: Sequence[float] = CURVE_EPSILONS) -> list[dict]:
         """Size, lower bound and resolution for each epsilon; by default 0.001 to 10."""

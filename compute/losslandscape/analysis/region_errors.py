@@ -42,6 +42,8 @@ class SizeErrors:
         None where no per-sample losses are kept, or no draws were asked for.
     draws, seed : int
         Of the bootstrap.
+    draws_at_edge : int
+        Draws whose region reaches the window's edge, and may be larger than what was counted.
     """
 
     discretization: float
@@ -49,6 +51,7 @@ class SizeErrors:
     sampling: tuple[float, float] | None
     draws: int
     seed: int
+    draws_at_edge: int = 0
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -148,7 +151,8 @@ def resampled_fields(
             field = np.full(flat.size, np.nan)
             field[evaluated] = means
             off = ~np.isfinite(means)
-            field[moved] = flat[moved] + between @ np.where(off, 0.0, means - measured)
+            change = between @ np.where(off, 0.0, means - measured)
+            field[moved] = np.where(between @ off > 0, -np.inf, flat[moved] + change)
             yield field.reshape(values.shape)
 
     return fields()

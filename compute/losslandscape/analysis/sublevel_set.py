@@ -137,9 +137,13 @@ class PiecewiseLinearField:
         return (meeting > 0) & (meeting < math.factorial(len(self.shape) + 1))
 
     def with_values(self, values: np.ndarray) -> PiecewiseLinearField:
-        """Another field on the same simplices; a value that is missing in it is above any level."""
+        """Another field on the same simplices; a value that is missing in it is above any level.
+
+        One of -inf, such as log10 of a loss of 0, is below any.
+        """
         other = copy(self)
-        other.values = np.where(np.isfinite(values), values, np.inf).ravel()
+        lowest = -np.finfo(float).max / 4  # finite, so that contours have a place
+        other.values = np.where(np.isnan(values), np.inf, np.maximum(values, lowest)).ravel()
         return other
 
     def component(self, level: float, vertex: int) -> Region:

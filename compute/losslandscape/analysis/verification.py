@@ -105,7 +105,10 @@ class Verification:
 
     @property
     def distinct(self) -> dict[str, int]:
-        """Number of different true critical points that were reached, by kind."""
+        """Number of different true critical points that were reached, by kind.
+
+        ``"non-smooth"`` is among the kinds if such a point was reached beyond the trust radius.
+        """
         converged = np.isin(self.arrays["verification"], (VERIFIED, MOVED))
         places = self.arrays["refined_position"][:, : len(self.spacing)] / self.spacing
         seen: list[np.ndarray] = []
@@ -113,8 +116,10 @@ class Verification:
         for i in np.flatnonzero(converged):
             if all(np.linalg.norm(places[i] - other) > _SAME_POINT for other in seen):
                 seen.append(places[i])
-                kind = self.arrays["verified_kind"][i]
-                counts["degenerate" if kind == DEGENERATE else self.kinds[kind]] += 1
+                kind = int(self.arrays["verified_kind"][i])
+                name = {DEGENERATE: "degenerate", NO_KIND: "non-smooth"}.get(kind)
+                name = name or self.kinds[kind]
+                counts[name] = counts.get(name, 0) + 1
         return counts
 
     def summary(self) -> list[str]:
@@ -388,7 +393,8 @@ class _Search:
             row.relative_gradient = around.offset(around.shortest)
             return
         row.outcome = MOVED if far else VERIFIED
-        row.relative_gradient = around.offset(around.here)
+        left = displacement(found.curvature, around.here[None])
+        row.relative_gradient = min(around.offset(around.here), float(np.linalg.norm(left)))
         assert found.kind is not None
         row.kind = found.kind
         eigenvalues = np.linalg.eigvalsh(found.curvature / np.outer(self._spacing, self._spacing))

@@ -198,6 +198,7 @@ def _interval(
     """Low, high and trusted of all points, shape (points,)."""
     low, high = mean_interval(losses, level, size)
     count = losses.shape[1]
+    unknown = undrawn_loss is None
     if undrawn_loss is None:
         undrawn_loss = largest_usual_loss(landscape, name)
     with np.errstate(all="ignore"):
@@ -206,7 +207,8 @@ def _interval(
     trusted = np.isfinite(low) & ~(possible > high)
     if size is None or size > count:
         effective = effective_samples(losses)
-        trusted &= (effective == 0) | (effective >= _FEWEST)
+        # equal losses say nothing of what was not drawn, unless the caller does
+        trusted &= (effective >= _FEWEST) | ((effective == 0) & (not unknown))
     return low, np.where(possible > high, possible, high), trusted
 
 

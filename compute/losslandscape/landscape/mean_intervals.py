@@ -45,7 +45,8 @@ def effective_samples(losses: np.ndarray) -> np.ndarray:
         squares.sort(axis=1)
         sums = squares[:, ::-1].cumsum(axis=1)
         count = (sums < 0.5 * sums[:, -1:]).sum(axis=1) + 1.0
-        count[sums[:, -1] == 0] = 0
+        rounding = np.finfo(rows.dtype).eps * np.abs(wide).max(axis=1)
+        count[sums[:, -1] <= wide.shape[1] * np.square(rounding)] = 0
         count[~np.isfinite(sums[:, -1])] = np.nan
         found[some] = count
     return found.reshape(losses.shape[:-1])

@@ -190,11 +190,8 @@ def standard_error(
                 f"by sample ({name}_samples) of '{name}' are kept"
             )
         errors = mean_standard_error(landscape.samples[f"{name}_samples"])
-    if against == "population":
-        return errors
-    return np.maximum(
-        errors * correction, _allotted_error(landscape, name, errors, dataset_samples)
-    )
+    size = np.inf if against == "population" else dataset_size(landscape, name, dataset_samples)
+    return np.maximum(errors * correction, _allotted_error(landscape, name, errors, size))
 
 
 def difference_standard_error(
@@ -458,12 +455,11 @@ def _allotment(landscape: Landscape) -> dict[str, Any] | None:
     return (landscape.provenance.get("adaptive") or {}).get("allotment")
 
 
-def _allotted_error(
-    landscape: Landscape, name: str, errors: np.ndarray, dataset_samples: int | None
-) -> np.ndarray:
+def _allotted_error(landscape: Landscape, name: str, errors: np.ndarray, size: float) -> np.ndarray:
     """The standard error that points were allotted, where they stopped when it was reached.
 
-    NaN or 0 elsewhere. A data set larger than the measured set adds the error of that set.
+    NaN or 0 elsewhere. A data set larger than the measured set adds the error of that set, and so
+    does the population, whose ``size`` is infinite.
     """
     allotment, counts = _allotment(landscape), landscape.fields.get(f"{name}_sample_count")
     measured = _set(landscape, name).get("samples")
@@ -471,7 +467,6 @@ def _allotted_error(
         return np.zeros_like(errors)
     unit = landscape.values(name) * np.log(10) if allotment["scale"] == "log" else 1.0
     allotted = STOPPING_FACTOR * allotment["error"] / 2 * np.where(counts < measured, unit, 0.0)
-    size = dataset_size(landscape, name, dataset_samples)
     with np.errstate(invalid="ignore"):
         beyond = errors * np.sqrt(counts * max(0.0, 1 / measured - 1 / size))
     return np.where(allotted > 0, np.hypot(allotted, beyond), 0.0)
