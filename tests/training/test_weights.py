@@ -186,3 +186,118 @@ def test_an_object_is_named(model, tmp_path):
     torch.save({"model": model.state_dict(), "config": Settings()}, tmp_path / "w.pt")
     with pytest.raises(FileFormatError, match=r"other than tensors \(.*Settings\)"):
         load_weights(model, tmp_path / "w.pt")
+
+
+def test_weights_at_the_top_level_are_not_passed_over(model, other, tmp_path):
+    content = {**network(7).state_dict(), "ema": other.state_dict(), "epoch": 3}
+    torch.save(content, tmp_path / "w.pt")
+    for read in (read_weights, lambda path: load_weights(model, path)):
+        with pytest.raises(FileFormatError, match=r"the top level \(key ''\), 'ema'; choose"):
+            read(tmp_path / "w.pt")
+    load_weights(model, tmp_path / "w.pt", key="ema")
+    assert same(model, other)
+    load_weights(model, tmp_path / "w.pt", key="")
+    assert same(model, network(7))
+
+
+def test_a_key_that_begins_like_an_optimizer_is_one_of_several(model, other, tmp_path):
+    content = {"last": network(7).state_dict(), "optimal": other.state_dict()}
+    torch.save(content, tmp_path / "w.pt")
+    with pytest.raises(FileFormatError, match="'last', 'optimal'; choose"):
+        load_weights(model, tmp_path / "w.pt")
+    load_weights(model, tmp_path / "w.pt", key="optimal")
+    assert same(model, other)
+
+
+@pytest.mark.parametrize(
+    "name", ["optimizer", "optim", "lr_scheduler", "LRSchedulers", "AdamOptimizer2"]
+)
+def test_optimizers_are_loaded_by_their_key_alone(model, other, tmp_path, name):
+    content = {"net": other.state_dict(), name: {"mean": network(7).state_dict()}}
+    torch.save(content, tmp_path / "w.pt")
+    load_weights(model, tmp_path / "w.pt")
+    assert same(model, other)
+    load_weights(model, tmp_path / "w.pt", key=f"{name}.mean")
+    assert same(model, network(7))
+
+
+def test_numbers_beside_tensors_do_not_hide_a_state_dict(model, other, tmp_path):
+    content = {"state_dict": network(7).state_dict(), "ema": {**other.state_dict(), "decay": 0.9}}
+    torch.save(content, tmp_path / "w.pt")
+    with pytest.raises(FileFormatError, match="'state_dict', 'ema'; choose"):
+        load_weights(model, tmp_path / "w.pt")
+    load_weights(model, tmp_path / "w.pt", key="ema")
+    assert same(model, other)
+    torch.save({**network(7).state_dict(), "epoch": 3}, tmp_path / "w.pt")
+    load_weights(model, tmp_path / "w.pt")
+    assert same(model, network(7))
+
+
+def test_lists_and_numbers_as_keys_are_searched(model, other, tmp_path):
+    first = network(7).state_dict()
+    for content, keys in (
+        ([first, other.state_dict()], ("0", "1")),
+        ({3: first, 7: other.state_dict()}, ("3", "7")),
+        ({"model": first, "snapshots": [other.state_dict()]}, ("model", "snapshots.0")),
+    ):
+        torch.save(content, tmp_path / "w.pt")
+        with pytest.raises(FileFormatError, match=f"{keys[0]!r}, {keys[1]!r}; choose"):
+            load_weights(model, tmp_path / "w.pt")
+        load_weights(model, tmp_path / "w.pt", key=keys[1])
+        assert same(model, other)
+
+
+def test_keys_that_read_the_same_are_refused(model, other, tmp_path):
+    content = {"a.b": network(7).state_dict(), "a": {"b": other.state_dict()}}
+    torch.save(content, tmp_path / "w.pt")
+    with pytest.raises(FileFormatError, match=r"'a.b', 'a.b \(again\)'; choose"):
+        load_weights(model, tmp_path / "w.pt")
+    with pytest.raises(FileFormatError, match=r"2 entries have the key 'a\.b'"):
+        load_weights(model, tmp_path / "w.pt", key="a.b")
+
+
+def test_a_tensor_of_one_number_beside_is_no_state_dict(model, other, tmp_path):
+    content = {"state_dict": other.state_dict(), "best": torch.tensor(0.93)}
+    torch.save(content, tmp_path / "w.pt")
+    assert read_weights(tmp_path / "w.pt").keys() == other.state_dict().keys()
+    load_weights(model, tmp_path / "w.pt")
+    assert same(model, other)
+    with pytest.raises(LossLandscapeError, match="made for another model"):
+        load_weights(nn.Linear(9, 9), tmp_path / "w.pt")
+
+
+class TiedWithBiases(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Linear(2, 2), nn.Linear(2, 2)
+        self.b.weight = self.a.weight
+
+
+@pytest.mark.parametrize("left_out", ["a.weight", "b.weight"])
+def test_a_prefix_before_any_name_of_a_tied_tensor(left_out):
+    model, other = TiedWithBiases(), TiedWithBiases()
+    weights = prefixed(other, "net.")
+    del weights[f"net.{left_out}"]
+    with pytest.warns(UserWarning, match="the prefix 'net.'"):
+        load_into(model, weights)
+    assert same(model, other)
+
+
+def test_an_averaged_model_is_loaded_and_said(model, other):
+    averaged = torch.optim.swa_utils.AveragedModel(other)
+    averaged.update_parameters(other)
+    for weights, name in (
+        (averaged.state_dict(), "n_averaged"),
+        (prefixed(averaged, "_orig_mod."), "_orig_mod.n_averaged"),
+    ):
+        load_into(model, network(7).state_dict())
+        with pytest.warns(UserWarning, match=f"an average.*= 1.*'{name}' is left out"):
+            load_into(model, weights)
+        assert same(model, other)
+    again = torch.optim.swa_utils.AveragedModel(model)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        load_into(again, averaged.state_dict())
+    assert again.n_averaged == 1
+    with pytest.raises(LossLandscapeError, match="'n_averaged' is unknown"):
+        load_into(model, {**other.state_dict(), "n_averaged": torch.tensor(1)})

@@ -20,6 +20,12 @@ from losslandscape.errors import FileFormatError
 from losslandscape.files.guarded_reading import check_zip
 
 _DEPTH = 3  # of state dicts in a checkpoint, such as ema -> module -> names
+# words in the keys of what is not a model's weights, but may hold tensors under their names
+_NOT_WEIGHTS = {
+    "optim", "optims", "optimizer", "optimizers", "optimiser", "optimisers",
+    "sched", "scheds", "scheduler", "schedulers",
+}  # fmt: skip
+_WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 _NUMBER = re.compile(r"[<>=|][?biufc]\d{1,2}")
 
 
@@ -136,31 +142,73 @@ def _refusal(file: Path) -> str:
     return f"{reason}Save only the weights: torch.save(model.state_dict(), ...)"
 
 
-def state_dicts(content: object) -> "dict[str, Mapping[str, Any]]":
+def state_dicts(content: object) -> "dict[str, dict[str, torch.Tensor]]":
     """The state dicts in a file's content, by the keys that lead to them, joined by dots.
 
-    A state dict is a mapping in which every name is a string and every value a tensor. Optimizers
-    and schedulers are left out.
+    A state dict is a mapping with tensors under names; whatever else is beside them, such as
+    numbers, is left out. The key of the top level is empty. The positions in a list are keys too.
+    Optimizers and schedulers are left out; :func:`under_key` finds these as well.
 
     Examples
     --------
     >>> weights = {"weight": torch.zeros(2)}
     >>> list(state_dicts({"model": weights, "ema": {"module": weights, "decay": 0.9}, "epoch": 3}))
     ['model', 'ema.module']
-    >>> list(state_dicts(weights))
-    ['']
+    >>> list(state_dicts({**weights, "ema": [weights, weights], "optim": {"step": weights}}))
+    ['', 'ema.0', 'ema.1']
     """
-    found: dict[str, Mapping[str, Any]] = {}
+    found: dict[str, dict[str, torch.Tensor]] = {}
 
     def search(value: object, path: tuple[str, ...]) -> None:
-        if not isinstance(value, Mapping) or not value or "param_groups" in value:
+        if isinstance(value, Mapping) and "param_groups" in value:
             return
-        if all(isinstance(n, str) and isinstance(v, torch.Tensor) for n, v in value.items()):
-            found[".".join(path)] = value
-        elif len(path) < _DEPTH:
-            for name, inner in value.items():
-                if isinstance(name, str) and not re.search("optim|sched", name.lower()):
+        if tensors := _tensors(value):
+            key = ".".join(path)
+            while key in found:  # such as {0: ..., "0": ...}
+                key += " (again)"
+            found[key] = tensors
+        if len(path) < _DEPTH:
+            for name, inner in _entries(value):
+                if not _NOT_WEIGHTS.intersection(map(str.lower, _WORD.findall(name))):
                     search(inner, (*path, name))
 
     search(content, ())
     return found
+
+
+def under_key(content: object, key: str) -> "list[dict[str, torch.Tensor]]":
+    """The state dicts to which a key leads: one, unless two keys of the file read the same.
+
+    Examples
+    --------
+    >>> optimizer = {"averages": {"weight": torch.zeros(2), "beta": 0.9}}
+    >>> [list(one) for one in under_key({"optimizer": optimizer}, "optimizer.averages")]
+    [['weight']]
+    """
+    if not key:
+        return [tensors] if (tensors := _tensors(content)) else []
+    found = []
+    for name, inner in _entries(content):
+        if name == key:
+            found += under_key(inner, "")
+        elif key.startswith(f"{name}."):
+            found += under_key(inner, key[len(name) + 1 :])
+    return found
+
+
+def _tensors(value: object) -> "dict[str, torch.Tensor]":
+    if not isinstance(value, Mapping):
+        return {}
+    return {
+        name: inner
+        for name, inner in value.items()
+        if isinstance(name, str) and isinstance(inner, torch.Tensor)
+    }
+
+
+def _entries(value: object) -> "list[tuple[str, object]]":
+    if isinstance(value, (list, tuple)):
+        return [(str(position), inner) for position, inner in enumerate(value)]
+    if not isinstance(value, Mapping):
+        return []
+    return [(str(name), inner) for name, inner in value.items() if isinstance(name, (str, int))]

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from losslandscape.errors import FileFormatError, LossLandscapeError
 from losslandscape.files.atomic_files import replace_file
 from losslandscape.files.guarded_reading import file_inside, read_json_object
-from losslandscape.training.torch_files import read_content, state_dicts
+from losslandscape.training.torch_files import read_content, state_dicts, under_key
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -26,6 +26,7 @@ _WRAPPING_KEYS = ("state_dict", "model_state_dict", "model")
 _WRAPPERS = {"module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"}
 # Counts batches. No output depends on it, and files from before PyTorch 0.4.1 lack it.
 _OPTIONAL_BUFFER = "num_batches_tracked"
+_AVERAGE_COUNTER = "n_averaged"  # of torch.optim.swa_utils.AveragedModel
 # Weights files in a folder, in order of preference: of `losslandscape train`, and of Hugging
 # Face's save_pretrained, as one file or in shards.
 _INDEX = ".safetensors.index.json"
@@ -81,10 +82,10 @@ def save_weights(
 def load_weights(model: "nn.Module", path: PathLike, key: Optional[str] = None) -> None:
     """Copy the weights in a file into a model's parameters and buffers, in place.
 
-    No code in the file is executed. If the file holds several state dicts of which one alone fits
-    the model, that one is loaded. If several fit, name one. Parts that wrappers add to names, such
-    as ``module.`` and ``_orig_mod.``, are ignored. One more prefix before all names is removed with
-    a warning.
+    No code in the file is executed. What is not a tensor is left out. If the file holds several
+    state dicts of which one alone fits the model, that one is loaded. If several fit, name one.
+    Parts that wrappers add to names, such as ``module.`` and ``_orig_mod.``, are ignored. One more
+    prefix before all names is removed with a warning.
 
     Parameters
     ----------
@@ -95,7 +96,8 @@ def load_weights(model: "nn.Module", path: PathLike, key: Optional[str] = None) 
         folder.
     key
         The entry of the file that holds the weights, such as ``"ema"``; ``"ema.module"`` for an
-        entry of an entry.
+        entry of an entry, ``"models.0"`` for the first of a list, ``""`` for the top level. It may
+        lead to any entry, also to those that are not searched (optimizers, schedulers).
 
     Raises
     ------
@@ -165,20 +167,26 @@ def _chosen(
     """The state dict of ``key``, or the only one, or the only one that fits the model."""
     found = state_dicts(content)
     if key is not None:
-        if key not in found:
+        chosen = under_key(content, key)
+        if len(chosen) > 1:
+            raise FileFormatError(
+                f"{file}: {len(chosen)} entries have the key {key!r}; save a file with one of them"
+            )
+        if not chosen:
             keys = ", ".join(repr(one) for one in found if one)
             raise FileFormatError(
                 f"{file}: no state dict under {key!r}; "
                 + (f"choose from {keys}" if keys else "the file has no keys, leave it out")
             )
-        return found[key]
-    if len(found) > 1 and model is not None:
-        fits = {name: one for name, one in found.items() if _fits(model, one)}
-        found = fits or found
+        return chosen[0]
     if len(found) > 1:
+        fits = {n: one for n, one in found.items() if model is not None and _fits(model, one)}
+        found = fits or _more_than_numbers(found) or found
+    if len(found) > 1:
+        keys = ", ".join(repr(one) if one else "the top level (key '')" for one in [*found][:10])
         raise FileFormatError(
-            f"{file}: holds several state dicts, {', '.join(map(repr, found))}; choose one: "
-            'key="..." in Python, --weights-key on the command line'
+            f"{file}: holds several state dicts, {keys}{', ...' if len(found) > 10 else ''}; "
+            'choose one: key="..." in Python, --weights-key on the command line'
         )
     if found:
         return next(iter(found.values()))
@@ -186,6 +194,13 @@ def _chosen(
         if isinstance(content, Mapping) and isinstance(content.get(name), Mapping):
             return content[name]
     return content
+
+
+def _more_than_numbers(
+    found: "dict[str, dict[str, Tensor]]",
+) -> "dict[str, dict[str, Tensor]]":
+    """Without the entries that hold only tensors of one number, such as a best accuracy."""
+    return {name: one for name, one in found.items() if any(t.dim() for t in one.values())}
 
 
 def _fits(model: "nn.Module", weights: "Mapping[str, Tensor]") -> bool:
@@ -248,7 +263,7 @@ def load_into(model: "nn.Module", weights: "Mapping[str, Tensor]", source: str =
     Warns
     -----
     UserWarning
-        If a common prefix is removed.
+        If a common prefix is removed, or the counter of an AveragedModel is left out.
 
     Examples
     --------
@@ -262,6 +277,12 @@ def load_into(model: "nn.Module", weights: "Mapping[str, Tensor]", source: str =
     if prefix:
         warnings.warn(
             f"{source}: the prefix {prefix!r} is before every name; it is removed", stacklevel=2
+        )
+    if counter := _average_counter(model, weights):
+        warnings.warn(
+            f"{source}: these weights are an average, of torch.optim.swa_utils.AveragedModel "
+            f"({counter} = {weights[counter].item()}); {counter!r} is left out",
+            stacklevel=2,
         )
     targets = {**parameter_tensors(model), **buffer_tensors(model)}
     for name, (_, tensor) in given.items():
@@ -282,9 +303,12 @@ def _matched(
     first_names = _first_names(model)
     prefix = _common_prefix(first_names, weights)
     bare_names = _bare_names(first_names)
+    counter = _average_counter(model, weights)
     given: dict[str, tuple[str, Tensor]] = {}
     unexpected = []
     for name, tensor in weights.items():
+        if name == counter:
+            continue
         bare = _bare(name)
         if bare.startswith(prefix):
             bare = bare.removeprefix(prefix)
@@ -355,6 +379,18 @@ def _bare_names(first_names: dict[str, str]) -> dict[str, str]:
     return {bare: next(iter(firsts)) for bare, firsts in tensors.items() if len(firsts) == 1}
 
 
+def _average_counter(model: "nn.Module", weights: "Mapping[str, Tensor]") -> str:
+    """The name of AveragedModel's own buffer beside the ``module.`` that it averages, or empty."""
+    name = next((name for name in weights if _bare(name) == _AVERAGE_COUNTER), "")
+    beside = f"{name.removesuffix(_AVERAGE_COUNTER)}module."
+    averaged = (
+        bool(name) and len(weights) > 1 and all(n == name or n.startswith(beside) for n in weights)
+    )
+    if not averaged or weights[name].numel() != 1 or name in _first_names(model):
+        return ""
+    return name
+
+
 def _common_prefix(first_names: dict[str, str], weights: "Mapping[str, Tensor]") -> str:
     """The prefix of the file's names before which the model's names follow; empty if none is."""
     bare = {_bare(name) for name in weights}
@@ -363,13 +399,14 @@ def _common_prefix(first_names: dict[str, str], weights: "Mapping[str, Tensor]")
     needed = [first for first in first_names.values() if not first.endswith(_OPTIONAL_BUFFER)]
     if not needed or any(name in bare for name in (*own, *first_names)):
         return ""
-    shortest = min((name for name in own if own[name] == needed[0]), key=len, default="")
-    for name in sorted(bare):
-        if shortest and name.endswith(f".{shortest}"):
-            prefix = name.removesuffix(shortest)
-            there = {own[n] for n in own if prefix + n in bare}
-            if there.issuperset(needed):
-                return prefix
+    # every name of the first needed tensor is tried: the file may have any one of them
+    for begin in sorted((name for name in own if own[name] == needed[0]), key=len):
+        for name in sorted(bare):
+            if name.endswith(f".{begin}"):
+                prefix = name.removesuffix(begin)
+                there = {own[n] for n in own if prefix + n in bare}
+                if there.issuperset(needed):
+                    return prefix
     return ""
 
 
