@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from scipy.ndimage import map_coordinates
+from scipy.interpolate import make_interp_spline
 
 from losslandscape.analysis.linear_interpolation import linear_interpolation_matrix
 from losslandscape.analysis.sublevel_set import PiecewiseLinearField, Region
@@ -21,7 +21,7 @@ from losslandscape.landscape.landscape import INTERPOLATED, Landscape
 
 _FINER = 4  # parts of a spacing, between which the field is a cubic spline
 _FINER_POINTS = {1: 200_000, 2: 200_000, 3: 40_000}  # by dimensions; else fewer parts
-_MARGIN = 4  # grid points around the region; the spline forgets its ends over about as many
+_MARGIN = 5  # grid points around the region; the spline forgets its ends over about as many
 _LEVELS = (0.025, 0.975)
 
 
@@ -90,7 +90,10 @@ def discretization_error(
         coarse = part[tuple(slice(place % 2, None, 2) for place in start)]
         return abs(_size(coarse, 2 * spacing, level, start // 2) - region.size) / 3
     axes = [np.arange((n - 1) * finer + 1) / finer for n in part.shape]
-    fine = map_coordinates(part, np.meshgrid(*axes, indexing="ij"), order=3, mode="mirror")
+    fine: np.ndarray = part
+    for axis, finer_places in enumerate(axes):
+        spline = make_interp_spline(np.arange(part.shape[axis]), fine, k=3, axis=axis)
+        fine = np.asarray(spline(finer_places))
     return abs(_size(fine, spacing / finer, level, start * finer) - region.size)
 
 

@@ -202,7 +202,8 @@ def displacement(curvature: np.ndarray, gradients: np.ndarray) -> np.ndarray:
     slopes = gradients @ axes
     with np.errstate(divide="ignore", invalid="ignore"):
         steps = np.where(slopes == 0, 0.0, -slopes / values)
-    return steps @ axes.T
+    known = np.isfinite(steps).all(axis=1, keepdims=True)
+    return np.where(known, np.where(known, steps, 0.0) @ axes.T, np.inf)
 
 
 def sampling_radius(
