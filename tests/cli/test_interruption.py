@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.cli import forked_command
+from tests.cli import command_process
 
 import losslandscape
 from losslandscape import Landscape, Trajectory, TrajectoryRecorder
@@ -68,7 +68,7 @@ def _run(folder, arguments):
             cwd=folder, env=_environment(folder, 0), check=True, capture_output=True,
         )  # fmt: skip
     else:
-        done = forked_command.run(arguments, folder, PAUSE="0")
+        done = command_process.run(arguments, folder, PAUSE="0")
         assert done.returncode == 0, done.stderr
 
 

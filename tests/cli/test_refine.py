@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from netCDF4 import Dataset
-from tests.cli import forked_command
+from tests.cli import command_process
 
 import losslandscape
 from losslandscape import Grid, Landscape, Objective, Subspace, Trajectory, TrajectoryRecorder
@@ -51,7 +51,7 @@ def environment(**changed):
 
 
 def run(*arguments, folder):
-    return forked_command.run(arguments, folder)
+    return command_process.run(arguments, folder)
 
 
 @pytest.fixture(scope="module")
