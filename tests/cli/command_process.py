@@ -1,7 +1,7 @@
 """``losslandscape`` in a process of its own, in a folder of a test's.
 
-Not in a fork of the test process: that has threads by then (of PyTorch, Dask, a progress bar), whose
-locks a fork inherits as they are.
+Not in a fork of the test process: that has threads by then (of PyTorch, Dask, a progress bar), and
+a fork inherits their locks as they are.
 """
 
 import os
