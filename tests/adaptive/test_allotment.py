@@ -219,18 +219,22 @@ def test_the_stated_error_covers_where_drawing_stopped(scale):
     stated = line.standard_error(against="dataset")
     bound = binom.ppf(1e-4, orders, 0.95)
     assert (off <= 2 * stated).sum() >= bound
-    plain = line.standard_error() * np.sqrt(1 - sizes / count)
+    alone = fields["loss_standard_error"]
+    plain = alone * np.sqrt(1 - sizes / count)
     assert (off <= 2 * plain).sum() < bound
     unit = line.values() * np.log(10) if scale == "log" else 1.0
     allotted = np.where(sizes < count, 1.5 * error / 2 * unit, 0)
     np.testing.assert_allclose(stated, np.maximum(plain, allotted))
     # of a larger data set, the error of this one is added to the stated one
     larger = line.standard_error(against="dataset", dataset_samples=2 * count)
-    beyond = line.standard_error() * np.sqrt(sizes / (2 * count))
-    expected = np.maximum(
-        line.standard_error() * np.sqrt(1 - sizes / (2 * count)), np.hypot(stated, beyond)
-    )
+    beyond = alone * np.sqrt(sizes / (2 * count))
+    expected = np.maximum(alone * np.sqrt(1 - sizes / (2 * count)), np.hypot(stated, beyond))
     np.testing.assert_allclose(larger[stated > plain], expected[stated > plain])
+    # no error is smaller against the population than against a data set drawn from it
+    population = line.standard_error()
+    assert (population >= stated).all()
+    expected = np.maximum(alone, np.hypot(allotted, alone * np.sqrt(sizes / count)))
+    np.testing.assert_allclose(population[allotted > 0], expected[allotted > 0])
 
 
 def test_the_total_error_holds_if_few_samples_make_up_the_loss():
