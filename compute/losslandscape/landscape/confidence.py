@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import t as student_t
+from scipy.special import stdtrit
 
 from losslandscape.errors import LossLandscapeError
 from losslandscape.landscape.confidence_interval import ConfidenceInterval
@@ -222,7 +222,7 @@ def _possible_minima(differences: np.ndarray, level: float, size: int | None) ->
     if size is not None:
         errors *= finite_population_correction(count, size)
     chance = (1 - level) / 2 * _SCREENED / len(rows)
-    return int((rows.mean(axis=1) <= student_t.ppf(1 - chance, count - 1) * errors).sum())
+    return int((rows.mean(axis=1) <= stdtrit(count - 1, 1 - chance) * errors).sum())
 
 
 def _size(landscape: Landscape, name: str, against: str, dataset_samples: int | None) -> int | None:

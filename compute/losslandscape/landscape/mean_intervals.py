@@ -7,7 +7,7 @@ was not drawn, and is small whenever the mean is. ``docs/measurement.md`` has th
 from __future__ import annotations
 
 import numpy as np
-from scipy.stats import t as student_t
+from scipy.special import stdtrit
 
 from losslandscape.errors import LossLandscapeError
 from losslandscape.landscape.sampling_errors import finite_population_correction, row_blocks
@@ -127,7 +127,7 @@ def mean_interval(
         skewness[second == 0] = 0.0
         error = np.sqrt(second / (count - 1)) * correction
         scaled = skewness / (6 * np.sqrt(count) * correction)
-        quantile = student_t.ppf((1 + level) / 2, count - 1)
+        quantile = stdtrit(count - 1, (1 + level) / 2)
         square, shift = scaled * (2 - share), scaled * (1 - 2 * share)
         below = _inverse(quantile, square, shift)
         above = _inverse(-quantile, square, shift)
