@@ -64,7 +64,7 @@ def reference_bootstrap(losses, draws, seed, log):
 def test_the_bootstrap_is_that_of_a_loop_over_draws(rng, scale, monkeypatch):
     losses = rng.gamma(2.0, size=(5, 7, 30)).astype(np.float32)
     monkeypatch.setattr(
-        "losslandscape.analysis.significance._BLOCK_BYTES", 8 * 30 * 7
+        "losslandscape.analysis.resampling.BLOCK_BYTES", 8 * 30 * 7
     )  # many blocks
     found = noise_threshold(landscape_of(losses), scale=scale, draws=50, seed=3)
     t, band = reference_bootstrap(losses, 50, 3, scale == "log")
@@ -260,7 +260,7 @@ def test_the_draws_are_counted_to_the_last(rng, method, monkeypatch, capsys):
     noise_threshold(measured, method=method, draws=50)
     assert capsys.readouterr().err == ""
     monkeypatch.setattr(
-        "losslandscape.analysis.significance._BLOCK_BYTES", 8 * 30 * 7
+        "losslandscape.analysis.resampling.BLOCK_BYTES", 8 * 30 * 7
     )  # many blocks
     noise_threshold(measured, method=method, draws=50, quiet=False)
     said = capsys.readouterr().err.splitlines()
@@ -291,7 +291,7 @@ def test_the_bottleneck_bootstrap_is_that_of_a_loop_over_draws(rng, scale, monke
         counts = generator.multinomial(12, np.full(12, 1 / 12))
         pairs = zip(diagrams(wide.mean(-1)), diagrams(wide @ counts / 12))
         distances.append(max(hera.bottleneck_distance(a, b, delta=0.0) for a, b in pairs))
-    monkeypatch.setattr("losslandscape.analysis.significance._BLOCK_BYTES", 8 * 30 * 7)
+    monkeypatch.setattr("losslandscape.analysis.resampling.BLOCK_BYTES", 8 * 30 * 7)
     found = noise_threshold(
         landscape_of(losses), scale=scale, method="bottleneck", draws=20, seed=5, confidence=0.9
     )

@@ -15,6 +15,7 @@ import numpy as np
 from scipy.interpolate import make_interp_spline
 
 from losslandscape.analysis.linear_interpolation import linear_interpolation_matrix
+from losslandscape.analysis.resampling import bootstrap_counts
 from losslandscape.analysis.sublevel_set import PiecewiseLinearField, Region
 from losslandscape.landscape.interpolation_errors import interpolation_errors
 from losslandscape.landscape.landscape import INTERPOLATED, Landscape
@@ -143,11 +144,10 @@ def resampled_fields(
     measured = flat[evaluated]
 
     def fields() -> Iterator[np.ndarray]:
-        rng = np.random.default_rng(seed)
         count = wide.shape[1]
-        for _ in range(draws):
-            weights = rng.multinomial(count, np.full(count, 1 / count)) / count
-            means = wide @ weights
+        drawn = (row for _, rows in bootstrap_counts(draws, count, seed) for row in rows)
+        for counts in drawn:
+            means = wide @ (counts / count)
             if scale == "log":
                 with np.errstate(divide="ignore", invalid="ignore"):
                     means = np.log10(means)

@@ -8,7 +8,6 @@ make, and what the interpolation of points may. The method and its sources are t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from statistics import NormalDist
 from typing import Literal
@@ -17,6 +16,7 @@ import numpy as np
 
 from losslandscape.analysis.diagrams import finite_bottleneck_distance
 from losslandscape.analysis.linear_interpolation import linear_interpolation_matrix
+from losslandscape.analysis.resampling import blocks, bootstrap_counts
 from losslandscape.errors import LossLandscapeError
 from losslandscape.landscape.interpolation_errors import interpolation_errors
 from losslandscape.landscape.landscape import INTERPOLATED, Landscape
@@ -26,7 +26,6 @@ from losslandscape.topology import persistence_pairs
 Method = Literal["bootstrap", "bottleneck", "standard_error", "none"]
 SCALES = ("log", "linear")
 METHODS = ("bootstrap", "bottleneck", "standard_error", "none")
-_BLOCK_BYTES = 64 << 20
 _NO_PAIRS = dict.fromkeys(("Birth", "Persistence", "PairType", "IsFinite"), np.empty(0))
 
 
@@ -364,10 +363,11 @@ def bootstrap_deviations(
     spread, largest = np.empty((2, draws))
     work = draws, points.size, samples
     with _progress(draws * points.size, "resampled means", work, quiet) as progress:
-        for some, weights in _weights(draws, samples, samples, seed):
+        for some, counts in bootstrap_counts(draws, samples, seed):
+            weights = counts.T / samples
             count = weights.shape[1]
             high, low = np.full(count, -np.inf), np.full(count, np.inf)
-            for part in _slices(points.size, samples + count):
+            for part in blocks(points.size, samples + count):
                 wide = losses[points[part]].astype(np.float64)
                 measured, resampled = wide.mean(axis=1, keepdims=True), wide @ weights
                 if log:
@@ -443,8 +443,8 @@ def bottleneck_deviations(
     distances = []
     work = draws, points.size, samples
     with _progress(draws, "persistence diagrams", work, quiet) as progress:
-        for _, weights in _weights(draws, samples, samples + points.size, seed):
-            for means in (wide @ weights).T:
+        for _, counts in bootstrap_counts(draws, samples, seed, samples + points.size):
+            for means in (wide @ (counts.T / samples)).T:
                 distances.append(distance(on_the_scale(means)))
                 progress.advance()
     return np.array(distances)
@@ -455,25 +455,6 @@ def _progress(total: int, unit: str, work: tuple[int, int, int], quiet: bool) ->
     draws, points, samples = work
     words = f"{draws:,} draws of {points:,} points, {samples:,} samples each"
     return Progress(total, "bootstrap", work=words, unit=unit, quiet=quiet)
-
-
-def _weights(draws: int, samples: int, row: int, seed: int) -> Iterator[tuple[slice, np.ndarray]]:
-    """Blocks of draws and their weights, shape (samples, draws of the block).
-
-    ``row`` float64 a draw bound the block; the blocks' size does not change the draws.
-    """
-    generator = np.random.default_rng(seed)
-    for some in _slices(draws, row):
-        share = np.full(samples, 1 / samples)
-        counts = generator.multinomial(samples, share, some.stop - some.start)
-        yield some, counts.T / samples
-
-
-def _slices(length: int, row: int) -> Iterator[slice]:
-    """Cover ``length`` rows of ``row`` float64 each in blocks of bounded memory."""
-    step = max(1, _BLOCK_BYTES // (8 * row))
-    for start in range(0, length, step):
-        yield slice(start, min(start + step, length))
 
 
 def _quantile(values: np.ndarray, confidence: float) -> float:

@@ -15,6 +15,8 @@ from functools import cached_property
 import numpy as np
 from scipy.optimize import nnls
 
+from losslandscape.analysis.resampling import bootstrap_counts
+
 Gradient = Callable[[np.ndarray], np.ndarray]
 
 # distance in spacings between a point and the zero of the gradient's linear model around it
@@ -230,14 +232,8 @@ def sampling_radius(
     0.1
     """
     count = len(gradients)
-    rng = np.random.default_rng(seed)
     centered = gradients - gradients.mean(axis=0)
-    block = max(1, (1 << 22) // count)
-    means = []
-    for start in range(0, draws, block):
-        size = min(block, draws - start)
-        drawn = rng.multinomial(count, np.full(count, 1 / count), size=size)
-        means.append(drawn @ centered / count)
+    means = [counts @ centered / count for _, counts in bootstrap_counts(draws, count, seed)]
     steps = displacement(curvature, np.concatenate(means))
     if not np.isfinite(steps).all():
         return np.inf
