@@ -63,9 +63,7 @@ def reference_bootstrap(losses, draws, seed, log):
 @pytest.mark.parametrize("scale", ["linear", "log"])
 def test_the_bootstrap_is_that_of_a_loop_over_draws(rng, scale, monkeypatch):
     losses = rng.gamma(2.0, size=(5, 7, 30)).astype(np.float32)
-    monkeypatch.setattr(
-        "losslandscape.analysis.resampling.BLOCK_BYTES", 8 * 30 * 7
-    )  # many blocks
+    monkeypatch.setattr("losslandscape.analysis.resampling.BLOCK_BYTES", 8 * 30 * 7)  # many blocks
     found = noise_threshold(landscape_of(losses), scale=scale, draws=50, seed=3)
     t, band = reference_bootstrap(losses, 50, 3, scale == "log")
     np.testing.assert_allclose([found.persistence, found.band], [t, band], rtol=1e-9)
@@ -259,9 +257,7 @@ def test_the_draws_are_counted_to_the_last(rng, method, monkeypatch, capsys):
     measured = landscape_of(rng.gamma(2.0, size=(5, 7, 30)))
     noise_threshold(measured, method=method, draws=50)
     assert capsys.readouterr().err == ""
-    monkeypatch.setattr(
-        "losslandscape.analysis.resampling.BLOCK_BYTES", 8 * 30 * 7
-    )  # many blocks
+    monkeypatch.setattr("losslandscape.analysis.resampling.BLOCK_BYTES", 8 * 30 * 7)  # many blocks
     noise_threshold(measured, method=method, draws=50, quiet=False)
     said = capsys.readouterr().err.splitlines()
     steps = 50 * 5 * 7 if method == "bootstrap" else 50
