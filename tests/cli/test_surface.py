@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from losslandscape import Landscape, TrajectoryRecorder
+from losslandscape import Landscape, Trajectory, TrajectoryRecorder
 from losslandscape.cli import main
 from losslandscape.study.networks import build_network
 from losslandscape.training.weights import save_weights
@@ -225,3 +225,40 @@ def test_a_plan_needs_no_output_and_a_run_does(capsys):
         main([*command, "--quiet"])
     assert ended.value.code == 2
     assert "required: --output" in capsys.readouterr().err
+
+
+def test_trajectory_of_checkpoints_on_disk(run_folder, capsys):
+    """The same as the recorded one, whose checkpoints are copied into files of torch.save."""
+    recorded = Trajectory.open(run_folder / "trajectory")
+    for index, epoch in enumerate((2, 9, 10, 11)):
+        state = {**recorded.parameters(index), **recorded.buffers(index)}
+        content = {"model": state, "ema": recorded.parameters(0), "optimizer": {"step": epoch}}
+        torch.save(content, run_folder / f"epoch_{epoch}.pt")
+    assert surface(run_folder, "--grid", "3") == 0
+    path, pattern = str(run_folder / "x.nc"), str(run_folder / "epoch_*.pt")
+    verb = ["trajectory", path, "--quiet"]
+    assert main([*verb, str(run_folder / "trajectory"), "--label", "recorded"]) == 0
+    assert main([*verb, "--checkpoints", pattern]) == 1
+    assert "several state dicts, 'model', 'ema'" in capsys.readouterr().err
+    options = ("--checkpoints-key", "model", "--label", "saved")
+    assert main([*verb, "--checkpoints", pattern, *options]) == 0
+    assert "4 checkpoints, steps 2 to 11 (the number after 'epoch'" in capsys.readouterr().err
+    one, other = Landscape.open(path).trajectories
+    assert (one.label, other.label) == ("recorded", "saved")
+    assert other.step.tolist() == [2, 9, 10, 11]
+    for name in ("coordinates", "loss", "checkpoint_loss", "distance_to_plane"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+    # a shell may expand the pattern
+    files = [str(file) for file in run_folder.glob("epoch_*.pt")]
+    options = ("--checkpoints-key", "model", "--label", "files", "--steps", "name")
+    assert main([*verb, "--checkpoints", *files, *options]) == 0
+    again = Landscape.open(path).trajectories[2]
+    np.testing.assert_array_equal(again.checkpoint_loss, one.checkpoint_loss)
+    assert main([*verb, str(run_folder / "trajectory"), *options]) == 1
+    assert "is a recorded trajectory" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(verb)
+    assert "required: FOLDER" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main([*verb, str(run_folder / "trajectory"), "--checkpoints", pattern])
+    assert "give either FOLDER or --checkpoints" in capsys.readouterr().err

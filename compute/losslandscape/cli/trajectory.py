@@ -1,21 +1,40 @@
-"""``losslandscape trajectory``: add a recorded training trajectory to a landscape."""
+"""``losslandscape trajectory``: add a training trajectory to a landscape."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from losslandscape.cli.arguments import add_run_arguments
 from losslandscape.cli.recorded_problem import add_same_problem_arguments, problem_of
+from losslandscape.cli.trajectories import (
+    add_checkpoint_arguments,
+    open_trajectory,
+    recorded_trajectory,
+)
 
-HELP = "project a recorded training trajectory onto a landscape, and measure the loss along it"
+HELP = "project a training trajectory onto a landscape, and measure the loss along it"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("landscape", type=Path, metavar="FILE.nc", help="the landscape file")
-    parser.add_argument(
-        "trajectory", type=Path, metavar="FOLDER", help="folder of the recorded checkpoints"
+    folder = parser.add_argument(
+        "trajectory",
+        metavar="FOLDER",
+        help="folder that TrajectoryRecorder or 'losslandscape train' recorded",
     )
+    parser.add_argument(
+        "--checkpoints",
+        dest="files",
+        nargs="+",
+        action=_instead_of(folder),
+        metavar="PATTERN",
+        help="checkpoints that a training script saved, instead of FOLDER: a pattern in quotes "
+        "('run/epoch_*.pt'), a folder (of files, or of folders such as checkpoint-500), or a list "
+        "of files",
+    )
+    add_checkpoint_arguments(parser)
     parser.add_argument(
         "--label", metavar="TEXT", help="label in the file (default: the name of the run)"
     )
@@ -24,15 +43,34 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_same_problem_arguments(parser)
     add_run_arguments(parser)
+    parser.set_defaults(usage_error=parser.error)
+
+
+def _instead_of(positional: argparse.Action) -> type[argparse.Action]:
+    """The action of an option without which a positional argument is required."""
+
+    class Instead(argparse.Action):
+        def __call__(self, parser, namespace, values, option_string=None):
+            # nargs="?" would take no FOLDER after another option
+            positional.required = False
+            setattr(namespace, self.dest, values)
+
+    return Instead
 
 
 def run(arguments: argparse.Namespace) -> int:
     from losslandscape.landscape.landscape import Landscape
-    from losslandscape.training.trajectory import Trajectory
 
+    where: Any = arguments.trajectory
+    if where is not None and arguments.files is not None:
+        arguments.usage_error("give either FOLDER or --checkpoints, not both")
+    if arguments.files is not None:
+        where = arguments.files[0] if len(arguments.files) == 1 else arguments.files
     landscape = Landscape.open(arguments.landscape)
-    trajectory = Trajectory.open(arguments.trajectory)
+    options = arguments.checkpoints_key, arguments.steps
+    recorded_trajectory(where, *options)  # a missing folder is found before the model is built
     objective, subspace = problem_of(landscape, arguments)
+    trajectory = open_trajectory(where, objective.model, *options)
     projected = landscape.add_trajectory(
         trajectory,
         arguments.label,

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -94,3 +95,10 @@ def file_sha256(file: Path) -> str:
     except OSError as error:
         raise FileFormatError(f"{file}: cannot be read: {error.strerror}") from error
     return digest.hexdigest()
+
+
+def files_sha256(files: Sequence[Path]) -> str:
+    """SHA-256 of a file, or of the sums of several."""
+    if len(files) == 1:
+        return file_sha256(files[0])
+    return hashlib.sha256("".join(map(file_sha256, files)).encode()).hexdigest()

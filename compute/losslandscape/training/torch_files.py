@@ -99,8 +99,16 @@ def _known_containers() -> Iterator[None]:
         yield
 
 
-def read_content(file: Path) -> object:
+def read_content(file: Path, mapped: bool = False, checked: bool = False) -> object:
     """The content of a file of ``torch.save``, on the CPU; no code in it is executed.
+
+    Parameters
+    ----------
+    mapped
+        Map the tensors into memory, so that values are read on first access. Files from before
+        PyTorch 1.6 cannot be mapped and are read as a whole.
+    checked
+        The file's checksums have been compared before.
 
     Raises
     ------
@@ -108,11 +116,17 @@ def read_content(file: Path) -> object:
         If the file is damaged, or holds objects other than tensors, numbers and plain containers.
         The message names their classes.
     """
-    if zipfile.is_zipfile(file):
+    is_zip = zipfile.is_zipfile(file)
+    if is_zip and not checked:
         check_zip(file, "torch.save")
     try:
         with _known_containers():
-            return torch.load(file, map_location="cpu", weights_only=True)
+            return torch.load(
+                str(file) if mapped else file,
+                map_location="cpu",
+                weights_only=True,
+                mmap=True if mapped and is_zip else None,
+            )
     except pickle.UnpicklingError as error:
         raise FileFormatError(f"{file}: {_refusal(file)}") from error
     except Exception as error:  # a malicious file can raise any

@@ -1,18 +1,19 @@
-"""A recorded training trajectory: the model's parameters and buffers at each checkpoint.
+"""A training trajectory: the model's parameters and buffers at each checkpoint.
 
-A trajectory is a folder: ``trajectory.json`` lists the checkpoints, and each checkpoint is one
-safetensors file with all parameters and buffers. See
-:class:`losslandscape.training.recorder.TrajectoryRecorder`, which writes it.
+A recorded trajectory is a folder: ``trajectory.json`` lists the checkpoints, and each checkpoint is
+one safetensors file with all parameters and buffers. See
+:class:`losslandscape.training.recorder.TrajectoryRecorder`, which writes it. Checkpoints that a
+training script saved are read where they are; see :mod:`losslandscape.training.checkpoint_files`.
 """
 
 import hashlib
 import json
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Union
+from typing import TYPE_CHECKING, Any, NamedTuple, Optional, Union
 
 import numpy as np
 import torch
@@ -20,10 +21,11 @@ from safetensors import SafetensorError, safe_open
 
 from losslandscape.errors import FileFormatError, LossLandscapeError
 from losslandscape.files.guarded_reading import file_inside
-from losslandscape.training.manifest import MANIFEST, file_sha256, read_manifest
+from losslandscape.training.checkpoint_files import listed_checkpoints
+from losslandscape.training.manifest import MANIFEST, files_sha256, read_manifest
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
 PathLike = Union[str, "os.PathLike[str]"]
 
@@ -38,32 +40,49 @@ class Block(NamedTuple):
 
 
 class Trajectory:
-    """A recorded trajectory; open one with `Trajectory.open`.
+    """A training trajectory: recorded (`Trajectory.open`), or of files (`of_checkpoints`).
 
     Attributes
     ----------
     path
         The folder.
     steps
-        The recorded steps, float64, shape (checkpoints,), ascending.
+        The steps, float64, shape (checkpoints,), ascending.
+    step_source
+        Where the steps are from, in words.
     parameter_names, shapes
         The parameters' names in the model's order, and a dictionary name -> shape.
+    frozen
+        Names of the parameters that were frozen in the model and are the same everywhere.
     """
 
-    def __init__(self, path: Path, manifest: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        manifest: dict[str, Any],
+        files: "Optional[Sequence[tuple[Path, ...]]]" = None,
+        opened: Optional[Callable[[int], Any]] = None,
+        step_source: str = "recorded",
+    ) -> None:
         self.path = path
+        self.step_source = step_source
         self._parameters: list[dict[str, Any]] = manifest["parameters"]
         self._buffers: list[dict[str, Any]] = manifest["buffers"]
         self._checkpoints: list[dict[str, Any]] = manifest["checkpoints"]
-        self._files = [
-            file_inside(path, entry["file"], path / MANIFEST) for entry in self._checkpoints
+        self._files: Sequence[tuple[Path, ...]] = files or [
+            (file_inside(path, entry["file"], path / MANIFEST),) for entry in self._checkpoints
         ]
-        self._unchanged: dict[int, tuple[int, ...]] = {}  # checkpoint -> its file when checked
+        self._opened = opened or (lambda index: _open_safetensors(self._files[index][0]))
+        # checkpoint -> its files when their checksums were compared
+        self._unchanged: dict[int, list[tuple[int, ...]]] = {}
         self.steps = np.array([entry["step"] for entry in self._checkpoints], dtype=np.float64)
         self.parameter_names: list[str] = [entry["name"] for entry in self._parameters]
         self.shapes: dict[str, tuple[int, ...]] = {
             entry["name"]: tuple(entry["shape"]) for entry in self._parameters
         }
+        self.frozen: frozenset[str] = frozenset(
+            entry["name"] for entry in self._parameters if entry.get("frozen")
+        )
 
     @classmethod
     def open(cls, path: PathLike) -> "Trajectory":
@@ -87,6 +106,74 @@ class Trajectory:
             trajectory._check(index)
         return trajectory
 
+    @classmethod
+    def of_checkpoints(
+        cls,
+        paths: "Union[PathLike, Iterable[PathLike]]",
+        model: "nn.Module",
+        key: Optional[str] = None,
+        steps: "Union[str, Sequence[float], None]" = None,
+    ) -> "Trajectory":
+        """The trajectory of checkpoints that a training script saved.
+
+        The files are read where they are, as by :func:`losslandscape.load_weights`: no code in
+        them is executed, and parts that wrappers add to names are ignored. They are mapped into
+        memory; a value is read when it is needed.
+
+        Parameters
+        ----------
+        paths
+            A pattern such as ``"run/epoch_*.pt"``; a folder of files or of numbered folders, such
+            as Hugging Face's ``checkpoint-500``; or a list of files and folders.
+        model
+            The model that was trained, in any state. Its parameters that are frozen
+            (``requires_grad=False``) may be missing from the files, as in those of adapters.
+        key
+            The entry of each file that holds the weights, such as ``"ema"``; see
+            :func:`losslandscape.load_weights`.
+        steps
+            Where the steps are: ``"name"``, ``"global_step"``, ``"epoch"`` or ``"step"``; or the
+            steps themselves, one per checkpoint of the list. By default the numbers in the names,
+            or else the first of these entries that every file has and that differ. A list whose
+            checkpoints have neither is taken in its order.
+
+        Raises
+        ------
+        LossLandscapeError
+            If a checkpoint cannot be read or does not fit the model; the weights of two are under
+            different keys; two have the same step; no steps are found; or two sources of steps
+            order the checkpoints differently. The message names the file.
+
+        Warns
+        -----
+        UserWarning
+            If a prefix before all names is removed, frozen parameters are taken from the model, or
+            the types of the checkpoints differ.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> model = torch.nn.Linear(2, 1)
+        >>> folder = tempfile.mkdtemp()
+        >>> for epoch in (9, 10):
+        ...     torch.save({"model": model.state_dict()}, f"{folder}/epoch_{epoch}.pt")
+        >>> trajectory = Trajectory.of_checkpoints(f"{folder}/epoch_*.pt", model)
+        >>> trajectory.steps, trajectory.step_source
+        (array([ 9., 10.]), "the number after 'epoch' in the names")
+        """
+        checkpoints, manifest, types, source = listed_checkpoints(paths, model, key, steps)
+        parents = [os.fspath(one.path.absolute().parent) for one in checkpoints]
+        trajectory = cls(
+            Path(os.path.commonpath(parents)),
+            manifest,
+            [one.files for one in checkpoints],
+            lambda index: checkpoints[index].open(types),
+            source,
+        )
+        for index in range(len(trajectory)):  # their checksums have just been computed
+            trajectory._unchanged[index] = _stamps(trajectory._files[index])
+        return trajectory
+
     def __len__(self) -> int:
         return len(self._checkpoints)
 
@@ -98,7 +185,8 @@ class Trajectory:
     def __repr__(self) -> str:
         return (
             f"<Trajectory {str(self.path)!r}: {len(self)} checkpoints, "
-            f"{sum(map(math.prod, self.shapes.values())):,} parameters>"
+            f"{sum(map(math.prod, self.shapes.values())):,} parameters, steps"
+            f"{_range_of(self.steps)} ({self.step_source})>"
         )
 
     def numbers(self, name: str) -> np.ndarray:
@@ -207,10 +295,10 @@ class Trajectory:
             self._compare_checksum(index)
 
     def _compare_checksum(self, index: int) -> None:
-        entry, file = self._checkpoints[index], self._files[index]
-        if file_sha256(file) != entry["sha256"]:
+        entry, files = self._checkpoints[index], self._files[index]
+        if files_sha256(files) != entry["sha256"]:
             raise FileFormatError(
-                f"{file}: the checkpoint of step {entry['step']:g} has changed since it was "
+                f"{files[0]}: the checkpoint of step {entry['step']:g} has changed since it was "
                 "recorded (its SHA-256 differs); restore it or record the trajectory again"
             )
 
@@ -222,18 +310,16 @@ class Trajectory:
         if not -len(self) <= index < len(self):
             raise IndexError(f"{self.path}: no checkpoint {index}; there are {len(self)}")
         index %= len(self)
-        file = self._files[index]
-        opened = _open_safetensors(file)
-        facts = file.stat()
-        stamp = facts.st_ino, facts.st_size, facts.st_mtime_ns
-        if self._unchanged.get(index) != stamp:  # only once: it reads the whole file
+        opened = self._opened(index)
+        stamps = _stamps(self._files[index])
+        if self._unchanged.get(index) != stamps:  # only once: it reads the whole file
             self._compare_checksum(index)
-            self._unchanged[index] = stamp
+            self._unchanged[index] = stamps
         return opened
 
     def _check(self, index: int) -> None:
         entry = self._checkpoints[index]
-        file = self._files[index]
+        (file,) = self._files[index]
         if not file.is_file():
             raise FileFormatError(
                 f"{file}: the checkpoint of step {entry['step']:g} is missing; "
@@ -257,6 +343,19 @@ class Trajectory:
                         f"{file}: tensor {name!r} has shape {tuple(found)}, "
                         f"but {tuple(shape)} in the list of the trajectory"
                     )
+
+
+def _stamps(files: Sequence[Path]) -> list[tuple[int, ...]]:
+    """What changes when one of the files is written again."""
+    try:
+        facts = [file.stat() for file in files]
+    except OSError as error:
+        raise FileFormatError(f"{error.filename}: cannot be read: {error.strerror}") from error
+    return [(one.st_ino, one.st_size, one.st_mtime_ns) for one in facts]
+
+
+def _range_of(steps: np.ndarray) -> str:
+    return f" {steps[0]:g} to {steps[-1]:g}" if len(steps) else ""
 
 
 def _open_safetensors(file: Path) -> Any:

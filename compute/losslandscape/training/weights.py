@@ -2,7 +2,7 @@
 
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Optional, Union
 
@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from losslandscape.errors import FileFormatError, LossLandscapeError
 from losslandscape.files.atomic_files import replace_file
 from losslandscape.files.guarded_reading import file_inside, read_json_object
+from losslandscape.training.tensor_names import bare_name, bare_names
 from losslandscape.training.torch_files import read_content, state_dicts, under_key
 
 if TYPE_CHECKING:
@@ -22,15 +23,22 @@ PathLike = Union[str, "os.PathLike[str]"]
 
 # Keys under which training scripts store the weights in a larger checkpoint.
 _WRAPPING_KEYS = ("state_dict", "model_state_dict", "model")
-# Parts that wrappers add to names: data parallelism, torch.compile, FSDP, activation checkpointing.
-_WRAPPERS = {"module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"}
 # Counts batches. No output depends on it, and files from before PyTorch 0.4.1 lack it.
-_OPTIONAL_BUFFER = "num_batches_tracked"
+OPTIONAL_BUFFER = "num_batches_tracked"
 _AVERAGE_COUNTER = "n_averaged"  # of torch.optim.swa_utils.AveragedModel
-# Weights files in a folder, in order of preference: of `losslandscape train`, and of Hugging
-# Face's save_pretrained, as one file or in shards.
-_INDEX = ".safetensors.index.json"
-_IN_A_FOLDER = ("weights.safetensors", "model.safetensors", f"model{_INDEX}")
+# Weights files in a folder, in order of preference: of `losslandscape train`, of Hugging Face's
+# save_pretrained, as one file or in shards, and of PEFT, which saves the adapters alone.
+_INDEX = ".index.json"
+IN_A_FOLDER = (
+    "weights.safetensors",
+    *(
+        f"{name}{shards}"
+        for name in ("model.safetensors", "pytorch_model.bin")
+        for shards in ("", _INDEX)
+    ),
+    "adapter_model.safetensors",
+    "adapter_model.bin",
+)
 
 
 def parameter_tensors(model: "nn.Module") -> "dict[str, Tensor]":
@@ -125,10 +133,10 @@ def read_weights(path: PathLike, key: Optional[str] = None) -> "dict[str, Tensor
     ``.safetensors`` files are read as safetensors. Files with any other suffix (``.pt``, ``.pth``,
     ``.ckpt``) are read as files of ``torch.save``, with ``weights_only=True``, so no code in the
     file is executed; a state dict in a larger checkpoint is found, or named by ``key``.
-    ``.safetensors.index.json`` is the index of a sharded checkpoint, as
+    ``.index.json`` is the index of a sharded checkpoint, as
     Hugging Face's ``save_pretrained`` writes it, with its shards beside it. For a folder, its
-    ``weights.safetensors`` (written by ``losslandscape train``) is read, or else its
-    ``model.safetensors`` or ``model.safetensors.index.json``.
+    ``weights.safetensors`` (written by ``losslandscape train``) is read, or else the
+    ``model.safetensors`` or ``pytorch_model.bin`` of Hugging Face, as one file or in shards.
 
     Tensors of safetensors files are memory-mapped: their values are read on first access.
 
@@ -143,28 +151,89 @@ def read_weights(path: PathLike, key: Optional[str] = None) -> "dict[str, Tensor
 
 
 def _read(path: PathLike, key: Optional[str], model: "Optional[nn.Module]") -> "dict[str, Tensor]":
+    return read_state_dict(weights_file(path), key, model)[1]
+
+
+def weights_file(path: PathLike) -> Path:
+    """The weights file at a path: itself, or in a folder the one that is preferred there.
+
+    Raises
+    ------
+    FileFormatError
+        If there is no such file.
+    """
     file = Path(path)
     if file.is_dir():
-        inside = [file / name for name in _IN_A_FOLDER]
+        inside = [file / name for name in IN_A_FOLDER]
         file = next((one for one in inside if one.is_file()), inside[0])
     if not file.is_file():
         raise FileFormatError(
             f"{file}: no such file; a weights file is expected (.safetensors, .pt, .pth)"
         )
-    if file.name.endswith(_INDEX) or file.suffix == ".safetensors":
+    return file
+
+
+def read_state_dict(
+    file: Path,
+    key: Optional[str] = None,
+    model: "Optional[nn.Module]" = None,
+    content: object = None,
+) -> "tuple[Optional[str], dict[str, Tensor]]":
+    """The key under which a file holds its weights (None if it has no keys), and the weights.
+
+    Parameters
+    ----------
+    content
+        Of a file of ``torch.save`` that has been read already.
+
+    Raises
+    ------
+    FileFormatError
+        See :func:`read_weights`.
+    """
+    index = file.name.endswith(_INDEX)
+    if index or file.suffix == ".safetensors":
         if key is not None:
+            holds = "the index of shards" if index else "a safetensors file"
             raise FileFormatError(
-                f"{file}: a safetensors file holds one set of weights, without keys; leave out "
+                f"{file}: {holds} holds one set of weights, without keys; leave out "
                 f"the key {key!r} (--weights-key)"
             )
-        return _load_shards(file) if file.name.endswith(_INDEX) else _load_safetensors(file)
-    return _named_tensors(_chosen(read_content(file), file, key, model), file)
+        return None, _load_shards(file) if index else _load_safetensors(file)
+    if content is None:
+        content = read_content(file)
+    found, chosen = _chosen(content, file, key, model)
+    return found, _named_tensors(chosen, file)
+
+
+def shards_of(index: Path) -> "dict[str, Path]":
+    """The shard of each tensor, in the order of an index.
+
+    Raises
+    ------
+    FileFormatError
+        If the file is no index, or names a file outside its folder.
+    """
+    places = read_json_object(index, "the index of a sharded checkpoint").get("weight_map")
+    if not isinstance(places, dict) or not places:
+        raise FileFormatError(
+            f"{index}: not the index of a sharded checkpoint (it has no weight_map)"
+        )
+    files = {name: file_inside(index.parent, name, index) for name in places.values()}
+    return {tensor: files[name] for tensor, name in places.items()}
+
+
+def files_of(file: Path) -> "tuple[Path, ...]":
+    """A weights file and, if it is the index of shards, these."""
+    if not file.name.endswith(_INDEX):
+        return (file,)
+    return (file, *dict.fromkeys(shards_of(file).values()))
 
 
 def _chosen(
     content: object, file: Path, key: Optional[str], model: "Optional[nn.Module]"
-) -> object:
-    """The state dict of ``key``, or the only one, or the only one that fits the model."""
+) -> "tuple[Optional[str], object]":
+    """The state dict of ``key``, or the only one, or the only one that fits the model; its key."""
     found = state_dicts(content)
     if key is not None:
         chosen = under_key(content, key)
@@ -178,7 +247,7 @@ def _chosen(
                 f"{file}: no state dict under {key!r}; "
                 + (f"choose from {keys}" if keys else "the file has no keys, leave it out")
             )
-        return chosen[0]
+        return key, chosen[0]
     if len(found) > 1:
         fits = {n: one for n, one in found.items() if model is not None and _fits(model, one)}
         found = fits or _more_than_numbers(found) or found
@@ -189,11 +258,11 @@ def _chosen(
             'choose one: key="..." in Python, --weights-key on the command line'
         )
     if found:
-        return next(iter(found.values()))
+        return next(iter(found.items()))
     for name in _WRAPPING_KEYS:
         if isinstance(content, Mapping) and isinstance(content.get(name), Mapping):
-            return content[name]
-    return content
+            return name, content[name]
+    return None, content
 
 
 def _more_than_numbers(
@@ -205,7 +274,7 @@ def _more_than_numbers(
 
 def _fits(model: "nn.Module", weights: "Mapping[str, Tensor]") -> bool:
     try:
-        _matched(model, weights, "")
+        matched_names(model, weights, "")
     except LossLandscapeError:
         return False
     return True
@@ -222,20 +291,23 @@ def _load_safetensors(file: Path) -> "dict[str, Tensor]":
 
 def _load_shards(index: Path) -> "dict[str, Tensor]":
     """The tensors of all shards, in the order of the index."""
-    places = read_json_object(index, "the index of a sharded checkpoint").get("weight_map")
-    if not isinstance(places, dict) or not places:
-        raise FileFormatError(
-            f"{index}: not the index of a sharded checkpoint (it has no weight_map)"
-        )
-    files = {name: file_inside(index.parent, name, index) for name in places.values()}
-    shards = {name: _load_safetensors(file) for name, file in files.items()}
-    for tensor, name in places.items():
-        if tensor not in shards[name]:
+    places = shards_of(index)
+    shards = {file: _load_shard(file) for file in dict.fromkeys(places.values())}
+    for tensor, file in places.items():
+        if tensor not in shards[file]:
             raise FileFormatError(
-                f"{files[name]}: lacks tensor {tensor!r}, which {index.name} lists in it; "
+                f"{file}: lacks tensor {tensor!r}, which {index.name} lists in it; "
                 "do the index and the shards belong to the same checkpoint?"
             )
-    return {tensor: shards[name][tensor] for tensor, name in places.items()}
+    return {tensor: shards[file][tensor] for tensor, file in places.items()}
+
+
+def _load_shard(file: Path) -> "dict[str, Tensor]":
+    if file.suffix == ".safetensors":
+        return _load_safetensors(file)
+    if not file.is_file():
+        raise FileFormatError(f"{file}: no such file, which the index of the shards lists")
+    return _named_tensors(read_content(file), file)
 
 
 def load_into(model: "nn.Module", weights: "Mapping[str, Tensor]", source: str = "weights") -> None:
@@ -273,7 +345,7 @@ def load_into(model: "nn.Module", weights: "Mapping[str, Tensor]", source: str =
     losslandscape.errors.LossLandscapeError: weights: tensor 'weight' has shape (1, 3), but the
     model Linear has (1, 2); were these weights made for another model?
     """
-    given, prefix = _matched(model, weights, source)
+    given, prefix = matched_names(model, weights, source)
     if prefix:
         warnings.warn(
             f"{source}: the prefix {prefix!r} is before every name; it is removed", stacklevel=2
@@ -289,10 +361,15 @@ def load_into(model: "nn.Module", weights: "Mapping[str, Tensor]", source: str =
         targets[name].copy_(tensor)
 
 
-def _matched(
-    model: "nn.Module", weights: "Mapping[str, Tensor]", source: str
+def matched_names(
+    model: "nn.Module",
+    weights: "Mapping[str, Tensor]",
+    source: str,
+    not_needed: "Collection[str]" = (),
 ) -> "tuple[dict[str, tuple[str, Tensor]], str]":
     """The model's name of each tensor -> its name in ``weights`` and its value; and the prefix.
+
+    Names in ``not_needed`` may be missing.
 
     Raises
     ------
@@ -302,17 +379,17 @@ def _matched(
     targets = {**parameter_tensors(model), **buffer_tensors(model)}
     first_names = _first_names(model)
     prefix = _common_prefix(first_names, weights)
-    bare_names = _bare_names(first_names)
+    by_bare_name = bare_names(first_names)
     counter = _average_counter(model, weights)
     given: dict[str, tuple[str, Tensor]] = {}
     unexpected = []
     for name, tensor in weights.items():
         if name == counter:
             continue
-        bare = _bare(name)
+        bare = bare_name(name)
         if bare.startswith(prefix):
             bare = bare.removeprefix(prefix)
-            first_name = first_names.get(name) or bare_names.get(bare)
+            first_name = first_names.get(name) or by_bare_name.get(bare)
         else:
             first_name = None
         if first_name is None:
@@ -330,7 +407,7 @@ def _matched(
     hint = "were these weights made for another model?"
     for name, target in targets.items():
         if name not in given:
-            if name.endswith(_OPTIONAL_BUFFER):
+            if name.endswith(OPTIONAL_BUFFER) or name in not_needed:
                 continue
             other = f" (it has {_listed(unexpected)})" if unexpected else ""
             raise LossLandscapeError(
@@ -341,6 +418,13 @@ def _matched(
             raise LossLandscapeError(
                 f"{source}: tensor {given_name!r} has shape {tuple(tensor.shape)}, but the model "
                 f"{kind} has {tuple(target.shape)}; {hint}"
+            )
+        if kind_of_numbers(tensor) < kind_of_numbers(target) == 1 or (
+            kind_of_numbers(tensor) > kind_of_numbers(target)
+        ):
+            raise LossLandscapeError(
+                f"{source}: tensor {given_name!r} has type {tensor.dtype}, but the model {kind} "
+                f"has {target.dtype}; are these weights quantized? Save them in the model's type"
             )
     if unexpected:
         if prefix:
@@ -361,27 +445,19 @@ def _listed(names: "list[str]") -> str:
     return shown if len(names) <= 5 else f"{shown}, ..."
 
 
+def kind_of_numbers(tensor: "Tensor") -> int:
+    """0 for integers and truth values, 1 for real numbers, 2 for complex ones."""
+    return 2 if tensor.is_complex() else int(tensor.is_floating_point())
+
+
 def _equal(a: "Tensor", b: "Tensor") -> bool:
     """Whether two tensors have the same shape and values; NaN equals NaN."""
     return a.shape == b.shape and bool(((a == b) | ((a != a) & (b != b))).all())
 
 
-def _bare(name: str) -> str:
-    """The name without what wrappers add to it."""
-    return ".".join(part for part in name.split(".") if part not in _WRAPPERS)
-
-
-def _bare_names(first_names: dict[str, str]) -> dict[str, str]:
-    """Map names without wrappers' parts to the tensor's first name; two tensors of one: neither."""
-    tensors: dict[str, set[str]] = {}
-    for name, first in first_names.items():
-        tensors.setdefault(_bare(name), set()).add(first)
-    return {bare: next(iter(firsts)) for bare, firsts in tensors.items() if len(firsts) == 1}
-
-
 def _average_counter(model: "nn.Module", weights: "Mapping[str, Tensor]") -> str:
     """The name of AveragedModel's own buffer beside the ``module.`` that it averages, or empty."""
-    name = next((name for name in weights if _bare(name) == _AVERAGE_COUNTER), "")
+    name = next((name for name in weights if bare_name(name) == _AVERAGE_COUNTER), "")
     beside = f"{name.removesuffix(_AVERAGE_COUNTER)}module."
     averaged = (
         bool(name) and len(weights) > 1 and all(n == name or n.startswith(beside) for n in weights)
@@ -393,10 +469,10 @@ def _average_counter(model: "nn.Module", weights: "Mapping[str, Tensor]") -> str
 
 def _common_prefix(first_names: dict[str, str], weights: "Mapping[str, Tensor]") -> str:
     """The prefix of the file's names before which the model's names follow; empty if none is."""
-    bare = {_bare(name) for name in weights}
-    own = _bare_names(first_names)
+    bare = {bare_name(name) for name in weights}
+    own = bare_names(first_names)
     # a tied tensor has several names, of which one is enough
-    needed = [first for first in first_names.values() if not first.endswith(_OPTIONAL_BUFFER)]
+    needed = [first for first in first_names.values() if not first.endswith(OPTIONAL_BUFFER)]
     if not needed or any(name in bare for name in (*own, *first_names)):
         return ""
     # every name of the first needed tensor is tried: the file may have any one of them
