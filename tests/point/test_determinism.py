@@ -18,8 +18,14 @@ from losslandscape import Grid, Landscape, Objective, Subspace, evaluate
 from losslandscape.adaptive.refinement import Adaptive
 from losslandscape.errors import LossLandscapeError
 from losslandscape.files.journal import Journal, journal_path
-from losslandscape.point.determinism import check_origin_loss, largest_difference, require_one_value
+from losslandscape.point.determinism import (
+    check_origin_loss,
+    largest_difference,
+    require_one_value,
+    stated,
+)
 from losslandscape.point.evaluator import Evaluator
+from losslandscape.point.generators import seed_generators
 from losslandscape.point.plane_derivatives import PlaneDerivatives
 
 
@@ -247,18 +253,43 @@ def test_random_numbers_in_eval_mode_are_refused(data, draw, generator):
 def test_random_numbers_may_be_stated(data):
     model = Net(lambda _, outputs: nn.functional.dropout(outputs, 0.5))
     found = measured(model, data, nondeterminism="stated")
-    stated = found.provenance["determinism"]
-    assert stated["random_numbers"] == ["torch"]
-    assert stated["bit_equal"]  # the same numbers are drawn at each point
+    provenance = found.provenance["determinism"]
+    assert provenance["random_numbers"] == ["torch"]
+    assert provenance["bit_equal"]  # the same numbers are drawn at each point
     with Evaluator(
         Objective(model, "cross_entropy", data, batch_size=8), Subspace.random(model)
     ) as evaluator:
         one = evaluator.measure((0.0, 0.0))
         evaluator.seed = 1
         other = evaluator.measure((0.0, 0.0))
-    assert stated["seed_difference"] == largest_difference(one, other) > 0
+    assert provenance["seed_difference"] == largest_difference(one, other) > 0
     with pytest.raises(LossLandscapeError, match="there are no derivatives"):
         require_one_value(found)
+
+
+def test_random_numbers_that_change_no_loss_are_stated_and_pass(data):
+    def draw(_, outputs):
+        torch.rand(3)  # as torchvision's detectors choose among one size
+        return outputs
+
+    found = measured(Net(draw), data)
+    assert found.provenance["determinism"]["random_numbers"] == ["torch"]
+    assert found.provenance["determinism"]["seed_difference"] == 0
+    assert "no loss depends on them" in " ".join(stated(found.provenance["determinism"]))
+    require_one_value(found)
+
+
+def test_a_rare_draw_is_not_taken_for_harmless(data):
+    """Two other seeds change no loss, the third does."""
+    with torch.random.fork_rng():
+        seed_generators(torch.device("cpu"), 3)
+        third = torch.rand(1)
+
+    def draw(_, outputs):
+        return outputs * (2 if torch.rand(1) == third else 1)
+
+    with pytest.raises(LossLandscapeError, match="draws random numbers"):
+        measured(Net(draw), data)
 
 
 # --- the origin first and last

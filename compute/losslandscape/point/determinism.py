@@ -30,6 +30,9 @@ from losslandscape.point.measurement import Measurement, mean_loss
 from losslandscape.problem.determinism import HOW_TO_ALLOW
 from losslandscape.problem.objective import Objective
 
+# Numbers that are drawn and change no loss under any of these are harmless: detectors of
+# torchvision choose among one size.
+_OTHER_SEEDS = (1, 2, 3)
 _TOLERANCE = {False: 1e-3, True: 0.1}  # of the origin's loss, in plain and in other arithmetic
 
 
@@ -42,7 +45,8 @@ def observe(evaluator: Evaluator) -> tuple[Measurement, dict[str, Any]]:
     observed : dict
         ``random_numbers``: of which generators the model drew, of ``torch``, ``torch.cuda``,
         ``numpy`` and ``python``; ``altered_buffers``: names of the buffers it wrote to. Where it
-        drew, ``seed_difference``: the largest difference of a sample's loss with another seed.
+        drew, ``seed_difference``: the largest difference of a sample's loss with other seeds; 0
+        where no seed changes a loss.
         Where it altered buffers and there are batches enough, ``order_difference``: the same with
         the batches in the opposite order.
     """
@@ -57,15 +61,22 @@ def observe(evaluator: Evaluator) -> tuple[Measurement, dict[str, Any]]:
         "altered_buffers": evaluator.altered_buffers(),
     }
     if observed["random_numbers"]:
-        evaluator.seed = 1
-        try:
-            other = evaluator.measure(origin)
-        finally:
-            evaluator.seed = 0
-        observed["seed_difference"] = largest_difference(measured, other)
+        observed["seed_difference"] = _seed_difference(evaluator, origin, measured)
     elif observed["altered_buffers"] and evaluator.batches.several:
         observed["order_difference"] = _order_difference(evaluator, origin, measured)
     return measured, observed
+
+
+def _seed_difference(evaluator: Evaluator, origin: Sequence[float], measured: Measurement) -> float:
+    """Largest difference of a sample's loss with other seeds: the first that gives one decides."""
+    try:
+        for evaluator.seed in _OTHER_SEEDS:
+            apart = largest_difference(measured, evaluator.measure(origin))
+            if apart > 0:
+                return apart
+        return 0.0
+    finally:
+        evaluator.seed = 0
 
 
 def _order_difference(
@@ -142,14 +153,16 @@ def difference(names: Sequence[str], first: np.ndarray, last: np.ndarray) -> dic
 def refuse_observed(objective: Objective, observed: Mapping[str, Any]) -> None:
     """Raise a LossLandscapeError if what :func:`observe` found makes the values doubtful.
 
-    Random numbers drawn by modules that were asked to stay in train mode are what was asked for.
+    Random numbers that change no loss are harmless, and those drawn by modules that were asked to
+    stay in train mode are what was asked for.
     """
     if objective.nondeterminism == "stated":
         return
     model = type(objective.model).__name__
     asked = objective.modes == "own" and any(m.training for m in objective.model.modules())
     drawn = observed["random_numbers"]
-    if drawn and (not asked or not all(name.startswith("torch") for name in drawn)):
+    matter = observed.get("seed_difference", 0) > 0
+    if matter and (not asked or not all(name.startswith("torch") for name in drawn)):
         raise LossLandscapeError(
             f"{model}: draws random numbers (generator of {' and '.join(drawn)}) while it is "
             "evaluated in eval mode; with others a sample's loss differs by up to "
@@ -215,10 +228,13 @@ def stated(found: Mapping[str, Any]) -> list[str]:
         by = f", a sample's loss by up to {largest:.3g}" if largest is not None else ""
         lines.append(f"not the same each time it is measured: the origin differs{by}")
     if found.get("random_numbers"):
-        lines.append(
-            f"random numbers are drawn ({', '.join(found['random_numbers'])}); with others a "
-            f"sample's loss differs by up to {found['seed_difference']:.3g}"
+        drawn, apart = ", ".join(found["random_numbers"]), found["seed_difference"]
+        others = (
+            f"with others a sample's loss differs by up to {apart:.3g}"
+            if apart > 0
+            else "no loss depends on them, as far as other seeds show"
         )
+        lines.append(f"random numbers are drawn ({drawn}); {others}")
     if found.get("altered_buffers"):
         lines.append(
             "forward writes to buffers in eval mode: "
@@ -238,8 +254,8 @@ def require_one_value(landscape: Landscape) -> None:
     For whoever needs derivatives, which would be those of another loss at each step.
     """
     stated = landscape.provenance.get("determinism", {})
-    repeatable = stated.get("bit_equal", True) and not stated.get("order_difference")
-    if stated.get("random_numbers") or not repeatable:
+    differing = stated.get("order_difference", 0) > 0 or stated.get("seed_difference", 0) > 0
+    if differing or not stated.get("bit_equal", True):
         where = f"{landscape.path}: " if landscape.path is not None else ""
         raise LossLandscapeError(
             f"{where}the file states that its losses are not the same each time they are measured: "
