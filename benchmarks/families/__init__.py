@@ -1,0 +1,1 @@
+"""Model families: each measured, verified, and its value compared with PyTorch's own."""
