@@ -17,7 +17,8 @@ import numpy as np
 import torch
 
 from losslandscape.analysis.stationarity import Surroundings, displacement
-from losslandscape.point.plane_derivatives import Expansion, PlaneDerivatives
+from losslandscape.point.checked_derivatives import Derivatives
+from losslandscape.point.plane_derivatives import Expansion
 
 # spacings: to this a jump is bisected, well inside of what the surroundings look at
 _BISECTED = 1e-6
@@ -73,14 +74,14 @@ class StoppingRule:
 class ScaledLoss:
     """The loss as a function of positions in spacings."""
 
-    def __init__(self, loss: PlaneDerivatives, spacing: np.ndarray):
+    def __init__(self, loss: Derivatives, spacing: np.ndarray):
         self._loss = loss
         self.spacing = spacing
 
     @property
     def relative_rounding(self) -> float:
         """An eigenvalue below this share of the largest has no sign."""
-        return float(torch.finfo(self._loss.dtype).eps ** 0.5)
+        return self._loss.relative_rounding
 
     def expansion(self, position: np.ndarray) -> Expansion:
         found = self._loss.expansion(position * self.spacing)

@@ -12,10 +12,11 @@ from scipy.optimize import minimize
 from losslandscape.errors import LossLandscapeError
 from losslandscape.planes.parameters import inner_products
 from losslandscape.planes.subspace import Subspace
-from losslandscape.point.plane_derivatives import PlaneDerivatives
+from losslandscape.point.checked_derivatives import AUTOMATIC, checked_derivatives
 from losslandscape.problem.objective import Objective
 from losslandscape.progress import Progress
 
+_COMPARED = 0.05  # of the coordinates: over this derivatives are compared with losses
 _ITERATIONS = 10  # of L-BFGS-B, as in Keskar et al.
 
 
@@ -40,6 +41,8 @@ class Sharpness:
         Eigenvalues of the Hessian at x with respect to the coordinates, ascending.
     gradient_norm : float
         Norm of the gradient at x with respect to the coordinates.
+    derivatives : str
+        How they are computed; see :mod:`losslandscape.point.checked_derivatives`.
     """
 
     value: float
@@ -51,6 +54,7 @@ class Sharpness:
     highest_position: list[float]
     hessian_eigenvalues: list[float]
     gradient_norm: float
+    derivatives: str = AUTOMATIC
 
     def to_json(self) -> dict:
         return asdict(self)
@@ -88,7 +92,8 @@ def epsilon_sharpness(
     Raises
     ------
     LossLandscapeError
-        If epsilon is not positive, or the loss is not finite.
+        If epsilon is not positive, the loss is not finite, or no derivatives agree with the losses
+        that are measured.
 
     Notes
     -----
@@ -114,12 +119,19 @@ def epsilon_sharpness(
         subspace.directions, [subspace.origin]
     )
     half = epsilon * (abs(projected[:, 0] + center) + 1)
+    width = np.maximum(half, _COMPARED)
     lattice = [np.array(unit, float) for unit in product((-1, 0, 1), repeat=len(center))]
     samples = len(next(iter(objective.sets.values())))
     with (
-        PlaneDerivatives(
-            objective, subspace, precision, batch_size, reestimation_batch_size
-        ) as loss,
+        checked_derivatives(
+            objective,
+            subspace,
+            [center, center - width, center + width],
+            width,
+            precision,
+            batch_size,
+            reestimation_batch_size,
+        ) as (loss, method),
         Progress(
             len(lattice) + _ITERATIONS,
             "sharpness",
@@ -159,4 +171,5 @@ def epsilon_sharpness(
         highest_position=(center + found.x * half).tolist(),
         hessian_eigenvalues=np.linalg.eigvalsh(here.hessian).tolist(),
         gradient_norm=float(np.linalg.norm(here.gradient)),
+        derivatives=method.name,
     )

@@ -26,8 +26,8 @@ from losslandscape.files.finished_parts import finished_parts
 from losslandscape.landscape.identity import check_plane
 from losslandscape.landscape.landscape import Landscape
 from losslandscape.planes.subspace import Subspace
+from losslandscape.point.checked_derivatives import AUTOMATIC, Derivatives, checked_derivatives
 from losslandscape.point.determinism import require_one_value
-from losslandscape.point.plane_derivatives import PlaneDerivatives
 from losslandscape.problem.objective import Objective
 from losslandscape.progress import Progress
 
@@ -71,7 +71,8 @@ class Verification:
         Names of the cell dimensions.
     rule : StoppingRule
     about : dict
-        Precision, batch-norm mode, samples and batch size.
+        Precision, batch-norm mode, samples, batch size, and how derivatives are computed; see
+        :class:`losslandscape.point.checked_derivatives.Method`.
     spacing : ndarray, shape (dimensions,)
     """
 
@@ -123,7 +124,7 @@ class Verification:
         return counts
 
     def summary(self) -> list[str]:
-        """The outcomes in two sentences."""
+        """The outcomes in two sentences; a third if not all derivatives are automatic."""
         counts, same = self.counts, sum(row[name] for name, row in self.confusion.items())
         total = len(self.arrays["verification"])
         others = ", ".join(f"{counts[name]} {name}" for name in OUTCOMES[1:])
@@ -135,7 +136,14 @@ class Verification:
             f"{counts['verified']} of {total} critical points of the grid are verified, {same} of "
             f"them as the same kind; {others}",
             f"the points that converged are {distinct or 'none'} of the loss in the plane",
+            *self._about_derivatives(),
         ]
+
+    def _about_derivatives(self) -> list[str]:
+        derivatives = self.about.get("derivatives", {})
+        if derivatives.get("method", AUTOMATIC) == AUTOMATIC:
+            return []
+        return [f"derivatives: {derivatives['method']}; {'; '.join(derivatives['reasons'])}"]
 
     def table(self) -> list[dict[str, Any]]:
         """A row a critical point."""
@@ -211,7 +219,7 @@ def verify(
     ------
     LossLandscapeError
         If the subspace or the objective is not the landscape's, its losses are not the same each
-        time they are measured, or the loss cannot be differentiated twice.
+        time they are measured, or no derivatives agree with the losses that are measured.
 
     Notes
     -----
@@ -231,9 +239,15 @@ def verify(
         arrays = {name: v[arrays["significant"] == 1] for name, v in arrays.items()}
     grid = landscape.grid
     reestimation_batch_size = measured.get("reestimation_batch_size")
-    with PlaneDerivatives(
-        objective, subspace, precision, batch_size, reestimation_batch_size
-    ) as loss:
+    with checked_derivatives(
+        objective,
+        subspace,
+        _places(grid.bounds),
+        grid.spacing,
+        precision,
+        batch_size,
+        reestimation_batch_size,
+    ) as (loss, method):
         rule = rule or StoppingRule.for_dtype(loss.dtype)
         search = _Search(loss, grid.bounds, grid.spacing, rule)
         positions = arrays["points"][:, : grid.dimensions].astype(np.float64)
@@ -251,6 +265,7 @@ def verify(
             "subspace": subspace.identity,
             "objective": objective.to_json(),
             "reestimation_batch_size": reestimation_batch_size,
+            "derivatives": method.name,
             "threads": torch.get_num_threads(),
             "torch": torch.__version__,
         }
@@ -283,8 +298,18 @@ def verify(
                 keep(i, found[-1].record())
                 progress.advance()
     return Verification(
-        {**arrays, **_columns(found)}, critical_points.kinds, rule, about, np.array(grid.spacing)
+        {**arrays, **_columns(found)},
+        critical_points.kinds,
+        rule,
+        {**about, "derivatives": method.to_json()},
+        np.array(grid.spacing),
     )
+
+
+def _places(bounds: Sequence[tuple[float, float]]) -> list[np.ndarray]:
+    """The middle of the window, and half way from there to two opposite corners."""
+    low, high = np.array(bounds).T
+    return [(low + high) / 2, (3 * low + high) / 4, (low + 3 * high) / 4]
 
 
 @dataclass
@@ -356,7 +381,7 @@ def _columns(found: Sequence[_Found]) -> dict[str, np.ndarray]:
 class _Search:
     """Searches from critical points of the grid, and what the table says of each."""
 
-    def __init__(self, loss: PlaneDerivatives, bounds, spacing, rule: StoppingRule):
+    def __init__(self, loss: Derivatives, bounds, spacing, rule: StoppingRule):
         self._loss = loss
         self._spacing = np.array(spacing)
         self._rule = rule

@@ -134,7 +134,7 @@ def run(arguments: argparse.Namespace) -> int:
             f"  sharpness: {sharpness.value:.4g}%; in the box of epsilon {sharpness.epsilon:g} the "
             f"loss rises from {sharpness.loss:.4g} to {sharpness.highest_loss:.4g}\n"
             f"  eigenvalues of the Hessian in the plane: {curvature} "
-            f"(norm of the gradient: {sharpness.gradient_norm:.2g})"
+            f"(norm of the gradient: {sharpness.gradient_norm:.2g}; {sharpness.derivatives})"
         )
     print(f"  written to {folder}")
     return 0

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from losslandscape.cli.arguments import positive_int
 
+_ROUNDING = 1e-5
 HELP = "show what a landscape file contains and how it was made"
 
 
@@ -70,6 +71,8 @@ def _lines(landscape, dataset_samples=None):
             f"  objective   {objective.get('model', '?')}, {objective.get('loss', '?')}, "
             f"samples: {sets}; batch norm {objective.get('batch_norm', '?')}"
         )
+    for kind, names in about.get("buffers", {}).items():
+        yield f"  buffers     {_BUFFERS.get(kind, kind)}: {', '.join(names)}"
     for name, values in landscape.fields.items():
         finite = values[np.isfinite(values)]
         if finite.size and not name.endswith("sample_count"):
@@ -87,7 +90,7 @@ def _lines(landscape, dataset_samples=None):
         yield f"  {name}: {values.shape[-1]} values per point"
     for model in landscape.models:
         where = ", ".join(f"{c:g}" for c in model.coordinates)
-        yield f"  model '{model.label}' at ({where}), loss {model.loss:g}"
+        yield f"  model '{model.label}' at ({where}), {_model_losses(model)}"
     for trajectory in landscape.trajectories:
         yield (
             f"  trajectory '{trajectory.label}': {len(trajectory.step)} checkpoints, "
@@ -97,7 +100,30 @@ def _lines(landscape, dataset_samples=None):
     yield "  made by     " + ", ".join(f"{name} {version}" for name, version in versions.items())
 
 
+def _model_losses(model) -> str:
+    """The loss of a labeled model, and that of the plane there if it is another.
+
+    >>> from losslandscape.landscape.overlays import ModelPoint
+    >>> _model_losses(ModelPoint("b", (1.0,), 0.5, 0.25))
+    'loss 0.5 on the plane, 0.25 by itself'
+    >>> _model_losses(ModelPoint("b", (1.0,), 0.5, 0.5000001))
+    'loss 0.5'
+    >>> _model_losses(ModelPoint("b", (1.0,), 0.25))
+    'loss 0.25'
+    """
+    own = model.own_loss
+    if own is None or abs(model.loss - own) <= _ROUNDING * abs(own):
+        return f"loss {model.loss:g}"
+    return f"loss {model.loss:g} on the plane, {own:g} by itself"
+
+
 # printed words for keys of the provenance that are not plain English
+_BUFFERS = {
+    "recomputed": "computed from the weights of each point",
+    "reestimated": "re-estimated at each point",
+    "interpolated": "interpolated between the models",
+    "fixed": "those of the origin at all points, though the checkpoints differ in them",
+}
 _WORDS = {"zero_vectors": "biases and normalization weights fixed"}
 
 

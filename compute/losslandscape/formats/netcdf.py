@@ -128,6 +128,11 @@ def _write_models(dataset, landscape: Landscape) -> None:
         _variable(dataset, f"model_{axis}", ("model",), coordinates)
     losses = np.array([model.loss for model in landscape.models])
     _variable(dataset, "model_loss", ("model",), losses, "loss of the labelled models")
+    own = [model.own_loss for model in landscape.models]
+    if any(loss is not None for loss in own):
+        values = np.array([np.nan if loss is None else loss for loss in own])
+        title = "loss of the labelled models with all their own tensors"
+        _variable(dataset, "model_own_loss", ("model",), values, title)
 
 
 def _write_trajectories(dataset, landscape: Landscape) -> None:
@@ -296,9 +301,12 @@ def _read_models(variables, axes, provenance) -> list[ModelPoint]:
     coordinates = np.stack([variables[f"model_{axis}"].values for axis in axes], axis=1)
     labels = _labels(provenance.get("models"), len(coordinates), "model")
     losses = variables["model_loss"].values
+    own: list[float | None] = [None] * len(labels)
+    if "model_own_loss" in variables:
+        own = [float(loss) for loss in variables["model_own_loss"].values]
     return [
-        ModelPoint(label, tuple(map(float, row)), float(loss))
-        for label, row, loss in zip(labels, coordinates, losses, strict=True)
+        ModelPoint(label, tuple(map(float, row)), float(loss), own_loss)
+        for label, row, loss, own_loss in zip(labels, coordinates, losses, own, strict=True)
     ]
 
 

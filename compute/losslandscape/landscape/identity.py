@@ -23,6 +23,7 @@ _MEANINGS = {
     "subspace.parameters_sha256": "the model's parameters: other weights",
     "subspace.buffers_sha256": "the model's buffers, such as batch-norm statistics",
     "subspace.directions_sha256": "the directions of the plane",
+    "subspace.model_buffers_sha256": "buffers in which the models differ",
     "objective.model_structure": "the model's layers",
     "objective.frozen_parameters": "parameters that do not move (requires_grad=False)",
     "objective.loss_code": "the code of the loss or a constant that it uses; "
@@ -61,11 +62,14 @@ def check_plane(landscape: Landscape, subspace: Subspace, weights: object = None
     """
     found = landscape.provenance.get("subspace", {})
     wanted = found.get("sha256")
-    if wanted is None or wanted == subspace.identity:
+    same_buffers = found.get("model_buffers_sha256") == subspace.model_buffers_sha256
+    if wanted is None or (wanted == subspace.identity and same_buffers):
         return
     given = subspace.part_hashes
     parts = [words for key, words in _PARTS.items() if key in found and found[key] != given[key]]
     parts += _directions(found.get("directions_sha256"), given["directions_sha256"])
+    if not same_buffers:
+        parts.append("buffers in which the models differ (older versions kept those of the first)")
     # older files hold the hash of the whole alone
     what = " and ".join(parts) or "its origin or its directions (other weights, another seed?)"
     source = f" (weights: {weights})" if weights is not None else ""
@@ -98,6 +102,8 @@ def check_objective(landscape: Landscape, objective: Objective) -> None:
         if key == "sets":
             there, given = samples_alone(there), samples_alone(given)
         same = objective.loss.may_have_code(there) if key == "loss_code" else there == given
+        # older versions knew no running statistics but those of batch norm
+        same |= key == "batch_norm" and (there, given) == ("none", "fixed")
         if not same:
             raise LossLandscapeError(
                 f"{landscape._where()}the given objective is not the landscape's: its {key} differs"

@@ -37,8 +37,20 @@ class ProjectedTrajectory:
 
 @dataclass
 class ModelPoint:
-    """A labeled model in the subspace and the loss there."""
+    """A labeled model in the subspace.
+
+    Attributes
+    ----------
+    label : str
+    coordinates : tuple of float
+    loss : float
+        Of the plane at these coordinates.
+    own_loss : float or None
+        Of the model itself, with all its own parameters, buffers and statistics. None in files of
+        versions that did not measure it.
+    """
 
     label: str
     coordinates: tuple[float, ...]
     loss: float
+    own_loss: float | None = None

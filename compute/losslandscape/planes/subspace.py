@@ -15,6 +15,12 @@ from torch import Tensor, nn
 from losslandscape.errors import LossLandscapeError
 from losslandscape.planes.directions import Normalization, principal_directions, random_direction
 from losslandscape.planes.grid import AXIS_NAMES, Grid
+from losslandscape.planes.model_buffers import (
+    buffers_of,
+    check_buffers,
+    differing,
+    of_norm_layers,
+)
 from losslandscape.planes.parameters import (
     ParameterLayout,
     blocks,
@@ -129,6 +135,10 @@ class Subspace:
         self._default_grid: Grid | None = default_grid
         self.trajectory_folder: Path | None = None  # of principal components, for provenance
         self.direction_names: tuple[str, ...] = AXIS_NAMES[: len(directions)]
+        # of each labeled model, and the names of those that differ between models or checkpoints
+        self.model_buffers: tuple[dict[str, Tensor], ...] = ()
+        self.differing_buffers: frozenset[str] = frozenset()
+        self.model_buffers_sha256: str | None = None  # of those that do not follow from weights
 
     @classmethod
     def _make(cls, *arguments, **options) -> Subspace:
@@ -222,6 +232,10 @@ class Subspace:
         coordinates = subspace.project_trajectory(trajectory).coordinates
         subspace._default_grid = Grid.around(coordinates, margin=0.2)
         subspace.trajectory_folder = trajectory.path.absolute()
+        if subspace.buffers:
+            subspace.differing_buffers = differing(
+                [trajectory.buffers(i) for i in range(len(trajectory))]
+            )
         return subspace
 
     @classmethod
@@ -240,8 +254,8 @@ class Subspace:
         Raises
         ------
         LossLandscapeError
-            If two models are equal, the three lie on one line, they differ in a frozen parameter,
-            or the number of labels is wrong.
+            If two models are equal, the three lie on one line, they differ in a frozen parameter
+            or in the shape of a buffer, or the number of labels is wrong.
 
         Examples
         --------
@@ -281,7 +295,7 @@ class Subspace:
             directions.append((rest.double() * (length / height)).to(layout.dtype))
             coordinates = [(0.0, 0.0), (1.0, 0.0), (along, height / length)]
         points = [LabelledPoint(label, c) for label, c in zip(labels, coordinates)]
-        return cls._make(
+        subspace = cls._make(
             layout,
             origin,
             directions,
@@ -290,6 +304,15 @@ class Subspace:
             points=points,
             default_grid=Grid.around(np.array(coordinates), margin=0.4),
         )
+        subspace.model_buffers = tuple(buffers_of(model) for model in models)
+        check_buffers(subspace.model_buffers, labels)
+        subspace.differing_buffers = differing(subspace.model_buffers)
+        carried = sorted(subspace.differing_buffers - of_norm_layers(model_a))
+        if carried:  # statistics of norm layers are those of the point
+            subspace.model_buffers_sha256 = sha256(
+                [buffers[name] for buffers in subspace.model_buffers for name in carried]
+            )
+        return subspace
 
     @property
     def dimensions(self) -> int:
@@ -310,10 +333,12 @@ class Subspace:
     @cached_property
     def part_hashes(self) -> dict[str, Any]:
         """Hashes of the origin, its buffers and each direction, which show what differs."""
+        carried = self.model_buffers_sha256
         return {
             "parameters_sha256": sha256([self.origin]),
             "buffers_sha256": sha256([self.buffers[n] for n in sorted(self.buffers)]),
             "directions_sha256": [sha256([direction]) for direction in self.directions],
+            **({"model_buffers_sha256": carried} if carried else {}),
         }
 
     def default_grid(self, points: int = 51, half_width: float = 1.0) -> Grid:
@@ -376,6 +401,20 @@ class Subspace:
             self.points,
             self._default_grid,
         )
+
+    def model_shares(self, coordinates: Sequence[float] | np.ndarray) -> np.ndarray:
+        """The shares of the labeled models in a point, which sum to 1, float64, shape (models,).
+
+        They are affine in the coordinates, and at a model its own share is 1.
+
+        Examples
+        --------
+        >>> line = Subspace.between(nn.Linear(2, 1), nn.Linear(2, 1))
+        >>> line.model_shares((0.25,))
+        array([0.75, 0.25])
+        """
+        places = np.array([[1.0, *point.coordinates] for point in self.points]).T
+        return np.linalg.solve(places, np.array([1.0, *map(float, coordinates)]))
 
     def project(self, parameters: Mapping[str, Tensor]) -> np.ndarray:
         """Coordinates of the orthogonal projection of parameters, float64, shape (dimensions,).

@@ -15,6 +15,7 @@ from losslandscape.planes.grid import Grid
 from losslandscape.planes.subspace import Subspace
 from losslandscape.point.batch_size import pass_rate, trial_batch_size
 from losslandscape.point.buffers import PointBuffers
+from losslandscape.point.carried_buffers import CarriedBuffers
 from losslandscape.point.deviation import Points, deviation
 from losslandscape.point.device_memory import release_cpu_memory
 from losslandscape.point.forward_pass import ForwardPass
@@ -23,7 +24,7 @@ from losslandscape.point.halving import HalvingBatchSize
 from losslandscape.point.measurement import Measurement, joined, mean_loss, values_of
 from losslandscape.point.memory_format import choose_memory_format
 from losslandscape.point.module_state import copied, kept_state
-from losslandscape.point.moving import MovingParameters
+from losslandscape.point.moving import MovingParameters, others_set
 from losslandscape.point.point_batches import PointBatches
 from losslandscape.point.shortcut import Setting
 from losslandscape.point.shortcuts import Shortcuts
@@ -33,15 +34,20 @@ from losslandscape.problem import precision as arithmetics
 from losslandscape.problem.batches import Batch
 from losslandscape.problem.modes import set_modes
 from losslandscape.problem.objective import Objective
+from losslandscape.problem.own_statistics import OwnStatistics, candidates
+
+_SEEN_ON = 32  # samples that show how a module renews its running statistics
 
 
 class Evaluator:
     """Measures an objective at points of a subspace, or at any parameters; a context manager.
 
     Inside the context the model's parameters move in place, see
-    :class:`losslandscape.point.moving.MovingParameters`, and its buffers are the origin's. Buffers
-    and torch's random generator are the same at the start of every point, so a point's value does
-    not depend on those before it. On leaving, the model has its own tensors and modes again.
+    :class:`losslandscape.point.moving.MovingParameters`, and its buffers are the origin's, or those
+    that belong to the point, see :class:`losslandscape.point.carried_buffers.CarriedBuffers`.
+    Buffers and torch's random generator are the same at the start of a point whenever it is
+    measured, so its value does not depend on those before it. On leaving, the model has its own
+    tensors and modes again.
 
     A batch size found by trial may be halved in the first measurement; see
     :class:`losslandscape.point.halving.HalvingBatchSize`.
@@ -55,7 +61,7 @@ class Evaluator:
         Inside the context on the device, of the type and in the memory order of the model.
     seed : int
         Of torch's random generator at the start of every point; 0.
-    parameters, buffers, batches, shortcuts
+    parameters, buffers, carried, batches, shortcuts
         Inside the context, the parts that it is made of.
     """
 
@@ -75,7 +81,9 @@ class Evaluator:
         self.batches = PointBatches(objective)
         self.parameters: MovingParameters | None = None
         self._forward = ForwardPass(objective, model)
-        self._reestimated = bn.layers(model) if objective.batch_norm == "reestimated" else None
+        self._reestimates = objective.batch_norm == "reestimated"
+        self._norms = bn.layers(model) if self._reestimates else []
+        self._own_statistics: list[OwnStatistics] = []
         self._size = HalvingBatchSize(
             batch_size or objective.batch_size, type(model).__name__, objective.device
         )
@@ -121,6 +129,8 @@ class Evaluator:
         if not self._size.known:
             self._size.found(self._fastest_batch_size())
         self._cut_batches()
+        self._own_statistics = self._seen_statistics() if self._reestimates else []
+        self.carried = CarriedBuffers(self.model, self._given, self._own_statistics)
         release_cpu_memory(device)  # of the trials
 
     def _lay_out(self, channels_last: bool) -> None:
@@ -155,6 +165,17 @@ class Evaluator:
         if samples.ragged:
             return len(samples)
         return trial_batch_size(self.batches.first, rate, len(samples))
+
+    @torch.no_grad()
+    def _seen_statistics(self) -> list[OwnStatistics]:
+        """The user's modules whose running statistics can be re-estimated."""
+        batch = self.batches.first(_SEEN_ON)
+        seen = (
+            OwnStatistics.seen(module, batch, self._forward.plain, self._start)
+            for module in candidates(self.model).values()
+            if not module.training
+        )
+        return [one for one in seen if one is not None]
 
     def _cut_batches(self) -> None:
         """Cut the samples into batches of the present size."""
@@ -202,7 +223,8 @@ class Evaluator:
 
         Statistics that are gathered anew at each point are meant to change.
         """
-        return self.buffers.altered(besides=self._reestimated or ())
+        own = [one.module for one in self._own_statistics]
+        return self.buffers.altered(besides=[*self._norms, *own])
 
     def move(self, coordinates: Sequence[float]) -> None:
         """Set the model's parameters to a point of the subspace."""
@@ -222,27 +244,51 @@ class Evaluator:
             If the model cannot take the data, or the loss is not one number a sample.
         """
         self.move(coordinates)
+        self._carry(coordinates)
         return self._measure(allotment)
 
+    def _carry(self, coordinates: Sequence[float]) -> None:
+        """Let the buffers that go with the weights be those of the point."""
+        if self.carried:
+            if self.carried.recomputed:
+                self._moving.catch_up()
+            carried = {**self.carried.at(coordinates), **self.carried.from_weights()}
+            self.buffers.start_from({**self._given.buffers, **carried})
+
     def measure_parameters(
-        self, parameters: Mapping[str, Tensor], buffers: Mapping[str, Tensor]
+        self,
+        parameters: Mapping[str, Tensor],
+        buffers: Mapping[str, Tensor],
+        own_statistics: bool = False,
     ) -> Measurement:
-        """Values by sample at any parameters, with their own buffers (batch-norm statistics)."""
+        """Values by sample at any parameters, with their own buffers.
+
+        ``parameters`` may also hold those that the subspace does not move. With
+        ``own_statistics``, running statistics are never re-estimated: the values are those of the
+        model as it is.
+        """
         self.subspace.layout.check(parameters, "parameters to measure")
         self._moving.assign(parameters)
         self.shortcuts.at_point(None)
-        with self.buffers.starting_from(buffers):
-            return self._measure()
+        with (
+            others_set(self.model, parameters, besides=self._moving.views),
+            self.buffers.starting_from(buffers),
+        ):
+            return self._measure(reestimate=not own_statistics)
 
-    def _measure(self, allotment: Allotment | None = None) -> Measurement:
-        return self._size.measured(lambda: self._measure_once(allotment), self._cut_batches)
+    def _measure(self, allotment: Allotment | None = None, reestimate: bool = True) -> Measurement:
+        return self._size.measured(
+            lambda: self._measure_once(allotment, reestimate), self._cut_batches
+        )
 
     # Not torch.inference_mode: what a model caches in forward would be unusable in training.
     @torch.no_grad()
-    def _measure_once(self, allotment: Allotment | None) -> Measurement:
+    def _measure_once(self, allotment: Allotment | None, reestimate: bool) -> Measurement:
         self._start(always=False)
-        if self._reestimated is not None:
-            bn.reestimate(self._reestimated, self.batches.reestimation, self._forward.plain)
+        if reestimate and (self._norms or self._own_statistics):
+            bn.reestimate(
+                self._norms, self.batches.reestimation, self._forward.plain, self._own_statistics
+            )
         self.shortcuts.before_batches()
         return {
             name: joined(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -156,6 +157,33 @@ class MovingParameters:
             parameter.data = data
         for name, value in self._values.items():
             self._groups[name][0].data.copy_(value)
+
+
+@contextmanager
+def others_set(
+    model: nn.Module, parameters: Mapping[str, Tensor], besides: Collection[str]
+) -> Iterator[None]:
+    """Inside the context, parameters of the model besides these have the given values.
+
+    Those that have them already are left alone.
+    """
+    changed = [
+        (parameter, parameter.detach().clone())
+        for name, parameter in model.named_parameters()
+        if name not in besides
+        and name in parameters
+        and not torch.equal(parameters[name].to(parameter), parameter)
+    ]
+    named = {id(parameter): name for name, parameter in model.named_parameters()}
+    try:
+        with torch.no_grad():
+            for parameter, _ in changed:
+                parameter.data.copy_(parameters[named[id(parameter)]])
+        yield
+    finally:
+        with torch.no_grad():
+            for parameter, before in changed:
+                parameter.data.copy_(before)
 
 
 def _own_their_memory(model: nn.Module, groups: Mapping[str, Sequence[nn.Parameter]]) -> bool:

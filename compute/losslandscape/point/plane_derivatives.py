@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any, Union
+from functools import partial
+from typing import Any, TypeVar, Union
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional
+from torch.nn.modules.instancenorm import _InstanceNorm
 
 from losslandscape.errors import LossLandscapeError
 from losslandscape.planes.parameters import sharing
 from losslandscape.planes.subspace import Subspace
+from losslandscape.point.carried_buffers import CarriedBuffers
+from losslandscape.point.differentiable_kernels import differentiable_kernels
 from losslandscape.point.module_state import copied, kept_state
 from losslandscape.problem import batch_norm as bn
 from losslandscape.problem.batches import Batch, map_batch
@@ -25,8 +30,10 @@ from losslandscape.problem.samples import SampleSet
 
 Parameters = dict[str, Tensor]
 Coordinates = Union[Sequence[float], np.ndarray]
-# parameters made of fresh leaves, and these leaves
-Make = Callable[[], tuple[Parameters, list[Tensor]]]
+# parameters and buffers of a point, made of fresh leaves, and these leaves
+Place = tuple[Parameters, dict[str, Tensor]]
+Make = Callable[[], tuple[Place, list[Tensor]]]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -49,7 +56,14 @@ class PlaneDerivatives:
     """Derivatives of the loss that :func:`losslandscape.evaluate` measures; a context manager.
 
     The loss of the first set of samples is differentiated through coordinates -> theta0 + a d1 +
-    b d2 by :func:`torch.func.functional_call`. Graphs are kept for one batch at a time.
+    b d2 by :func:`torch.func.functional_call`. Graphs are kept for one batch at a time. Attention
+    and recurrent layers use kernels that have a second derivative.
+
+    Buffers that go with the weights are those of the point. Interpolated ones are differentiated.
+    The vectors of spectral norm are constants: the gradient is still that of the loss, by the
+    envelope theorem, and the Hessian is not. That is for
+    :class:`losslandscape.point.differenced_gradients.DifferencedGradients`, as
+    :func:`losslandscape.point.checked_derivatives.checked_derivatives` chooses it.
 
     With re-estimated batch norm the loss is a function of the coordinates and of the statistics
     s, which are themselves one: the mean over the re-estimation batches of each batch's means and
@@ -111,11 +125,21 @@ class PlaneDerivatives:
         # row-major, which every model can take
         placed = subspace.placed(self._device, self.dtype, channels_last=False)
         self._origin = placed.layout.views(placed.origin)
+        self.spacing = np.ones(subspace.dimensions)
         self._directions = [placed.layout.views(direction) for direction in placed.directions]
-        self._loss = _LossModule(model, objective)
+        self.carried = CarriedBuffers(model, subspace)
+        self._loss = _LossModule(model, objective, self.carried)
         self._buffers = {
             f"model.{name}": subspace.buffers.get(name, own).to(own)
             for name, own in model.named_buffers()
+        }
+        self._carried_at_origin = {
+            f"model.{name}": value.to(self._device)
+            for name, value in self.carried.at((0.0,) * subspace.dimensions).items()
+        }
+        self._slopes = {
+            f"model.{name}": [one.to(self._device) for one in slopes]
+            for name, slopes in self.carried.slopes().items()
         }
 
         def batched(samples: SampleSet, size: int) -> Sequence[Batch]:
@@ -139,23 +163,28 @@ class PlaneDerivatives:
         except LossLandscapeError:
             self._restore()
             raise
-        self._random = torch.get_rng_state()
-        self._autocast = torch.autocast(self._device.type, enabled=False)
-        self._autocast.__enter__()
-        if self._statistics is not None:
-            self._statistics.install()
+        with ExitStack() as stack:
+            stack.callback(self._restore)
+            stack.callback(torch.set_rng_state, torch.get_rng_state())
+            stack.enter_context(torch.autocast(self._device.type, enabled=False))
+            stack.enter_context(differentiable_kernels(self._loss))
+            if self._statistics is not None:
+                self._statistics.install()
+                stack.callback(self._statistics.remove)
+            self._opened = stack.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._statistics is not None:
-            self._statistics.remove()
-        self._autocast.__exit__(None, None, None)
-        torch.set_rng_state(self._random)
-        self._restore()
+        self._opened.close()
 
     @property
     def dimensions(self) -> int:
         return len(self._directions)
+
+    @property
+    def relative_rounding(self) -> float:
+        """An eigenvalue of the Hessian below this share of the largest has no sign."""
+        return float(torch.finfo(self.dtype).eps ** 0.5)
 
     def gradient(self, coordinates: Coordinates) -> np.ndarray:
         """Gradient per unit of the coordinates, float64, shape (dimensions,)."""
@@ -188,26 +217,36 @@ class PlaneDerivatives:
             measured, jacobian = self._measured_statistics(coordinates)
             weight = torch.zeros_like(measured)
         for batch in self._batches:
-            parameters, (leaf,) = self._on_plane(coordinates)
+            place, (leaf,) = self._on_plane(coordinates)
             sources = [leaf]
             if self._statistics is not None and measured is not None and jacobian is not None:
                 sources.append(measured.clone().requires_grad_())
                 # J (c - c0): zero, with the derivative J
                 self._statistics.use(sources[1] + jacobian @ (leaf - leaf.detach()).to(self.dtype))
-            loss = self._sum(parameters, batch)
-            first = _differentiate(loss, sources, create_graph=True)
-            value += float(loss.detach())
-            gradient += first[0].detach().cpu()
-            hessian += _rows(first[0], leaf)
+
+            def twice(losses: Tensor, sources: Sequence[Tensor] = sources) -> list[Tensor]:
+                loss = _sum(losses)
+                first = _differentiate(loss, sources, create_graph=True)
+                return [loss.detach(), _rows(first[0], sources[0]), *(f.detach() for f in first)]
+
+            loss, rows, *first = self._within(place, batch, twice)
+            value += float(loss)
+            gradient += first[0].cpu()
+            hessian += rows
             if weight is not None:
-                weight += first[1].detach()
+                weight += first[1]
         if self._statistics is not None and weight is not None:
             torch.manual_seed(0)
             for batch in self._reestimation_batches:
-                parameters, (leaf,) = self._on_plane(coordinates)
-                weighted = weight @ self._gathered(parameters, batch)
-                (first_part,) = _differentiate(weighted, [leaf], create_graph=True)
-                hessian += _rows(first_part, leaf) / len(self._reestimation_batches)
+                place, (leaf,) = self._on_plane(coordinates)
+
+                def weighted(
+                    statistics: Tensor, leaf: Tensor = leaf, weight: Tensor = weight
+                ) -> Tensor:
+                    first = _differentiate(weight @ statistics, [leaf], create_graph=True)
+                    return _rows(first[0], leaf)
+
+                hessian += self._gathered(place, batch, weighted) / len(self._reestimation_batches)
         hessian = (hessian + hessian.T) / 2
         n = self._count
         return Expansion(value / n, (gradient / n).numpy(), (hessian / n).numpy())
@@ -240,11 +279,22 @@ class PlaneDerivatives:
         if self._statistics is not None:
             measured, jacobian = self._measured_statistics(coordinates)
         for batch in self._batches:
-            parameters, (leaf,) = self._on_plane(coordinates)
+            place, (leaf,) = self._on_plane(coordinates)
             if self._statistics is not None and measured is not None and jacobian is not None:
                 self._statistics.use(measured + jacobian @ (leaf - leaf.detach()).to(self.dtype))
-            rows.append(_jacobian(self._losses(parameters, batch), leaf))
+            rows.append(self._within(place, batch, partial(_jacobian, leaf=leaf)))
         return torch.cat(rows).double().cpu().numpy()
+
+    @torch.no_grad()
+    def sample_losses(self, coordinates: Coordinates) -> np.ndarray:
+        """Each sample's loss, float64, shape (samples,)."""
+        torch.manual_seed(0)
+        if self._statistics is not None:
+            measured = self._mean_statistics(lambda: self._on_plane(coordinates))
+            self._statistics.use(measured)
+        place, _ = self._on_plane(coordinates)
+        found = [self._within(place, batch, torch.Tensor.double) for batch in self._batches]
+        return torch.cat(found).cpu().numpy()
 
     def _gradient(self, make: Make) -> tuple[float, list[Tensor]]:
         """The mean loss and its gradient at the leaves of ``make``."""
@@ -255,27 +305,42 @@ class PlaneDerivatives:
             measured = self._mean_statistics(make)
             weight = torch.zeros_like(measured)
         for batch in self._batches:
-            parameters, sources = make()
+            place, sources = make()
             if self._statistics is not None and measured is not None:
                 sources = [*sources, measured.clone().requires_grad_()]
                 self._statistics.use(sources[-1])
-            loss = self._sum(parameters, batch)
-            parts = _differentiate(loss, sources)
-            value += float(loss.detach())
+
+            def once(losses: Tensor, sources: Sequence[Tensor] = sources) -> list[Tensor]:
+                loss = _sum(losses)
+                return [loss.detach(), *self._once(loss, sources)]
+
+            loss, *parts = self._within(place, batch, once)
+            value += float(loss)
             if weight is not None:
                 weight += parts.pop()
             gradients = _add(gradients, parts)
         if weight is not None:
             torch.manual_seed(0)
             for batch in self._reestimation_batches:
-                parameters, sources = make()
-                share = weight @ self._gathered(parameters, batch)
-                parts = _differentiate(share / len(self._reestimation_batches), sources)
-                gradients = _add(gradients, parts)
+                place, sources = make()
+
+                def share(
+                    statistics: Tensor,
+                    sources: Sequence[Tensor] = sources,
+                    weight: Tensor = weight,
+                ) -> list[Tensor]:
+                    part = weight @ statistics / len(self._reestimation_batches)
+                    return self._once(part, sources)
+
+                gradients = _add(gradients, self._gathered(place, batch, share))
         return value / self._count, [g / self._count for g in gradients or []]
 
-    def _on_plane(self, coordinates: Coordinates) -> tuple[Parameters, list[Tensor]]:
-        """Parameters as functions of the coordinates."""
+    def _once(self, output: Tensor, sources: Sequence[Tensor]) -> list[Tensor]:
+        """The derivative of an output by sources, which are leaves."""
+        return _differentiate(output, sources)
+
+    def _on_plane(self, coordinates: Coordinates) -> tuple[Place, list[Tensor]]:
+        """Parameters and buffers as functions of the coordinates."""
         leaf = torch.tensor(
             [float(c) for c in coordinates], dtype=torch.float64, requires_grad=True
         )
@@ -286,46 +351,60 @@ class PlaneDerivatives:
             for factor, direction in zip(factors, self._directions):
                 value = value + factor * direction[name]
             moved[name] = value
-        return moved, [leaf]
+        carried = {}
+        for name, start in self._carried_at_origin.items():
+            value = start
+            for factor, slope in zip(leaf, self._slopes[name]):
+                value = value + factor.to(self._device) * slope
+            carried[name] = value.to(self.dtype)
+        return (moved, carried), [leaf]
 
-    def _free(self, coordinates: Coordinates) -> tuple[Parameters, list[Tensor]]:
+    def _free(self, coordinates: Coordinates) -> tuple[Place, list[Tensor]]:
         """Parameters as leaves."""
         with torch.no_grad():
-            moved = self._on_plane(coordinates)[0]
+            moved, carried = self._on_plane(coordinates)[0]
         leaves = {name: value.detach().requires_grad_() for name, value in moved.items()}
-        return leaves, list(leaves.values())
+        return (leaves, carried), list(leaves.values())
 
-    def _sum(self, parameters: Parameters, batch: Batch) -> Tensor:
-        return self._losses(parameters, batch).sum(dtype=torch.float64)
+    def _within(self, place: Place, batch: Batch, use: Callable[[Tensor], T]) -> T:
+        """What ``use`` makes of the per-sample losses while the model is at a place.
 
-    def _losses(self, parameters: Parameters, batch: Batch) -> Tensor:
+        Checkpointed layers run again in the backward pass, and must find the model there.
+        """
+        parameters, carried = place
         tensors = {alias: parameters[name] for name in parameters for alias in self._names[name]}
         # copies, because a forward pass may write to its buffers
         tensors.update((name, buffer.clone()) for name, buffer in self._buffers.items())
-        return functional_call(self._loss, tensors, (batch,))
+        tensors.update((name, buffer.clone()) for name, buffer in carried.items())
+        return functional_call(self._loss, tensors, (batch, use))
 
-    def _gathered(self, parameters: Parameters, batch: Batch) -> Tensor:
-        """A batch's statistics of all layers in one vector."""
-        assert self._statistics is not None
-        self._statistics.gather()
-        self._losses(parameters, batch)
-        return self._statistics.gathered()
+    def _gathered(self, place: Place, batch: Batch, use: Callable[[Tensor], T]) -> T:
+        """What ``use`` makes of a batch's statistics of all layers, one vector."""
+        statistics = self._statistics
+        assert statistics is not None
+        statistics.gather()
+        return self._within(place, batch, lambda _: use(statistics.gathered()))
 
     def _mean_statistics(self, make: Make) -> Tensor:
         """The statistics at a point, the mean over the re-estimation batches."""
         with torch.no_grad():
-            parameters = make()[0]
+            place = make()[0]
             batches = self._reestimation_batches
-            return sum(self._gathered(parameters, b) for b in batches) / len(batches)  # type: ignore[return-value]
+            found = [self._gathered(place, batch, lambda one: one) for batch in batches]
+            return sum(found) / len(batches)  # type: ignore[return-value]
 
     def _measured_statistics(self, coordinates: Coordinates) -> tuple[Tensor, Tensor]:
         """The statistics s and their Jacobian ds/dc, shape (statistics, dimensions)."""
         total = jacobian = None
         for batch in self._reestimation_batches:
-            parameters, (leaf,) = self._on_plane(coordinates)
-            statistics = self._gathered(parameters, batch)
-            total = _add(total, [statistics.detach()])
-            jacobian = _add(jacobian, [_jacobian(statistics, leaf)])
+            place, (leaf,) = self._on_plane(coordinates)
+
+            def both(found: Tensor, leaf: Tensor = leaf) -> tuple[Tensor, Tensor]:
+                return found.detach(), _jacobian(found, leaf)
+
+            statistics, columns = self._gathered(place, batch, both)
+            total = _add(total, [statistics])
+            jacobian = _add(jacobian, [columns])
         count = len(self._reestimation_batches)
         assert total is not None
         assert jacobian is not None
@@ -335,12 +414,16 @@ class PlaneDerivatives:
 class _LossModule(nn.Module):
     """Model and loss as one module, so that functional_call reaches whatever the loss reads."""
 
-    def __init__(self, model: nn.Module, objective: Objective):
+    def __init__(self, model: nn.Module, objective: Objective, carried: CarriedBuffers):
         super().__init__()
         self.model = model
         self._objective = objective
+        self._carried = carried
 
-    def forward(self, batch: Batch) -> Tensor:
+    def forward(self, batch: Batch, use: Callable[[Tensor], T]) -> T:
+        with torch.no_grad():
+            for name, value in self._carried.from_weights().items():
+                self.model.get_buffer(name).copy_(value)
         # copies, because a forward pass may write to its inputs
         losses = self._objective.loss(self.model, map_batch(torch.clone, batch))["loss"]
         if torch.is_grad_enabled() and not losses.requires_grad:
@@ -348,11 +431,11 @@ class _LossModule(nn.Module):
                 f"loss {self._objective.loss.name}: its values cannot be differentiated by the "
                 "parameters (were they detached?)"
             )
-        return losses
+        return use(losses)
 
 
 class _Statistics:
-    """Batch-norm layers whose statistics autograd sees.
+    """Batch-norm and instance-norm layers whose statistics autograd sees.
 
     PyTorch's running statistics are constants to autograd, and its evaluation mode does not
     differentiate by them; while installed, the layers normalise by formulas that do.
@@ -403,9 +486,17 @@ class _Statistics:
 
     def _forward(self, layer: Any, inputs: Tensor) -> Tensor:
         if self._used is None:
-            axes = [0, *range(2, inputs.dim())]
+            instances = isinstance(layer, _InstanceNorm)
+            axes = [*([] if instances else [0]), *range(2, inputs.dim())]
             variance, mean = torch.var_mean(inputs, axes)  # unbiased, as running statistics are
+            if instances:
+                mean, variance = mean.mean(0), variance.mean(0)
             self._calls[layer].append(torch.cat([mean, variance]))
+            if instances:
+                return functional.instance_norm(
+                    inputs, None, None, layer.weight, layer.bias, use_input_stats=True,
+                    eps=layer.eps,
+                )  # fmt: skip
             return functional.batch_norm(
                 inputs, None, None, layer.weight, layer.bias, training=True, eps=layer.eps
             )
@@ -416,6 +507,10 @@ class _Statistics:
         shift = -mean * scale if layer.bias is None else layer.bias - mean * scale
         shape = (1, -1, *(1,) * (inputs.dim() - 2))
         return inputs * scale.view(shape) + shift.view(shape)
+
+
+def _sum(losses: Tensor) -> Tensor:
+    return losses.sum(dtype=torch.float64)
 
 
 def _differentiate(

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
 
 from losslandscape.errors import LossLandscapeError
 
@@ -68,6 +68,11 @@ def refuse_batch_norm(model: nn.Module) -> None:
             raise LossLandscapeError(
                 f"'{name}' is batch norm in train mode, which normalizes with the batch's own "
                 "statistics; batch_norm='reestimated' needs eval mode"
+            )
+        if module.training and isinstance(module, _NormBase) and module.track_running_stats:
+            raise LossLandscapeError(
+                f"'{name}' is {type(module).__name__} in train mode, which does not read its "
+                "running statistics; batch_norm='reestimated' needs eval mode"
             )
 
 

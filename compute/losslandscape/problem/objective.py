@@ -41,7 +41,8 @@ class Objective:
         and ``test_loss`` for the set ``test``. A dict of *tensors* is one set, a batch of keyword
         arguments.
     batch_norm : "fixed" or "reestimated"
-        See :mod:`losslandscape.problem.batch_norm`.
+        Running statistics of batch norm, instance norm and modules of your own; see
+        :mod:`losslandscape.problem.batch_norm`.
     metrics : mapping of name to ``(outputs, targets) -> one number per sample``, optional
         Measured beside the loss. Classification losses include the accuracy without being asked.
     batch_size : int, optional
@@ -144,7 +145,7 @@ class Objective:
                         else f"is not a set; choose from {', '.join(self.sets)}"
                     )
                 )
-        self.batch_norm: str = batch_norm if bn.layers(model) else "none"
+        self.batch_norm: str = batch_norm if bn.keeps_statistics(model) else "none"
         if self.batch_norm == "reestimated" and modes == "own":
             refuse_batch_norm(model)
         self.batch_size = batch_size
@@ -164,16 +165,23 @@ class Objective:
         main = next(iter(self.sets.values()))
         wanted = min(reestimation_samples or _REESTIMATION_SAMPLES, len(main))
         self.reestimation = main if main.ragged else main.subset(wanted)
+        self._reestimation_batch: int | None = None  # another size than follows from batch_size
 
     @property
     def reestimation_batch_size(self) -> int:
         """Number of samples per batch when batch-norm statistics are re-estimated."""
-        return self.batch_size or _REESTIMATION_BATCH
+        return self._reestimation_batch or self.batch_size or _REESTIMATION_BATCH
+
+    def with_reestimation_batches(self, size: int | None) -> Objective:
+        """The same objective with re-estimation batches of this size; None changes nothing."""
+        other = copy.copy(self)
+        other._reestimation_batch = size or self._reestimation_batch
+        return other
 
     def with_batch_norm(self, mode: str) -> Objective:
         """The same objective with another treatment of batch norm."""
         other = copy.copy(self)
-        if bn.layers(self.model):
+        if bn.keeps_statistics(self.model):
             other.batch_norm = mode
         return other
 

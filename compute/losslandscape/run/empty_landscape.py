@@ -59,6 +59,8 @@ def _provenance(
         },
         "versions": recipe["computer"],
     }
+    if settings.buffers:
+        provenance["buffers"] = settings.buffers
     checkpoints = task.subspace.trajectory_folder
     if checkpoints is not None and task.path is not None:
         place = task.path.absolute().parent

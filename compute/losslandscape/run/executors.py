@@ -265,13 +265,26 @@ def _pickled(job: PointJob) -> bytes:
     """The job, and the folders in which its modules were found.
 
     If cloudpickle is installed, also what was defined in a notebook or a script.
+
+    Raises
+    ------
+    LossLandscapeError
+        If the model, the loss or the data cannot be pickled, as modules with parametrizations.
     """
     try:
         from cloudpickle import dumps
     except ImportError:
         from pickle import dumps
     folders = [os.path.abspath(folder) for folder in sys.path]
-    return pickle.dumps((folders, dumps(job)))
+    try:
+        return pickle.dumps((folders, dumps(job)))
+    except Exception as error:  # whatever the user's objects raise
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise LossLandscapeError(
+            f"{type(job.objective.model).__name__}: cannot be sent to the workers of an executor "
+            f"({reason}); evaluate without executor (--workers), or build it without what cannot "
+            "be pickled"
+        ) from error
 
 
 def _shared(executor: Executor, payload: bytes) -> tuple[Any, bool]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from losslandscape.adaptive.refinement import Refinement, interpolate, nearest
 from losslandscape.files.journal import trajectory_journal_path
@@ -16,6 +19,9 @@ from losslandscape.run.task import Task
 
 if TYPE_CHECKING:
     from losslandscape.training.trajectory import Trajectory
+
+# of the model's own loss, and of the surface's range: differences that are passed over
+_FAR, _SMALL = 0.1, 1e-3
 
 
 def finish(
@@ -36,6 +42,7 @@ def finish(
     batch_size = points.settings.batch_size
     if task.subspace.points:
         landscape.models = _measured_models(task, batch_size, evaluators)
+        warn_models(landscape)
     if trajectory is not None:
         landscape.trajectories = [
             measure_trajectory(
@@ -102,9 +109,32 @@ def _with_allotment(done: dict[str, Any], points: Points) -> dict[str, Any]:
 
 
 def _measured_models(task: Task, batch_size: int, evaluators: OneEvaluator) -> list[ModelPoint]:
-    """The losses of the models that span the subspace, at their places in it."""
+    """The losses of the models that span the subspace, at their places in it, and their own."""
     evaluator = evaluators.of(task.objective, batch_size)
-    return [
-        ModelPoint(p.label, p.coordinates, mean_loss(evaluator.measure(p.coordinates)))
-        for p in task.subspace.points
+    found = []
+    for point, buffers in zip(task.subspace.points, task.subspace.model_buffers):
+        on_plane = mean_loss(evaluator.measure(point.coordinates))
+        parameters = task.subspace.parameters_at(point.coordinates)
+        itself = evaluator.measure_parameters(parameters, buffers, own_statistics=True)
+        found.append(ModelPoint(point.label, point.coordinates, on_plane, mean_loss(itself)))
+    return found
+
+
+def warn_models(landscape: Landscape) -> None:
+    """Warn where the plane's loss at a labeled model is far from the model's own."""
+    losses = landscape.fields["loss"][np.isfinite(landscape.fields["loss"])]
+    small = _SMALL * float(np.ptp(losses)) if losses.size else 0.0
+    far = [
+        f"{model.label} ({model.loss:.4g} on the plane, {model.own_loss:.4g} by itself)"
+        for model in landscape.models
+        if model.own_loss is not None
+        and not abs(model.loss - model.own_loss) <= max(small, _FAR * abs(model.own_loss))
+        and not (np.isnan(model.loss) and np.isnan(model.own_loss))
     ]
+    if far:
+        warnings.warn(
+            f"the plane differs from the models' own loss at {', '.join(far)}: their buffers are "
+            "re-estimated, recomputed or interpolated on it, see docs/measurement.md; both losses "
+            "are in the file",
+            stacklevel=4,
+        )

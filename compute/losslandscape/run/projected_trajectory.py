@@ -62,6 +62,7 @@ def measure_trajectory(
     """
     check_trajectory(objective, subspace, trajectory)
     projection = subspace.project_trajectory(trajectory)
+    distance = np.hypot(projection.distance, _frozen_distances(objective, subspace, trajectory))
     losses = np.empty((len(trajectory), 2))  # at the projection, of the checkpoint
     recipe = {
         "trajectory": trajectory.identity,
@@ -105,8 +106,25 @@ def measure_trajectory(
         coordinates=projection.coordinates,
         loss=losses[:, 0].copy(),
         checkpoint_loss=losses[:, 1].copy(),
-        distance_to_plane=projection.distance,
+        distance_to_plane=distance,
     )
+
+
+def _frozen_distances(
+    objective: Objective, subspace: Subspace, trajectory: Trajectory
+) -> np.ndarray:
+    """How far the checkpoints' parameters that the plane does not move are from the model's."""
+    moving = {segment.name for segment in subspace.layout.segments}
+    frozen = {
+        name: parameter.detach().double().cpu()
+        for name, parameter in objective.model.named_parameters()
+        if name not in moving and name in trajectory.shapes
+    }
+    squared = np.zeros(len(trajectory))
+    for i in range(len(trajectory) if frozen else 0):
+        there = trajectory.parameters(i)
+        squared[i] = sum(float((there[n].double() - p).square().sum()) for n, p in frozen.items())
+    return np.sqrt(squared)
 
 
 def trajectory_label(trajectory: Trajectory) -> str:

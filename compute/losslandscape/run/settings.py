@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from losslandscape.point import determinism
+from losslandscape.point.carried_buffers import refuse_whole_numbers
 from losslandscape.point.evaluator import Evaluator
 from losslandscape.point.measurement import Measurement
 from losslandscape.run.point_records import summarised
@@ -35,6 +36,8 @@ class Settings:
         Forward passes of a point.
     allotment : dict or None
         The sampling error that a point may have, if a part of the samples is enough.
+    buffers : dict or None
+        Buffers that go with the weights, see :class:`losslandscape.point.carried_buffers`.
 
     Examples
     --------
@@ -49,6 +52,7 @@ class Settings:
     observed: dict[str, Any] = field(default_factory=dict)
     passes: int = 0
     allotment: dict[str, Any] | None = None
+    buffers: dict[str, list[str]] | None = None
 
     @classmethod
     def from_json(cls, found: dict[str, Any]) -> Settings:
@@ -70,8 +74,10 @@ def find_settings(task: Task, evaluator: Evaluator) -> tuple[Settings, Measureme
     Raises
     ------
     LossLandscapeError
-        If a point's value depends on random numbers or on the batches before it.
+        If a point's value depends on random numbers or on the batches before it, or labeled models
+        differ in buffers of whole numbers that change the loss.
     """
+    _check_whole_numbers(task, evaluator)
     origin, observed = determinism.observe(evaluator)
     determinism.refuse_observed(task.objective, observed)
     settings = Settings(
@@ -81,5 +87,27 @@ def find_settings(task: Task, evaluator: Evaluator) -> tuple[Settings, Measureme
         deviation=evaluator.deviation_on(task.grid),
         observed=observed,
         passes=evaluator.passes,
+        buffers=evaluator.carried.kinds or None,
     )
     return settings, origin
+
+
+def _check_whole_numbers(task: Task, evaluator: Evaluator) -> None:
+    """Raise a LossLandscapeError if buffers that cannot be interpolated change a model's loss.
+
+    Counters do not.
+    """
+    names = evaluator.carried.whole_numbers
+    if not names:
+        return
+    first, *others = task.subspace.model_buffers
+    for point, buffers in zip(task.subspace.points[1:], others):
+        parameters = task.subspace.parameters_at(point.coordinates)
+        of_first = {name: first[name] for name in names}
+        own, other = (
+            evaluator.measure_parameters(parameters, values, own_statistics=True)
+            for values in (buffers, {**buffers, **of_first})
+        )
+        largest = determinism.largest_difference(own, other)
+        if largest:
+            refuse_whole_numbers(task.objective.model, names, point.label, largest)
