@@ -144,11 +144,7 @@ def test_users_own_code(run_folder, tmp_path, monkeypatch, capsys):
         ),
         (
             ("--labels", "a", "b"),
-            "--labels is only for --directions between, but --directions is ra",
-        ),
-        (
-            ("--directions", "pca", "--trajectory", "x", "--labels", "a"),
-            "--labels is only for --directions between, but --directions is pca",
+            "--labels is only for --models or --trajectory, but --directions is ra",
         ),
         (("--plan", "--tolerance", "0.01", "--max-points", "2"), "max_points is 2; the coarse"),
         (("--tolerance", "0.01", "--max-points", "2"), "max_points is 2; the coarse grid"),
@@ -262,3 +258,85 @@ def test_trajectory_of_checkpoints_on_disk(run_folder, capsys):
     with pytest.raises(SystemExit):
         main([*verb, str(run_folder / "trajectory"), "--checkpoints", pattern])
     assert "give either FOLDER or --checkpoints" in capsys.readouterr().err
+
+
+def second_run(run_folder, name="adam"):
+    """Another run from the same start, of another length."""
+    torch.manual_seed(0)
+    model = build_network("mlp", (1, 8, 8), 10)
+    torch.manual_seed(7)
+    with TrajectoryRecorder(model, run_folder / name / "trajectory") as recorder:
+        for step in range(6):
+            recorder.record(step)
+            with torch.no_grad():
+                for parameter in model.parameters():
+                    parameter.add_(0.01 * torch.randn_like(parameter))
+    return str(run_folder / name / "trajectory")
+
+
+def test_several_runs_on_one_surface(run_folder, capsys):
+    first, second = str(run_folder / "trajectory"), second_run(run_folder)
+    options = ("--directions", "pca", "--trajectory", first, second, "--grid", "4")
+    assert surface(run_folder, *options, "--labels", "SGD", "Adam") == 0
+    path = run_folder / "x.nc"
+    landscape = Landscape.open(path)
+    assert [len(one.step) for one in landscape.trajectories] == [4, 6]
+    assert [one.label for one in landscape.trajectories] == ["SGD", "Adam"]
+    np.testing.assert_allclose(landscape.trajectories[0].coordinates[-1], 0, atol=1e-6)
+    runs = landscape.provenance["subspace"]["runs"]
+    assert [run["label"] for run in runs] == ["SGD", "Adam"]
+    for run, one in zip(runs, landscape.trajectories):
+        assert run["largest_distance"] == pytest.approx(one.distance_to_plane.max())
+        assert 0 < sum(run["explained_variance"]) <= 1 + 1e-9
+    capsys.readouterr()
+    assert main(["info", str(path)]) == 0
+    printed = capsys.readouterr().out
+    assert "trajectory 'Adam': 6 checkpoints" in printed
+    assert "of its variance" in printed
+    # the file is enough to measure again
+    refined = run_folder / "finer.nc"
+    refine = ["refine", str(path), "--bounds=-0.1,0.1,-0.1,0.1", "--grid", "3", "--quiet"]
+    assert main([*refine, "--output", str(refined)]) == 0, capsys.readouterr().err
+    assert len(Landscape.open(refined).trajectories) == 2
+    again = ["trajectory", str(path), second, "--label", "again", "--quiet"]
+    assert main(again) == 0
+    added = Landscape.open(path).trajectories[2]
+    np.testing.assert_array_equal(added.loss, landscape.trajectories[1].loss)
+
+
+def test_several_runs_that_are_refused(run_folder, capsys):
+    first, second = str(run_folder / "trajectory"), second_run(run_folder)
+    plane = ("--directions", "pca", "--grid", "3", "--trajectory")
+    assert surface(run_folder, *plane, first, second, "--labels", "SGD") == 1
+    assert "1 --labels were given for 2 runs" in capsys.readouterr().err
+    assert surface(run_folder, *plane, first, second, "--labels", "SGD", "SGD") == 1
+    assert "two --labels are the same" in capsys.readouterr().err
+    assert surface(run_folder, *plane, first, first) == 1
+    assert "both runs have the label" in capsys.readouterr().err
+    assert surface(run_folder, *plane, first, str(run_folder / "nothing")) == 1
+    assert "nothing: no such folder" in capsys.readouterr().err
+    assert surface(run_folder, "--labels", "SGD") == 1
+    assert "--labels is only for --models or --trajectory" in capsys.readouterr().err
+    assert not (run_folder / "x.nc").exists()
+
+
+def test_a_run_of_checkpoints_beside_a_recorded_one(run_folder, capsys):
+    recorded, second = Trajectory.open(run_folder / "trajectory"), second_run(run_folder)
+    folder = run_folder / "saved"
+    folder.mkdir()
+    for index in range(4):
+        torch.save(recorded.parameters(index), folder / f"epoch_{index + 8}.pt")
+    pattern = str(folder / "epoch_*.pt")
+    options = ("--directions", "pca", "--grid", "3", "--trajectory", pattern, second)
+    assert surface(run_folder, *options) == 0
+    assert "steps 8 to 11" in capsys.readouterr().err
+    found = Landscape.open(run_folder / "x.nc").trajectories
+    assert [one.label for one in found] == ["saved", "adam"]
+    files = sorted(str(file) for file in folder.glob("*.pt"))  # as a shell expands the pattern
+    options = ("--directions", "pca", "--grid", "3", "--trajectory", *files)
+    assert surface(run_folder, *options, output="y.nc") == 0
+    (one,) = Landscape.open(run_folder / "y.nc").trajectories
+    assert one.step.tolist() == [8, 9, 10, 11]
+    finer = str(run_folder / "finer.nc")
+    refine = ["refine", str(run_folder / "y.nc"), "--bounds=-0.1,0.1,-0.1,0.1", "--grid", "3"]
+    assert main([*refine, "--quiet", "--output", finer]) == 0, capsys.readouterr().err

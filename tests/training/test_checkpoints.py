@@ -467,6 +467,34 @@ def test_what_is_frozen_and_the_same_everywhere(tmp_path):
     assert_is(trajectory, states)
 
 
+def test_a_frozen_base_of_another_type(tmp_path):
+    """In bfloat16, as PEFT leaves it, beside adapters in float32: no part of the plane."""
+    model = Adapted()
+    model.base.to(torch.bfloat16)
+    model.forward = lambda x: (
+        model.base(x.bfloat16()).float() + model.lora_B["default"](model.lora_A["default"](x))
+    )
+    states = moved(model)
+    for number, state in enumerate(states):
+        torch.save(state, tmp_path / f"epoch_{number}.pt")
+    trajectory = ll.Trajectory.of_checkpoints(tmp_path, model)
+    plane = ll.Subspace.pca(trajectory)
+    assert plane.origin.dtype == torch.float32
+    assert plane.fixed.keys() == {"base.weight", "base.bias"}
+    x, y = torch.randn(30, 6), torch.randint(0, 4, (30,))
+    objective = ll.Objective(model, "cross_entropy", (x, y))
+    found = ll.evaluate(objective, plane, plane.default_grid(3), trajectory=trajectory, quiet=True)
+    expected = []
+    for state in states:
+        model.load_state_dict(state)
+        expected.append(nn.functional.cross_entropy(model(x), y).item())
+    assert found.trajectories[0].checkpoint_loss == pytest.approx(expected, rel=1e-5)
+    with torch.no_grad():
+        model.base.bias += 1  # another base
+    with pytest.raises(LossLandscapeError, match=r"'base\.bias' was frozen in the training"):
+        ll.evaluate(objective, plane, plane.default_grid(3), quiet=True)
+
+
 # ---- measured ------------------------------------------------------------------------------------
 
 

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from losslandscape.cli.arguments import positive_int
+from losslandscape.landscape.overlays import run_shares
 
 _ROUNDING = 1e-5
 HELP = "show what a landscape file contains and how it was made"
@@ -61,7 +62,7 @@ def _lines(landscape, dataset_samples=None):
     yield "  directions  " + ", ".join(
         f"{_WORDS.get(key, key.replace('_', ' '))}: {_value(value)}"
         for key, value in plane.items()
-        if not key.endswith("sha256")
+        if not key.endswith("sha256") and key != "runs"
     )
     if objective:
         sets = ", ".join(
@@ -92,10 +93,7 @@ def _lines(landscape, dataset_samples=None):
         where = ", ".join(f"{c:g}" for c in model.coordinates)
         yield f"  model '{model.label}' at ({where}), {_model_losses(model)}"
     for trajectory in landscape.trajectories:
-        yield (
-            f"  trajectory '{trajectory.label}': {len(trajectory.step)} checkpoints, "
-            f"loss {trajectory.loss[0]:g} to {trajectory.loss[-1]:g}"
-        )
+        yield f"  {_run(trajectory, plane)}"
     versions = about.get("versions", {})
     yield "  made by     " + ", ".join(f"{name} {version}" for name, version in versions.items())
 
@@ -138,6 +136,21 @@ def _value(value):
     if isinstance(value, (list, tuple)):
         return " ".join(_value(entry) for entry in value)
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _run(trajectory, plane):
+    """A trajectory in one line: how it went, and how much of it the plane shows."""
+    words = (
+        f"trajectory '{trajectory.label}': {len(trajectory.step)} checkpoints, "
+        f"loss {trajectory.loss[0]:g} to {trajectory.loss[-1]:g}"
+    )
+    shares = run_shares(plane, trajectory.label)
+    if shares is not None:
+        words += (
+            f", {100 * sum(shares):.1f}% of its variance in the plane, at most "
+            f"{trajectory.distance_to_plane.max():.4g} away from it"
+        )
+    return words
 
 
 def _result(landscape) -> str:

@@ -20,6 +20,7 @@ from losslandscape.cli.arguments import (
     positive_int,
     samples_from,
 )
+from losslandscape.cli.trajectories import add_checkpoint_arguments, check_trajectories, runs_from
 from losslandscape.errors import LossLandscapeError
 from losslandscape.files.relative_paths import seen_from
 
@@ -128,25 +129,32 @@ def add_problem_arguments(parser: argparse.ArgumentParser) -> None:
     add_seed_argument(plane, "seed of the random directions")  # type: ignore[arg-type]
     plane.add_argument(
         "--trajectory",
-        type=Path,
+        nargs="+",
         metavar="FOLDER",
-        help="folder of recorded checkpoints; needed by --directions pca, and drawn on the "
-        "landscape",
+        help="one or several training runs of the model, for --directions pca, and drawn on the "
+        "landscape: folders of recorded checkpoints, or checkpoints that a training script saved "
+        "(a folder, or a pattern in quotes such as 'run/epoch_*.pt')",
     )
     plane.add_argument(
         "--center",
         choices=("origin", "mean"),
         default="origin",
-        help="principal components of the differences from the last checkpoint (origin) or from "
-        "the mean of all checkpoints (mean) (default: origin)",
+        help="principal components of the differences from the last checkpoint (origin; of the "
+        "first run) or from the mean of all checkpoints (mean) (default: origin)",
     )
+    add_checkpoint_arguments(plane)
     plane.add_argument(
         "--models",
         nargs="+",
         metavar="FILE",
         help="two or three weights files, for --directions between",
     )
-    plane.add_argument("--labels", nargs="+", metavar="TEXT", help="names of the --models")
+    plane.add_argument(
+        "--labels",
+        nargs="+",
+        metavar="TEXT",
+        help="names of the runs after --trajectory, or of the --models",
+    )
 
 
 def check_plane_arguments(arguments: argparse.Namespace) -> None:
@@ -158,12 +166,14 @@ def check_plane_arguments(arguments: argparse.Namespace) -> None:
         If an option belongs to other directions.
     """
     if arguments.directions != "between":
-        for name in ("models", "labels"):
-            if getattr(arguments, name) is not None:
-                raise LossLandscapeError(
-                    f"--{name} is only for --directions between, but --directions is "
-                    f"{arguments.directions}"
-                )
+        needed = {"models": "--directions between", "labels": "--models or --trajectory"}
+        for name, what in needed.items():
+            if getattr(arguments, name) is None or (name == "labels" and arguments.trajectory):
+                continue
+            raise LossLandscapeError(
+                f"--{name} is only for {what}, but --directions is {arguments.directions}"
+            )
+    check_trajectories(arguments)
 
 
 def build_problem(arguments: argparse.Namespace) -> tuple[Objective, Subspace]:
@@ -207,7 +217,6 @@ def build_problem(arguments: argparse.Namespace) -> tuple[Objective, Subspace]:
 
 def _subspace(arguments: argparse.Namespace, model: Any, samples: Any) -> Subspace:
     from losslandscape.planes.subspace import Subspace
-    from losslandscape.training.trajectory import Trajectory
     from losslandscape.training.weights import load_weights
 
     if arguments.directions == "random":
@@ -223,9 +232,9 @@ def _subspace(arguments: argparse.Namespace, model: Any, samples: Any) -> Subspa
             raise LossLandscapeError(
                 "--directions pca needs recorded checkpoints: --trajectory FOLDER"
             )
-        trajectory = Trajectory.open(arguments.trajectory)
-        subspace = Subspace.pca(trajectory, arguments.dimensions, arguments.center)
-        subspace.check_model(model)
+        runs = runs_from(arguments, model)
+        subspace = Subspace.pca(runs, arguments.dimensions, arguments.center)
+        subspace.fitted_to(model).check_model(model)
         return subspace
     files = arguments.models or []
     if len(files) not in (2, 3):
@@ -257,5 +266,12 @@ def kept_arguments(arguments: argparse.Namespace, output: Path) -> dict[str, Any
     kept = {name: getattr(arguments, name) for name in KEPT}
     if (key := getattr(arguments, "weights_key", None)) is not None:  # else as in older files
         kept["weights_key"] = key
+    for name in ("steps", "checkpoints_key"):
+        if getattr(arguments, name, None) is not None:
+            kept[name] = getattr(arguments, name)
+    if kept["trajectory"] is not None and not isinstance(kept["trajectory"], str):
+        kept["trajectory"] = [str(run) for run in kept["trajectory"]]
+        if len(kept["trajectory"]) == 1:
+            (kept["trajectory"],) = kept["trajectory"]
     kept = {name: str(v) if isinstance(v, Path) else v for name, v in kept.items()}
     return {**kept, "folder": seen_from(output.absolute().parent, Path.cwd())}

@@ -10,6 +10,7 @@ those in the file.
 from __future__ import annotations
 
 import argparse
+import glob
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -33,7 +34,8 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
     "model": str, "loss": str, "data_root": str, "batch_norm": str, "directions": str,
     "normalization": str, "center": str, "weights": _OPTIONAL_TEXT, "data": _OPTIONAL_TEXT,
     "weights_key": _OPTIONAL_TEXT,
-    "trajectory": _OPTIONAL_TEXT, "precision": _OPTIONAL_TEXT, "folder": _OPTIONAL_TEXT,
+    "trajectory": (str, list, type(None)), "steps": _OPTIONAL_TEXT,
+    "checkpoints_key": _OPTIONAL_TEXT, "precision": _OPTIONAL_TEXT, "folder": _OPTIONAL_TEXT,
     "seed": int, "samples_seed": int, "dimensions": int, "samples": _OPTIONAL_NUMBER,
     "modes": _OPTIONAL_TEXT, "nondeterminism": str,
     "batch_size": _OPTIONAL_NUMBER, "reestimation_samples": _OPTIONAL_NUMBER, "test": bool,
@@ -68,11 +70,13 @@ class RecordedProblem:
     def kept(self, output: Path) -> dict[str, Any]:
         """The arguments, as JSON, for the provenance of another file of the same problem."""
         told = argparse.Namespace(**vars(self.arguments))
-        for name in ("weights", "data_root", "trajectory"):
+        for name in ("weights", "data_root"):
             if getattr(told, name) is not None:
                 setattr(told, name, seen_from(self.folder, Path(getattr(told, name))))
-        if told.models:
-            told.models = [seen_from(self.folder, Path(file)) for file in told.models]
+        for name in ("models", "trajectory"):
+            if getattr(told, name):
+                paths = [seen_from(self.folder, Path(file)) for file in getattr(told, name)]
+                setattr(told, name, paths)
         place = output.absolute().parent
         return {**kept_arguments(told, output), "folder": seen_from(place, self.folder)}
 
@@ -130,14 +134,16 @@ def recorded_problem(landscape: Landscape, arguments: argparse.Namespace) -> Rec
     folders = [folder, Path.cwd(), place]
     problem.data_root = _found(kept["data_root"], folders)
     problem.weights = _found(kept["weights"], folders)
-    problem.trajectory = _found(kept["trajectory"], folders)
+    runs = [kept["trajectory"]] if isinstance(kept["trajectory"], str) else kept["trajectory"]
+    problem.trajectory = [_found(run, folders) for run in runs or []] or None
+    problem.steps, problem.checkpoints_key = kept.get("steps"), kept.get("checkpoints_key")
     problem.models = [_found(file, folders) for file in kept["models"] or []] or None
     if getattr(arguments, "weights", None) is not None:
         problem.weights = os.path.abspath(arguments.weights)
     if getattr(arguments, "models", None):
         problem.models = [os.path.abspath(file) for file in arguments.models]
     if getattr(arguments, "checkpoints", None) is not None:
-        problem.trajectory = arguments.checkpoints.absolute()
+        problem.trajectory = [os.path.abspath(run) for run in arguments.checkpoints]
     problem.download = False
     problem.device, problem.threads = arguments.device, arguments.threads
     # code named on this command line is searched for from the current folder
@@ -164,7 +170,12 @@ def build_recorded(landscape: Landscape, problem: RecordedProblem) -> tuple[Obje
         )
     objective, subspace = problem.build()
     told = problem.arguments
-    source = told.models or told.weights or told.trajectory or "none: the weights it is built with"
+    source = (
+        told.models
+        or told.weights
+        or ", ".join(told.trajectory or ())
+        or "none: the weights it is built with"
+    )
     check_plane(landscape, subspace, source)
     check_objective(landscape, objective)
     check_origin_loss(landscape, objective, subspace)
@@ -187,7 +198,7 @@ def add_same_problem_arguments(parser: argparse.ArgumentParser, *, trust: bool =
     group.add_argument(
         "--trajectory",
         dest="checkpoints",
-        type=Path,
+        nargs="+",
         metavar="FOLDER",
         help="current location of the checkpoints, for a plane of their principal components",
     )
@@ -213,10 +224,12 @@ def _check_kept(landscape: Landscape, kept: dict[str, Any]) -> None:
     """
     wrong = [name for name in KEPT if name not in kept]
     wrong += [name for name, kind in _TYPES.items() if not isinstance(kept.get(name), kind)]
-    for name in _LISTS:
+    for name in (*_LISTS, "trajectory"):
         found = kept.get(name)
-        if found is not None and not (
-            isinstance(found, list) and all(isinstance(item, str) for item in found)
+        if (
+            found is not None
+            and not isinstance(found, str)
+            and not (isinstance(found, list) and all(isinstance(item, str) for item in found))
         ):
             wrong.append(name)
     if wrong:
@@ -294,7 +307,8 @@ def _found(path: str | None, folders: Sequence[Path]) -> str | None:
     if path is None:
         return None
     places = [folder / path for folder in folders]
-    return str(next((place for place in places if place.exists()), places[0]))
+    there = (place for place in places if place.exists() or glob.glob(str(place)))
+    return str(next(there, places[0]))
 
 
 @contextmanager

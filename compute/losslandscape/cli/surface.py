@@ -23,6 +23,7 @@ from losslandscape.cli.problem import (
     check_plane_arguments,
     kept_arguments,
 )
+from losslandscape.cli.trajectories import runs_from
 from losslandscape.errors import LossLandscapeError
 
 HELP = "measure the loss on a grid around a model, and write a landscape file (.nc)"
@@ -34,6 +35,8 @@ examples:
       --data mypackage.nets:load --grid 51 --half-width 1 --output mine.nc
   losslandscape surface --model vgg11 --weights run --directions pca \\
       --trajectory run/trajectory --output descent.nc
+  losslandscape surface --model vgg11 --weights sgd --directions pca \\
+      --trajectory sgd/trajectory adam/trajectory --output both.nc
 
 To continue an interrupted run, give the same command again.
 """
@@ -115,7 +118,6 @@ def _measure(arguments: argparse.Namespace, executor: Executor | None) -> int:
     from losslandscape.point.determinism import stated
     from losslandscape.run.evaluation import evaluate
     from losslandscape.run.plan import plan
-    from losslandscape.training.trajectory import Trajectory
 
     check_plane_arguments(arguments)
     if not arguments.plan:
@@ -126,8 +128,8 @@ def _measure(arguments: argparse.Namespace, executor: Executor | None) -> int:
                 f"--output {arguments.output}: the name must end in .nc or .llnc"
             )
         require_free(arguments)
-    trajectory = Trajectory.open(arguments.trajectory) if arguments.trajectory else None
     objective, subspace = build_problem(arguments)
+    runs = runs_from(arguments, objective.model)
     grid = _grid(arguments, subspace)
     if arguments.plan:
         print(plan(objective, subspace, grid, _tolerance(arguments)).describe())
@@ -144,7 +146,7 @@ def _measure(arguments: argparse.Namespace, executor: Executor | None) -> int:
             path=arguments.output,
             overwrite=arguments.overwrite,
             keep_samples=arguments.keep_samples,
-            trajectory=trajectory,
+            trajectory=runs or None,
             title=arguments.title,
             provenance={"command": arguments.command, "arguments": kept},
             quiet=arguments.quiet,

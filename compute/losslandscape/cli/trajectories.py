@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import glob
 import sys
 from collections.abc import Sequence
@@ -31,6 +32,61 @@ def add_checkpoint_arguments(group) -> None:
         metavar="KEY",
         help="entry of the checkpoints that holds the weights, such as ema, if there are several",
     )
+
+
+def check_trajectories(arguments: argparse.Namespace) -> None:
+    """Check ``--trajectory`` before anything is built: recorded folders exist, labels fit.
+
+    Raises
+    ------
+    LossLandscapeError
+        If a folder is missing, no recorded trajectory and no checkpoint; or the number of labels is
+        wrong.
+    """
+    runs = _separate_runs(arguments.trajectory)
+    for where in runs:
+        recorded_trajectory(where, *_options(arguments))
+    labels = arguments.labels if arguments.directions != "between" else None
+    if labels is not None and len(labels) != len(runs):
+        raise LossLandscapeError(
+            f"{len(labels)} --labels were given for {len(runs)} runs after --trajectory; give one "
+            "for each"
+        )
+
+
+def runs_from(arguments: argparse.Namespace, model: nn.Module) -> dict[str, Trajectory]:
+    """The trajectories after ``--trajectory`` by their labels; opened once.
+
+    Raises
+    ------
+    LossLandscapeError
+        As :func:`open_trajectory`, or if two have the same label.
+    """
+    from losslandscape.training.trajectory import labeled_runs
+
+    if getattr(arguments, "opened_runs", None) is None:
+        opened = [
+            open_trajectory(where, model, *_options(arguments))
+            for where in _separate_runs(arguments.trajectory)
+        ]
+        labels = arguments.labels if arguments.directions != "between" else None
+        if labels is not None and len(set(labels)) < len(labels):
+            raise LossLandscapeError("two --labels are the same; give each run its own")
+        given = dict(zip(labels, opened)) if labels is not None else opened
+        arguments.opened_runs = labeled_runs(given) if opened else {}
+    return arguments.opened_runs
+
+
+def _separate_runs(given: str | Sequence[str] | None) -> list[str | Sequence[str]]:
+    """What ``--trajectory`` names, one entry a run: files are the checkpoints of one run."""
+    paths = [given] if isinstance(given, str) else list(given or ())
+    if len(paths) > 1 and all(Path(path).is_file() for path in paths):
+        return [paths]  # a pattern that the shell expanded
+    return list(paths)
+
+
+def _options(arguments: argparse.Namespace) -> tuple[str | None, str | None]:
+    return getattr(arguments, "checkpoints_key", None), getattr(arguments, "steps", None)
 
 
 def open_trajectory(

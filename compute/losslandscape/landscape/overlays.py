@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -54,3 +56,26 @@ class ModelPoint:
     coordinates: tuple[float, ...]
     loss: float
     own_loss: float | None = None
+
+
+def run_shares(plane: Mapping[str, Any], label: str) -> list[float] | None:
+    """The share of a run's own variance along each direction of a joint plane, if it is known.
+
+    Parameters
+    ----------
+    plane
+        The subspace as its file describes it.
+
+    Examples
+    --------
+    >>> plane = {"runs": [{"label": "SGD", "explained_variance": [0.75, 0.125]}]}
+    >>> run_shares(plane, "SGD"), run_shares(plane, "Adam")
+    ([0.75, 0.125], None)
+    """
+    runs = plane.get("runs")
+    for run in runs if isinstance(runs, list) else ():
+        if isinstance(run, Mapping) and run.get("label") == label:
+            shares = run.get("explained_variance")
+            if isinstance(shares, list) and all(isinstance(x, (int, float)) for x in shares):
+                return [float(x) for x in shares]
+    return None

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from losslandscape.errors import LossLandscapeError
 from losslandscape.planes.parameters import ParameterLayout, Segment
+from losslandscape.training.trajectory import joint_blocks
 
 if TYPE_CHECKING:
     from losslandscape.training.trajectory import Block, Trajectory
@@ -184,64 +185,148 @@ def principal_directions(
     Raises
     ------
     LossLandscapeError
-        If the trajectory spans fewer than ``dimensions`` directions, or ``center`` is unknown.
+        If the trajectory spans fewer than ``dimensions`` directions, has parameters that are not
+        finite, or ``center`` is unknown.
+    """
+    found = joint_principal_directions([trajectory], layout, dimensions, center, block_bytes)
+    return found.directions, found.explained
+
+
+class JointDirections(NamedTuple):
+    """The result of :func:`joint_principal_directions`."""
+
+    directions: list[Tensor]
+    explained: np.ndarray
+    run_explained: list[np.ndarray]
+
+
+def joint_principal_directions(
+    trajectories: Sequence[Trajectory],
+    layout: ParameterLayout,
+    dimensions: int,
+    center: Literal["origin", "mean"] = "origin",
+    block_bytes: int = _PCA_BLOCK_BYTES,
+) -> JointDirections:
+    """Principal directions of several training runs of one model, each of unit norm.
+
+    As :func:`principal_directions`, of the differences of all checkpoints from the last checkpoint
+    of the first run. Each run counts the same, however many checkpoints it has: a difference is
+    weighted by one over the number of its run's checkpoints. For runs of one length, these are the
+    principal components of all their checkpoints together.
+
+    Returns
+    -------
+    directions : list of ``dimensions`` flat vectors, shape (size,)
+        Signed so that the first checkpoint of the first run has no negative coordinate.
+    explained : ndarray, shape (dimensions,)
+        Weighted share of the squared distances from the last checkpoint of the first run along
+        each direction.
+    run_explained : list of ndarray, shape (dimensions,)
+        For each run, the share of its squared distances from its own last checkpoint along each
+        direction: the share of this run that the plane shows. NaN for a run that does not move.
+
+    Raises
+    ------
+    LossLandscapeError
+        If the runs span fewer than ``dimensions`` directions, a checkpoint has parameters that are
+        not finite, or ``center`` is unknown.
     """
     if center not in ("origin", "mean"):
         raise LossLandscapeError(f"center {center!r} is neither 'origin' nor 'mean'")
-    count = len(trajectory)
+    counts = [len(one) for one in trajectories]
+    count, last = sum(counts), counts[0] - 1
+    where = " and ".join(str(one.path) for one in trajectories)
     if count - 1 < dimensions:
         raise LossLandscapeError(
-            f"{trajectory.path}: {count} checkpoints span at most {max(count - 1, 0)} directions, "
+            f"{where}: {count} checkpoints span at most {max(count - 1, 0)} directions, "
             f"and {dimensions} are needed; record more checkpoints"
         )
+    arguments = trajectories, layout, block_bytes, last
     plain = np.zeros((count, count))  # inner products of theta_i - theta_final
-    for _, differences in _difference_blocks(trajectory, layout, block_bytes):
-        plain += differences @ differences.T
+    for _, differences in _difference_blocks(*arguments):
+        with np.errstate(invalid="ignore"):  # see _require_finite
+            plain += differences @ differences.T
         del differences  # before the next block is read
+    _require_finite(plain, trajectories)
+    # exactly 1 for a single run
+    weights = np.concatenate([np.full(n, count / (len(counts) * n)) for n in counts])
+    roots = np.sqrt(weights)
     gram = plain
     if center == "mean":
-        centering = np.eye(count) - 1.0 / count
-        gram = centering @ plain @ centering
-    eigenvalues, vectors = np.linalg.eigh(gram)
+        centering = np.eye(count) - weights / weights.sum()
+        gram = centering @ plain @ (centering if len(counts) == 1 else centering.T)
+    eigenvalues, vectors = np.linalg.eigh(roots[:, None] * gram * roots)
     order = np.argsort(eigenvalues)[::-1][:dimensions]
     # differences below the square root of float64's precision are rounding errors
     if eigenvalues[order[-1]] <= 1e-12 * max(eigenvalues[order[0]], np.finfo(float).tiny):
         raise LossLandscapeError(
-            f"{trajectory.path}: the checkpoints span fewer than {dimensions} directions "
+            f"{where}: the checkpoints span fewer than {dimensions} directions "
             "(they lie on a line, or are all equal); record more checkpoints, or use fewer "
             "dimensions"
         )
-    coefficients = vectors[:, order] / np.sqrt(eigenvalues[order])
+    coefficients = roots[:, None] * vectors[:, order] / np.sqrt(eigenvalues[order])
     if center == "mean":
-        coefficients = centering @ coefficients
+        coefficients = (centering if len(counts) == 1 else centering.T) @ coefficients
     # the trajectory starts on the positive side; `plain @ coefficients` are its coordinates
     coordinates = plain @ coefficients
-    coefficients *= np.where(coordinates[0] < 0, -1.0, 1.0)
-    explained = (coordinates**2).sum(axis=0) / np.trace(plain)
+    signs = np.where(coordinates[0] < 0, -1.0, 1.0)
+    coefficients *= signs
+    coordinates *= signs
+    explained = (weights[:, None] * coordinates**2).sum(axis=0)
+    explained = explained / np.trace(weights[:, None] * plain)
     directions = [layout.empty() for _ in range(dimensions)]
     views = [layout.views(direction) for direction in directions]
-    for (name, start, stop), differences in _difference_blocks(trajectory, layout, block_bytes):
+    for (name, start, stop), differences in _difference_blocks(*arguments):
         values = torch.from_numpy(coefficients.T @ differences)
         del differences
         for view, row in zip(views, values):
             _assign(view[name], start, stop, row)
-    return directions, explained
+    return JointDirections(directions, explained, _shares(plain, coordinates, counts))
+
+
+def _shares(plain: np.ndarray, coordinates: np.ndarray, counts: Sequence[int]) -> list[np.ndarray]:
+    """The share of each run's squared distances from its own end along each direction."""
+    shares = []
+    for stop, count in zip(np.cumsum(counts), counts):
+        rows, end = np.arange(stop - count, stop), stop - 1
+        along = ((coordinates[rows] - coordinates[end]) ** 2).sum(axis=0)
+        squared = np.diag(plain)[rows] + plain[end, end] - 2 * plain[rows, end]
+        moved = squared.sum() > 1e-12 * max(plain[end, end], np.finfo(float).tiny)
+        shares.append(along / squared.sum() if moved else np.full(along.shape, np.nan))
+    return shares
+
+
+def _require_finite(plain: np.ndarray, trajectories: Sequence[Trajectory]) -> None:
+    """Raise a LossLandscapeError that names the first checkpoint with a NaN or an infinity."""
+    finite = np.isfinite(np.diag(plain))
+    if finite.all():
+        return
+    last = len(trajectories[0]) - 1  # without it no difference is finite
+    first = int(np.argmin(finite)) if finite.any() else last
+    for one in trajectories:
+        if first < len(one):
+            raise LossLandscapeError(
+                f"{one.path}: the checkpoint of step {one.steps[first]:g} has parameters that are "
+                "not finite, or are too large to be squared (did the training diverge?); leave it "
+                "out of the trajectory"
+            )
+        first -= len(one)
 
 
 def _difference_blocks(
-    trajectory: Trajectory, layout: ParameterLayout, block_bytes: int
+    trajectories: Sequence[Trajectory], layout: ParameterLayout, block_bytes: int, last: int
 ) -> Iterator[tuple[tuple[str, int, int], np.ndarray]]:
-    """Blocks (name, start, stop), theta_i - theta_final of shape (checkpoints, stop - start)."""
+    """Blocks (name, start, stop), theta_i - theta_last of shape (checkpoints, stop - start)."""
     names = {segment.name for segment in layout.segments}
 
     def differences(block: Block) -> tuple[tuple[str, int, int], np.ndarray]:
         name, start, stop, values = block
-        values -= values[-1].copy()
+        with np.errstate(invalid="ignore"):
+            values -= values[last].copy()
         return (name, start, stop), values
 
     # no loop: its variable would hold one block while the next is read
-    blocks = trajectory.blocks(block_bytes)
-    return map(differences, filter(lambda block: block.name in names, blocks))
+    return map(differences, joint_blocks(trajectories, block_bytes, names))
 
 
 def _assign(view: Tensor, start: int, stop: int, values: Tensor) -> None:

@@ -7,10 +7,11 @@ views.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -128,6 +129,12 @@ class ParameterLayout:
         return ParameterLayout(
             shapes, dtype or self.dtype, kernels if channels_last is None else channels_last
         )
+
+    def with_names(self, names: Mapping[str, str]) -> ParameterLayout:
+        """The same layout of parameters under other names."""
+        other = copy.copy(self)
+        other.segments = tuple(replace(one, name=names[one.name]) for one in self.segments)
+        return other
 
     def empty(self, dtype: torch.dtype | None = None, device: torch.device | str = "cpu") -> Tensor:
         """An uninitialized flat buffer, shape (size,)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,7 +14,11 @@ import torch
 from torch import Tensor, nn
 
 from losslandscape.errors import LossLandscapeError
-from losslandscape.planes.directions import Normalization, principal_directions, random_direction
+from losslandscape.planes.directions import (
+    Normalization,
+    joint_principal_directions,
+    random_direction,
+)
 from losslandscape.planes.grid import AXIS_NAMES, Grid
 from losslandscape.planes.model_buffers import (
     buffers_of,
@@ -29,6 +34,8 @@ from losslandscape.planes.parameters import (
     sha256,
     trainable_parameters,
 )
+from losslandscape.training.tensor_names import renamed, renaming
+from losslandscape.training.trajectory import labeled_runs
 
 if TYPE_CHECKING:
     from losslandscape.training.trajectory import Trajectory
@@ -139,6 +146,8 @@ class Subspace:
         self.model_buffers: tuple[dict[str, Tensor], ...] = ()
         self.differing_buffers: frozenset[str] = frozenset()
         self.model_buffers_sha256: str | None = None  # of those that do not follow from weights
+        # parameters that were frozen in training: the model must have these values
+        self.fixed: dict[str, Tensor] = {}
 
     @classmethod
     def _make(cls, *arguments, **options) -> Subspace:
@@ -188,54 +197,85 @@ class Subspace:
     @classmethod
     def pca(
         cls,
-        trajectory: Trajectory,
+        trajectory: Trajectory | Sequence[Trajectory] | Mapping[str, Trajectory],
         dimensions: int = 2,
         center: Literal["origin", "mean"] = "origin",
     ) -> Subspace:
-        """Principal components of a training trajectory, through its last checkpoint.
+        """Principal components of one or several training trajectories of one model.
 
-        See :func:`losslandscape.planes.directions.principal_directions`. The share of the
-        trajectory that the plane shows is ``subspace.recipe["explained_variance"]``, one number
-        per direction. The default grid contains the projected trajectory and a margin of 20%.
+        The origin is the last checkpoint: of the first trajectory, if there are several. See
+        :func:`losslandscape.planes.directions.joint_principal_directions`. The share of the
+        trajectories that the plane shows is ``subspace.recipe["explained_variance"]``, one number
+        per direction. Of several, ``subspace.recipe["runs"]`` has for each its label, its number of
+        checkpoints, the share of this run alone and its largest distance from the plane. The
+        default grid contains the projected trajectories and a margin of 20%.
+
+        Parameters
+        ----------
+        trajectory : Trajectory, sequence or mapping of these
+            Several as a list, or as a dictionary from label to trajectory. They may have different
+            lengths; each counts the same.
 
         Raises
         ------
         LossLandscapeError
-            If the trajectory has no checkpoint, spans too few directions, or has parameters of
-            several types.
+            If this is no trajectory, one has no checkpoint, they are of different models or share a
+            label, span too few directions, or have parameters of several types or without finite
+            values.
         """
-        if not len(trajectory):
-            raise LossLandscapeError(
-                f"{trajectory.path}: no checkpoint was recorded; record at least one"
-            )
-        final = trajectory.parameters(-1)
-        moving = {n: t for n, t in final.items() if t.is_floating_point()}
+        runs = labeled_runs(trajectory)
+        for one in runs.values():
+            if not len(one):
+                raise LossLandscapeError(
+                    f"{one.path}: no checkpoint was recorded; record at least one"
+                )
+        runs = _of_one_model(runs)
+        first = next(iter(runs.values()))
+        final = first.parameters(-1)
+        fixed = _fixed(list(runs.values()), final)
+        moving = {n: t for n, t in final.items() if t.is_floating_point() and n not in fixed}
         dtypes = {tensor.dtype for tensor in moving.values()}
         if len(dtypes) != 1:
             raise LossLandscapeError(
-                f"{trajectory.path}: its parameters have types "
+                f"{first.path}: its parameters have types "
                 f"{', '.join(sorted(map(str, dtypes)))}; a plane needs one type"
             )
         layout = ParameterLayout({n: tuple(t.shape) for n, t in moving.items()}, dtypes.pop())
-        directions, explained = principal_directions(
-            trajectory, layout, _checked_dimensions(dimensions), center
+        found = joint_principal_directions(
+            list(runs.values()), layout, _checked_dimensions(dimensions), center
         )
-        recipe = {
+        recipe: dict[str, Any] = {
             "kind": "pca",
             "center": center,
-            "trajectory": trajectory.path.name,
-            "checkpoints": len(trajectory),
-            "explained_variance": [float(share) for share in explained],
+            "trajectory": first.path.name,
+            "checkpoints": sum(map(len, runs.values())),
+            "explained_variance": [float(share) for share in found.explained],
         }
         origin = layout.flatten(final)
-        subspace = cls._make(layout, origin, directions, trajectory.buffers(-1), recipe)
-        coordinates = subspace.project_trajectory(trajectory).coordinates
+        subspace = cls._make(layout, origin, found.directions, first.buffers(-1), recipe)
+        subspace.fixed = fixed
+        projections = {label: subspace.project_trajectory(one) for label, one in runs.items()}
+        coordinates = np.concatenate([one.coordinates for one in projections.values()])
         subspace._default_grid = Grid.around(coordinates, margin=0.2)
-        subspace.trajectory_folder = trajectory.path.absolute()
         if subspace.buffers:
             subspace.differing_buffers = differing(
-                [trajectory.buffers(i) for i in range(len(trajectory))]
+                [one.buffers(i) for one in runs.values() for i in range(len(one))]
             )
+        if len(runs) == 1:
+            if first.step_source == "recorded":
+                subspace.trajectory_folder = first.path.absolute()
+            return subspace
+        del recipe["trajectory"]
+        recipe["origin"] = f"the last checkpoint of {next(iter(runs))}"
+        recipe["runs"] = [
+            {
+                "label": label,
+                "checkpoints": len(one),
+                "explained_variance": [None if np.isnan(x) else float(x) for x in shares],
+                "largest_distance": float(projections[label].distance.max()),
+            }
+            for (label, one), shares in zip(runs.items(), found.run_explained)
+        ]
         return subspace
 
     @classmethod
@@ -327,7 +367,11 @@ class Subspace:
     def identity(self) -> str:
         """Hash of the origin, the directions and the origin's buffers."""
         return sha256(
-            [self.origin, *self.directions, *(self.buffers[n] for n in sorted(self.buffers))]
+            [
+                *(self.origin, *self.directions),
+                *(self.buffers[n] for n in sorted(self.buffers)),
+                *(self.fixed[n] for n in sorted(self.fixed)),
+            ]
         )
 
     @cached_property
@@ -432,6 +476,8 @@ class Subspace:
 
     def project_trajectory(self, trajectory: Trajectory) -> Projection:
         """Coordinates and distances of all checkpoints of a training trajectory."""
+        names = [segment.name for segment in self.layout.segments]
+        trajectory = trajectory.named_as(names)
         rows = [self._project(trajectory.parameters(i)) for i in range(len(trajectory))]
         return Projection(np.array([c for c, _ in rows]), np.array([d for _, d in rows]))
 
@@ -467,6 +513,36 @@ class Subspace:
             squared += float(rest @ rest)
         return squared
 
+    def fitted_to(self, model: nn.Module) -> Subspace:
+        """The same subspace with the model's names, whatever wrappers add to one of them.
+
+        The subspace itself is returned if no name differs, or the model is another one.
+
+        Examples
+        --------
+        >>> model = nn.Linear(3, 2)
+        >>> plane = Subspace.random(nn.DataParallel(model))
+        >>> [segment.name for segment in plane.fitted_to(model).layout.segments]
+        ['weight', 'bias']
+        """
+        own = [segment.name for segment in self.layout.segments]
+        names = renaming(own, dict(model.named_parameters()))
+        if names is None or all(name == other for name, other in names.items()):
+            return self
+        subspace = copy.copy(self)
+        subspace.layout = self.layout.with_names(names)
+        given = {*self.buffers, *self.differing_buffers}
+        known = dict(model.named_buffers(remove_duplicate=False))
+        buffers = renaming(given.union(*self.model_buffers), known) or {}
+        subspace.buffers = renamed(self.buffers, buffers)
+        subspace.model_buffers = tuple(renamed(one, buffers) for one in self.model_buffers)
+        subspace.differing_buffers = frozenset(
+            buffers.get(name, name) for name in self.differing_buffers
+        )
+        fixed = renaming(self.fixed, dict(model.named_parameters()))
+        subspace.fixed = renamed(self.fixed, fixed or {})
+        return subspace
+
     def check_model(self, model: nn.Module) -> None:
         """Raise a LossLandscapeError if the subspace does not fit the model's parameters."""
         what = f"model {type(model).__name__}"
@@ -482,7 +558,13 @@ class Subspace:
                     "moves it. Freeze parameters before you make the subspace; or, to move this "
                     "one, call model.requires_grad_(True)"
                 )
-        known = {segment.name for segment in self.layout.segments}
+        for name, value in self.fixed.items():
+            if name in parameters and not torch.equal(value, parameters[name].detach().cpu()):
+                raise LossLandscapeError(
+                    f"{what}: '{name}' was frozen in the training of the trajectory and has other "
+                    "values there; load the weights that the training started from"
+                )
+        known = {segment.name for segment in self.layout.segments} | set(self.fixed)
         for name in trainable_parameters(model):
             if name not in known:
                 raise LossLandscapeError(
@@ -515,6 +597,44 @@ def _check_fixed_parts(
                     f"{labels[0]} and {label} differ in '{name}', which is frozen "
                     "(requires_grad=False) and would not move between them; unfreeze it in both"
                 )
+
+
+def _of_one_model(runs: Mapping[str, Trajectory]) -> dict[str, Trajectory]:
+    """The runs with the names of the first.
+
+    Raises
+    ------
+    LossLandscapeError
+        If two are of different models; the message names the first tensor that differs.
+    """
+    label, first = next(iter(runs.items()))
+    found = {label: first}
+    buffers = first.buffers(-1)
+    for other_label, other in list(runs.items())[1:]:
+        other = other.named_as(first.parameter_names, buffers)
+        one, two = first.shapes, other.shapes
+        for name in [*one, *two]:
+            if one.get(name) != two.get(name):
+                raise LossLandscapeError(
+                    f"'{label}' and '{other_label}' are runs of different models: '{name}' "
+                    f"{_has_shape(one.get(name))} in {first.path} and {_has_shape(two.get(name))} "
+                    f"in {other.path}; one plane shows runs of one model"
+                )
+        found[other_label] = other
+    return found
+
+
+def _has_shape(shape: tuple[int, ...] | None) -> str:
+    return "is missing" if shape is None else f"has shape {shape}"
+
+
+def _fixed(runs: Sequence[Trajectory], final: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The parameters that were frozen in all runs, and are the same in all."""
+    names = frozenset.intersection(*(one.frozen for one in runs))
+    for other in runs[1:] if names else ():
+        last = other.parameters(-1)
+        names = frozenset(name for name in names if torch.equal(final[name], last[name]))
+    return {name: tensor.clone() for name, tensor in final.items() if name in names}
 
 
 def _checked_dimensions(dimensions: int) -> int:

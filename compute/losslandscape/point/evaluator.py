@@ -71,6 +71,7 @@ class Evaluator:
         check_kind("objective", objective, Objective, "objective first, then the subspace")
         check_kind("subspace", subspace, Subspace, "objective first, then the subspace")
         model = objective.model
+        subspace = subspace.fitted_to(model)
         subspace.check_model(model)
         self.objective = objective
         own = model.get_parameter(subspace.layout.segments[0].name)

@@ -105,6 +105,7 @@ class PlaneDerivatives:
             raise LossLandscapeError(
                 f"precision {precision!r} is not one of {', '.join(PRECISIONS)}"
             )
+        subspace = subspace.fitted_to(objective.model)
         subspace.check_model(objective.model)
         model = objective.model
         if objective.modes == "own":

@@ -8,7 +8,7 @@ Each step has a file of its own:
 4. `losslandscape.run.settings`, `losslandscape.run.pilot`: what a new run finds out once.
 5. `losslandscape.run.measuring`: the points, in `losslandscape.run.rounds`, to
    `losslandscape.run.storing`.
-6. `losslandscape.run.finishing`: interpolation, failures, models, the trajectory, the file.
+6. `losslandscape.run.finishing`: interpolation, failures, models, the trajectories, the file.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from __future__ import annotations
 import os
 import sys
 import warnings
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import nullcontext
 from dataclasses import replace
@@ -43,6 +44,7 @@ from losslandscape.run.resume import Begun, claim_output
 from losslandscape.run.settings import Settings, find_settings
 from losslandscape.run.task import Task, checked_task
 from losslandscape.run.threads import using_threads
+from losslandscape.training.trajectory import labeled_runs
 
 if TYPE_CHECKING:
     from losslandscape.training.trajectory import Trajectory
@@ -59,7 +61,7 @@ def evaluate(
     path: str | os.PathLike | None = None,
     overwrite: bool = False,
     keep_samples: bool | None = None,
-    trajectory: Trajectory | None = None,
+    trajectory: Trajectory | Sequence[Trajectory] | Mapping[str, Trajectory] | None = None,
     title: str = "",
     provenance: dict[str, Any] | None = None,
     quiet: bool = False,
@@ -101,8 +103,9 @@ def evaluate(
     keep_samples : bool, optional
         Keep the per-sample losses (needed to tell noise from structure); by default while they
         take under 64 MB.
-    trajectory : Trajectory, optional
-        Projected and measured as well, as by :meth:`Landscape.add_trajectory`.
+    trajectory : Trajectory, or sequence or mapping of these, optional
+        Projected and measured as well, as by :meth:`Landscape.add_trajectory`. Several as a list,
+        or as a dictionary from label to trajectory.
     title : str
         For people.
     provenance : dict, optional
@@ -117,7 +120,8 @@ def evaluate(
     LossLandscapeError
         If the subspace is not one of the model's, the grid has another dimension, the model cannot
         take the data, an unfinished run at ``path`` was of something else, another process is
-        writing ``path``, a worker cannot open the objective, or the first ten points all fail.
+        writing ``path``, a worker cannot open the objective, the first ten points all fail, or two
+        trajectories share a label.
 
     Examples
     --------
@@ -140,8 +144,9 @@ def evaluate(
         path,
         quiet,
     )
-    if trajectory is not None:
-        check_trajectory(task.objective, subspace, trajectory)
+    runs = labeled_runs(trajectory) if trajectory is not None else {}
+    for run in runs.values():
+        check_trajectory(task.objective, subspace, run)
     with OutputLock(path) if path is not None else nullcontext():
         recipe = recipe_of(task)
         begun = claim_output(task.path, recipe, overwrite)
@@ -149,7 +154,7 @@ def evaluate(
         with using_threads(threads), OneEvaluator(subspace) as evaluators:
             points = _measured_points(task, recipe, begun, evaluators, executor)
             with points.store.telling_what_is_kept():
-                return finish(points, recipe, evaluators, trajectory)
+                return finish(points, recipe, evaluators, runs)
 
 
 def _measured_points(

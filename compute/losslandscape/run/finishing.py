@@ -1,8 +1,9 @@
-"""After the last point: interpolation, failures, models, the trajectory, the file."""
+"""After the last point: interpolation, failures, models, the trajectories, the file."""
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from losslandscape.landscape.overlays import ModelPoint
 from losslandscape.point.measurement import mean_loss
 from losslandscape.run.measuring import Points
 from losslandscape.run.one_evaluator import OneEvaluator
-from losslandscape.run.projected_trajectory import measure_trajectory, warn_outside
+from losslandscape.run.projected_trajectory import measure_trajectories, warn_outside
 from losslandscape.run.task import Task
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def finish(
     points: Points,
     recipe: dict[str, Any],
     evaluators: OneEvaluator,
-    trajectory: Trajectory | None,
+    runs: Mapping[str, Trajectory],
 ) -> Landscape:
     """The finished landscape; with a path it is also the file, and the journal is removed.
 
@@ -43,19 +44,19 @@ def finish(
     if task.subspace.points:
         landscape.models = _measured_models(task, batch_size, evaluators)
         warn_models(landscape)
-    if trajectory is not None:
-        landscape.trajectories = [
-            measure_trajectory(
-                task.objective,
-                task.subspace,
-                trajectory,
-                quiet=task.quiet,
-                batch_size=batch_size,
-                journal=trajectory_journal_path(task.path) if task.path is not None else None,
-                opened=(evaluators.of(task.objective, batch_size), recipe["objective"]),
-            )
-        ]
-        warn_outside(task.grid, landscape.trajectories[0])
+    if runs:
+        opened = evaluators.of(task.objective, batch_size), recipe["objective"]
+        landscape.trajectories = measure_trajectories(
+            task.objective,
+            task.subspace,
+            runs,
+            quiet=task.quiet,
+            batch_size=batch_size,
+            journal=trajectory_journal_path(task.path) if task.path is not None else None,
+            opened=opened,
+        )
+        for measured in landscape.trajectories:
+            warn_outside(task.grid, measured)
     if task.path is not None:
         landscape.save(task.path, overwrite=True)
     if points.store.journal is not None and not points.failures:

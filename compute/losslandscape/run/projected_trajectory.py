@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,7 @@ from losslandscape.point.evaluator import Evaluator
 from losslandscape.point.measurement import mean_loss
 from losslandscape.problem.objective import Objective
 from losslandscape.progress import Progress
+from losslandscape.training.trajectory import labeled_runs
 
 if TYPE_CHECKING:
     from losslandscape.training.trajectory import Trajectory
@@ -60,12 +62,43 @@ def measure_trajectory(
     LossLandscapeError
         If the trajectory is of another model (the first differing tensor is named), or empty.
     """
-    check_trajectory(objective, subspace, trajectory)
-    projection = subspace.project_trajectory(trajectory)
-    distance = np.hypot(projection.distance, _frozen_distances(objective, subspace, trajectory))
-    losses = np.empty((len(trajectory), 2))  # at the projection, of the checkpoint
+    (found,) = measure_trajectories(
+        objective,
+        subspace,
+        {label or trajectory.label: trajectory},
+        quiet,
+        batch_size,
+        journal,
+        opened,
+    )
+    return found
+
+
+def measure_trajectories(
+    objective: Objective,
+    subspace: Subspace,
+    runs: Mapping[str, Trajectory],
+    quiet: bool = False,
+    batch_size: int | None = None,
+    journal: Path | None = None,
+    opened: tuple[Evaluator, dict[str, Any]] | None = None,
+) -> list[ProjectedTrajectory]:
+    """As :func:`measure_trajectory`, of trajectories by their labels."""
+    for one in runs.values():
+        check_trajectory(objective, subspace, one)
+    runs = {label: _named_as(one, objective) for label, one in runs.items()}
+    projections = [subspace.project_trajectory(one) for one in runs.values()]
+    distances = [
+        np.hypot(projection.distance, _frozen_distances(objective, subspace, one))
+        for projection, one in zip(projections, runs.values())
+    ]
+    # the checkpoints of all, one after the other
+    rows = [(one, i) for one in runs.values() for i in range(len(one))]
+    coordinates = np.concatenate([projection.coordinates for projection in projections])
+    losses = np.empty((len(rows), 2))  # at the projection, of the checkpoint
+    identities = [one.identity for one in runs.values()]
     recipe = {
-        "trajectory": trajectory.identity,
+        "trajectory": identities if len(identities) > 1 else identities[0],
         "subspace": subspace.identity,
         "objective": opened[1] if opened is not None else objective.to_json(),
         "batch_size": batch_size,
@@ -81,33 +114,39 @@ def measure_trajectory(
             else Evaluator(objective, subspace, batch_size)
         ) as evaluator,
         Progress(
-            len(trajectory),
-            "trajectory",
+            len(rows),
+            "trajectory" if len(runs) == 1 else "trajectories",
             done=len(records),
             quiet=quiet,
-            work=f"{len(trajectory):,} checkpoints, each at its projection and where it is; "
+            work=f"{len(rows):,} checkpoints, each at its projection and where it is; "
             f"{samples:,} samples, {evaluator.passes:,} forward passes each time",
             unit="checkpoints",
         ) as progress,
     ):
-        for i, coordinates in enumerate(projection.coordinates):
-            if i in records:
-                losses[i] = np.frombuffer(records[i])
+        for number, (trajectory, i) in enumerate(rows):
+            if number in records:
+                losses[number] = np.frombuffer(records[number])
                 continue
-            losses[i, 0] = mean_loss(evaluator.measure(coordinates))
-            losses[i, 1] = mean_loss(
+            losses[number, 0] = mean_loss(evaluator.measure(coordinates[number]))
+            losses[number, 1] = mean_loss(
                 evaluator.measure_parameters(trajectory.parameters(i), trajectory.buffers(i))
             )
-            keep(i, losses[i].tobytes())
+            keep(number, losses[number].tobytes())
             progress.advance()
-    return ProjectedTrajectory(
-        label=label or trajectory_label(trajectory),
-        step=np.asarray(trajectory.steps, dtype=np.float64),
-        coordinates=projection.coordinates,
-        loss=losses[:, 0].copy(),
-        checkpoint_loss=losses[:, 1].copy(),
-        distance_to_plane=distance,
-    )
+    ends = np.cumsum([0, *map(len, runs.values())])
+    return [
+        ProjectedTrajectory(
+            label=label,
+            step=np.asarray(one.steps, dtype=np.float64),
+            coordinates=projection.coordinates,
+            loss=losses[start:stop, 0].copy(),
+            checkpoint_loss=losses[start:stop, 1].copy(),
+            distance_to_plane=distance,
+        )
+        for (label, one), projection, distance, start, stop in zip(
+            runs.items(), projections, distances, ends, ends[1:]
+        )
+    ]
 
 
 def _frozen_distances(
@@ -125,12 +164,6 @@ def _frozen_distances(
         there = trajectory.parameters(i)
         squared[i] = sum(float((there[n].double() - p).square().sum()) for n, p in frozen.items())
     return np.sqrt(squared)
-
-
-def trajectory_label(trajectory: Trajectory) -> str:
-    """The name of the trajectory's folder, or of its parent if it is just ``trajectory``."""
-    path = trajectory.path.resolve()
-    return path.parent.name if path.name == "trajectory" and path.parent.name else path.name
 
 
 def warn_outside(grid: Grid, trajectory: ProjectedTrajectory) -> None:
@@ -155,6 +188,7 @@ def check_trajectory(objective: Objective, subspace: Subspace, trajectory: Traje
     """
     if not len(trajectory):
         raise LossLandscapeError(f"{trajectory.path}: no checkpoint was recorded")
+    trajectory, subspace = _named_as(trajectory, objective), subspace.fitted_to(objective.model)
     last = trajectory.parameters(-1)
     subspace.layout.check(last, str(trajectory.path))
     moving = {segment.name for segment in subspace.layout.segments}
@@ -164,6 +198,12 @@ def check_trajectory(objective: Objective, subspace: Subspace, trajectory: Traje
                 f"{trajectory.path}: '{name}' is frozen in the model (requires_grad=False) and has "
                 "other values in the checkpoints, so the plane cannot show them"
             )
+
+
+def _named_as(trajectory: Trajectory, objective: Objective) -> Trajectory:
+    """A trajectory with the model's names, whether the one or the other is wrapped."""
+    model = objective.model
+    return trajectory.named_as(dict(model.named_parameters()), dict(model.named_buffers()))
 
 
 def add_trajectory(
@@ -176,7 +216,8 @@ def add_trajectory(
     overwrite: bool = False,
 ) -> ProjectedTrajectory:
     """Measure a trajectory and add it; see :meth:`losslandscape.Landscape.add_trajectory`."""
-    label = label or trajectory_label(trajectory)
+    (own_label,) = labeled_runs([trajectory])
+    label = label or own_label
     _check_label(landscape, label, overwrite)
     if objective is None or subspace is None:
         if landscape._measured is None:

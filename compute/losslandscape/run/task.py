@@ -76,6 +76,7 @@ def checked_task(
     """
     check_kind("objective", objective, Objective, _ORDER)
     check_kind("subspace", subspace, Subspace, _ORDER)
+    subspace = subspace.fitted_to(objective.model)
     grid = subspace.default_grid() if grid is None else grid
     check_kind("grid", grid, Grid, "Grid.square(51), or Grid.rectangle((61, 41), bounds)")
     if batch_size is not None:

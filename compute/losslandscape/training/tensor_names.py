@@ -55,6 +55,21 @@ def renaming(own: Iterable[str], wanted: Iterable[str]) -> "Optional[dict[str, s
     return found
 
 
+def partners(own: Iterable[str], wanted: Iterable[str]) -> dict[str, str]:
+    """Map names to the wanted names of the same tensors, if all of one side have a partner.
+
+    Examples
+    --------
+    >>> partners(["module.a", "module.b"], ["a"]), partners(["a"], ["b"])
+    ({'module.a': 'a'}, {})
+    """
+    own, wanted = list(own), list(wanted)
+    found = renaming(own, wanted)
+    if found is None:
+        found = {name: other for other, name in (renaming(wanted, own) or {}).items()}
+    return found
+
+
 def renamed(tensors: "Mapping[str, Tensor]", names: "Mapping[str, str]") -> "dict[str, Tensor]":
     """The tensors under other names; those without another name keep theirs."""
     return {names.get(name, name): tensor for name, tensor in tensors.items()}

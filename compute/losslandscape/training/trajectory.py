@@ -6,11 +6,12 @@ one safetensors file with all parameters and buffers. See
 training script saved are read where they are; see :mod:`losslandscape.training.checkpoint_files`.
 """
 
+import copy
 import hashlib
 import json
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Optional, Union
@@ -19,15 +20,21 @@ import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 
+from losslandscape.argument_checks import check_kind
 from losslandscape.errors import FileFormatError, LossLandscapeError
 from losslandscape.files.guarded_reading import file_inside
 from losslandscape.training.checkpoint_files import listed_checkpoints
 from losslandscape.training.manifest import MANIFEST, files_sha256, read_manifest
+from losslandscape.training.tensor_names import partners
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 PathLike = Union[str, "os.PathLike[str]"]
+_HOW_TO_OPEN = (
+    "open a recorded folder with Trajectory.open(...), and checkpoints on disk with "
+    "Trajectory.of_checkpoints(...)"
+)
 
 
 class Block(NamedTuple):
@@ -178,6 +185,48 @@ class Trajectory:
         return len(self._checkpoints)
 
     @property
+    def label(self) -> str:
+        """The name of the folder, or of its parent if it is just ``trajectory``."""
+        path = self.path.resolve()
+        generic = "trajectory" if self.step_source == "recorded" else "checkpoints"
+        return path.parent.name if path.name == generic and path.parent.name else path.name
+
+    def named_as(self, parameters: Iterable[str], buffers: Iterable[str] = ()) -> "Trajectory":
+        """The same trajectory with the names of a model, whatever wrappers add to one of them.
+
+        Names without a partner stay. The trajectory itself is returned if nothing changes.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> from losslandscape import TrajectoryRecorder
+        >>> folder, model = tempfile.mkdtemp() + "/trajectory", torch.nn.Linear(3, 2)
+        >>> with TrajectoryRecorder(torch.nn.DataParallel(model), folder) as recorder:
+        ...     recorder.record(0)
+        >>> Trajectory.open(folder).named_as(["weight", "bias"]).parameter_names
+        ['weight', 'bias']
+        """
+        new = partners(self.parameter_names, parameters)
+        new.update(partners([entry["name"] for entry in self._buffers], buffers))
+        if all(one == other for one, other in new.items()):
+            return self
+        other = copy.copy(self)
+        own = {name: name for name in self.shapes}
+        own.update({entry["name"]: entry["name"] for entry in self._buffers})
+        own.update({wanted: name for name, wanted in new.items()})
+        for name in ("_parameters", "_buffers"):
+            entries = [
+                {**entry, "name": new.get(entry["name"], entry["name"])}
+                for entry in getattr(self, name)
+            ]
+            setattr(other, name, entries)
+        other.parameter_names = [entry["name"] for entry in other._parameters]
+        other.shapes = {entry["name"]: tuple(entry["shape"]) for entry in other._parameters}
+        other.frozen = frozenset(new.get(name, name) for name in self.frozen)
+        other._opened = lambda index: _Renamed(self._opened(index), own)
+        return other
+
+    @property
     def identity(self) -> str:
         """SHA-256 of the steps, the checkpoints' checksums and their scalars."""
         return hashlib.sha256(json.dumps(self._checkpoints).encode()).hexdigest()
@@ -265,23 +314,7 @@ class Trajectory:
         >>> [(b.name, b.start, b.stop) for b in Trajectory.open(folder).blocks(max_bytes=48)]
         [('weight', 0, 3), ('weight', 3, 6), ('bias', 0, 2)]
         """
-        if not len(self):
-            return
-        most = max(1, max_bytes // (8 * len(self)))
-        with ExitStack() as stack:
-            files: list[Any] = []
-            mapped = 0  # bytes of blocks read since the files were opened
-            for name, shape in self.shapes.items():
-                for start, stop in _aligned_ranges(shape, most):
-                    if not files or mapped > max_bytes:
-                        # The files are memory-mapped: pages that were read count as this
-                        # process's memory until the files are closed.
-                        stack.close()
-                        files = [stack.enter_context(self._reading(i)) for i in range(len(self))]
-                        mapped = 0
-                    mapped += 8 * len(files) * (stop - start)
-                    # not assigned to a name, which would keep it alive while the next one is read
-                    yield _read_block(files, name, shape, start, stop)
+        yield from joint_blocks([self], max_bytes)
 
     def verify(self) -> None:
         """Read every checkpoint and compare it with its recorded SHA-256.
@@ -343,6 +376,100 @@ class Trajectory:
                         f"{file}: tensor {name!r} has shape {tuple(found)}, "
                         f"but {tuple(shape)} in the list of the trajectory"
                     )
+
+
+def joint_blocks(
+    trajectories: "Sequence[Trajectory]",
+    max_bytes: int = 64 * 2**20,
+    names: Optional[Collection[str]] = None,
+) -> Iterator[Block]:
+    """As :meth:`Trajectory.blocks`, of the checkpoints of several trajectories of one model.
+
+    Parameters
+    ----------
+    names
+        Of the parameters that are read; by default all.
+    """
+    count = sum(map(len, trajectories))
+    if not count:
+        return
+    most = max(1, max_bytes // (8 * count))
+    with ExitStack() as stack:
+        files: list[Any] = []
+        mapped = 0  # bytes of blocks read since the files were opened
+        for name, shape in trajectories[0].shapes.items():
+            if names is not None and name not in names:
+                continue
+            for start, stop in _aligned_ranges(shape, most):
+                if not files or mapped > max_bytes:
+                    # The files are memory-mapped: pages that were read count as this
+                    # process's memory until the files are closed.
+                    stack.close()
+                    files = [
+                        stack.enter_context(one._reading(i))
+                        for one in trajectories
+                        for i in range(len(one))
+                    ]
+                    mapped = 0
+                mapped += 8 * count * (stop - start)
+                # not assigned to a name, which would keep it alive while the next one is read
+                yield _read_block(files, name, shape, start, stop)
+
+
+def labeled_runs(given: Any) -> "dict[str, Trajectory]":
+    """One or several trajectories by their labels; by default the names of their folders.
+
+    Parameters
+    ----------
+    given
+        A trajectory, a list of them, or a dictionary from label to trajectory.
+
+    Raises
+    ------
+    LossLandscapeError
+        If it is something else, empty, or two have the same label.
+    """
+    if isinstance(given, Mapping):
+        pairs = list(given.items())
+    elif isinstance(given, (list, tuple)):
+        pairs = [(getattr(one, "label", None), one) for one in given]
+    else:
+        pairs = [(getattr(given, "label", None), given)]
+    if not pairs:
+        raise LossLandscapeError("no trajectory was given: the list is empty")
+    for _, one in pairs:
+        check_kind("trajectory", one, Trajectory, _HOW_TO_OPEN)
+    runs: dict[str, Trajectory] = {}
+    for label, one in pairs:
+        if not isinstance(label, str) or not label.strip():
+            raise LossLandscapeError(f"{one.path}: label {label!r} is not a name of the run")
+        if label in runs:
+            raise LossLandscapeError(
+                f"{runs[label].path} and {one.path}: both runs have the label {label!r}; give each "
+                'its own: {"SGD": a, "Adam": b} (--labels)'
+            )
+        runs[label] = one
+    return runs
+
+
+class _Renamed:
+    """An opened checkpoint whose tensors have other names."""
+
+    def __init__(self, opened: Any, own: dict[str, str]) -> None:
+        self._opened, self._own = opened, own
+
+    def __enter__(self) -> "_Renamed":
+        self._opened = self._opened.__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._opened.__exit__(*error)
+
+    def get_tensor(self, name: str) -> "Tensor":
+        return self._opened.get_tensor(self._own[name])
+
+    def get_slice(self, name: str) -> Any:
+        return self._opened.get_slice(self._own[name])
 
 
 def _stamps(files: Sequence[Path]) -> list[tuple[int, ...]]:
