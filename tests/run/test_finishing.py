@@ -1,5 +1,7 @@
 """Points that were not evaluated are interpolated, field by field, with their errors."""
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -121,3 +123,41 @@ def test_an_allotment_states_what_share_of_the_samples_was_taken():
     assert stated["tolerance"] == 0.2
     within = pilot.for_interpolation(adaptive, Allotment("linear", 0.1)).tolerance
     assert stated["interpolation_tolerance"] == pytest.approx(within)
+
+
+class Adapted(nn.Module):
+    """A frozen layer with a low-rank adapter, which is at its start: B is 0."""
+
+    def __init__(self, head):
+        super().__init__()
+        self.base = nn.Linear(6, 3).requires_grad_(False)
+        self.a, self.b = nn.Parameter(torch.randn(2, 6)), nn.Parameter(torch.zeros(3, 2))
+        self.head = nn.Linear(3, 3).requires_grad_(head)
+
+    def forward(self, inputs):
+        return self.head(self.base(inputs) + inputs @ self.a.T @ self.b.T)
+
+
+def warned(model, plane):
+    objective = Objective(model.eval(), "cross_entropy", (torch.randn(9, 6), torch.arange(9) % 3))
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        evaluate(objective, plane, Grid.square(3), quiet=True)
+    return [str(one.message) for one in found]
+
+
+def test_a_surface_on_which_nothing_changes_is_said_and_why():
+    model = Adapted(head=False)
+    still, constant = warned(model, Subspace.random(model))
+    assert still.startswith("'b': all values are 0")
+    assert constant.startswith("the loss is exactly constant, ")
+    (still,) = warned(Adapted(head=True), Subspace.random(Adapted(head=True)))
+    assert still.startswith("'b': all values are 0")
+    assert not warned(model, Subspace.random(model, normalization="none"))
+    still = {"a": torch.zeros(2, 6), "b": torch.zeros(3, 2)}
+    nowhere = Subspace({"a": model.a, "b": model.b}, [still, still])
+    (constant,) = warned(model, nowhere)
+    assert constant.startswith("the loss is exactly constant, ")
+    with torch.no_grad():
+        model.b += 1
+    assert not warned(model, Subspace.random(model))

@@ -27,6 +27,7 @@ import torch
 from losslandscape.errors import LossLandscapeError
 from losslandscape.planes.subspace import Subspace
 from losslandscape.point.carried_buffers import CarriedBuffers
+from losslandscape.point.copied_model import check_copy
 from losslandscape.point.device_memory import out_of_memory
 from losslandscape.point.differenced_gradients import DifferencedGradients
 from losslandscape.point.differenced_losses import DifferencedLosses
@@ -141,6 +142,7 @@ def checked_derivatives(
     for measured in (other, objective) if other.dtype != objective.dtype else (objective,):
         with ExitStack() as stack:
             try:
+                check_copy(measured, subspace)
                 differences = DifferencedLosses(measured, subspace, widths, batch_size)
                 stack.enter_context(differences)
             except LossLandscapeError as error:

@@ -33,6 +33,8 @@ from losslandscape.problem.objective import Objective
 # Numbers that are drawn and change no loss under any of these are harmless: detectors of
 # torchvision choose among one size.
 _OTHER_SEEDS = (1, 2, 3)
+# of the largest loss: a parameter that is normalized in each pass is rounded in each
+_REWRITTEN = 1e-5
 _TOLERANCE = {False: 1e-3, True: 0.1}  # of the origin's loss, in plain and in other arithmetic
 
 
@@ -47,23 +49,37 @@ def observe(evaluator: Evaluator) -> tuple[Measurement, dict[str, Any]]:
         ``numpy`` and ``python``; ``altered_buffers``: names of the buffers it wrote to. Where it
         drew, ``seed_difference``: the largest difference of a sample's loss with other seeds; 0
         where no seed changes a loss.
-        Where it altered buffers and there are batches enough, ``order_difference``: the same with
-        the batches in the opposite order.
+        Where it altered buffers or parameters and there are batches enough, ``order_difference``:
+        the same with the batches in the opposite order. Only if there are any:
+        ``altered_parameters`` and ``altered_frozen_parameters``, which it wrote to, and
+        ``unseen_parameters``, on which no loss depends.
     """
     origin = (0.0,) * evaluator.subspace.dimensions
     device = evaluator.objective.device
     seed_generators(device, evaluator.seed)
-    before = generator_states(device)
+    before, frozen = generator_states(device), evaluator.frozen_marks()
     measured = evaluator.measure(origin)
     after = generator_states(device)
     observed: dict[str, Any] = {
         "random_numbers": [name for name in before if before[name] != after[name]],
         "altered_buffers": evaluator.altered_buffers(),
     }
+    marks = evaluator.frozen_marks()
+    found = {
+        "altered_parameters": evaluator.altered_parameters(),
+        "altered_frozen_parameters": [name for name in frozen if frozen[name] != marks[name]],
+    }
+    observed.update({what: names for what, names in found.items() if names})
     if observed["random_numbers"]:
         observed["seed_difference"] = _seed_difference(evaluator, origin, measured)
     elif observed["altered_buffers"] and evaluator.batches.several:
         observed["order_difference"] = _order_difference(evaluator, origin, measured)
+    elif "altered_parameters" in observed and evaluator.batches.several:
+        apart = _order_difference(evaluator, origin, measured)
+        if apart > _REWRITTEN * _largest_loss(measured):
+            observed["order_difference"] = apart
+    if unseen := evaluator.without_effect(measured):
+        observed["unseen_parameters"] = unseen
     return measured, observed
 
 
@@ -77,6 +93,10 @@ def _seed_difference(evaluator: Evaluator, origin: Sequence[float], measured: Me
         return 0.0
     finally:
         evaluator.seed = 0
+
+
+def _largest_loss(measured: Measurement) -> float:
+    return max(float(np.abs(values["loss"]).max(initial=0.0)) for values in measured.values())
 
 
 def _order_difference(
@@ -171,11 +191,22 @@ def refuse_observed(objective: Objective, observed: Mapping[str, Any]) -> None:
             f"{HOW_TO_ALLOW}"
         )
     if observed.get("order_difference"):
+        kinds = {"buffers": "altered_buffers", "parameters": "altered_parameters"}
+        written = " and ".join(
+            f"{kind} that forward writes to in eval mode: {', '.join(observed[key])}"
+            for kind, key in kinds.items()
+            if observed.get(key)
+        )
         raise LossLandscapeError(
             f"{model}: the loss of a sample depends on the batches before it (by up to "
-            f"{observed['order_difference']:.3g}), through buffers that forward writes to in eval "
-            f"mode: {', '.join(observed['altered_buffers'])}. Write to them only where "
+            f"{observed['order_difference']:.3g}), through {written}. Write to them only where "
             f"self.training is set; or {HOW_TO_ALLOW}"
+        )
+    if observed.get("altered_frozen_parameters"):
+        raise LossLandscapeError(
+            f"{model}: forward writes to parameters that are frozen (requires_grad=False): "
+            f"{', '.join(observed['altered_frozen_parameters'])}. Each pass would find others; "
+            f"compute with a copy in forward; or {HOW_TO_ALLOW}"
         )
 
 
@@ -240,12 +271,36 @@ def stated(found: Mapping[str, Any]) -> list[str]:
             "forward writes to buffers in eval mode: "
             f"{', '.join(found['altered_buffers'])} (put back before each point)"
         )
+    if found.get("altered_parameters"):
+        lines.append(
+            "forward writes to parameters in eval mode: "
+            f"{', '.join(found['altered_parameters'])} (moved anew to each point)"
+        )
+    if found.get("altered_frozen_parameters"):
+        lines.append(
+            "forward writes to frozen parameters in eval mode, which stay as it left them: "
+            f"{', '.join(found['altered_frozen_parameters'])}"
+        )
+    if found.get("unseen_parameters"):
+        lines.append(f"no loss depends on {shortened(found['unseen_parameters'])}, which are moved")
     if found.get("order_difference"):
         lines.append(
             "the order of the batches changes a sample's loss by up to "
             f"{found['order_difference']:.3g}"
         )
     return lines
+
+
+def shortened(names: Sequence[str], most: int = 5) -> str:
+    """Names for a message, the first few.
+
+    Examples
+    --------
+    >>> shortened(["a", "b"]), shortened(["a", "b", "c"], 1)
+    ("'a', 'b'", "'a' and 2 more")
+    """
+    shown = ", ".join(map(repr, names[:most]))
+    return shown + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def require_one_value(landscape: Landscape) -> None:

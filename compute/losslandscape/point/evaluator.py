@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.parameter import is_lazy
 
 from losslandscape.adaptive.allotment import Allotment
 from losslandscape.argument_checks import check_kind
@@ -29,6 +31,7 @@ from losslandscape.point.point_batches import PointBatches
 from losslandscape.point.shortcut import Setting
 from losslandscape.point.shortcuts import Shortcuts
 from losslandscape.point.trial import Trial
+from losslandscape.point.unseen_parameters import without_effect
 from losslandscape.problem import batch_norm as bn
 from losslandscape.problem import precision as arithmetics
 from losslandscape.problem.batches import Batch
@@ -125,6 +128,7 @@ class Evaluator:
         )
         if channels_last:
             self.batches.keep_order()
+        self.unreached = trial.unreached(self._moving)
         about = (self.objective, self.model, self.subspace, self._moving, channels_last)
         self.shortcuts.choose(Setting(*about, self._forward.by), trial)
         if not self._size.known:
@@ -227,6 +231,33 @@ class Evaluator:
         own = [one.module for one in self._own_statistics]
         return self.buffers.altered(besides=[*self._norms, *own])
 
+    def altered_parameters(self) -> list[str]:
+        """Names of the parameters that were written to since they were moved to the origin."""
+        return self._moving.altered(besides=self.shortcuts.left)
+
+    def frozen_marks(self) -> dict[str, tuple[int, str, str]]:
+        """What would differ for each parameter that the subspace does not move, were it changed."""
+        return {
+            name: (parameter._version, *_sums(parameter.detach()))
+            for name, parameter in self.model.named_parameters()
+            if not (parameter.requires_grad or is_lazy(parameter))
+        }
+
+    def without_effect(self, measured: Measurement) -> list[str]:
+        """Names of parameters that change no loss, where ``measured`` is the origin's."""
+        if not self.unreached:
+            return []
+
+        def same(parameters: Mapping[str, Tensor]) -> bool:
+            found = self.measure_parameters(parameters, self._given.buffers)
+            return all(
+                np.array_equal(values["loss"], found[name]["loss"], equal_nan=True)
+                for name, values in measured.items()
+            )
+
+        origin = self._given.parameters_at((0.0,) * self._given.dimensions)
+        return without_effect(self.unreached, origin, same)
+
     def move(self, coordinates: Sequence[float]) -> None:
         """Set the model's parameters to a point of the subspace."""
         self._moving.move(coordinates, self.shortcuts.left)
@@ -303,3 +334,10 @@ class Evaluator:
         self.buffers.reset(always)
         # a model that draws numbers in evaluation draws the same everywhere
         seed_generators(self.objective.device, self.seed)
+
+
+def _sums(tensor: Tensor) -> tuple[str, str]:
+    """Two sums of a tensor's values, which other values do not have but by chance."""
+    values = torch.view_as_real(tensor) if tensor.is_complex() else tensor
+    values = values.to(torch.float32 if tensor.device.type == "mps" else torch.float64)
+    return str(float(values.sum())), str(float(values.square().sum()))

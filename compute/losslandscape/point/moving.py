@@ -12,7 +12,7 @@ from torch.nn.parameter import is_lazy
 
 from losslandscape.planes.parameters import sharing, span
 from losslandscape.planes.subspace import Subspace, combine
-from losslandscape.problem.batches import aligned
+from losslandscape.problem.batches import aligned, same_values
 
 # Below this mean size of a parameter a vector operation for each costs more than moving it.
 _BYTES_WORTH_A_CALL = 1 << 16
@@ -100,6 +100,30 @@ class MovingParameters:
             self.restore()
             raise
 
+    @property
+    def groups(self) -> dict[str, list[nn.Parameter]]:
+        """For each name, the parameters of the model that are tied to it."""
+        return self._groups
+
+    @torch.no_grad()
+    def altered(self, besides: Collection[str] = ()) -> list[str]:
+        """Names of the parameters that are not what they were last moved to, but ``besides``.
+
+        A forward function may write to its parameters, or put other tensors in their place.
+        """
+        assert self.coordinates is not None
+        checked = self.subspace.checked(self.coordinates)
+        layout = self.subspace.layout
+        origin = layout.views(self.subspace.origin)
+        directions = [layout.views(direction) for direction in self.subspace.directions]
+        altered = []
+        for name in self._groups.keys() - set(besides):
+            moved = torch.empty_like(origin[name])
+            combine(checked, origin[name], [d[name] for d in directions], moved)
+            if not same_values(self._groups[name][0].data, moved):
+                altered.append(name)
+        return sorted(altered)
+
     @torch.no_grad()
     def move(self, coordinates: Sequence[float], leaving: frozenset[str] = frozenset()) -> None:
         """Set the parameters to a point of the subspace.
@@ -108,6 +132,7 @@ class MovingParameters:
         """
         leaving = leaving & self._runs.keys()
         self.coordinates = None  # of an interrupted move
+        self._rebind()
         self._left = (tuple(coordinates), leaving) if leaving else None
         self._move(coordinates, [name for name in self._runs if name not in leaving])
         self.coordinates = tuple(coordinates)
@@ -136,10 +161,18 @@ class MovingParameters:
             target, origin, directions = self._runs[name]
             combine(checked, origin, directions, target)
 
+    def _rebind(self) -> None:
+        """Let parameters whose tensor a forward function replaced be those that move again."""
+        for name, view in self.views.items():
+            for parameter in self._groups[name]:
+                if parameter.data_ptr() != view.data_ptr():
+                    parameter.data = view
+
     @torch.no_grad()
     def assign(self, parameters: Mapping[str, Tensor]) -> None:
         """Set the parameters to any values, name -> tensor."""
         self._left = self.coordinates = None
+        self._rebind()
         for name, view in self.views.items():
             view.copy_(parameters[name])
 

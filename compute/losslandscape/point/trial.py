@@ -13,6 +13,7 @@ from losslandscape.point.buffers import PointBuffers
 from losslandscape.point.forward_pass import ForwardPass
 from losslandscape.point.moving import MovingParameters
 from losslandscape.point.point_batches import PointBatches
+from losslandscape.point.unseen_parameters import unreached
 from losslandscape.problem.batches import Batch, map_batch, same_values, tensors_of
 
 _FEW = 2  # samples
@@ -123,6 +124,16 @@ class Trial:
             if losses is not None:
                 return point, losses
         return point, None
+
+    def unreached(self, parameters: MovingParameters) -> list[str]:
+        """Names of parameters that autograd does not see in the losses of the few samples."""
+        self._start()
+        try:
+            with torch.enable_grad():
+                losses = self._forward.plain(self._batch)["loss"]
+        except Exception:  # a model that runs without gradients alone
+            return []
+        return unreached(losses, parameters.groups)
 
     def losses(self, run: Callable[[Batch], dict[str, Tensor]]) -> Tensor | None:
         """Losses of the few samples where the parameters are; None where they are not finite."""

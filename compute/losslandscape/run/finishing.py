@@ -12,6 +12,8 @@ from losslandscape.adaptive.refinement import Refinement, interpolate, nearest
 from losslandscape.files.journal import trajectory_journal_path
 from losslandscape.landscape.landscape import INTERPOLATED, NOT_EVALUATED, Landscape
 from losslandscape.landscape.overlays import ModelPoint
+from losslandscape.planes.subspace import Subspace
+from losslandscape.point.determinism import shortened
 from losslandscape.point.measurement import mean_loss
 from losslandscape.run.measuring import Points
 from losslandscape.run.one_evaluator import OneEvaluator
@@ -39,6 +41,7 @@ def finish(
     if points.refinement is not None:
         done = fill_by_interpolation(landscape, points.refinement)
         landscape.provenance["adaptive"] = _with_allotment(done, points)
+    warn_constant(task, landscape)
     points.failures.state(landscape, tried_again=task.path is not None, stacklevel=4)
     batch_size = points.settings.batch_size
     if task.subspace.points:
@@ -119,6 +122,45 @@ def _measured_models(task: Task, batch_size: int, evaluators: OneEvaluator) -> l
         itself = evaluator.measure_parameters(parameters, buffers, own_statistics=True)
         found.append(ModelPoint(point.label, point.coordinates, on_plane, mean_loss(itself)))
     return found
+
+
+def warn_constant(task: Task, landscape: Landscape) -> None:
+    """Warn of weights that do not move because they are 0, and of a surface that is constant."""
+    if still := without_norm(task.subspace):
+        warnings.warn(
+            f"{shortened(still)}: all values are 0, and normalization by filter keeps a direction "
+            "of norm 0 there, so this part does not move. Train first, or pass "
+            "normalization='none' (--normalization none)",
+            stacklevel=4,
+        )
+    losses = landscape.fields["loss"]
+    if losses.size > 1 and (losses == losses.flat[0]).all():
+        warnings.warn(
+            f"the loss is exactly constant, {losses.flat[0]:.6g} at all points: nothing that moves "
+            "changes it",
+            stacklevel=4,
+        )
+
+
+def without_norm(subspace: Subspace) -> list[str]:
+    """Names of weights that are 0 and that no random direction moves, because it is normalized.
+
+    Examples
+    --------
+    >>> import torch
+    >>> model = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.Linear(2, 1))
+    >>> _ = torch.nn.init.zeros_(model[1].weight)
+    >>> without_norm(Subspace.random(model))
+    ['1.weight']
+    """
+    if subspace.recipe["kind"] != "random":
+        return []
+    vectors = [subspace.layout.views(v) for v in (subspace.origin, *subspace.directions)]
+    return [
+        segment.name
+        for segment in subspace.layout.segments
+        if len(segment.shape) > 1 and not any(v[segment.name].any() for v in vectors)
+    ]
 
 
 def warn_models(landscape: Landscape) -> None:

@@ -6,6 +6,8 @@ them.
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
@@ -13,6 +15,7 @@ import torch
 
 from losslandscape.point import determinism
 from losslandscape.point.carried_buffers import refuse_whole_numbers
+from losslandscape.point.copied_model import check_copy
 from losslandscape.point.evaluator import Evaluator
 from losslandscape.point.measurement import Measurement
 from losslandscape.run.point_records import summarised
@@ -74,12 +77,22 @@ def find_settings(task: Task, evaluator: Evaluator) -> tuple[Settings, Measureme
     Raises
     ------
     LossLandscapeError
-        If a point's value depends on random numbers or on the batches before it, or labeled models
-        differ in buffers of whole numbers that change the loss.
+        If a point's value depends on random numbers or on the batches before it, a copy of the
+        model has other losses than the model, or labeled models differ in buffers of whole numbers
+        that change the loss.
     """
+    check_copy(task.objective, task.subspace)
     _check_whole_numbers(task, evaluator)
     origin, observed = determinism.observe(evaluator)
     determinism.refuse_observed(task.objective, observed)
+    if unseen := _moved(task, observed.get("unseen_parameters", [])):
+        warnings.warn(
+            f"no loss of {type(task.objective.model).__name__} depends on "
+            f"{determinism.shortened(unseen)}: moving does nothing there, and counts in lengths. "
+            "Is that part called, and does the model compute from it in each pass? If it is not "
+            "used, freeze it (requires_grad=False)",
+            stacklevel=4,
+        )
     settings = Settings(
         batch_size=evaluator.batch_size,
         threads=torch.get_num_threads(),
@@ -90,6 +103,12 @@ def find_settings(task: Task, evaluator: Evaluator) -> tuple[Settings, Measureme
         buffers=evaluator.carried.kinds or None,
     )
     return settings, origin
+
+
+def _moved(task: Task, names: Sequence[str]) -> list[str]:
+    """Those of the parameters along which a direction is not 0."""
+    directions = [task.subspace.layout.views(d) for d in task.subspace.directions]
+    return [name for name in names if any(d[name].any() for d in directions)]
 
 
 def _check_whole_numbers(task: Task, evaluator: Evaluator) -> None:
