@@ -51,7 +51,9 @@ def test_an_allotment_ends_after_the_batch_that_suffices(enough, batches):
 @pytest.mark.parametrize("lengths", [[3], [2, 1]])
 def test_values_are_joined_in_order_as_float32_or_float64(dtype, expected, lengths):
     values = torch.tensor([1.0, 0.0, 1.0]).to(dtype)
-    found = joined([{"loss": part, "other": 1 - part.float()} for part in values.split(lengths)])
+    parts = [{"loss": part, "other": 1 - part.float()} for part in values.split(lengths)]
+    found, weights = joined(parts)
+    assert not weights
     assert list(found) == ["loss", "other"]
     assert found["loss"].dtype == expected
     assert found["loss"].tolist() == [1, 0, 1]
@@ -63,3 +65,34 @@ def test_the_mean_loss_is_that_of_the_first_set_in_float64():
     assert np.float32(2**27) + np.float32(1) == np.float32(2**27)
     sets = {"train": {"loss": losses}, "test": {"loss": np.zeros(4, np.float32)}}
     assert mean_loss(sets) == (2**27 + 3) / 4
+
+
+def weighing(batch):
+    return {"loss": batch, "loss/weight": batch * 0 + 2, "accuracy": batch > 1}
+
+
+def test_weights_come_apart_from_the_values():
+    parts = [
+        {"loss": torch.tensor([2.0, 0.0]), "loss/weight": torch.tensor([1, 0])},
+        {"loss": torch.tensor([9.0]), "loss/weight": torch.tensor([3])},
+    ]
+    found, weights = joined(parts)
+    assert list(found) == list(weights) == ["loss"]
+    assert weights["loss"].tolist() == [1, 0, 3]
+    assert found["loss"].mean() == pytest.approx(11 / 4)
+
+
+def test_an_allotment_is_asked_about_the_weighted_losses():
+    allotment = Sufficient(3)
+    values_of(weighing, BATCHES, allotment, 50)
+    assert [losses for losses, *_ in allotment.asked] == [[0, 0.5], [0, 0.5, 1]]
+
+
+def test_an_allotment_is_not_asked_before_a_sample_counts():
+    def run(batch):
+        return {"loss": batch * (batch > 1), "loss/weight": (batch > 1) * 1.0}
+
+    allotment = Sufficient(1)
+    parts = values_of(run, BATCHES, allotment, 50)
+    assert len(parts) == 2
+    assert len(allotment.asked) == 1

@@ -6,9 +6,11 @@ from types import SimpleNamespace
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional
 
 from losslandscape.errors import LossLandscapeError
-from losslandscape.problem.losses import NAMES, forward, name_taken, resolve
+from losslandscape.problem.losses import NAMES, name_taken, resolve
+from losslandscape.problem.outputs import forward
 from losslandscape.problem.samples import SampleSet
 
 
@@ -63,8 +65,17 @@ def test_positions_that_do_not_count_are_left_out_of_the_mean(classes_last):
         counted = [j for j in range(4) if targets[i, j] != -100]
         losses = [negative_log_softmax(logits[i, j].tolist(), targets[i, j]) for j in counted]
         right = [int(logits[i, j].argmax()) == int(targets[i, j]) for j in counted]
-        assert float(found["loss"][i]) == pytest.approx(sum(losses) / len(counted), rel=1e-5)
-        assert float(found["accuracy"][i]) == pytest.approx(sum(right) / len(counted))
+        assert float(found["loss"][i]) == pytest.approx(sum(losses), rel=1e-5)
+        assert float(found["accuracy"][i]) == sum(right)
+        assert found["loss/weight"][i] == found["accuracy/weight"][i] == len(counted)
+
+
+def test_probabilities_at_positions_all_count(outputs):
+    logits, shares = torch.randn(2, 3, 4), torch.randn(2, 3, 4).softmax(1)
+    found = values("cross_entropy", logits, shares)
+    expected = functional.cross_entropy(logits, shares)
+    assert found["loss"].mean().item() == pytest.approx(expected.item(), rel=1e-6)
+    assert "loss/weight" not in found
 
 
 def test_as_many_positions_as_classes_cannot_be_told_apart():
@@ -186,25 +197,57 @@ def test_a_dict_of_losses_keeps_its_order():
     assert list(loss(Same(), (torch.zeros(4),))) == ["error", "loss"]
 
 
-@pytest.mark.parametrize(
-    ("targets", "ignored"),
-    [
-        (torch.tensor([0, -100, 1, -100]), 2),
-        (torch.tensor([[0, -100], [-100, -100], [1, 1], [-100, 2]]), 1),
-        (torch.tensor([0, 1, 2, 0]), 0),
-        (torch.full((4,), -100.0), 0),
-    ],
-)
 @pytest.mark.parametrize("kind", ["tuple", "dict"])
-def test_samples_without_any_target_are_counted(targets, ignored, kind):
-    data = (torch.zeros(4, 2), targets) if kind == "tuple" else {"x": targets, "labels": targets}
-    samples = SampleSet(data, "some")
-    resolve("mse").check(samples)
-    if ignored:
-        with pytest.raises(LossLandscapeError, match=f"some: {ignored} samples"):
-            resolve("cross_entropy").check(samples)
-    else:
-        resolve("cross_entropy").check(samples)
+def test_samples_without_a_target_weigh_nothing(kind, outputs):
+    targets = torch.tensor([0, -100, 1, -100, 2])
+    data = (outputs, targets) if kind == "tuple" else {"inputs": outputs, "labels": targets}
+    loss = resolve("cross_entropy").fitted([SampleSet(data, "some")])
+    found = loss(Same(), data)
+    assert found["loss/weight"].tolist() == found["accuracy/weight"].tolist() == [1, 0, 1, 0, 1]
+    mean = found["loss"].sum() / found["loss/weight"].sum()
+    assert mean.item() == pytest.approx(functional.cross_entropy(outputs, targets).item())
+    assert list(resolve("cross_entropy")(Same(), (outputs, targets.abs() % 3))) == [
+        "loss",
+        "accuracy",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("loss", "label"), [("cross_entropy", -100), (nn.CrossEntropyLoss(ignore_index=1), 1)]
+)
+def test_a_set_without_any_target_is_refused(loss, label):
+    sets = [
+        SampleSet((torch.zeros(4, 3), torch.zeros(4, dtype=torch.long)), "train"),
+        SampleSet((torch.zeros(4, 3), torch.full((4,), label)), "test"),
+    ]
+    resolve(loss).fitted(sets[:1])
+    with pytest.raises(LossLandscapeError, match=f"test: all targets are ignored .label {label}"):
+        resolve(loss).fitted(sets)
+
+
+@pytest.mark.parametrize(("label", "offered"), [(255, 255), (3, 3), (-1, -1)])
+@pytest.mark.parametrize("loss", ["cross_entropy", "softmax_mse", nn.CrossEntropyLoss()])
+def test_a_label_that_is_no_class_is_named_with_its_sample(label, offered, loss):
+    x, y = torch.zeros(8, 3), torch.randint(0, 3, (8,))
+    y[5] = label
+    samples = [SampleSet((x[:6], y[:6] * 0), "train"), SampleSet((x, y), "test")]
+    loss = resolve(loss).fitted(samples)
+    with pytest.raises(LossLandscapeError, match=rf"test: sample 5 has the label {label}.*0 to 2"):
+        loss(Same(), (x[:2], y[:2]))
+
+
+def test_a_loss_function_may_say_how_much_samples_weigh():
+    losses, weights = torch.tensor([1.0, float("nan"), 3.0]), torch.tensor([2.0, 0.0, 1.0])
+    x = (torch.zeros(3),)
+    found = resolve(lambda model, batch: (losses, weights))(Same(), x)
+    assert found["loss"].tolist() == [2, 0, 3]  # what weighs nothing may have any loss
+    assert found["loss/weight"].tolist() == [2, 0, 1]
+    both = resolve(lambda model, batch: {"loss": losses, "error": (losses, weights)})(Same(), x)
+    assert list(both) == ["loss", "error", "error/weight"]
+    with pytest.raises(LossLandscapeError, match=r"the weights of a batch of 3 .*\(2,\)"):
+        resolve(lambda model, batch: (losses, weights[:1].expand(2)))(Same(), x)
+    with pytest.raises(LossLandscapeError, match=r"weights .* have shape float"):
+        resolve(lambda model, batch: (losses, 2.0))(Same(), x)
 
 
 def test_named_losses_have_no_code_and_functions_have():
@@ -252,6 +295,6 @@ def test_labels_that_are_the_inputs_must_be_shifted():
     labels[1, 2] = -100  # padding
     for loss in ("cross_entropy", nn.CrossEntropyLoss()):
         with pytest.raises(LossLandscapeError, match="shift"):
-            resolve(loss).check(SampleSet({"input_ids": tokens, "labels": labels}, "train"))
+            resolve(loss).fitted([SampleSet({"input_ids": tokens, "labels": labels}, "train")])
     shifted = {"input_ids": tokens, "labels": tokens.roll(-1, 1)}
-    resolve("cross_entropy").check(SampleSet(shifted, "train"))
+    resolve("cross_entropy").fitted([SampleSet(shifted, "train")])

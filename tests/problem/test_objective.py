@@ -405,11 +405,15 @@ def test_frozen_bfloat16_layers_may_precede_trainable_float32_layers(images):
     assert losses_at(objective, Subspace.random(model))["loss"].shape == (40,)
 
 
-def test_samples_that_cross_entropy_ignores_are_refused(cnn, images):
+def test_samples_that_cross_entropy_ignores_weigh_nothing(cnn, images):
     targets = images[1].clone()
     targets[:3] = -100
-    with pytest.raises(LossLandscapeError, match="3 samples have no target"):
-        Objective(cnn, "cross_entropy", (images[0], targets))
+    plane = Subspace.random(cnn)
+    found = losses_at(Objective(cnn, "cross_entropy", (images[0], targets)), plane)
+    rest = losses_at(Objective(cnn, "cross_entropy", (images[0][3:], targets[3:])), plane)
+    for name in ("loss", "accuracy"):
+        assert len(found[name]) == len(targets)
+        assert found[name].mean() == pytest.approx(rest[name].mean(), rel=1e-6)
 
 
 def test_language_models_may_return_classes_last():

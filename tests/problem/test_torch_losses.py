@@ -73,29 +73,67 @@ def test_positions_of_which_as_many_count_in_each_sample():
     y, loss = torch.randint(0, 3, (9, 4, 4)), nn.CrossEntropyLoss(ignore_index=255)
     y[:, 0] = 255  # a margin
     assert measured(loss, model, x, y) == pytest.approx(loss(model(x), y).item(), rel=1e-6)
-    found = resolve(loss)(model, (x, y))["accuracy"]
+    found = resolve(loss)(model, (x, y))
     right = model(x).argmax(1)[:, 1:] == y[:, 1:]
-    torch.testing.assert_close(found, right.flatten(1).float().mean(1))
+    assert found["accuracy"].tolist() == right.flatten(1).sum(1).tolist()
+    assert found["accuracy/weight"].tolist() == [12] * 9
 
 
-@pytest.mark.parametrize("empty", [True, False])
-def test_samples_that_would_weigh_differently_are_named(empty):
-    model, x, y = nn.Conv2d(2, 3, 1), torch.randn(9, 2, 4, 4), torch.randint(0, 3, (9, 4, 4))
-    y[5, 2 if not empty else slice(None)] = 255
-    with pytest.raises(LossLandscapeError, match=r"sample 5 has .* not ignore_index 255"):
-        ll.Objective(model, nn.CrossEntropyLoss(ignore_index=255), (x, y))
+WEIGHTS = torch.tensor([1.0, 5.0, 0.2])
+
+
+@pytest.mark.parametrize("places", [(), (6,), (4, 4)])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"weight": WEIGHTS}, {"ignore_index": 2}, {"weight": WEIGHTS, "ignore_index": 1},
+        {"weight": WEIGHTS, "label_smoothing": 0.2}, {"ignore_index": 255, "label_smoothing": 0.2},
+        {"weight": torch.tensor([0.0, 1.0, 2.0]), "label_smoothing": 0.2},
+        {"weight": WEIGHTS, "ignore_index": 255, "label_smoothing": 0.2},
+    ],
+)  # fmt: skip
+def test_weighted_means(options, places):
+    """Samples of different weights; one of them has no target that counts."""
+    model = (nn.Linear(4, 3), nn.Conv1d(4, 3, 1), nn.Conv2d(4, 3, 1))[len(places)]
+    x, y, loss = torch.randn(20, 4, *places), torch.randint(0, 3, (20, *places)), None
+    if "ignore_index" in options:
+        y[5] = options["ignore_index"]
+        y.reshape(20, -1)[7, :3] = options["ignore_index"]
+    loss = nn.CrossEntropyLoss(**options)
+    assert measured(loss, model, x, y) == pytest.approx(loss(model(x), y).item(), rel=1e-6)
+    options.pop("label_smoothing", None)
+    loss, model = nn.NLLLoss(**options), nn.Sequential(model, nn.LogSoftmax(1))
+    if options:
+        y[y == 255] = options.get("ignore_index", 0)
+        assert measured(loss, model, x, y) == pytest.approx(loss(model(x), y).item(), rel=1e-6)
+
+
+def test_class_weights_with_probabilities_do_not_weigh_samples():
+    model, x, y = nn.Linear(4, 3), torch.randn(20, 4), torch.randn(20, 3).softmax(1)
+    loss = nn.CrossEntropyLoss(weight=WEIGHTS)
+    assert measured(loss, model, x, y) == pytest.approx(loss(model(x), y).item(), rel=1e-6)
+
+
+def test_the_accuracy_leaves_out_what_is_ignored():
+    model, x, y = nn.Linear(4, 3).eval(), torch.randn(20, 4), torch.randint(0, 3, (20,))
+    y[::3] = 9
+    loss = nn.CrossEntropyLoss(ignore_index=9)
+    plane = ll.Subspace.random(model, dimensions=1, seed=0)
+    landscape = ll.evaluate(
+        ll.Objective(model, loss, (x, y)), plane, ll.Grid.line(3, half_width=0.1), quiet=True
+    )
+    right = (model(x).argmax(1) == y)[y != 9].float().mean().item()
+    assert landscape.values("accuracy")[1] == pytest.approx(right)
 
 
 @pytest.mark.parametrize(
     ("loss", "message"),
     [
-        (nn.CrossEntropyLoss(weight=torch.ones(3)), "CrossEntropyLoss: with class weights"),
-        (nn.NLLLoss(weight=torch.ones(3)), "NLLLoss: with class weights"),
         (nn.MSELoss(reduction="sum"), 'MSELoss: reduction="sum"'),
         (nn.CTCLoss(), "CTCLoss: this loss of torch takes more than outputs and targets"),
     ],
 )
-def test_what_is_no_plain_mean_is_refused(loss, message):
+def test_what_is_no_mean_over_samples_is_refused(loss, message):
     with pytest.raises(LossLandscapeError, match=message):
         resolve(loss)
 
@@ -124,9 +162,10 @@ def test_the_accuracy_of_a_sequence_is_the_share_of_its_counted_places(ignored):
     outputs, targets = torch.randn(6, 3, 5), torch.randint(0, 3, (6, 5))
     targets[:, :ignored] = 255
     right = (outputs.argmax(1) == targets)[:, ignored:]
-    expected = [sum(row) / (5 - ignored) for row in right.tolist()]
-    assert loss.accuracy(outputs, targets).tolist() == pytest.approx(expected)
-    assert loss(outputs, targets).shape == (6,)
+    found = loss.accuracy(outputs, targets)
+    assert found.numerators.tolist() == [sum(row) for row in right.tolist()]
+    assert found.weights.tolist() == [5 - ignored] * 6
+    assert loss(outputs, targets).numerators.shape == (6,)
 
 
 def test_the_accuracy_of_single_labels_and_of_probabilities():
@@ -136,22 +175,6 @@ def test_the_accuracy_of_single_labels_and_of_probabilities():
     assert loss.accuracy(outputs, labels).tolist() == [True, False, True]
     shares = torch.tensor([[0.4, 0.6], [0.9, 0.1], [0.8, 0.2]])
     assert loss.accuracy(outputs, shares).tolist() == [True, True, False]
-
-
-def test_samples_are_numbered_through_all_batches():
-    loss = as_torch_loss(nn.CrossEntropyLoss(ignore_index=9))
-    parts = [torch.zeros(4, 3, dtype=torch.int64), torch.zeros(5, 3, dtype=torch.int64)]
-    loss.check("train", parts)
-    parts[1][2, 0] = parts[1][2, 1] = 9
-    with pytest.raises(LossLandscapeError, match="train: sample 6 has 1 targets"):
-        loss.check("train", parts)
-    parts[1][1] = 9
-    with pytest.raises(LossLandscapeError, match="train: sample 5 has 0 targets"):
-        loss.check("train", parts)
-    with pytest.raises(LossLandscapeError, match="train: sample 0 has 0 targets"):
-        loss.check("train", [torch.full((2, 3), 9)])
-    loss.check("train", [torch.rand(2, 3)])  # probabilities all count
-    as_torch_loss(nn.MSELoss()).check("train", [torch.full((2, 3), -100)])
 
 
 @pytest.mark.parametrize(

@@ -74,6 +74,9 @@ def _lines(landscape, dataset_samples=None):
         )
     for kind, names in about.get("buffers", {}).items():
         yield f"  buffers     {_BUFFERS.get(kind, kind)}: {', '.join(names)}"
+    for name, found in objective.get("weights", {}).items():
+        for quantity, about_weights in found.items():
+            yield f"  weights     {_weights(name, quantity, about_weights)}"
     for name, values in landscape.fields.items():
         finite = values[np.isfinite(values)]
         if finite.size and not name.endswith("sample_count"):
@@ -164,6 +167,21 @@ def _result(landscape) -> str:
     lowest = int(np.where(finite, loss, np.inf).argmin())
     where = ", ".join(f"{c:.4g}" for c in landscape.grid.points()[lowest])
     return f"loss {loss[finite].min():.4g} to {loss[finite].max():.4g}, lowest at ({where})"
+
+
+def _weights(name, quantity, about):
+    """How much the samples of a set weigh, in one line.
+
+    >>> _weights("train", "loss", {"mean": 2.0, "smallest": 0.0, "largest": 5.0, "zero": 1})
+    'loss of train: 0 to 5, mean 2; 1 sample weighs nothing'
+    """
+    words = (
+        f"{quantity} of {name}: {about.get('smallest', 0):g} to {about.get('largest', 0):g}, "
+        f"mean {about.get('mean', 0):g}"
+    )
+    if zero := about.get("zero"):
+        words += f"; {zero:,} sample{' weighs' if zero == 1 else 's weigh'} nothing"
+    return words
 
 
 def _adaptive(about):

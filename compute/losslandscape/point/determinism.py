@@ -28,7 +28,9 @@ from losslandscape.point.evaluator import Evaluator
 from losslandscape.point.generators import generator_states, seed_generators
 from losslandscape.point.measurement import Measurement, mean_loss
 from losslandscape.problem.determinism import HOW_TO_ALLOW
+from losslandscape.problem.named_losses import NamedLoss
 from losslandscape.problem.objective import Objective
+from losslandscape.problem.sample_weights import VaryingWeightsError, described
 
 # Numbers that are drawn and change no loss under any of these are harmless: detectors of
 # torchvision choose among one size.
@@ -52,7 +54,14 @@ def observe(evaluator: Evaluator) -> tuple[Measurement, dict[str, Any]]:
         Where it altered buffers or parameters and there are batches enough, ``order_difference``:
         the same with the batches in the opposite order. Only if there are any:
         ``altered_parameters`` and ``altered_frozen_parameters``, which it wrote to, and
-        ``unseen_parameters``, on which no loss depends.
+        ``unseen_parameters``, on which no loss depends. Where samples weigh
+        differently, ``weights``: by set and quantity, see
+        :func:`losslandscape.problem.sample_weights.described`.
+
+    Raises
+    ------
+    VaryingWeightsError
+        If the weights of samples are others at another point.
     """
     origin = (0.0,) * evaluator.subspace.dimensions
     device = evaluator.objective.device
@@ -80,6 +89,21 @@ def observe(evaluator: Evaluator) -> tuple[Measurement, dict[str, Any]]:
             observed["order_difference"] = apart
     if unseen := evaluator.without_effect(measured):
         observed["unseen_parameters"] = unseen
+    weights = {
+        name: {quantity: described(values) for quantity, values in found.items()}
+        for name, found in evaluator.weights.items()
+        if found
+    }
+    if weights:
+        observed["weights"] = weights
+        if not isinstance(evaluator.objective.loss.function, NamedLoss):  # whose come from the data
+            bounds = evaluator.subspace.default_grid().bounds
+            try:
+                evaluator.measure([high / 8 for _, high in bounds])
+            except VaryingWeightsError:
+                raise
+            except LossLandscapeError:  # that point fails by itself when it is measured
+                pass
     return measured, observed
 
 
@@ -103,11 +127,13 @@ def _order_difference(
     evaluator: Evaluator, origin: Sequence[float], measured: Measurement
 ) -> float:
     """Largest difference of a sample's loss when the batches come in the opposite order."""
+    weights, evaluator.weights = evaluator.weights, {}  # they come in the opposite order as well
     with evaluator.batches.opposite_order():
         ends = {
             name: np.cumsum(lengths)[:-1] for name, lengths in evaluator.batches.lengths().items()
         }
         other = evaluator.measure(origin)
+    evaluator.weights = weights
     turned = {
         name: {"loss": np.concatenate(np.split(values["loss"], ends[name])[::-1])}
         for name, values in other.items()

@@ -38,6 +38,7 @@ from losslandscape.problem.batches import Batch
 from losslandscape.problem.modes import set_modes
 from losslandscape.problem.objective import Objective
 from losslandscape.problem.own_statistics import OwnStatistics, candidates
+from losslandscape.problem.sample_weights import check_same
 
 _SEEN_ON = 32  # samples that show how a module renews its running statistics
 
@@ -64,6 +65,9 @@ class Evaluator:
         Inside the context on the device, of the type and in the memory order of the model.
     seed : int
         Of torch's random generator at the start of every point; 0.
+    weights : dict of str -> dict of str -> ndarray, shape (samples,)
+        How much each sample weighs, by set and quantity, where samples weigh differently; from the
+        first point that was measured. Those of the others must be the same.
     parameters, buffers, carried, batches, shortcuts
         Inside the context, the parts that it is made of.
     """
@@ -92,6 +96,7 @@ class Evaluator:
             batch_size or objective.batch_size, type(model).__name__, objective.device
         )
         self._deviation: dict[str, Any] | None = None
+        self.weights: dict[str, dict[str, np.ndarray]] = {}
 
     def __enter__(self) -> Evaluator:
         with ExitStack() as stack:
@@ -322,12 +327,13 @@ class Evaluator:
                 self._norms, self.batches.reestimation, self._forward.plain, self._own_statistics
             )
         self.shortcuts.before_batches()
-        return {
-            name: joined(
-                values_of(self.shortcuts.run, batches, allotment, len(self.objective.sets[name]))
-            )
-            for name, batches in self.batches.sets.items()
-        }
+        measured = {}
+        for name, batches in self.batches.sets.items():
+            count = len(self.objective.sets[name])
+            parts = values_of(self.shortcuts.run, batches, allotment, count)
+            measured[name], weights = joined(parts)
+            check_same(self.weights.setdefault(name, weights), weights, self.objective.loss.name)
+        return measured
 
     def _start(self, always: bool = True) -> None:
         """Buffers and generators as at the start of every point."""

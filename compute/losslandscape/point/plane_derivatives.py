@@ -26,6 +26,7 @@ from losslandscape.problem.batches import Batch, map_batch
 from losslandscape.problem.modes import refuse, set_modes, training_modules
 from losslandscape.problem.objective import Objective
 from losslandscape.problem.precision import PRECISIONS
+from losslandscape.problem.sample_weights import WEIGHT, linearized
 from losslandscape.problem.samples import SampleSet
 
 Parameters = dict[str, Tensor]
@@ -147,7 +148,6 @@ class PlaneDerivatives:
             return samples.batches(size, self._device, wanted)
 
         samples = next(iter(objective.sets.values()))
-        self._count = len(samples)
         self._batches = batched(samples, batch_size or objective.batch_size or len(samples))
         self._statistics: _Statistics | None = None
         self._reestimation_batches: Sequence[Batch] = []
@@ -209,7 +209,7 @@ class PlaneDerivatives:
         LossLandscapeError
             If a part of the model or the loss cannot be differentiated twice.
         """
-        value = 0.0
+        value, total = 0.0, 0.0
         gradient = torch.zeros(self.dimensions, dtype=torch.float64)
         hessian = torch.zeros(self.dimensions, self.dimensions, dtype=torch.float64)
         measured = jacobian = weight = None
@@ -231,6 +231,7 @@ class PlaneDerivatives:
                 return [loss.detach(), _rows(first[0], sources[0]), *(f.detach() for f in first)]
 
             loss, rows, *first = self._within(place, batch, twice)
+            total += self._loss.weight
             value += float(loss)
             gradient += first[0].cpu()
             hessian += rows
@@ -249,11 +250,13 @@ class PlaneDerivatives:
 
                 hessian += self._gathered(place, batch, weighted) / len(self._reestimation_batches)
         hessian = (hessian + hessian.T) / 2
-        n = self._count
-        return Expansion(value / n, (gradient / n).numpy(), (hessian / n).numpy())
+        return Expansion(value / total, (gradient / total).numpy(), (hessian / total).numpy())
 
     def sample_gradients(self, coordinates: Coordinates) -> np.ndarray:
         """The gradient of each sample's loss, float64, shape (samples, dimensions).
+
+        If samples weigh differently, it is that of their linearized losses; see
+        :func:`losslandscape.problem.sample_weights.linearized`.
 
         With re-estimated batch norm the statistics, which every sample's loss depends on, are
         differentiated as well, and the re-estimation batches are taken as they are.
@@ -274,7 +277,7 @@ class PlaneDerivatives:
         array([[ 4.],
                [16.]])
         """
-        rows = []
+        rows, weights = [], []
         measured = jacobian = None
         torch.manual_seed(0)
         if self._statistics is not None:
@@ -284,22 +287,26 @@ class PlaneDerivatives:
             if self._statistics is not None and measured is not None and jacobian is not None:
                 self._statistics.use(measured + jacobian @ (leaf - leaf.detach()).to(self.dtype))
             rows.append(self._within(place, batch, partial(_jacobian, leaf=leaf)))
-        return torch.cat(rows).double().cpu().numpy()
+            weights.append(self._loss.weights)
+        return _linearized(torch.cat(rows), weights)
 
     @torch.no_grad()
     def sample_losses(self, coordinates: Coordinates) -> np.ndarray:
-        """Each sample's loss, float64, shape (samples,)."""
+        """Each sample's loss, float64, shape (samples,); linearized if samples have weights."""
         torch.manual_seed(0)
         if self._statistics is not None:
             measured = self._mean_statistics(lambda: self._on_plane(coordinates))
             self._statistics.use(measured)
         place, _ = self._on_plane(coordinates)
-        found = [self._within(place, batch, torch.Tensor.double) for batch in self._batches]
-        return torch.cat(found).cpu().numpy()
+        found, weights = [], []
+        for batch in self._batches:
+            found.append(self._within(place, batch, torch.Tensor.double))
+            weights.append(self._loss.weights)
+        return _linearized(torch.cat(found)[:, None], weights)[:, 0]
 
     def _gradient(self, make: Make) -> tuple[float, list[Tensor]]:
         """The mean loss and its gradient at the leaves of ``make``."""
-        value, gradients = 0.0, None
+        value, total, gradients = 0.0, 0.0, None
         measured = weight = None
         torch.manual_seed(0)
         if self._statistics is not None:
@@ -316,6 +323,7 @@ class PlaneDerivatives:
                 return [loss.detach(), *self._once(loss, sources)]
 
             loss, *parts = self._within(place, batch, once)
+            total += self._loss.weight
             value += float(loss)
             if weight is not None:
                 weight += parts.pop()
@@ -334,7 +342,7 @@ class PlaneDerivatives:
                     return self._once(part, sources)
 
                 gradients = _add(gradients, self._gathered(place, batch, share))
-        return value / self._count, [g / self._count for g in gradients or []]
+        return value / total, [g / total for g in gradients or []]
 
     def _once(self, output: Tensor, sources: Sequence[Tensor]) -> list[Tensor]:
         """The derivative of an output by sources, which are leaves."""
@@ -413,12 +421,23 @@ class PlaneDerivatives:
 
 
 class _LossModule(nn.Module):
-    """Model and loss as one module, so that functional_call reaches whatever the loss reads."""
+    """Model and loss as one module, so that functional_call reaches whatever the loss reads.
+
+    Attributes
+    ----------
+    weights : Tensor or None
+        How much each sample of the last batch weighs, if samples weigh differently. Its losses are
+        then multiplied by it.
+    weight : float
+        Their sum, or else the number of samples.
+    """
 
     def __init__(self, model: nn.Module, objective: Objective, carried: CarriedBuffers):
         super().__init__()
         self.model = model
         self._objective = objective
+        self.weights: Tensor | None = None
+        self.weight = 0.0
         self._carried = carried
 
     def forward(self, batch: Batch, use: Callable[[Tensor], T]) -> T:
@@ -426,7 +445,10 @@ class _LossModule(nn.Module):
             for name, value in self._carried.from_weights().items():
                 self.model.get_buffer(name).copy_(value)
         # copies, because a forward pass may write to its inputs
-        losses = self._objective.loss(self.model, map_batch(torch.clone, batch))["loss"]
+        values = self._objective.loss(self.model, map_batch(torch.clone, batch))
+        losses, weights = values["loss"], values.get(f"loss{WEIGHT}")
+        self.weights = None if weights is None else weights.detach()
+        self.weight = float(len(losses) if weights is None else weights.double().sum())
         if torch.is_grad_enabled() and not losses.requires_grad:
             raise LossLandscapeError(
                 f"loss {self._objective.loss.name}: its values cannot be differentiated by the "
@@ -536,6 +558,16 @@ def _differentiate(
             f"the model or the loss cannot be differentiated twice: {str(error).splitlines()[0]}"
         ) from error
     return [torch.zeros_like(s) if g is None else g for g, s in zip(found, sources)]
+
+
+def _linearized(columns: Tensor, weights: Sequence[Tensor | None]) -> np.ndarray:
+    """Columns by sample, float64, linearized if the samples of each batch have weights."""
+    wide = columns.double().cpu().numpy()
+    parts = [part.double().cpu().numpy() for part in weights if part is not None]
+    if not parts:
+        return wide
+    each = np.concatenate(parts)
+    return np.stack([linearized(column, each) for column in wide.T], axis=1)
 
 
 def _jacobian(outputs: Tensor, leaf: Tensor) -> Tensor:

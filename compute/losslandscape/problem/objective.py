@@ -149,8 +149,7 @@ class Objective:
         if self.batch_norm == "reestimated" and modes == "own":
             refuse_batch_norm(model)
         self.batch_size = batch_size
-        for samples in self.sets.values():
-            self.loss.check(samples)
+        self.loss = self.loss.fitted(self.sets.values())
         moving = next((p for p in model.parameters() if p.requires_grad), None)
         own = (
             (torch.float32, torch.device("cpu"))

@@ -1,15 +1,14 @@
 """Losses of ``torch.nn`` and ``torch.nn.functional``, sample by sample.
 
 A loss of torch returns one number a batch. Here it is computed with ``reduction="none"`` and
-averaged within each sample. The plain mean over the samples is then torch's own value. Where
-torch's mean is a weighted one (class weights, ignored targets in some samples only), it is not, and
-the loss is refused.
+averaged within each sample. Where torch's mean is a weighted one (class weights, ignored targets,
+several targets a sample), each sample has a weight, so that the mean over the samples is torch's
+own value in any case.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +18,7 @@ from torch.nn import functional
 
 from losslandscape.errors import LossLandscapeError
 from losslandscape.planes.parameters import sha256
+from losslandscape.problem.sample_weights import Weighted
 
 # one value an element; outputs and targets have the same shape
 _BY_ELEMENT: tuple[type[nn.Module], ...] = (
@@ -48,8 +48,8 @@ def as_torch_loss(loss: Any) -> TorchLoss | None:
     Raises
     ------
     LossLandscapeError
-        If torch's own value is not the plain mean of per-sample losses, or if the loss is a class
-        or a scripted object, which cannot be called with a model and a batch.
+        If torch's own value is not a mean over samples, or if the loss is a class or a scripted
+        object, which cannot be called with a model and a batch.
     """
     if isinstance(loss, type) and issubclass(loss, nn.Module):
         of_torch = loss.__module__.startswith("torch.nn.")
@@ -83,11 +83,6 @@ def as_torch_loss(loss: Any) -> TorchLoss | None:
             f'loss {kind.__name__}: reduction="sum" grows with the number of samples, and a '
             'landscape is of the mean over samples; pass reduction="mean"'
         )
-    if kind in _BY_CLASS and loss.weight is not None:
-        raise LossLandscapeError(
-            f"loss {kind.__name__}: with class weights, torch's mean is a weighted one, and the "
-            f"standard errors of a plain mean would be wrong; leave weight out, or {_OWN}"
-        )
     own = copy.deepcopy(loss)
     own.reduction = "none"
     return TorchLoss(own, loss.reduction == "batchmean", _name(loss))
@@ -118,11 +113,14 @@ class TorchLoss:
         Whether the elements of a sample are summed instead of averaged.
     name : str
         With all options, for the file.
+    ignores : bool
+        Whether there are samples with a single target that is ignored.
     """
 
     module: nn.Module
     summed: bool
     name: str
+    ignores: bool = False
     _copies: dict[tuple[torch.device, torch.dtype], nn.Module] = field(
         default_factory=dict, compare=False, repr=False
     )
@@ -132,8 +130,13 @@ class TorchLoss:
         """Whether classes are dimension 1 of the outputs."""
         return isinstance(self.module, _BY_CLASS)
 
-    def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Losses, shape (n,).
+    @property
+    def ignore_index(self) -> int:
+        """The label that does not count."""
+        return int(self.module.ignore_index)  # type: ignore[arg-type]
+
+    def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor | Weighted:
+        """Losses, shape (n,), with the weights that torch's mean gives the samples.
 
         Raises
         ------
@@ -141,15 +144,20 @@ class TorchLoss:
             If the shapes of outputs and targets, or of a weight, would pair the wrong samples.
         """
         self._check_shapes(outputs, targets)
-        losses = self._module_for(outputs)(outputs, targets)
+        module = self._module_for(outputs)
+        losses = module(outputs, targets)
+        if self.classifies and not targets.is_floating_point():
+            counted = self._counted(targets)
+            if isinstance(module.weight, Tensor):
+                labels = targets.masked_fill(targets == self.ignore_index, 0)
+                weights = module.weight[labels].reshape(counted.shape) * counted
+                return Weighted(losses.reshape(len(losses), -1).sum(1), weights.sum(1))
+            if losses.dim() > 1 or self.ignores:
+                return Weighted(losses.reshape(len(losses), -1).sum(1), counted.sum(1))
         if losses.dim() < 2:
             return losses
         losses = losses.flatten(1)
-        if self.summed:
-            return losses.sum(1)
-        if self.classifies and not targets.is_floating_point():
-            return losses.sum(1) / self._counted(targets).sum(1)
-        return losses.mean(1)
+        return losses.sum(1) if self.summed else losses.mean(1)
 
     def _module_for(self, outputs: Tensor) -> nn.Module:
         """The module, its weights on the outputs' device and of their type.
@@ -199,44 +207,16 @@ class TorchLoss:
                     "your own (model, batch) -> per-sample losses"
                 )
 
-    def accuracy(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Share of right classes of each sample, of the targets that count; shape (n,)."""
+    def accuracy(self, outputs: Tensor, targets: Tensor) -> Tensor | Weighted:
+        """Which classes are right, of the targets that count; shape (n,)."""
         if targets.is_floating_point():
             targets = targets.argmax(1)
         right = outputs.argmax(1) == targets
-        if right.dim() < 2:
+        if right.dim() < 2 and not self.ignores:
             return right
         counted = self._counted(targets)
-        return (right.flatten(1) & counted).sum(1) / counted.sum(1)
+        return Weighted((right.reshape(counted.shape) & counted).sum(1), counted.sum(1))
 
     def _counted(self, targets: Tensor) -> Tensor:
-        counted = targets.ne(self.module.ignore_index)  # type: ignore[arg-type]
+        counted = targets.ne(self.ignore_index)
         return counted.flatten(1) if counted.dim() > 1 else counted[:, None]
-
-    def check(self, name: str, targets: Iterable[Tensor]) -> None:
-        """Check that all samples weigh the same: as many targets count in each.
-
-        Raises
-        ------
-        LossLandscapeError
-            If ``ignore_index`` leaves some samples fewer targets than others, or none.
-        """
-        if not self.classifies:
-            return
-        most = None
-        start = 0
-        for part in targets:
-            if part.is_floating_point():
-                return
-            counts = self._counted(part).sum(1)
-            most = int(counts[0]) if most is None else most
-            unequal = (counts != most) | (counts == 0)
-            if bool(unequal.any()):
-                first = start + int(unequal.int().argmax())
-                raise LossLandscapeError(
-                    f"{name}: sample {first} has {int(counts[first - start])} targets that are not "
-                    f"ignore_index {self.module.ignore_index}; every sample needs as many as the "
-                    "others, and at least one, or torch's mean is a weighted one, and the standard "
-                    f"errors of a plain mean would be wrong; remove such samples, or {_OWN}"
-                )
-            start += len(part)

@@ -50,6 +50,7 @@ def _provenance(
             "batch_size": settings.batch_size,
             "threads": settings.threads,
             **({"deviation": deviation} if deviation is not None else {}),
+            **({"weights": weights} if (weights := settings.observed.get("weights")) else {}),
         },
         "keep_samples": job.kept,
         "direction_names": list(task.subspace.direction_names),

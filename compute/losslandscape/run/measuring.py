@@ -164,7 +164,7 @@ class Points:
         self.store.landscape.provenance["determinism"] = {
             "origin_loss": float(one[self.job.names.index("loss")]),
             **found,
-            **self.settings.observed,
+            **{key: value for key, value in self.settings.observed.items() if key != "weights"},
         }
 
     def _numbers(self, record: bytes) -> list[np.ndarray]:
