@@ -138,7 +138,7 @@ def test_a_refused_opening_leaves_the_model_as_it_was(model):
     before = {name: value.clone() for name, value in model.state_dict().items()}
     objective = Objective(model, "mse", (torch.randn(6, 4), torch.randn(6, 2)))
     generator = torch.get_rng_state()
-    with pytest.raises(LossLandscapeError, match="cannot take the data"):
+    with pytest.raises(LossLandscapeError, match="shapes of the data do not fit"):
         Evaluator(objective, Subspace.random(model)).__enter__()
     assert model.training
     assert torch.equal(torch.get_rng_state(), generator)

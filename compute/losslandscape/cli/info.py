@@ -74,6 +74,10 @@ def _lines(landscape, dataset_samples=None):
         )
     for kind, names in about.get("buffers", {}).items():
         yield f"  buffers     {_BUFFERS.get(kind, kind)}: {', '.join(names)}"
+    if call := objective.get("loss_call"):
+        yield f"  loss        {_loss_call(call)}"
+    for name, types in objective.get("converted_data", {}).items():
+        yield f"  data        {name}: converted from {types}, the model's type"
     for name, found in objective.get("weights", {}).items():
         for quantity, about_weights in found.items():
             yield f"  weights     {_weights(name, quantity, about_weights)}"
@@ -167,6 +171,27 @@ def _result(landscape) -> str:
     lowest = int(np.where(finite, loss, np.inf).argmin())
     where = ", ".join(f"{c:.4g}" for c in landscape.grid.points()[lowest])
     return f"loss {loss[finite].min():.4g} to {loss[finite].max():.4g}, lowest at ({where})"
+
+
+def _loss_call(call):
+    """How the loss was computed, in one line.
+
+    >>> _loss_call({"arguments": "(outputs, targets)", "known_by": "trial", "by_sample": True})
+    'called with (outputs, targets), found by trial; one sample at a time'
+    >>> _loss_call({"formula": "cross-entropy of the next token"})
+    "the model's own: cross-entropy of the next token"
+    """
+    if "formula" in call:
+        return f"the model's own: {call['formula']}"
+    if "output" in call:
+        return f"of the output {call['output']!r}"
+    how = {"trial": ", found by trial", "names": ", by the names of its arguments"}
+    words = f"called with {call.get('arguments', '?')}{how.get(call.get('known_by'), '')}"
+    if call.get("by_sample"):
+        words += "; one sample at a time"
+    if call.get("gradients"):
+        words += "; with gradients"
+    return words
 
 
 def _weights(name, quantity, about):

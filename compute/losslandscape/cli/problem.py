@@ -46,10 +46,17 @@ def add_problem_arguments(parser: argparse.ArgumentParser) -> None:
         "--loss",
         default="cross_entropy",
         metavar="NAME",
-        help="cross_entropy, mse, softmax_mse; a loss of PyTorch as package.module:name, such as "
-        "torch.nn.functional:cross_entropy or a torch.nn loss object of your module; or your own "
-        "loss as package.module:function, which is called with (model, batch) and returns a loss "
-        "for each sample (default: cross_entropy)",
+        help="cross_entropy, mse, softmax_mse; own, the loss that the model returns itself; a loss "
+        "of PyTorch as package.module:name, such as torch.nn.functional:cross_entropy or a "
+        "torch.nn loss object of your module; or your own function as package.module:function, "
+        "which takes (model, batch) or (outputs, targets) and returns a loss for each sample "
+        "(default: cross_entropy)",
+    )
+    loss.add_argument(
+        "--model-output",
+        metavar="NAME",
+        help="which of the model's outputs the loss takes, if there are several: a key, an "
+        "attribute or a position",
     )
     loss.add_argument(
         "--test", action="store_true", help="also measure the test set (test_loss, ...)"
@@ -209,10 +216,16 @@ def build_problem(arguments: argparse.Namespace) -> tuple[Objective, Subspace]:
         compile=arguments.compile,
         device=device,
         dataset_samples=dataset_size(arguments, samples),
+        output=_output(getattr(arguments, "model_output", None)),
         modes=arguments.modes,
         nondeterminism=arguments.nondeterminism,
     )
     return objective, subspace
+
+
+def _output(name: str | None) -> str | int | None:
+    """The output that ``--model-output`` names: a number is a position."""
+    return int(name) if name is not None and name.lstrip("-").isdigit() else name
 
 
 def _subspace(arguments: argparse.Namespace, model: Any, samples: Any) -> Subspace:
@@ -273,5 +286,7 @@ def kept_arguments(arguments: argparse.Namespace, output: Path) -> dict[str, Any
         kept["trajectory"] = [str(run) for run in kept["trajectory"]]
         if len(kept["trajectory"]) == 1:
             (kept["trajectory"],) = kept["trajectory"]
+    if (chosen := getattr(arguments, "model_output", None)) is not None:
+        kept["model_output"] = chosen
     kept = {name: str(v) if isinstance(v, Path) else v for name, v in kept.items()}
     return {**kept, "folder": seen_from(output.absolute().parent, Path.cwd())}

@@ -33,7 +33,7 @@ _OPTIONAL_TEXT, _OPTIONAL_NUMBER = (str, type(None)), (int, type(None))
 _TYPES: dict[str, type | tuple[type, ...]] = {
     "model": str, "loss": str, "data_root": str, "batch_norm": str, "directions": str,
     "normalization": str, "center": str, "weights": _OPTIONAL_TEXT, "data": _OPTIONAL_TEXT,
-    "weights_key": _OPTIONAL_TEXT,
+    "weights_key": _OPTIONAL_TEXT, "model_output": _OPTIONAL_TEXT,
     "trajectory": (str, list, type(None)), "steps": _OPTIONAL_TEXT,
     "checkpoints_key": _OPTIONAL_TEXT, "precision": _OPTIONAL_TEXT, "folder": _OPTIONAL_TEXT,
     "seed": int, "samples_seed": int, "dimensions": int, "samples": _OPTIONAL_NUMBER,
@@ -114,6 +114,7 @@ def recorded_problem(landscape: Landscape, arguments: argparse.Namespace) -> Rec
         kept = _from_recipe(landscape, arguments)
     problem = argparse.Namespace(**{name: kept[name] for name in KEPT})
     problem.weights_key = getattr(arguments, "weights_key", None) or kept.get("weights_key")
+    problem.model_output = getattr(arguments, "model_output", None) or kept.get("model_output")
     repeated = {n: v for n in _CODE if (v := getattr(arguments, n, None)) is not None}
     vars(problem).update(repeated)
     trusted = [(n, kept[n]) for n in _CODE if n not in repeated and ":" in str(kept[n])]

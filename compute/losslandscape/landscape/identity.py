@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from losslandscape.problem.objective import Objective
 
 # these may differ: where and how the loss is computed
-_FREE = ("device", "precision", "reestimation_batch_size", "streamed")
+_FREE = ("device", "precision", "reestimation_batch_size", "streamed", "converted_data")
 _PARTS = {
     "parameters_sha256": "the model's parameters (other weights?)",
     "buffers_sha256": "the model's buffers, such as batch-norm statistics (other weights?)",

@@ -31,8 +31,9 @@ class CudaGraphs(Shortcut):
 
     @classmethod
     def offer(cls, setting: Setting) -> CudaGraphs | None:
-        on_cuda = setting.objective.device.type == "cuda"
-        return cls() if on_cuda and not setting.objective.compile else None
+        objective = setting.objective
+        able = not objective.compile and not objective.loss.gradients
+        return cls() if objective.device.type == "cuda" and able else None
 
     def undo(self) -> None:
         self._run = self.graphed = None

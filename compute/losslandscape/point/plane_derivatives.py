@@ -145,7 +145,7 @@ class PlaneDerivatives:
         }
 
         def batched(samples: SampleSet, size: int) -> Sequence[Batch]:
-            return samples.batches(size, self._device, wanted)
+            return samples.batches(size, self._device, wanted or objective.data_dtype)
 
         samples = next(iter(objective.sets.values()))
         self._batches = batched(samples, batch_size or objective.batch_size or len(samples))

@@ -39,13 +39,13 @@ class PointBatches:
 
     def _cut(self, samples: SampleSet, size: int) -> Sequence[Batch]:
         objective = self._objective
-        return samples.batches(size, objective.device, objective.precision, self.channels_last)
+        return samples.batches(size, objective.device, objective.data_dtype, self.channels_last)
 
     def first(self, count: int) -> Batch:
         """The first samples of the first set, at most ``count``, as one batch."""
         objective = self._objective
         batch = next(iter(objective.sets.values())).first(count)
-        return place_batch(batch, objective.device, objective.precision, self.channels_last)
+        return place_batch(batch, objective.device, objective.data_dtype, self.channels_last)
 
     def keep_order(self) -> None:
         """Keep the samples themselves in the order of the batches, which are then views of them.

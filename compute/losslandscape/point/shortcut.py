@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from losslandscape.planes.subspace import Subspace
 from losslandscape.point.moving import MovingParameters
 from losslandscape.problem.batches import Batch
-from losslandscape.problem.losses import NAMES
+from losslandscape.problem.named_losses import NAMED
 from losslandscape.problem.objective import Objective
 
 Values = dict[str, Tensor]
@@ -60,7 +60,7 @@ class Setting:
         A loss function of the user's may do more with the model than call it.
         """
         arithmetic = self.objective.arithmetic
-        return self.objective.loss.name in NAMES and not (arithmetic and arithmetic.reduced)
+        return self.objective.loss.name in NAMED and not (arithmetic and arithmetic.reduced)
 
     @property
     def largest_batch(self) -> int:

@@ -21,6 +21,8 @@ from losslandscape.problem import code_hash
 from losslandscape.problem.batches import Batch, batch_length
 from losslandscape.problem.named_losses import NAMED, Metric, NamedLoss
 from losslandscape.problem.outputs import Output
+from losslandscape.problem.own_functions import OwnFunction
+from losslandscape.problem.own_loss import OwnLoss
 from losslandscape.problem.sample_weights import WEIGHT, split_weights
 from losslandscape.problem.samples import SampleSet
 from losslandscape.problem.torch_losses import as_torch_loss
@@ -35,7 +37,8 @@ _TAKEN = {
 _TAKEN_BEGINNINGS = ("trajectory_", "model_")
 _TAKEN_ENDS = ("loss_standard_error", "loss_sample_count", "loss_samples", "_interpolation_error")
 _POSSIBLE = re.compile(r"\w([^/\x00-\x1f\x7f]*[^/\x00- \x7f])?")  # names that netCDF allows
-NAMES = tuple(NAMED)
+OWN = "own"  # the loss that the model returns itself
+NAMES = (*NAMED, OWN)
 
 
 @dataclass(frozen=True)
@@ -95,20 +98,36 @@ class Loss:
             return replace(self, function=self.function.fitted(sets))
         return self
 
+    @property
+    def gradients(self) -> bool:
+        """Whether the loss differentiates, and needs gradients switched on."""
+        return isinstance(self.function, OwnFunction) and self.function.gradients
+
     def code_hash(self) -> str | None:
         """Hash of the function's code, which tells apart functions of one name.
 
         None for a named loss.
         """
-        if isinstance(self.function, NamedLoss):
+        if not isinstance(self.function, OwnFunction):
             return None
-        return code_hash.code_hash(self.function)
+        return code_hash.code_hash(self.function.function)
 
     def may_have_code(self, stated: str | None) -> bool:
         """Whether a hash from a file, also of an older version, can belong to this loss."""
-        if isinstance(self.function, NamedLoss):
+        if not isinstance(self.function, OwnFunction):
             return stated is None
-        return code_hash.is_code_of(stated, self.function)
+        return code_hash.is_code_of(stated, self.function.function)
+
+    def to_json(self) -> dict[str, Any]:
+        """How the loss is computed, for the file; empty for a named one."""
+        if isinstance(self.function, OwnFunction):
+            return self.function.to_json()
+        if isinstance(self.function, OwnLoss):
+            return {"formula": self.function.formula}
+        output = getattr(self.function, "output", None)
+        if output is None:
+            return {}
+        return {"output": output if isinstance(output, (str, int)) else code_hash.code_hash(output)}
 
 
 @functools.lru_cache(maxsize=1024)
@@ -168,7 +187,15 @@ def resolve(
                 '{"loss": ..., "metric": ...}'
             )
         name = getattr(loss, "__qualname__", type(loss).__name__)
-        return Loss(f"{getattr(loss, '__module__', '')}:{name}", "loss", loss)
+        own = OwnFunction(loss, output=output)
+        return Loss(f"{getattr(loss, '__module__', '')}:{name}", "loss", own)
+    if loss == OWN:
+        if metrics or output is not None:
+            raise LossLandscapeError(
+                "loss own: the model computes it, so there are no metrics and no output to choose; "
+                "leave them out, or name another loss"
+            )
+        return Loss(OWN, "loss", OwnLoss())
     if loss not in NAMED:
         raise LossLandscapeError(
             f"loss {loss!r} is not one of {', '.join(NAMED)}; choose one, or pass a function "

@@ -16,9 +16,12 @@ from losslandscape.errors import LossLandscapeError
 from losslandscape.planes.parameters import sha256
 from losslandscape.problem import batch_norm as bn
 from losslandscape.problem import precision as arithmetics
+from losslandscape.problem.batches import tensors_of
 from losslandscape.problem.determinism import check_data, check_policy
+from losslandscape.problem.fitting import fitted
 from losslandscape.problem.losses import LossCallable, Metric, resolve
 from losslandscape.problem.modes import check_modes, refuse_batch_norm, training_modules
+from losslandscape.problem.outputs import Output
 from losslandscape.problem.samples import HOLD_BYTES, SampleSet
 
 _REESTIMATION_SAMPLES = 1024
@@ -34,8 +37,11 @@ class Objective:
     model : torch.nn.Module
         Evaluated in eval mode. Its parameters, buffers and modes are restored afterward.
     loss : str or callable
-        ``"cross_entropy"``, ``"mse"``, ``"softmax_mse"``, a loss of ``torch.nn``, or a function
-        ``(model, batch) -> per-sample losses``; see :func:`losslandscape.problem.losses.resolve`.
+        ``"cross_entropy"``, ``"mse"``, ``"softmax_mse"``; ``"own"``, the loss that the model
+        returns itself; a loss of ``torch.nn``; or a function of ``(model, batch)`` or of
+        ``(outputs, targets)`` that returns per-sample losses, a pair ``(losses, weights)``, or the
+        mean over a batch. Your function is called with a few samples to find out which; see
+        :func:`losslandscape.problem.losses.resolve`.
     data : tuple of tensors, Dataset or DataLoader; or a dict of these by name
         A dict of named sets, ``{"train": ..., "test": ...}``, yields ``loss`` for the first set
         and ``test_loss`` for the set ``test``. A dict of *tensors* is one set, a batch of keyword
@@ -64,6 +70,9 @@ class Objective:
     dataset_samples : int or dict of int by set, optional
         Size of the data set from which the samples were drawn, for errors against that data set.
         An int is the size for the first set.
+    output : str, int or callable, optional
+        Which of the model's outputs the loss takes, if there are several: a key, an attribute, a
+        position, or a function of all outputs.
     modes : "eval" or "own", optional
         Evaluate every module in eval mode, or each in its own mode. By default, a model in train
         mode as a whole is evaluated in eval mode, and a model in eval mode with modules in train
@@ -102,6 +111,7 @@ class Objective:
         compile: bool = False,
         device: torch.device | str | None = None,
         dataset_samples: int | Mapping[str, int] | None = None,
+        output: Output = None,
         modes: str | None = None,
         nondeterminism: str = "refused",
         hold_bytes: int = HOLD_BYTES,
@@ -120,7 +130,7 @@ class Objective:
         self.model = model
         self.modes = modes
         self.nondeterminism = nondeterminism
-        self.loss = resolve(loss, metrics)
+        self.loss = resolve(loss, metrics, output)
         _check_names("metric", metrics or {})
         if isinstance(data, Mapping):
             _check_names("set", data)
@@ -160,6 +170,11 @@ class Objective:
         self.arithmetic = arithmetics.resolve(precision, self.device) if precision else None
         self.precision = self.arithmetic.parameters if self.arithmetic else None
         self.dtype = self.precision or own[0]
+        self.loss, convert = fitted(
+            self.loss, model, next(iter(self.sets.values())), own[0], modes, bool(self.precision)
+        )
+        # of floating-point data; None leaves them as they are
+        self.data_dtype = self.dtype if convert else None
         self.compile = compile
         main = next(iter(self.sets.values()))
         wanted = min(reestimation_samples or _REESTIMATION_SAMPLES, len(main))
@@ -188,7 +203,7 @@ class Objective:
         """The same objective computed in plain float32, not compiled."""
         other = copy.copy(self)
         other.arithmetic = arithmetics.resolve("float32", self.device)
-        other.precision = other.dtype = torch.float32
+        other.precision = other.dtype = other.data_dtype = torch.float32
         other.compile = False
         return other
 
@@ -237,6 +252,10 @@ class Objective:
             "device": self.device.type,
             "training_modules": training_modules(self.model) if self.modes == "own" else [],
         }
+        if how := self.loss.to_json():
+            found["loss_call"] = how
+        if converted := self._converted():
+            found["converted_data"] = converted
         if self.compile:
             found["compile"] = True
         if streamed := [name for name, samples in self.sets.items() if samples.streamed]:
@@ -244,6 +263,20 @@ class Objective:
         if self.batch_norm == "reestimated":
             found["reestimation_samples"] = len(self.reestimation)
             found["reestimation_batch_size"] = self.reestimation_batch_size
+        return found
+
+    def _converted(self) -> dict[str, str]:
+        """Types of data that are converted because the model does not take them, by set."""
+        if self.precision is not None or self.data_dtype is None:
+            return {}
+        found = {}
+        for name, samples in self.sets.items():
+            first = next(iter(samples.stored()))
+            kinds = {t.dtype for t in tensors_of(first) if t.is_floating_point()}
+            names = sorted(arithmetics.type_name(kind) for kind in kinds - {self.data_dtype})
+            if names:
+                told = arithmetics.type_name(self.data_dtype)
+                found[name] = f"{' and '.join(names)} to {told}"
         return found
 
 
