@@ -26,6 +26,7 @@ _PUBLIC = {
     "load_weights": "training.weights",
     "compare": "analysis.comparison",
     "epsilon_sharpness": "analysis.sharpness",
+    "sharpness_by_part": "analysis.part_sharpness",
     "find_critical_points": "analysis.critical_points",
     "refine": "run.box_refinement",
     "flat_region": "analysis.flatness",

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from losslandscape import Grid, Landscape
+from losslandscape import Grid, Landscape, flat_region
 from losslandscape.analysis.critical_points import find_critical_points
 from losslandscape.analysis.significance import (
     NoiseThreshold,
@@ -395,20 +395,36 @@ def test_twenty_draws_have_a_95_percent_quantile_and_nineteen_have_none(rng):
         noise_threshold(measured, draws=19)
 
 
-def test_values_on_a_scale_are_nan_where_they_have_none():
-    loss = np.array([10.0, 0.0, -1.0, np.inf, np.nan, 0.001])
-    measured = Landscape(Grid.line(6), {"loss": loss}, np.ones(6, np.int8), np.eye(1))
-    values, scale = on_scale(measured, "log")
+def test_values_on_a_scale_are_nan_where_they_are_not_finite():
+    def line(*values):
+        return Landscape(
+            Grid.line(len(values)), {"loss": np.array(values)}, np.ones(len(values), np.int8),
+            np.eye(1),
+        )  # fmt: skip
+
+    values, scale = on_scale(line(10.0, np.inf, np.nan, 0.001), "log")
     assert scale == "log"
-    np.testing.assert_allclose(values, [1, np.nan, np.nan, np.nan, np.nan, -3])
-    values, scale = on_scale(measured)
+    np.testing.assert_allclose(values, [1, np.nan, np.nan, -3])
+    values, scale = on_scale(line(10.0, 0.0, -1.0, np.inf, np.nan, 0.001))
     assert scale == "linear"
     np.testing.assert_allclose(values, [10, 0, -1, np.nan, np.nan, 0.001])
-    negative = Landscape(
-        Grid.line(2), {"loss": np.array([-1.0, 0.0])}, np.ones(2, np.int8), np.eye(1)
+    with pytest.raises(LossLandscapeError, match="finite at none of its 2"):
+        on_scale(line(np.nan, np.inf), "log")
+
+
+@pytest.mark.parametrize(("values", "words"), [
+    ((10.0, 0.0, -1.0, np.inf, 0.001), r"2 of 5 points have a loss of 0 or less \(the lowest: -1"),
+    ((1.0, 0.0), r"1 of 2 points have a loss of 0 or less \(the lowest: 0"),
+])  # fmt: skip
+def test_a_loss_without_a_logarithm_is_refused_on_the_log_scale(values, words):
+    measured = Landscape(
+        Grid.line(len(values)), {"loss": np.array(values)}, np.ones(len(values), np.int8), np.eye(1)
     )
-    with pytest.raises(LossLandscapeError, match="positive and finite at none of its 2"):
-        on_scale(negative, "log")
+    for analysis in (on_scale, lambda m, s: find_critical_points(m, scale=s),
+                     lambda m, s: flat_region(m, 0.1, scale=s)):  # fmt: skip
+        with pytest.raises(LossLandscapeError, match=words):
+            analysis(measured, "log")
+        analysis(measured, "linear")
 
 
 def test_the_largest_deviation_is_of_either_sign():

@@ -340,3 +340,104 @@ def test_a_run_of_checkpoints_beside_a_recorded_one(run_folder, capsys):
     finer = str(run_folder / "finer.nc")
     refine = ["refine", str(run_folder / "y.nc"), "--bounds=-0.1,0.1,-0.1,0.1", "--grid", "3"]
     assert main([*refine, "--quiet", "--output", finer]) == 0, capsys.readouterr().err
+
+
+def test_a_part_of_the_network_is_recorded_and_refined(run_folder, capsys):
+    assert surface(run_folder, "--grid", "3", "--parameters", "0.*", "2") == 1
+    assert "near are" in capsys.readouterr().err
+    assert surface(run_folder, "--grid", "3", "--parameters", "3") == 0
+    landscape = Landscape.open(run_folder / "x.nc")
+    assert landscape.provenance["subspace"]["parameters"] == ["3"]
+    assert landscape.provenance["arguments"]["parameters"] == ["3"]
+    box = ["--bounds", "0", "0.5", "0", "0.5", "--output", str(run_folder / "y.nc"), "--quiet"]
+    assert main(["refine", str(run_folder / "x.nc"), *box]) == 0
+    capsys.readouterr()
+    assert main(["info", str(run_folder / "x.nc")]) == 0
+    assert "parameters: 3, parameters moved:" in capsys.readouterr().out
+
+
+def test_inputs_of_some_samples_move(run_folder, capsys):
+    options = ["surface", "--model", "mlp", "--weights", str(run_folder / "weights.safetensors"),
+               "--data", "digits8", "--directions", "inputs", "--valid-range=-1,2", "--clip",
+               "--quiet", "--grid", "3", "--output"]  # fmt: skip
+    path = run_folder / "in.nc"
+    assert main([*options, str(path), "--sample-numbers", "3,17,5"]) == 0
+    found = Landscape.open(path)
+    plane = found.provenance["subspace"]
+    assert (plane["kind"], plane["samples"], plane["clipped"]) == ("inputs", 3, True)
+    assert "dataset_samples" not in found.provenance["objective"]["sets"]["train"]
+    assert found.samples["loss_samples"].shape == (3, 3, 3)
+    box = ["--bounds", "0", "0.1", "0", "0.1", "--output", str(run_folder / "y.nc"), "--quiet"]
+    assert main(["refine", str(path), *box]) == 0
+    assert main([*options, str(run_folder / "one.nc"), "--sample-numbers", "3"]) == 0
+    capsys.readouterr()
+    assert main(["info", str(run_folder / "one.nc")]) == 0
+    assert "one sample, which has no standard error" in capsys.readouterr().out
+    assert main([*options, str(run_folder / "z.nc"), "--sample-numbers", "99999"]) == 1
+    assert "numbered 0 to" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--clip"], "--clip is only for --directions inputs"),
+        (["--valid-range", "0,1"], "--valid-range is only for --directions inputs"),
+        (["--directions", "inputs", "--parameters", "3"], "--parameters is not for"),
+        (["--directions", "inputs", "--test"], "--test is not for"),
+        (["--directions", "inputs", "--sample-numbers", "3"], "give one"),
+        (["--directions", "between", "--parameters", "3"], "--parameters is not for"),
+    ],
+)
+def test_options_of_other_directions_are_refused(run_folder, capsys, options, words):
+    assert surface(run_folder, *options) == 1
+    assert words in capsys.readouterr().err
+
+
+def test_the_model_and_the_lowest_point_are_printed(run_folder, capsys):
+    assert surface(run_folder, "--grid", "5") == 0
+    assert main(["info", str(run_folder / "x.nc")]) == 0
+    printed = capsys.readouterr().out
+    loss = Landscape.open(run_folder / "x.nc").values()
+    lines = [f"  the model, at (0, 0): loss {loss[2, 2]:.6g}", "  lowest evaluated point, at ("]
+    for line in lines:
+        assert printed.count(line) == 2, line  # of surface and of info
+
+
+def test_forgotten_weights_are_said_at_the_start_in_the_file_and_by_info(tmp_path, capsys):
+    arguments = ["surface", "--model", "mlp", *FAST, "--grid", "3", "--output"]
+    assert main([*arguments, str(tmp_path / "x.nc")]) == 0
+    said = "none were given (--weights): this is an untrained mlp"
+    assert f"losslandscape surface: weights: {said}" in capsys.readouterr().err
+    assert Landscape.open(tmp_path / "x.nc").provenance["weights"] == said
+    assert main(["info", str(tmp_path / "x.nc")]) == 0
+    assert said in capsys.readouterr().out
+
+
+def test_weights_that_were_given_are_not_remarked_on(run_folder, capsys):
+    assert surface(run_folder, "--grid", "3") == 0
+    assert main(["info", str(run_folder / "x.nc")]) == 0
+    printed = capsys.readouterr()
+    assert "weights" not in printed.err
+    assert "none were given" not in printed.out
+
+
+@pytest.mark.parametrize(
+    "bounds", [["--bounds", "-1,1,-0.5,0.5"], ["--bounds", "-1", "1", "-0.5", "0.5"],
+               ["--bounds=-1,1,-0.5,0.5"], ["--bounds", "-1,1", "-0.5,0.5"]],
+)  # fmt: skip
+def test_bounds_take_commas_and_spaces(run_folder, bounds):
+    assert surface(run_folder, "--grid", "3", *bounds) == 0
+    assert Landscape.open(run_folder / "x.nc").grid.bounds == ((-1, 1), (-0.5, 0.5))
+
+
+def test_noise_of_the_arithmetic_is_beside_the_range(run_folder, capsys):
+    narrow = ["--grid", "3", "--half-width", "1e-5", "--precision", "bfloat16"]
+    assert surface(run_folder, *narrow) == 0
+    assert main(["info", str(run_folder / "x.nc")]) == 0
+    printed = capsys.readouterr().out
+    assert "arithmetic  bfloat16: the loss is off by up to" in printed
+    assert "mostly noise of the arithmetic; measure it with --precision float32" in printed
+    assert surface(run_folder, "--grid", "3", "--half-width", "2", "--precision", "bfloat16",
+                   output="y.nc") == 0  # fmt: skip
+    assert main(["info", str(run_folder / "y.nc")]) == 0
+    assert "mostly noise" not in capsys.readouterr().out

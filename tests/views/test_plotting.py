@@ -57,7 +57,7 @@ def drawn_lines(ax):
 
 
 def colour_bar(ax):
-    (bar,) = [other for other in ax.figure.axes if other is not ax]
+    (bar,) = [other for other in (*ax.figure.axes, *ax.child_axes) if other is not ax]
     return bar
 
 
@@ -183,17 +183,30 @@ def test_a_surface_has_the_values_as_heights_and_the_trajectory_at_its_losses():
     assert ax.get_xlabel() == "$\\alpha$ (PC 1, 75.0%)"
 
 
-def test_a_curve_has_a_band_of_one_standard_error():
+def test_a_curve_has_a_band_of_two_standard_errors():
     landscape = line()
     ax = landscape.plot()
     assert ax.get_ylabel() == "loss"
     assert ax.get_yscale() == "linear"
     (band,) = ax.collections
     corners = {tuple(corner) for corner in band.get_paths()[0].vertices}
-    assert {(-1, 3.5), (-1, 4.5), (0, 0.75), (0, 1.25), (1, -1.0), (1, 5.0)} <= corners
+    assert {(-1, 3.0), (-1, 5.0), (0, 0.5), (0, 1.5), (1, -4.0), (1, 8.0)} <= corners
+    assert band.get_label() == "$\\pm$ 2 standard errors"
     low, high = ax.get_ylim()
-    assert low < -1
-    assert high > 5
+    assert low < -4
+    assert high > 8
+
+
+@pytest.mark.parametrize("own_axes", [False, True])
+def test_the_color_bar_is_as_high_as_the_plot(own_axes):
+    grid = Grid.rectangle((9, 5), ((-7, 7), (-1, 1)))
+    values = (grid.points() ** 2).sum(1).reshape(grid.shape)
+    wide = Landscape(grid, {"loss": values}, np.ones(grid.shape, np.int8), np.eye(2))
+    ax = pyplot.figure().add_subplot() if own_axes else None
+    ax = wide.plot(ax=ax)
+    ax.figure.draw_without_rendering()
+    bar = colour_bar(ax)
+    assert bar.get_window_extent().height == pytest.approx(ax.get_window_extent().height, rel=0.02)
 
 
 def test_a_band_that_reaches_0_does_not_stretch_a_logarithmic_axis():

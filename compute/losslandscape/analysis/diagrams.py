@@ -10,9 +10,7 @@ import numpy as np
 
 from losslandscape.errors import LossLandscapeError
 
-NEEDS_GUDHI = (
-    "distances between persistence diagrams need GUDHI: pip install 'losslandscape[compare]'"
-)
+NEEDS_GUDHI = "distances between persistence diagrams need GUDHI: pip install gudhi"
 
 
 def finite_points(pairs: Mapping[str, np.ndarray], pair_type: int) -> np.ndarray:

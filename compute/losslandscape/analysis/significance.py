@@ -83,7 +83,7 @@ class NoiseThreshold:
             text = (
                 f"{share} quantile of max - min of the change of {quantity} in {self.draws} "
                 f"bootstrap draws of {self.samples} samples (seed {self.seed}); "
-                f"Fasy et al. 2014's 2c is {self.band:.4g}"
+                f"for comparison, the threshold of Fasy et al. 2014 would be {self.band:.4g}"
             )
         elif self.method == "bottleneck":
             text = (
@@ -146,8 +146,7 @@ def on_scale(landscape: Landscape, scale: str | None = None) -> tuple[np.ndarray
     Parameters
     ----------
     scale : "log" or "linear", optional
-        The landscape's own by default. With ``"log"``, log10 of the loss; a loss of 0 or less has
-        none and lies outside.
+        The landscape's own by default. With ``"log"``, log10 of the loss.
 
     Returns
     -------
@@ -157,20 +156,27 @@ def on_scale(landscape: Landscape, scale: str | None = None) -> tuple[np.ndarray
     Raises
     ------
     LossLandscapeError
-        If the scale is unknown, or no point is left.
+        If the scale is unknown, no point is left, or a loss of 0 or less has no logarithm.
     """
     scale = scale or landscape.scale
     if scale not in SCALES:
         raise LossLandscapeError(f"scale {scale!r} is not one of {', '.join(SCALES)}")
     loss = landscape.values("loss")
     values = np.where(np.isfinite(loss), loss, np.nan)
-    if scale == "log":
-        values = np.log10(np.where(values > 0, values, np.nan))
     if not np.isfinite(values).any():
-        what = "positive and finite" if scale == "log" else "finite"
         raise LossLandscapeError(
-            f"{_where(landscape)}the loss is {what} at none of its {loss.size} points"
+            f"{_where(landscape)}the loss is finite at none of its {loss.size} points"
         )
+    if scale == "log":
+        count = int((values <= 0).sum())
+        if count:
+            # left out, they would be holes, and the minimum would be one of their rims
+            raise LossLandscapeError(
+                f"{_where(landscape)}{count} of {loss.size} points have a loss of 0 or less (the "
+                f"lowest: {np.nanmin(values):g}), which has no logarithm; use the linear scale "
+                "(scale='linear', --scale linear)"
+            )
+        values = np.log10(values)
     return values, scale
 
 

@@ -42,6 +42,10 @@ VERBS = (
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _NUMBERS = re.compile(rf"^(?=-){_NUMBER}(?:,{_NUMBER})*,?$")
 
+_NUMBER_WORDS = re.compile(rf"^{_NUMBER}(?:,{_NUMBER})*,?$")
+# options whose numbers may be joined by commas or separated by spaces
+_OF_NUMBERS = ("--bounds", "--minimum", "--valid-range", "--sample-numbers")
+
 EXIT_ERROR = 1
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, the convention of shells
 
@@ -62,7 +66,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         The arguments after ``losslandscape``; by default those of this process.
     """
     verbs = _available_verbs()
-    arguments = _parser(verbs).parse_args(argv)
+    arguments = _parser(verbs).parse_args(_with_commas(_given(argv)))
     # for the provenance of output files
     arguments.command = shlex.join(["losslandscape", *_given(argv)])
     try:
@@ -88,6 +92,24 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
 
 def _given(argv: Optional[Sequence[str]]) -> list[str]:
     return list(sys.argv[1:] if argv is None else argv)
+
+
+def _with_commas(words: Sequence[str]) -> list[str]:
+    """The words with ``--bounds -1 1 -1 1`` as ``--bounds=-1,1,-1,1``, for each such option.
+
+    >>> _with_commas(["import", "--bounds", "-1", "1", "x.npy"])
+    ['import', '--bounds=-1,1', 'x.npy']
+    """
+    found: list[str] = []
+    joining = False
+    for word in words:
+        if joining and _NUMBER_WORDS.match(word):
+            separator = "," if "=" in found[-1] else "="
+            found[-1] += f"{separator}{word.rstrip(',')}"
+            continue
+        joining = word in _OF_NUMBERS
+        found.append(word)
+    return found
 
 
 def _to_go_on(module: ModuleType, argv: Optional[Sequence[str]]) -> list[str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from losslandscape.cli.arguments import positive_float
+from losslandscape.cli.results import add_array_argument
 from losslandscape.cli.topology import add_noise_arguments
 from losslandscape.errors import OutputExistsError
 
@@ -34,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "landscapes", type=Path, nargs="+", metavar="FILE.nc", help="two or more landscape files"
     )
+    add_array_argument(parser)
     parser.add_argument(
         "--labels",
         nargs="+",
@@ -65,6 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
     from losslandscape.analysis.comparison import compare
     from losslandscape.files.atomic_files import make_folder
     from losslandscape.formats.report import table_lines, write_csv, write_json
+    from losslandscape.landscape.arrays import of_array
     from losslandscape.landscape.landscape import Landscape
 
     folder = arguments.output
@@ -74,7 +77,8 @@ def run(arguments: argparse.Namespace) -> int:
                 f"{folder / name}: already exists; choose another folder (--output), or replace "
                 "it (--overwrite)"
             )
-    landscapes = [Landscape.open(file) for file in arguments.landscapes]
+    array = arguments.array or "loss"
+    landscapes = [of_array(Landscape.open(file), array) for file in arguments.landscapes]
     found = compare(
         landscapes,
         arguments.labels,
@@ -84,7 +88,8 @@ def run(arguments: argparse.Namespace) -> int:
         draws=arguments.draws,
         seed=arguments.seed,
         confidence=arguments.confidence,
-        sharpness=[_measured_sharpness(landscape) for landscape in landscapes],
+        # the sharpness is that of the loss
+        sharpness=[_measured_sharpness(one) if array == "loss" else None for one in landscapes],
     )
     has_distances = bool(np.isfinite(found.wasserstein).any())
     make_folder(folder)
@@ -101,9 +106,12 @@ def run(arguments: argparse.Namespace) -> int:
         write_csv(folder / DISTANCES_FILE, header, distances)
     else:
         (folder / DISTANCES_FILE).unlink(missing_ok=True)  # left by another comparison
-    write_json(folder / REPORT_FILE, {"command": arguments.command, **found.to_json()})
+    report = {"command": arguments.command, "array": array, **found.to_json()}
+    write_json(folder / REPORT_FILE, report)
 
     unit = "decades" if found.scale == "log" else "units of the loss"
+    if array != "loss":
+        print(f"the loss below is '{array}'")
     print(_result(found.rows, found.epsilon))
     print(f"  scale: {found.scale}; persistence and threshold are in {unit}")
     # one column per landscape: there are many quantities and few landscapes

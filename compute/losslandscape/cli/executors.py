@@ -63,7 +63,7 @@ def serving(arguments: argparse.Namespace) -> Iterator[Optional[Executor]]:
         from mpi4py.futures import MPICommExecutor
     except (ImportError, RuntimeError) as error:
         raise LossLandscapeError(
-            f"--mpi needs mpi4py and an MPI library ({error}): pip install 'losslandscape[mpi]'"
+            f"--mpi needs mpi4py and an MPI library ({error}): pip install mpi4py"
         ) from error
     if MPI.COMM_WORLD.size < 2:
         raise LossLandscapeError(
@@ -105,9 +105,7 @@ def _dask(address: str) -> Iterator[Executor]:
     try:
         from distributed import Client
     except ImportError as error:
-        raise LossLandscapeError(
-            f"--dask needs Dask ({error}): pip install 'losslandscape[dask]'"
-        ) from error
+        raise LossLandscapeError(f"--dask needs Dask ({error}): pip install distributed") from error
     file = Path(address)
     if "://" not in address and file.suffix == ".json" and not file.is_file():
         raise LossLandscapeError(f"--dask {address}: no such scheduler file")

@@ -40,6 +40,8 @@ def run(arguments: argparse.Namespace) -> int:
         raise OutputExistsError(
             f"{folder}: is not empty; choose another folder, or replace its files (--overwrite)"
         )
-    for path in formats.export(landscape, folder, arguments.formats, alone=True):
+    paths = formats.export(landscape, folder, arguments.formats, alone=True)
+    print(f"{arguments.landscape}: exported to {len(paths)} files in {folder}")
+    for path in paths:
         print(path)
     return 0

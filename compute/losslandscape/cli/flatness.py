@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from losslandscape.cli.arguments import add_run_arguments, positive_float
 from losslandscape.cli.recorded_problem import add_same_problem_arguments, problem_of
-from losslandscape.cli.results import add_result_arguments, result_folder
+from losslandscape.cli.results import add_array_argument, add_result_arguments, result_folder
 from losslandscape.errors import LossLandscapeError
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ REPORT_FILE = "flatness.json"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("landscape", type=Path, metavar="FILE.nc", help="the landscape file")
+    add_array_argument(parser)
     tolerance = parser.add_mutually_exclusive_group()
     tolerance.add_argument(
         "--epsilon",
@@ -90,9 +91,16 @@ def run(arguments: argparse.Namespace) -> int:
     from losslandscape.files.atomic_files import make_folder
     from losslandscape.formats import flat_region_data
     from losslandscape.formats.report import loss_sha256, table_lines, write_json
+    from losslandscape.landscape.arrays import of_array
     from losslandscape.landscape.landscape import Landscape
 
-    landscape = Landscape.open(arguments.landscape)
+    array = arguments.array or "loss"
+    if arguments.sharpness and array != "loss":
+        raise LossLandscapeError(
+            f"--sharpness is measured with the loss of the first set, not with '{array}'; omit "
+            "--sharpness or --array"
+        )
+    landscape = of_array(Landscape.open(arguments.landscape), array)
     folder = result_folder(arguments, "flatness", (REPORT_FILE, flat_region_data.OUTLINE_FILE))
     minimum = _coordinates(arguments.minimum)
     found = flat_region(
@@ -108,6 +116,7 @@ def run(arguments: argparse.Namespace) -> int:
     flat_region_data.write(landscape, found, folder)
     report = {
         "landscape": landscape.path,
+        "array": array,
         "loss_sha256": loss_sha256(landscape),
         "command": arguments.command,
         **found.to_json(),
@@ -117,8 +126,9 @@ def run(arguments: argparse.Namespace) -> int:
     write_json(folder / REPORT_FILE, report)
     position = ", ".join(f"{c:.4g}" for c in found.minimum)
     at_least = "at least " if found.lower_bound else ""
+    of = "" if array == "loss" else f" of '{array}'"
     print(
-        f"{arguments.landscape}: around the minimum at ({position}), the flat region has "
+        f"{arguments.landscape}: around the minimum{of} at ({position}), the flat region has "
         f"{'an' if found.measure == 'area' else 'a'} {found.measure} of {at_least}{found.size:.4g}"
     )
     print("\n".join(f"  {line}" for line in found.summary()))

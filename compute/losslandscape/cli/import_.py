@@ -38,8 +38,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--bounds",
         metavar="LOW,HIGH,...",
-        help="ends of each axis, alpha first; needed if the file has no coordinates, and otherwise "
-        "used instead of them",
+        help="ends of each axis, alpha first, with commas or spaces; needed if the file has no "
+        "coordinates, and otherwise used instead of them",
     )
     parser.add_argument("--array", metavar="NAME", help="name of the array that is the loss")
     parser.add_argument(

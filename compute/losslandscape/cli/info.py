@@ -41,10 +41,14 @@ def _lines(landscape, dataset_samples=None):
     import numpy as np
 
     from losslandscape.landscape.landscape import EVALUATED, INTERPOLATED, NOT_EVALUATED, NOT_FINITE
+    from losslandscape.landscape.places import describe_places
 
     about = landscape.description()
     grid, objective, plane = landscape.grid, about.get("objective", {}), about.get("subspace", {})
     yield f"{landscape.path}: {about.get('title') or 'loss landscape'}, {_result(landscape)}"
+    for line in describe_places(landscape):
+        yield f"  {line}"
+    yield from _warnings(landscape)
     axes = ", ".join(
         f"{name} {low:g} to {high:g}" for name, (low, high) in zip(grid.axis_names, grid.bounds)
     )
@@ -122,6 +126,36 @@ def _model_losses(model) -> str:
     return f"loss {model.loss:g} on the plane, {own:g} by itself"
 
 
+def _warnings(landscape):
+    """What a reader must know before the numbers: untrained weights, noise of the arithmetic."""
+    import numpy as np
+
+    from losslandscape.cli.problem import built_weights
+
+    words = built_weights(landscape.provenance.get("arguments", {}))
+    if words is not None:
+        yield f"  weights     {words}"
+    deviation = landscape.provenance.get("objective", {}).get("deviation")
+    if not isinstance(deviation, dict):
+        return
+    largest = deviation.get("largest_absolute")
+    loss = landscape.values("loss")
+    finite = loss[np.isfinite(loss)]
+    if not isinstance(largest, (int, float)) or not finite.size:
+        return
+    span = float(np.ptp(finite))
+    yield (
+        f"  arithmetic  {landscape.provenance['objective'].get('precision', '?')}: the loss is off "
+        f"by up to {largest:.2g} from {deviation.get('reference', 'plain arithmetic')}, and spans "
+        f"{span:.2g} here"
+        + (
+            ": the surface is mostly noise of the arithmetic; measure it with --precision float32"
+            if 2 * largest >= span
+            else ""
+        )
+    )
+
+
 # printed words for keys of the provenance that are not plain English
 _BUFFERS = {
     "recomputed": "computed from the weights of each point",
@@ -135,13 +169,14 @@ _WORDS = {"zero_vectors": "biases and normalization weights fixed"}
 def _value(value):
     """A value of the provenance in plain words.
 
-    >>> _value(True), _value(0.125), _value([0.5, 0.25])
-    ('yes', '0.125', '0.5 0.25')
+    >>> _value(True), _value(0.125), _value([0.5, 0.25]), _value(["a b", "c"])
+    ('yes', '0.125', '0.5 0.25', 'a b and c')
     """
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, (list, tuple)):
-        return " ".join(_value(entry) for entry in value)
+        words = [_value(entry) for entry in value]
+        return (" and " if any(" " in word for word in words) else " ").join(words)
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
@@ -236,6 +271,9 @@ def _error_lines(landscape, name, dataset_samples):
 
     kept = f"{name}_samples" in landscape.samples
     if not kept and not np.isfinite(landscape.fields.get(f"{name}_standard_error", np.nan)).any():
+        return
+    if kept and landscape.samples[f"{name}_samples"].shape[-1] < 2:
+        yield f"  {name} is that of one sample, which has no standard error"
         return
     found = summary(landscape, name, dataset_samples)
     size = "" if found.dataset_samples is None else f" of N = {found.dataset_samples:,}"

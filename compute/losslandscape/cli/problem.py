@@ -7,6 +7,7 @@ for later verbs (``recorded_problem.py``).
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +36,13 @@ KEPT = (
     "dimensions", "normalization", "move_vectors", "seed", "trajectory", "center", "models",
     "labels", "modes", "nondeterminism",
 )  # fmt: skip
+
+
+# stored only if given: older files lack them
+KEPT_IF_GIVEN = (
+    "weights_key", "parameters", "input_directions", "sample_numbers", "valid_range", "clip",
+)  # fmt: skip
+_OF_INPUTS = ("input_directions", "sample_numbers", "valid_range", "clip")
 
 
 def add_problem_arguments(parser: argparse.ArgumentParser) -> None:
@@ -109,10 +117,11 @@ def add_problem_arguments(parser: argparse.ArgumentParser) -> None:
     plane = parser.add_argument_group("directions")
     plane.add_argument(
         "--directions",
-        choices=("random", "pca", "between"),
+        choices=("random", "pca", "between", "inputs"),
         default="random",
-        help="random directions; the principal components of --trajectory (pca); or the directions "
-        "between --models (default: random)",
+        help="random directions; the principal components of --trajectory (pca); the directions "
+        "between --models; or directions in which the inputs move instead of the weights (inputs) "
+        "(default: random)",
     )
     plane.add_argument(
         "--dimensions",
@@ -132,6 +141,13 @@ def add_problem_arguments(parser: argparse.ArgumentParser) -> None:
         "--move-vectors",
         action="store_true",
         help="let random directions also change biases and normalization weights",
+    )
+    plane.add_argument(
+        "--parameters",
+        nargs="+",
+        metavar="PATTERN",
+        help="move only a part of the network: patterns of parameter names, such as 'layer3.*', or "
+        "names of modules (default: all trainable parameters)",
     )
     add_seed_argument(plane, "seed of the random directions")  # type: ignore[arg-type]
     plane.add_argument(
@@ -162,6 +178,35 @@ def add_problem_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="TEXT",
         help="names of the runs after --trajectory, or of the --models",
     )
+    inputs = parser.add_argument_group("--directions inputs")
+    inputs.add_argument(
+        "--input-directions",
+        nargs="+",
+        choices=("gradient_sign", "gradient", "random_sign", "random"),
+        help="one to three directions: the sign of the loss's gradient, the gradient, random "
+        "signs, or random and orthogonal to those before (default: gradient_sign random_sign)",
+    )
+    inputs.add_argument(
+        "--sample-numbers",
+        type=_numbers,
+        metavar="N,N,...",
+        help="move the inputs of these samples of --data alone, counted from 0 (default: all "
+        "samples, or those of --samples)",
+    )
+    inputs.add_argument(
+        "--valid-range",
+        type=_pair,
+        metavar="LOW,HIGH",
+        help="range of valid input values, for example 0,1; the share of values outside it is "
+        "measured at each point (outside_range)",
+    )
+    inputs.add_argument(
+        "--clip",
+        action="store_true",
+        default=None,
+        help="clip the inputs to --valid-range before they reach the network (default: nothing is "
+        "clipped)",
+    )
 
 
 def check_plane_arguments(arguments: argparse.Namespace) -> None:
@@ -180,7 +225,54 @@ def check_plane_arguments(arguments: argparse.Namespace) -> None:
             raise LossLandscapeError(
                 f"--{name} is only for {what}, but --directions is {arguments.directions}"
             )
-    check_trajectories(arguments)
+    elif arguments.parameters is not None:
+        raise LossLandscapeError(
+            "--parameters is not for --directions between: the models differ in all their "
+            "parameters, so a plane of one part would not pass through them; use --directions "
+            "random or pca"
+        )
+    if arguments.directions != "inputs":
+        for name in _OF_INPUTS:
+            if getattr(arguments, name) is not None:
+                raise LossLandscapeError(
+                    f"--{name.replace('_', '-')} is only for --directions inputs, but --directions "
+                    f"is {arguments.directions}"
+                )
+        check_trajectories(arguments)
+        return
+    for name, given in (
+        ("parameters", arguments.parameters),
+        ("trajectory", arguments.trajectory),
+        ("test", arguments.test or None),
+        ("move-vectors", arguments.move_vectors or None),
+    ):
+        if given is not None:
+            raise LossLandscapeError(
+                f"--{name} is not for --directions inputs: the inputs of one set of samples move, "
+                "and the network is fixed; omit it"
+            )
+    if arguments.sample_numbers is not None and arguments.samples is not None:
+        raise LossLandscapeError("--sample-numbers and --samples both choose samples; give one")
+
+
+def built_weights(kept: Mapping[str, Any]) -> str | None:
+    """What the weights are if no --weights were given and the plane does not bring its own.
+
+    Examples
+    --------
+    >>> built_weights({"model": "mlp", "weights": None, "directions": "random"})
+    'none were given (--weights): this is an untrained mlp'
+    >>> built_weights({"model": "mlp", "weights": "run", "directions": "random"}) is None
+    True
+    """
+    model = kept.get("model")
+    if kept.get("weights") is not None or kept.get("directions") not in ("random", "inputs"):
+        return None
+    if not isinstance(model, str):
+        return None
+    if ":" not in model:
+        return f"none were given (--weights): this is an untrained {model}"
+    return f"none were given (--weights): those of {model}, random unless it loads some itself"
 
 
 def build_problem(arguments: argparse.Namespace) -> tuple[Objective, Subspace]:
@@ -197,12 +289,17 @@ def build_problem(arguments: argparse.Namespace) -> tuple[Objective, Subspace]:
 
     device = device_from(arguments)
     samples = samples_from(arguments)
+    numbers = getattr(arguments, "sample_numbers", None)
+    whole = samples
+    if numbers is not None:
+        samples = _picked(samples, numbers)
     data: Any = samples
     if arguments.test:
-        whole = argparse.Namespace(**{**vars(arguments), "samples": None})
-        data = {"train": samples, "test": samples_from(whole, "test")}
-    model = model_from(arguments, samples)
-    subspace = _subspace(arguments, model, samples)
+        all_samples = argparse.Namespace(**{**vars(arguments), "samples": None})
+        data = {"train": samples, "test": samples_from(all_samples, "test")}
+    model = model_from(arguments, whole)
+    over_inputs = arguments.directions == "inputs"
+    subspace = None if over_inputs else _subspace(arguments, model, samples)
     loss = resolve(arguments.loss) if ":" in arguments.loss else arguments.loss
     batch_norm = "reestimated" if arguments.directions == "between" else arguments.batch_norm
     objective = Objective(
@@ -215,17 +312,59 @@ def build_problem(arguments: argparse.Namespace) -> tuple[Objective, Subspace]:
         precision=arguments.precision,
         compile=arguments.compile,
         device=device,
-        dataset_samples=dataset_size(arguments, samples),
+        # samples that were picked by number are not a random part of the data set
+        dataset_samples=dataset_size(arguments, samples) if numbers is None else None,
         output=_output(getattr(arguments, "model_output", None)),
         modes=arguments.modes,
         nondeterminism=arguments.nondeterminism,
     )
+    if subspace is None:
+        return _over_inputs(arguments, objective)
     return objective, subspace
 
 
 def _output(name: str | None) -> str | int | None:
     """The output that ``--model-output`` names: a number is a position."""
     return int(name) if name is not None and name.lstrip("-").isdigit() else name
+
+
+def _over_inputs(arguments: argparse.Namespace, objective: Objective) -> tuple[Objective, Subspace]:
+    from losslandscape.planes.subspace import Subspace
+    from losslandscape.problem.input_directions import DEFAULT
+
+    valid_range = arguments.valid_range
+    over = objective.over_inputs(
+        None if valid_range is None else tuple(valid_range), clip=bool(arguments.clip)
+    )
+    kinds = arguments.input_directions or DEFAULT[: arguments.dimensions]
+    return over, Subspace.inputs(over, kinds, arguments.seed)
+
+
+def _picked(samples: tuple[Any, Any], numbers: list[int]) -> tuple[Any, Any]:
+    count = len(samples[0])
+    wrong = [number for number in numbers if not 0 <= number < count]
+    if wrong:
+        raise LossLandscapeError(
+            f"--sample-numbers {wrong[0]}: the data have {count} samples, numbered 0 to {count - 1}"
+        )
+    return samples[0][numbers], samples[1][numbers]
+
+
+def _numbers(text: str) -> list[int]:
+    try:
+        return [int(number) for number in text.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not whole numbers joined by commas"
+        ) from None
+
+
+def _pair(text: str) -> list[float]:
+    try:
+        low, high = (float(number) for number in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not two numbers joined by a comma") from None
+    return [low, high]
 
 
 def _subspace(arguments: argparse.Namespace, model: Any, samples: Any) -> Subspace:
@@ -239,6 +378,7 @@ def _subspace(arguments: argparse.Namespace, model: Any, samples: Any) -> Subspa
             arguments.normalization,
             arguments.seed,
             zero_vectors=not arguments.move_vectors,
+            parameters=getattr(arguments, "parameters", None),
         )
     if arguments.directions == "pca":
         if arguments.trajectory is None:
@@ -246,7 +386,12 @@ def _subspace(arguments: argparse.Namespace, model: Any, samples: Any) -> Subspa
                 "--directions pca needs recorded checkpoints: --trajectory FOLDER"
             )
         runs = runs_from(arguments, model)
-        subspace = Subspace.pca(runs, arguments.dimensions, arguments.center)
+        subspace = Subspace.pca(
+            runs,
+            arguments.dimensions,
+            arguments.center,
+            parameters=getattr(arguments, "parameters", None),
+        )
         subspace.fitted_to(model).check_model(model)
         return subspace
     files = arguments.models or []
@@ -277,11 +422,9 @@ def kept_arguments(arguments: argparse.Namespace, output: Path) -> dict[str, Any
     output's folder.
     """
     kept = {name: getattr(arguments, name) for name in KEPT}
-    if (key := getattr(arguments, "weights_key", None)) is not None:  # else as in older files
-        kept["weights_key"] = key
-    for name in ("steps", "checkpoints_key"):
-        if getattr(arguments, name, None) is not None:
-            kept[name] = getattr(arguments, name)
+    for name in (*KEPT_IF_GIVEN, "steps", "checkpoints_key"):
+        if (value := getattr(arguments, name, None)) is not None:  # else as in older files
+            kept[name] = value
     if kept["trajectory"] is not None and not isinstance(kept["trajectory"], str):
         kept["trajectory"] = [str(run) for run in kept["trajectory"]]
         if len(kept["trajectory"]) == 1:

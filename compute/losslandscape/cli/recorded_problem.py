@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from losslandscape.cli.problem import KEPT, build_problem, kept_arguments
+from losslandscape.cli.problem import KEPT, KEPT_IF_GIVEN, build_problem, kept_arguments
 from losslandscape.errors import LossLandscapeError
 from losslandscape.files.relative_paths import seen_from
 
@@ -41,7 +41,8 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
     "batch_size": _OPTIONAL_NUMBER, "reestimation_samples": _OPTIONAL_NUMBER, "test": bool,
     "compile": bool, "move_vectors": bool,
 }  # fmt: skip
-_LISTS = ("models", "labels")  # lists of str, or None
+_LISTS = ("models", "labels", "parameters", "input_directions")
+_NUMBERS = ("sample_numbers", "valid_range")  # lists of str, or None
 
 
 @dataclass
@@ -113,7 +114,8 @@ def recorded_problem(landscape: Landscape, arguments: argparse.Namespace) -> Rec
     else:
         kept = _from_recipe(landscape, arguments)
     problem = argparse.Namespace(**{name: kept[name] for name in KEPT})
-    problem.weights_key = getattr(arguments, "weights_key", None) or kept.get("weights_key")
+    vars(problem).update({name: kept.get(name) for name in KEPT_IF_GIVEN})
+    problem.weights_key = getattr(arguments, "weights_key", None) or problem.weights_key
     problem.model_output = getattr(arguments, "model_output", None) or kept.get("model_output")
     repeated = {n: v for n in _CODE if (v := getattr(arguments, n, None)) is not None}
     vars(problem).update(repeated)
@@ -233,6 +235,14 @@ def _check_kept(landscape: Landscape, kept: dict[str, Any]) -> None:
             and not (isinstance(found, list) and all(isinstance(item, str) for item in found))
         ):
             wrong.append(name)
+    for name in _NUMBERS:
+        found = kept.get(name)
+        if found is not None and not (
+            isinstance(found, list) and all(isinstance(item, (int, float)) for item in found)
+        ):
+            wrong.append(name)
+    if not isinstance(kept.get("clip"), (bool, type(None))):
+        wrong.append("clip")
     if wrong:
         raise LossLandscapeError(
             f"{landscape.path}: does not record the {wrong[0].replace('_', ' ')} it was made with "
@@ -255,7 +265,9 @@ def _from_recipe(landscape: Landscape, arguments: argparse.Namespace) -> dict[st
     start = f"{landscape.path}: was made in Python, so the file does not name its model and data"
     if plane.get("kind") not in ("random", "pca", "between"):
         raise LossLandscapeError(
-            f"{start}; its directions were given as tensors. Use the Python functions instead, "
+            f"{start}; its directions "
+            + ("move its inputs" if plane.get("kind") == "inputs" else "were given as tensors")
+            + ". Use the Python functions instead, "
             "such as losslandscape.refine(landscape, objective, subspace, bounds, ...)"
         )
     needed = {"model": "package.module:build", "data": "package.module:load"}
@@ -290,7 +302,7 @@ def _from_recipe(landscape: Landscape, arguments: argparse.Namespace) -> dict[st
         "normalization": plane.get("normalization", "filter"),
         "move_vectors": not plane.get("zero_vectors", True), "seed": plane.get("seed", 0),
         "trajectory": trajectory, "center": plane.get("center", "origin"), "models": None,
-        "labels": plane.get("models"),
+        "labels": plane.get("models"), "parameters": plane.get("parameters"),
     }  # fmt: skip
 
 

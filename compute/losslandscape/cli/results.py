@@ -21,8 +21,19 @@ def add_result_arguments(parser: argparse.ArgumentParser, name: str) -> None:
     group.add_argument("--overwrite", action="store_true", help="replace existing results")
 
 
+def add_array_argument(parser: argparse.ArgumentParser) -> None:
+    """Add ``--array``, the variable to analyze."""
+    parser.add_argument(
+        "--array",
+        metavar="NAME",
+        help="analyze this variable of the file instead of the loss, such as test_loss",
+    )
+
+
 def result_folder(arguments: argparse.Namespace, name: str, files: Sequence[str]) -> Path:
     """The folder for the results; nothing is created or changed yet.
+
+    That of another variable than the loss ends in its name.
 
     Raises
     ------
@@ -30,6 +41,8 @@ def result_folder(arguments: argparse.Namespace, name: str, files: Sequence[str]
         If one of the files exists and ``--overwrite`` was not given.
     """
     landscape = arguments.landscape
+    if getattr(arguments, "array", None) not in (None, "loss"):
+        name = f"{name}_{arguments.array}"
     folder = arguments.output or landscape.with_name(f"{landscape.stem}_{name}")
     for file in files:
         if (folder / file).exists() and not arguments.overwrite:

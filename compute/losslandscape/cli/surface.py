@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from concurrent.futures import Executor
 
 from losslandscape.cli.arguments import (
@@ -20,6 +21,7 @@ from losslandscape.cli.executors import (
 from losslandscape.cli.problem import (
     add_problem_arguments,
     build_problem,
+    built_weights,
     check_plane_arguments,
     kept_arguments,
 )
@@ -64,7 +66,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     grid.add_argument(
         "--bounds",
         metavar="A0,A1,B0,B1",
-        help="ends of each axis, alpha first, instead of --half-width, for example -1,1,-1,1",
+        help="ends of each axis, alpha first, instead of --half-width, for example -1,1,-1,1; "
+        "spaces may stand for the commas",
     )
     adaptive = parser.add_argument_group("adaptive evaluation (default: evaluate every point)")
     adaptive.add_argument(
@@ -115,6 +118,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _measure(arguments: argparse.Namespace, executor: Executor | None) -> int:
     from losslandscape.adaptive.refinement import describe
     from losslandscape.files.atomic_files import make_folder
+    from losslandscape.landscape.places import describe_places
     from losslandscape.point.determinism import stated
     from losslandscape.run.evaluation import evaluate
     from losslandscape.run.plan import plan
@@ -128,6 +132,9 @@ def _measure(arguments: argparse.Namespace, executor: Executor | None) -> int:
                 f"--output {arguments.output}: the name must end in .nc or .llnc"
             )
         require_free(arguments)
+    weights = built_weights(vars(arguments))
+    if weights is not None:
+        print(f"losslandscape surface: weights: {weights}", file=sys.stderr)
     objective, subspace = build_problem(arguments)
     runs = runs_from(arguments, objective.model)
     grid = _grid(arguments, subspace)
@@ -148,10 +155,16 @@ def _measure(arguments: argparse.Namespace, executor: Executor | None) -> int:
             keep_samples=arguments.keep_samples,
             trajectory=runs or None,
             title=arguments.title,
-            provenance={"command": arguments.command, "arguments": kept},
+            provenance={
+                "command": arguments.command,
+                "arguments": kept,
+                **({"weights": weights} if weights is not None else {}),
+            },
             quiet=arguments.quiet,
         )
     print(f"{arguments.output}: {landscape.grid.size} points, {_range(landscape.values('loss'))}")
+    for line in describe_places(landscape):
+        print(f"  {line}")
     for line in stated(landscape.provenance["determinism"]):
         print(line)
     if "adaptive" in landscape.provenance:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from losslandscape.cli.arguments import add_seed_argument, positive_int
-from losslandscape.cli.results import add_result_arguments, result_folder
+from losslandscape.cli.results import add_array_argument, add_result_arguments, result_folder
 
 if TYPE_CHECKING:
     from losslandscape.analysis.critical_points import CriticalPoints
@@ -33,6 +33,7 @@ _SHOWN = 20
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("landscape", type=Path, metavar="FILE.nc", help="the landscape file")
+    add_array_argument(parser)
     parser.add_argument(
         "--persistence",
         type=float,
@@ -89,9 +90,11 @@ def run(arguments: argparse.Namespace) -> int:
     from losslandscape.files.atomic_files import make_folder
     from losslandscape.formats import topology_data
     from losslandscape.formats.report import table_lines, write_json
+    from losslandscape.landscape.arrays import in_words, of_array
     from losslandscape.landscape.landscape import Landscape
 
-    landscape = Landscape.open(arguments.landscape)
+    array = arguments.array or "loss"
+    landscape = of_array(Landscape.open(arguments.landscape), array)
     folder = result_folder(arguments, "topology", (REPORT_FILE, topology_data.CRITICAL_POINTS_FILE))
     found = find_critical_points(
         landscape,
@@ -106,21 +109,29 @@ def run(arguments: argparse.Namespace) -> int:
     )
     make_folder(folder)
     topology_data.write(landscape, found, folder)
-    report = {"landscape": landscape.path, "command": arguments.command, **found.to_json()}
+    report = {
+        "landscape": landscape.path,
+        "array": array,
+        "command": arguments.command,
+        **found.to_json(),
+    }
     write_json(folder / REPORT_FILE, report)
     rows = found.table()
-    quantity = "log10 of the mean loss" if found.scale == "log" else "mean loss"
+    (quantity,) = in_words(
+        ["log10 of the mean loss" if found.scale == "log" else "mean loss"], array
+    )
     print(
         f"{arguments.landscape}: critical points of the {quantity} {_significant(found)}: "
         f"{sum(row['significant'] for row in rows)} of {len(rows)}"
     )
-    print("\n".join(f"  {line}" for line in found.summary()))
+    print("\n".join(f"  {line}" for line in in_words(found.summary(), array)))
     columns = [name for name in rows[0] if name != "number"]
     unit = " (decades)" if found.scale == "log" else ""
     titles = {
         "persistence": f"persistence{unit}",
         "persistence_standard_error": f"standard error of persistence{unit}",
         "on_boundary": "on the boundary",
+        "loss": array,
     }
     shown = [[row[name] for name in columns] for row in rows[:_SHOWN]]
     lines = table_lines([titles.get(name, name) for name in columns], shown)

@@ -17,7 +17,9 @@ is no other:
 
 import json
 import os
+import re
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -44,6 +46,7 @@ FIGURES: dict[str, tuple[int, ...]] = {
 
 Paths = Iterable[str | os.PathLike[str]]
 
+_ANSWER_SECONDS = 3.0  # for an X server on another machine
 # VTK draws off screen, but Debian's build still needs an X server for its OpenGL context.
 _VIRTUAL_SCREEN = ("-screen", "0", "2560x1600x24", "-nolisten", "tcp", "-noreset")
 
@@ -263,13 +266,20 @@ def screen() -> Iterator[str | None]:
     if not sys.platform.startswith("linux"):
         yield None
         return
-    if os.environ.get("DISPLAY"):
-        yield os.environ["DISPLAY"]
+    given = os.environ.get("DISPLAY")
+    if given and answers(given):
+        yield given
         return
     if shutil.which("Xvfb") is None:
+        stale = f"; DISPLAY is {given}, where no X server answers" if given else ""
         raise LossLandscapeError(
             "ParaView needs a screen: set DISPLAY, or install a virtual screen "
-            "(Debian, Ubuntu: `apt install xvfb`)"
+            f"(Debian, Ubuntu: `apt install xvfb`){stale}"
+        )
+    if given:
+        print(
+            f"DISPLAY is {given}, where no X server answers: using a virtual screen",
+            file=sys.stderr,
         )
     reading, writing = os.pipe()
     # Without -noreset the server restarts when its last window closes, and refuses connections
@@ -290,6 +300,38 @@ def screen() -> Iterator[str | None]:
     finally:
         server.terminate()
         server.communicate()
+
+
+def answers(display: str) -> bool:
+    """Whether an X server accepts connections at a DISPLAY, such as `:0` or `localhost:10.0`.
+
+    A display that cannot be read as one is left to ParaView, as is one of another protocol.
+
+    >>> answers(":54321")
+    False
+    """
+    match = re.fullmatch(r"(?:(\w+)/)?([\w.-]*):(\d+)(?:\.\d+)?", display)
+    if match is None or match[1] not in (None, "unix", "tcp"):
+        return True
+    host, number = match[2], int(match[3])
+    if host in ("", "unix"):
+        name = f"/tmp/.X11-unix/X{number}"
+        # the abstract name is Linux's second address of the same server
+        places: list[tuple[int, Any]] = [
+            (socket.AF_UNIX, name),
+            (socket.AF_UNIX, f"\0{name}"),
+        ]
+    else:
+        places = [(socket.AF_INET, (host, 6000 + number)), (socket.AF_INET6, (host, 6000 + number))]
+    for family, address in places:
+        try:
+            with socket.socket(family, socket.SOCK_STREAM) as connection:
+                connection.settimeout(_ANSWER_SECONDS)
+                connection.connect(address)
+                return True
+        except (OSError, OverflowError):
+            continue
+    return False
 
 
 def _absolute(path: str | os.PathLike[str] | None) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
@@ -31,6 +31,7 @@ def random_direction(
     index: int,
     normalization: Normalization = "filter",
     zero_vectors: bool = True,
+    moving: Collection[str] | None = None,
 ) -> Tensor:
     """A Gaussian direction with the norms of the model's own filters, shape (size,).
 
@@ -47,6 +48,8 @@ def random_direction(
     normalization : "filter", "layer" (one norm per parameter) or "none"
     zero_vectors : bool
         Keep parameters of one dimension or none (biases, normalization weights) fixed.
+    moving : collection of str, optional
+        Names of the parameters that move; the direction is zero in the others. By default all.
 
     Raises
     ------
@@ -66,17 +69,20 @@ def random_direction(
         raise LossLandscapeError(
             f"normalization {normalization!r} is not one of {', '.join(NORMALIZATIONS)}"
         )
-    if zero_vectors and all(is_vector(segment) for segment in layout.segments):
+    chosen = [s for s in layout.segments if moving is None or s.name in moving]
+    if zero_vectors and all(is_vector(segment) for segment in chosen):
         raise LossLandscapeError(
-            "all trainable parameters have one dimension or none; these stay fixed by default, "
-            "so the direction would be zero: pass zero_vectors=False (--move-vectors)"
+            f"all {'trainable' if moving is None else 'chosen'} parameters have one dimension or "
+            "none; these stay fixed by default, so the direction would be zero: pass "
+            "zero_vectors=False (--move-vectors)"
         )
+    drawn = {s.name for s in chosen if not (zero_vectors and is_vector(s))}
     weights = dict(model.named_parameters())
     groups = _transposed_groups(model)
     direction = layout.empty()
     for segment in layout.segments:
         view = segment.view(direction)
-        if zero_vectors and is_vector(segment):
+        if segment.name not in drawn:
             view.zero_()
             continue
         key = hashlib.sha256(f"{seed}/{index}/{segment.name}".encode()).digest()
@@ -163,6 +169,7 @@ def principal_directions(
     dimensions: int,
     center: Literal["origin", "mean"] = "origin",
     block_bytes: int = _PCA_BLOCK_BYTES,
+    moving: Collection[str] | None = None,
 ) -> tuple[list[Tensor], np.ndarray]:
     """Principal directions of theta_i - theta_final, each of unit norm (Li et al. 2018, section 7).
 
@@ -174,13 +181,20 @@ def principal_directions(
     with all checkpoints. Besides the directions, the memory is ``block_bytes``, whatever the
     length of the trajectory.
 
+    Parameters
+    ----------
+    moving : collection of str, optional
+        Names of the parameters whose movement is analyzed; the directions are zero in the others.
+        By default all.
+
     Returns
     -------
     directions : list of ``dimensions`` flat vectors, shape (size,)
         Signed so that the first checkpoint has no negative coordinate.
     explained : ndarray, shape (dimensions,)
         Share of the summed squared distance from the final checkpoint along each direction: the
-        share of the trajectory that the plane shows.
+        share of the trajectory that the plane shows. With ``moving``, the share of the movement of
+        these parameters.
 
     Raises
     ------
@@ -188,7 +202,9 @@ def principal_directions(
         If the trajectory spans fewer than ``dimensions`` directions, has parameters that are not
         finite, or ``center`` is unknown.
     """
-    found = joint_principal_directions([trajectory], layout, dimensions, center, block_bytes)
+    found = joint_principal_directions(
+        [trajectory], layout, dimensions, center, block_bytes, moving
+    )
     return found.directions, found.explained
 
 
@@ -206,6 +222,7 @@ def joint_principal_directions(
     dimensions: int,
     center: Literal["origin", "mean"] = "origin",
     block_bytes: int = _PCA_BLOCK_BYTES,
+    moving: Collection[str] | None = None,
 ) -> JointDirections:
     """Principal directions of several training runs of one model, each of unit norm.
 
@@ -213,6 +230,11 @@ def joint_principal_directions(
     of the first run. Each run counts the same, however many checkpoints it has: a difference is
     weighted by one over the number of its run's checkpoints. For runs of one length, these are the
     principal components of all their checkpoints together.
+
+    Parameters
+    ----------
+    moving : collection of str, optional
+        As for :func:`principal_directions`.
 
     Returns
     -------
@@ -241,7 +263,8 @@ def joint_principal_directions(
             f"{where}: {count} checkpoints span at most {max(count - 1, 0)} directions, "
             f"and {dimensions} are needed; record more checkpoints"
         )
-    arguments = trajectories, layout, block_bytes, last
+    names = {s.name for s in layout.segments if moving is None or s.name in moving}
+    arguments = trajectories, names, block_bytes, last
     plain = np.zeros((count, count))  # inner products of theta_i - theta_final
     for _, differences in _difference_blocks(*arguments):
         with np.errstate(invalid="ignore"):  # see _require_finite
@@ -274,7 +297,7 @@ def joint_principal_directions(
     coordinates *= signs
     explained = (weights[:, None] * coordinates**2).sum(axis=0)
     explained = explained / np.trace(weights[:, None] * plain)
-    directions = [layout.empty() for _ in range(dimensions)]
+    directions = [layout.empty().zero_() for _ in range(dimensions)]
     views = [layout.views(direction) for direction in directions]
     for (name, start, stop), differences in _difference_blocks(*arguments):
         values = torch.from_numpy(coefficients.T @ differences)
@@ -314,10 +337,9 @@ def _require_finite(plain: np.ndarray, trajectories: Sequence[Trajectory]) -> No
 
 
 def _difference_blocks(
-    trajectories: Sequence[Trajectory], layout: ParameterLayout, block_bytes: int, last: int
+    trajectories: Sequence[Trajectory], names: Collection[str], block_bytes: int, last: int
 ) -> Iterator[tuple[tuple[str, int, int], np.ndarray]]:
     """Blocks (name, start, stop), theta_i - theta_last of shape (checkpoints, stop - start)."""
-    names = {segment.name for segment in layout.segments}
 
     def differences(block: Block) -> tuple[tuple[str, int, int], np.ndarray]:
         name, start, stop, values = block

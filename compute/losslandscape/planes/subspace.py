@@ -6,6 +6,7 @@ import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from losslandscape.argument_checks import check_kind
 from losslandscape.errors import LossLandscapeError
 from losslandscape.planes.directions import (
     Normalization,
@@ -34,6 +36,7 @@ from losslandscape.planes.parameters import (
     sha256,
     trainable_parameters,
 )
+from losslandscape.planes.parts import as_patterns, matching_names, part_title
 from losslandscape.training.tensor_names import renamed, renaming
 from losslandscape.training.trajectory import labeled_runs
 
@@ -163,6 +166,7 @@ class Subspace:
         normalization: Normalization = "filter",
         seed: int = 0,
         zero_vectors: bool = True,
+        parameters: str | Sequence[str] | None = None,
     ) -> Subspace:
         """Random Gaussian directions through the model (Li et al. 2018, section 4).
 
@@ -173,16 +177,31 @@ class Subspace:
         seed : int
         zero_vectors : bool
             Keep biases and normalization weights (one dimension or none) fixed.
+        parameters : str or sequence of str, optional
+            Move only a part of the network: patterns of parameter names such as ``"layer3.*"``, or
+            names of modules. The others stay at their values. A part's direction equals that of
+            the same seed for the whole network, in these parameters.
 
         Raises
         ------
         LossLandscapeError
-            If an argument has an unknown value, the model has no trainable parameters, or nothing
-            would move.
+            If an argument has an unknown value, the model has no trainable parameters, nothing
+            would move, or a pattern matches nothing.
+
+        Examples
+        --------
+        >>> model = nn.Sequential(nn.Linear(3, 2), nn.ReLU(), nn.Linear(2, 1))
+        >>> plane = Subspace.random(model, parameters="2.*")
+        >>> plane.recipe["parameters"], plane.recipe["parameters_moved"]
+        (['2.*'], '2 of 11')
+        >>> plane.direction_names
+        ('alpha: 2.*', 'beta: 2.*')
         """
+        check_kind("model", model, nn.Module, "pass the model, with its weights loaded")
         layout = ParameterLayout.of(model)
+        moving = _chosen(parameters, layout, model)
         directions = [
-            random_direction(model, layout, seed, index, normalization, zero_vectors)
+            random_direction(model, layout, seed, index, normalization, zero_vectors, moving)
             for index in range(_checked_dimensions(dimensions))
         ]
         recipe = {
@@ -192,7 +211,9 @@ class Subspace:
             "zero_vectors": zero_vectors,
         }
         origin = layout.flatten(dict(model.named_parameters()))
-        return cls._make(layout, origin, directions, dict(model.named_buffers()), recipe)
+        subspace = cls._make(layout, origin, directions, dict(model.named_buffers()), recipe)
+        subspace._name_part(parameters)
+        return subspace
 
     @classmethod
     def pca(
@@ -200,6 +221,7 @@ class Subspace:
         trajectory: Trajectory | Sequence[Trajectory] | Mapping[str, Trajectory],
         dimensions: int = 2,
         center: Literal["origin", "mean"] = "origin",
+        parameters: str | Sequence[str] | None = None,
     ) -> Subspace:
         """Principal components of one or several training trajectories of one model.
 
@@ -215,13 +237,16 @@ class Subspace:
         trajectory : Trajectory, sequence or mapping of these
             Several as a list, or as a dictionary from label to trajectory. They may have different
             lengths; each counts the same.
+        parameters : str or sequence of str, optional
+            As for :meth:`random`: the components are those of a part of the network. The other
+            parameters stay at the last checkpoint, and the shares are those of the part's movement.
 
         Raises
         ------
         LossLandscapeError
             If this is no trajectory, one has no checkpoint, they are of different models or share a
             label, span too few directions, or have parameters of several types or without finite
-            values.
+            values; or a pattern matches nothing.
         """
         runs = labeled_runs(trajectory)
         for one in runs.values():
@@ -242,7 +267,11 @@ class Subspace:
             )
         layout = ParameterLayout({n: tuple(t.shape) for n, t in moving.items()}, dtypes.pop())
         found = joint_principal_directions(
-            list(runs.values()), layout, _checked_dimensions(dimensions), center
+            list(runs.values()),
+            layout,
+            _checked_dimensions(dimensions),
+            center,
+            moving=_chosen(parameters, layout),
         )
         recipe: dict[str, Any] = {
             "kind": "pca",
@@ -254,6 +283,7 @@ class Subspace:
         origin = layout.flatten(final)
         subspace = cls._make(layout, origin, found.directions, first.buffers(-1), recipe)
         subspace.fixed = fixed
+        subspace._name_part(parameters)
         projections = {label: subspace.project_trajectory(one) for label, one in runs.items()}
         coordinates = np.concatenate([one.coordinates for one in projections.values()])
         subspace._default_grid = Grid.around(coordinates, margin=0.2)
@@ -276,6 +306,75 @@ class Subspace:
             }
             for (label, one), shares in zip(runs.items(), found.run_explained)
         ]
+        return subspace
+
+    @classmethod
+    def inputs(
+        cls,
+        objective: Any,
+        directions: Sequence[str] = ("gradient_sign", "random_sign"),
+        seed: int = 0,
+    ) -> Subspace:
+        """Directions in the space of the inputs, through the samples as they are.
+
+        The loss at ``x + a * d1 + b * d2``, for one sample or the mean over a batch, in which every
+        sample has its own directions. Coordinates are in the unit of the inputs.
+
+        Parameters
+        ----------
+        objective : Objective
+            One over the inputs: ``objective.over_inputs()``.
+        directions : one to three of
+            - ``"gradient_sign"``: the sign of the loss's gradient, the direction of the fast
+              gradient sign method. A coordinate is the change of each input value (L-infinity).
+            - ``"gradient"``: the gradient, scaled to Euclidean length 1 for each sample.
+            - ``"random_sign"``: random signs, with the unit of ``"gradient_sign"``.
+            - ``"random"``: Gaussian, orthogonal to the directions before it, of Euclidean length 1
+              for each sample.
+        seed : int
+            Of the random directions.
+
+        Raises
+        ------
+        LossLandscapeError
+            If the objective is not one over the inputs, a direction is unknown, or the gradient is
+            zero for all samples or not finite.
+
+        Warns
+        -----
+        UserWarning
+            If the gradient is exactly zero for some samples; the recipe states how many.
+
+        Notes
+        -----
+        I. J. Goodfellow, J. Shlens, C. Szegedy, "Explaining and harnessing adversarial examples",
+        ICLR 2015, section 4.
+
+        Examples
+        --------
+        >>> from losslandscape import Objective
+        >>> model = nn.Linear(3, 1, bias=False)
+        >>> _ = model.weight.data.copy_(torch.tensor([[1.0, -2.0, 3.0]]))
+        >>> objective = Objective(model, "mse", (torch.ones(1, 3), torch.zeros(1, 1)))
+        >>> plane = Subspace.inputs(objective.over_inputs())
+        >>> plane.parameters_at((0.5, 0.0))["inputs"]
+        tensor([[1.5000, 0.5000, 1.5000]])
+        """
+        # imported by name: `problem` is above this folder
+        inputs = import_module("losslandscape.problem.input_directions")
+        kinds = list(directions)
+        _checked_dimensions(len(kinds))
+        origin, vectors, recipe, widths = inputs.plane_of_inputs(objective, kinds, seed)
+        layout = ParameterLayout({"inputs": tuple(origin.shape)}, origin.dtype)
+        subspace = cls._make(
+            layout,
+            layout.flatten({"inputs": origin}),
+            [layout.flatten({"inputs": vector}) for vector in vectors],
+            dict(objective.model.named_buffers()),
+            recipe,
+            default_grid=Grid((51,) * len(kinds), tuple((-w, w) for w in widths)),
+        )
+        subspace.direction_names = tuple(inputs.TITLES[kind] for kind in kinds)
         return subspace
 
     @classmethod
@@ -307,6 +406,8 @@ class Subspace:
         labels = list(labels or [f"model {letter}" for letter in "abc"[: len(models)]])
         if len(labels) != len(models):
             raise LossLandscapeError(f"{len(labels)} labels were given for {len(models)} models")
+        for label, model in zip(labels, models):
+            check_kind(label, model, nn.Module, "pass models, with their weights loaded")
         layout = ParameterLayout.of(model_a)
         _check_fixed_parts(layout, models, labels)
         flat = [
@@ -353,6 +454,22 @@ class Subspace:
                 [buffers[name] for buffers in subspace.model_buffers for name in carried]
             )
         return subspace
+
+    def _name_part(self, patterns: str | Sequence[str] | None) -> None:
+        """State in the recipe and on the axes that only a part of the network moves."""
+        if patterns is None:
+            return
+        patterns = as_patterns(patterns)
+        moved = sum(
+            segment.stop - segment.start
+            for segment in self.layout.segments
+            if any(segment.view(direction).any() for direction in self.directions)
+        )
+        self.recipe["parameters"] = patterns
+        self.recipe["parameters_moved"] = f"{moved} of {self.layout.size}"
+        self.direction_names = tuple(
+            f"{name}: {part_title(patterns)}" for name in self.direction_names
+        )
 
     @property
     def dimensions(self) -> int:
@@ -547,6 +664,11 @@ class Subspace:
         """Raise a LossLandscapeError if the subspace does not fit the model's parameters."""
         what = f"model {type(model).__name__}"
         parameters = dict(model.named_parameters())
+        if self.recipe["kind"] == "inputs" and "inputs" not in parameters:
+            raise LossLandscapeError(
+                f"{what}: this plane moves the inputs, not the parameters; pass the objective that "
+                "it was made with, objective.over_inputs()"
+            )
         self.layout.check(parameters, what)
         check_tensors(model)
         for segment in self.layout.segments:
@@ -635,6 +757,19 @@ def _fixed(runs: Sequence[Trajectory], final: Mapping[str, Tensor]) -> dict[str,
         last = other.parameters(-1)
         names = frozenset(name for name in names if torch.equal(final[name], last[name]))
     return {name: tensor.clone() for name, tensor in final.items() if name in names}
+
+
+def _chosen(
+    patterns: str | Sequence[str] | None, layout: ParameterLayout, model: nn.Module | None = None
+) -> set[str] | None:
+    """Names of the parameters that the patterns choose; None means all."""
+    if patterns is None:
+        return None
+    names = [segment.name for segment in layout.segments]
+    if model is None:
+        return set(matching_names(patterns, names, what="the trajectory"))
+    frozen = [name for name, p in model.named_parameters() if not p.requires_grad]
+    return set(matching_names(patterns, names, frozen, type(model).__name__))
 
 
 def _checked_dimensions(dimensions: int) -> int:

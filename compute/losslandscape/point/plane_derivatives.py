@@ -304,6 +304,88 @@ class PlaneDerivatives:
             weights.append(self._loss.weights)
         return _linearized(torch.cat(found)[:, None], weights)[:, 0]
 
+    def hessian_product(self, vectors: Parameters) -> Parameters:
+        """H v for the parameters that ``vectors`` names, at the origin; the others are constants.
+
+        H is the Hessian of the mean loss with respect to these parameters alone.
+
+        Raises
+        ------
+        LossLandscapeError
+            If batch norm is re-estimated, or a part cannot be differentiated twice.
+
+        Examples
+        --------
+        >>> model = nn.Linear(2, 1, bias=False)
+        >>> data = torch.tensor([[1.0, 2.0]]), torch.zeros(1, 1)
+        >>> plane = Subspace(dict(model.named_parameters()), [{"weight": torch.ones(1, 2)}])
+        >>> with PlaneDerivatives(Objective(model, "mse", data), plane) as loss:
+        ...     loss.hessian_product({"weight": torch.tensor([[1.0, 0.0]])})
+        {'weight': tensor([[2., 4.]])}
+        """
+        self._refuse_statistics()
+        products: list[Tensor] | None = None
+        total = 0.0
+        torch.manual_seed(0)
+        for batch in self._batches:
+            leaves = {name: self._origin[name].detach().requires_grad_() for name in vectors}
+
+            def product(losses: Tensor, leaves: Parameters = leaves) -> list[Tensor]:
+                sources = list(leaves.values())
+                first = _differentiate(_sum(losses), sources, create_graph=True)
+                along = [(g * vectors[n].to(g)).sum() for n, g in zip(leaves, first)]
+                return _differentiate(torch.stack(along).sum(), sources)
+
+            place = {**self._origin, **leaves}, self._carried_at_origin
+            products = _add(products, self._within(place, batch, product))
+            total += self._loss.weight
+        return dict(zip(vectors, (part / total for part in products or [])))
+
+    def sample_curvatures(self, vectors: Parameters) -> np.ndarray:
+        """v^T H_i v of each sample's loss at the origin, float64, shape (samples,).
+
+        If samples weigh differently, it is that of their linearized losses.
+
+        Raises
+        ------
+        LossLandscapeError
+            If batch norm is re-estimated, or a part cannot be differentiated twice.
+
+        Examples
+        --------
+        >>> model = nn.Linear(1, 1, bias=False)
+        >>> data = torch.tensor([[1.0], [2.0]]), torch.zeros(2, 1)
+        >>> line = Subspace(dict(model.named_parameters()), [{"weight": torch.ones(1, 1)}])
+        >>> with PlaneDerivatives(Objective(model, "mse", data), line) as loss:
+        ...     loss.sample_curvatures({"weight": torch.tensor([[1.0]])})
+        array([2., 8.])
+        """
+        self._refuse_statistics()
+        rows, weights = [], []
+        torch.manual_seed(0)
+        for batch in self._batches:
+            leaf = torch.zeros((), dtype=self.dtype, device=self._device, requires_grad=True)
+            moved = {n: self._origin[n] + leaf * v.to(self._origin[n]) for n, v in vectors.items()}
+
+            def twice(losses: Tensor, leaf: Tensor = leaf) -> Tensor:
+                # reverse mode: linear in the dual, whose derivative separates the samples
+                dual = torch.zeros_like(losses, requires_grad=True)
+                (first,) = _differentiate(losses, [leaf], dual, create_graph=True)
+                (second,) = _differentiate(first, [leaf], create_graph=True)
+                return _differentiate(second, [dual])[0].detach()
+
+            place = {**self._origin, **moved}, self._carried_at_origin
+            rows.append(self._within(place, batch, twice))
+            weights.append(self._loss.weights)
+        return _linearized(torch.cat(rows)[:, None], weights)[:, 0]
+
+    def _refuse_statistics(self) -> None:
+        if self._statistics is not None:
+            raise LossLandscapeError(
+                "Hessians of a part of the network are taken at fixed batch-norm statistics, and "
+                "the objective re-estimates them; pass an objective with batch_norm='fixed'"
+            )
+
     def _gradient(self, make: Make) -> tuple[float, list[Tensor]]:
         """The mean loss and its gradient at the leaves of ``make``."""
         value, total, gradients = 0.0, 0.0, None

@@ -19,6 +19,7 @@ from losslandscape.problem import precision as arithmetics
 from losslandscape.problem.batches import tensors_of
 from losslandscape.problem.determinism import check_data, check_policy
 from losslandscape.problem.fitting import fitted
+from losslandscape.problem.inputs import InputsModel, moving_inputs
 from losslandscape.problem.losses import LossCallable, Metric, resolve
 from losslandscape.problem.modes import check_modes, refuse_batch_norm, training_modules
 from losslandscape.problem.outputs import Output
@@ -131,7 +132,6 @@ class Objective:
         self.modes = modes
         self.nondeterminism = nondeterminism
         self.loss = resolve(loss, metrics, output)
-        _check_names("metric", metrics or {})
         if isinstance(data, Mapping):
             _check_names("set", data)
         named = _named_sets(data)
@@ -207,6 +207,63 @@ class Objective:
         other.compile = False
         return other
 
+    def over_inputs(
+        self,
+        valid_range: tuple[float, float] | None = None,
+        *,
+        clip: bool = False,
+        place: int | str | None = None,
+    ) -> Objective:
+        """The same loss as a function of the inputs: the samples move, the network is fixed.
+
+        Use it with :meth:`Subspace.inputs`. The model of the new objective has the inputs as its
+        only trainable parameter, shape (samples, ...); the network's values are shared.
+
+        Parameters
+        ----------
+        valid_range : (low, high), optional
+            Range of valid input values, such as (0, 1) for images. The landscape then has
+            ``outside_range``, the mean share of the input values that lie outside at each point.
+        clip : bool
+            Evaluate the network at inputs clipped to ``valid_range``. The recipe states it, and
+            ``outside_range`` is the share that is clipped. By default nothing is clipped.
+        place : int or str, optional
+            Position or key of the inputs in a batch; by default the first part of a tuple, or the
+            first key of a dict that holds floating-point numbers and no targets.
+
+        Raises
+        ------
+        LossLandscapeError
+            If there are several sets of samples, batch norm is re-estimated, the model is to be
+            compiled, the inputs are not floating-point numbers, or lie outside ``valid_range``.
+
+        Examples
+        --------
+        >>> model = nn.Linear(2, 1)
+        >>> over = Objective(model, "mse", (torch.rand(8, 2), torch.rand(8, 1))).over_inputs()
+        >>> [(name, tuple(p.shape)) for name, p in over.model.named_parameters() if p.requires_grad]
+        [('inputs', (8, 2))]
+        """
+        if len(self.sets) > 1:
+            raise LossLandscapeError(
+                f"a landscape over the inputs is of one set of samples, and there are "
+                f"{len(self.sets)} ({', '.join(self.sets)}); pass one"
+            )
+        if self.batch_norm == "reestimated":
+            raise LossLandscapeError(
+                "batch_norm='reestimated' over the inputs would make the statistics depend on the "
+                "inputs that move; use batch_norm='fixed'"
+            )
+        if self.compile:
+            raise LossLandscapeError("compile=True has no effect over the inputs; omit it")
+        ((name, samples),) = self.sets.items()
+        other = copy.copy(self)
+        other.model, other.loss, moved = moving_inputs(
+            self.model, self.loss, samples, valid_range, clip, place
+        )
+        other.sets, other.reestimation = {name: moved}, moved
+        return other
+
     def limited(self, count: int) -> Objective:
         """The same objective on at most ``count`` first samples of its first set alone."""
         other = copy.copy(self)
@@ -237,7 +294,7 @@ class Objective:
     def to_json(self) -> dict:
         """Describe what is measured, for the file."""
         found: dict[str, Any] = {
-            "model": type(self.model).__name__,
+            "model": _model_name(self.model),
             "model_structure": hashlib.sha256(repr(self.model).encode()).hexdigest(),
             "frozen_parameters": sha256(
                 [p for _, p in sorted(self.model.named_parameters()) if not p.requires_grad]
@@ -278,6 +335,12 @@ class Objective:
                 told = arithmetics.type_name(self.data_dtype)
                 found[name] = f"{' and '.join(names)} to {told}"
         return found
+
+
+def _model_name(model: nn.Module) -> str:
+    if isinstance(model, InputsModel):
+        return f"inputs of {type(model.network).__name__}"
+    return type(model).__name__
 
 
 def _named_sets(data: Any) -> dict[str, Any]:

@@ -13,14 +13,14 @@ from losslandscape.problem.batches import Batch, describe
 
 # key, attribute or position of an output, or outputs -> the one that the loss takes
 Output = Union[str, int, Callable[[Any], Any], None]
-_TARGET_KEYS = ("labels", "label", "targets", "target", "y")
+TARGET_KEYS = ("labels", "label", "targets", "target", "y")
 _SHOWN = 8
 
 
 def targets_of(batch: Batch) -> Tensor | None:
     """The targets of a batch: the last of a tuple, or the entry ``labels`` or a similar one."""
     if isinstance(batch, Mapping):
-        return next((batch[key] for key in _TARGET_KEYS if key in batch), None)
+        return next((batch[key] for key in TARGET_KEYS if key in batch), None)
     return batch[-1]
 
 
@@ -37,10 +37,10 @@ def raw_outputs(model: nn.Module, batch: Batch) -> tuple[Any, Tensor]:
     """
     if isinstance(batch, Mapping):
         inputs = dict(batch)
-        key = next((key for key in _TARGET_KEYS if key in inputs), None)
+        key = next((key for key in TARGET_KEYS if key in inputs), None)
         if key is None:
             raise LossLandscapeError(
-                f"the batch has no targets: {list(inputs)} has none of {', '.join(_TARGET_KEYS)}"
+                f"the batch has no targets: {list(inputs)} has none of {', '.join(TARGET_KEYS)}"
             )
         targets = inputs.pop(key)
         return model(**inputs), targets

@@ -20,6 +20,7 @@ _COLOR_MAP = "viridis"
 _HOLE = "0.85"  # a gray that the color map does not contain
 _PATH = "crimson"
 _FILLED_LEVELS, _LINES = 64, 9
+_BAND = 2  # standard errors, as in ParaView's figures
 _SAME_LENGTH = 0.01  # largest relative difference of two directions of equal length
 _BATCH_NORM = {"fixed": "batch norm fixed", "reestimated": "batch norm re-estimated"}
 _KIND_MARKERS = {0: ("o", "minimum"), 1: ("X", "saddle"), 2: ("^", "maximum")}
@@ -77,8 +78,9 @@ def plot(
     Notes
     -----
     On a plane of principal components each axis title gives the share of the trajectory's squared
-    distances along this axis, as in Li et al. 2018, figure 9. A curve's band is one standard error
-    of the mean loss to either side; it does not include interpolation errors.
+    distances along this axis, as in Li et al. 2018, figure 9. A curve's band is two standard errors
+    of the mean loss to either side, as in ParaView's figures; it does not include interpolation
+    errors.
     """
     try:
         import matplotlib.pyplot  # noqa: F401
@@ -341,7 +343,7 @@ def _draw_surface(ax, shown: _Shown, trajectory: bool, evaluated: bool) -> None:
         *mesh, heights, facecolors=colors, rcount=len(y), ccount=len(x), linewidth=0,
         antialiased=False, shade=True, zorder=1,
     )  # fmt: skip
-    _color_bar(ax, ScalarMappable(norm, _COLOR_MAP), shown, shrink=0.6, pad=0.1)
+    _color_bar(ax, ScalarMappable(norm, _COLOR_MAP), shown)
     if trajectory:
         for label, coordinates, losses in shown.trajectories():
             if losses is not None:
@@ -424,14 +426,15 @@ def _draw_curve(ax, shown: _Shown, trajectory: bool, evaluated: bool) -> None:
     limits = [shown.low, shown.high]
     error = shown.landscape.fields.get(f"{shown.field}_standard_error")
     if error is not None and np.isfinite(error).any():
-        low, high = shown.values - error, shown.values + error
+        half = _BAND * error
+        low, high = shown.values - half, shown.values + half
         if shown.ceiling is not None:
             high = np.ma.minimum(high, shown.ceiling)
         # a band that reaches 0 extends down to the axis, without stretching it
         drawn = np.ma.maximum(low, np.finfo(float).tiny) if shown.log else low
         ax.fill_between(
             x, drawn, high, color=line.get_color(), alpha=0.25, linewidth=0,
-            label="$\\pm$ 1 standard error",
+            label=f"$\\pm$ {_BAND} standard errors",
         )  # fmt: skip
         known = np.ma.masked_invalid(low[low > 0] if shown.log else low).compressed()
         limits += [*known, *np.ma.masked_invalid(high).compressed()]
@@ -466,7 +469,16 @@ def _draw_curve(ax, shown: _Shown, trajectory: bool, evaluated: bool) -> None:
     ax.set_ylabel(shown.title)
 
 
-def _color_bar(ax, mappable, shown: _Shown, **arguments: Any) -> None:
+def _beside(ax) -> Any:
+    """Axes for a color bar as high as the plot, also if that is lower than its place."""
+    if ax.figure.get_layout_engine() is not None:  # which makes room for what lies outside
+        return ax.inset_axes((1.04, 0, 0.05, 1))
+    from mpl_toolkits.axes_grid1 import make_axes_locatable
+
+    return make_axes_locatable(ax).append_axes("right", size="5%", pad=0.1)
+
+
+def _color_bar(ax, mappable, shown: _Shown) -> None:
     from matplotlib.ticker import (
         AutoLocator,
         LogLocator,
@@ -476,8 +488,13 @@ def _color_bar(ax, mappable, shown: _Shown, **arguments: Any) -> None:
         ScalarFormatter,
     )
 
+    solid = hasattr(ax, "plot_surface")
+    place = {"ax": ax, "shrink": 0.6, "pad": 0.1} if solid else {"cax": _beside(ax)}
     bar = ax.figure.colorbar(
-        mappable, ax=ax, label=shown.title, extend="max" if shown.capped else "neither", **arguments
+        mappable,
+        label=shown.title,
+        extend="max" if shown.capped else "neither",
+        **place,
     )
     if shown.log and shown.high / shown.low > 100:
         bar.ax.yaxis.set_major_locator(LogLocator())

@@ -161,6 +161,22 @@ def test_npz_with_coordinates_and_other_arrays(tmp_path, rng):
     np.testing.assert_array_equal(chosen.values("first"), loss)
 
 
+def test_npz_with_falling_coordinates_is_put_in_order(tmp_path, rng):
+    loss = rng.random((4, 5))
+    x, y = np.linspace(1, -1, 5), np.linspace(0, 6, 4)
+    np.savez(tmp_path / "a.npz", x=x, y=y, loss=loss)
+    landscape = Landscape.imported(tmp_path / "a.npz")
+    assert landscape.grid == Grid.rectangle((5, 4), SQUARE)
+    np.testing.assert_array_equal(landscape.values("loss"), loss[:, ::-1])
+    assert about(landscape)["notes"] == ["alpha falls in the file; it is put in rising order"]
+    np.savez(tmp_path / "b.npz", x=x[::-1], y=y[::-1], loss=loss)
+    landscape = Landscape.imported(tmp_path / "b.npz")
+    np.testing.assert_array_equal(landscape.values("loss"), loss[::-1])
+    np.savez(tmp_path / "c.npz", x=np.zeros(5), y=y, loss=loss)
+    with pytest.raises(FileFormatError, match="must rise or fall"):
+        Landscape.imported(tmp_path / "c.npz")
+
+
 def test_a_truncated_npz(tmp_path, rng):
     np.savez(tmp_path / "a.npz", loss=rng.random((40, 50)))
     content = (tmp_path / "a.npz").read_bytes()

@@ -69,6 +69,17 @@ def test_a_rectangle_is_taken_in_the_order_of_evaluation(tmp_path):
     assert any("unequal sides" in note for note in landscape.provenance["imported"]["notes"])
 
 
+def test_falling_coordinates_are_put_in_order(tmp_path):
+    path = write_surface(tmp_path / "surface.h5", (1.0, -1.0, 7), (0.5, -0.5, 5))
+    landscape = Landscape.imported(path)
+    assert landscape.grid.bounds == ((-1.0, 1.0), (-0.5, 0.5))
+    np.testing.assert_allclose(landscape.values("loss"), expected(landscape), rtol=1e-12)
+    assert (
+        "beta falls in the file; it is put in rising order"
+        in (landscape.provenance["imported"]["notes"])
+    )
+
+
 def test_a_line(tmp_path):
     landscape = Landscape.imported(write_surface(tmp_path / "line.h5", (-0.5, 1.5, 9)))
     assert landscape.grid.bounds == ((-0.5, 1.5),)

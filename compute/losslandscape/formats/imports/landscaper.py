@@ -11,6 +11,7 @@ from losslandscape.formats.imports.source import (
     Source,
     grid_from_bounds,
     grid_of,
+    in_order,
 )
 
 TOOL = "Landscaper"
@@ -47,7 +48,8 @@ def read(source: Source, options: Options) -> Imported:
     if options.bounds is not None:
         grid = grid_from_bounds(source, values.shape, options.bounds)
     else:
-        grid = grid_of(source, list(coordinates), notes)
+        axes, turned = in_order(list(coordinates), notes)
+        values, grid = turned(values), grid_of(source, axes, notes)
         notes.append(_where_measured(coordinates[0]))
     return Imported(
         grid,

@@ -28,6 +28,7 @@ from losslandscape.formats.imports.source import (
     chosen,
     grid_from_bounds,
     grid_of,
+    in_order,
 )
 from losslandscape.landscape.overlays import ProjectedTrajectory
 
@@ -54,6 +55,7 @@ def read(source: Source, options: Options) -> Imported:
             _array(file, name, source) for name in ("xcoordinates", "ycoordinates") if name in file
         ]
         notes: list[str] = []
+        axes, turned = in_order(axes, notes if options.bounds is None else [])
         grid = grid_of(source, axes, notes)
         if options.bounds is not None:
             grid = grid_from_bounds(source, grid.shape, options.bounds)
@@ -63,7 +65,8 @@ def read(source: Source, options: Options) -> Imported:
                 continue
             if _is_numeric(file, name) and file[name].shape == grid.counts:
                 # in the order of the point numbers, see above
-                arrays[name] = _array(file, name, source).reshape(grid.shape)
+                values = _array(file, name, source).reshape(grid.shape)
+                arrays[name] = turned(values) if options.bounds is None else values
             else:
                 left_out.append(name)
         details = _directions_named(file, source)
@@ -109,7 +112,7 @@ def _opened(source: Source) -> Iterator[Any]:
         import h5py
     except ModuleNotFoundError as error:
         raise LossLandscapeError(
-            f"{source.path}: reading HDF5 files needs h5py: pip install 'losslandscape[import]'"
+            f"{source.path}: reading HDF5 files needs h5py: pip install h5py"
         ) from error
     if not source.is_hdf5:
         raise source.error(f"not an HDF5 file ({source.described()})")

@@ -15,6 +15,7 @@ from losslandscape.formats.imports.source import (
     chosen,
     grid_from_bounds,
     grid_of,
+    in_order,
 )
 
 TOOL = "NumPy arrays"
@@ -70,12 +71,14 @@ def read(source: Source, options: Options) -> Imported:
         arrays = {name: values.T for name, values in arrays.items()}
     shape = arrays[loss].shape
     if axes and options.bounds is None:
+        axes, turned = in_order(axes, notes)
         grid = grid_of(source, axes, notes)
         if grid.shape != shape:
             raise source.error(
                 f"'{loss}' has shape {shape}, but its coordinates (slowest first) {grid.shape}; "
                 "if the first index belongs to alpha, pass transposed=True (--transposed)"
             )
+        arrays = {n: turned(a) if a.shape == shape else a for n, a in arrays.items()}
     else:
         grid = grid_from_bounds(source, shape, options.bounds)
     on_grid = {name: values for name, values in arrays.items() if values.shape == shape}

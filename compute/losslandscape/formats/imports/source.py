@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
@@ -246,6 +246,31 @@ def landscape_of(
     )
 
 
+def in_order(
+    axes: Sequence[np.ndarray], notes: list[str]
+) -> tuple[list[np.ndarray], Callable[[np.ndarray], np.ndarray]]:
+    """Axes that fall, turned round; and a function that turns grid arrays (slowest axis first).
+
+    Examples
+    --------
+    >>> notes = []
+    >>> (alpha,), turned = in_order([np.array([1.0, 0.0, -1.0])], notes)
+    >>> alpha, turned(np.array([3, 2, 1]))
+    (array([-1.,  0.,  1.]), array([1, 2, 3]))
+    >>> notes
+    ['alpha falls in the file; it is put in rising order']
+    """
+    falling = [
+        number
+        for number, axis in enumerate(axes)
+        if np.ndim(axis) == 1 and len(axis) > 1 and axis[0] > axis[-1]
+    ]
+    notes += [f"{AXIS_NAMES[i]} falls in the file; it is put in rising order" for i in falling]
+    places = tuple(len(axes) - 1 - number for number in falling)
+    ordered = [axis[::-1] if i in falling else axis for i, axis in enumerate(axes)]
+    return ordered, lambda values: np.flip(values, places) if places else values
+
+
 def grid_of(source: Source, axes: Sequence[np.ndarray], notes: list[str] | None = None) -> Grid:
     """The regular grid with the given coordinates, alpha first.
 
@@ -268,8 +293,8 @@ def grid_of(source: Source, axes: Sequence[np.ndarray], notes: list[str] | None 
             raise source.error(f"its coordinates along {name} are not all finite")
         if not axis[0] < axis[-1]:
             raise source.error(
-                f"its coordinates along {name} go from {axis[0]:g} to {axis[-1]:g}; they must be "
-                "ascending"
+                f"its coordinates along {name} go from {axis[0]:g} to {axis[-1]:g}; they must rise "
+                "or fall"
             )
         even = Grid((axis.size,), ((axis[0], axis[-1]),))
         away = abs(axis - even.axes()[0]) / even.spacing[0]
