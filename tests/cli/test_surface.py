@@ -431,7 +431,7 @@ def test_bounds_take_commas_and_spaces(run_folder, bounds):
 
 
 def test_noise_of_the_arithmetic_is_beside_the_range(run_folder, capsys):
-    narrow = ["--grid", "3", "--half-width", "1e-5", "--precision", "bfloat16"]
+    narrow = ["--grid", "3", "--half-width", "1e-7", "--precision", "bfloat16"]
     assert surface(run_folder, *narrow) == 0
     assert main(["info", str(run_folder / "x.nc")]) == 0
     printed = capsys.readouterr().out

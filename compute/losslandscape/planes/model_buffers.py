@@ -26,6 +26,7 @@ def differing(buffers: Sequence[Mapping[str, Tensor]]) -> frozenset[str]:
 
     Examples
     --------
+    >>> import torch
     >>> one = {"mask": torch.ones(2), "scale": torch.ones(1)}
     >>> sorted(differing([one, {**one, "mask": torch.zeros(2)}]))
     ['mask']
