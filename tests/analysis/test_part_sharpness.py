@@ -136,3 +136,18 @@ def test_what_is_refused(problem, cnn, images):
     again = Objective(cnn, "cross_entropy", images, batch_norm="reestimated")
     with pytest.raises(LossLandscapeError, match="batch_norm='fixed'"):
         sharpness_by_part(again)
+
+
+def test_class_weights_count_as_in_the_loss_of_torch(problem):
+    model, data = problem
+    weights = torch.tensor([1.0, 3.0, 0.5], dtype=torch.float64)
+    objective = Objective(model, nn.CrossEntropyLoss(weight=weights), data)
+    (row,) = sharpness_by_part(objective, ["3"], probes=1, tolerance=1e-9).parts
+    given = model[3].weight
+
+    def loss(weight):
+        outputs = functional_call(model, {"3.weight": weight.view(3, 6)}, (data[0],))
+        return nn.functional.cross_entropy(outputs, data[1], weight=weights)
+
+    expected = torch.autograd.functional.hessian(loss, given.detach().flatten())
+    assert row.eigenvalue == pytest.approx(float(torch.linalg.eigvalsh(expected)[-1]), rel=1e-7)

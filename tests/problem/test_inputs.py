@@ -192,3 +192,15 @@ def test_what_cannot_move_is_refused(cnn, images, change, words):
 def test_arguments_are_checked(cnn, images, arguments, options, words):
     with pytest.raises(LossLandscapeError, match=words):
         Objective(cnn, "cross_entropy", images).over_inputs(*arguments, **options)
+
+
+def test_class_weights_count_as_in_the_loss_of_torch(cnn, images):
+    weights = torch.tensor([1.0, 2.0, 0.5, 3.0, 1.0])
+    over = Objective(cnn, nn.CrossEntropyLoss(weight=weights), images).over_inputs()
+    plane = Subspace.inputs(over, ["gradient_sign"])
+    found = evaluate(over, plane, Grid.line(3, 0.1), quiet=True)
+    cnn.eval()
+    with torch.no_grad():
+        moved = images[0] + 0.1 * vectors(plane)[0]
+        expected = nn.functional.cross_entropy(cnn(moved), images[1], weight=weights)
+    assert found.values("loss")[2] == pytest.approx(float(expected), rel=1e-5)
