@@ -78,6 +78,9 @@ def _lines(landscape, dataset_samples=None):
         )
     for kind, names in about.get("buffers", {}).items():
         yield f"  buffers     {_BUFFERS.get(kind, kind)}: {', '.join(names)}"
+    for name, term in objective.get("terms", {}).items():
+        call = f", {_loss_call(term)}" if len(term) > 2 else ""
+        yield f"  term        {term.get('factor', '?')} x {name}: {term.get('loss', '?')}{call}"
     if call := objective.get("loss_call"):
         yield f"  loss        {_loss_call(call)}"
     for name, types in objective.get("converted_data", {}).items():

@@ -101,7 +101,7 @@ def check_objective(landscape: Landscape, objective: Objective) -> None:
         there = measured[key]
         if key == "sets":
             there, given = samples_alone(there), samples_alone(given)
-        same = objective.loss.may_have_code(there) if key == "loss_code" else there == given
+        same = objective.may_have_code(there) if key == "loss_code" else there == given
         # older versions knew no running statistics but those of batch norm
         same |= key == "batch_norm" and (there, given) == ("none", "fixed")
         if not same:

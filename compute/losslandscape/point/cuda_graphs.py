@@ -32,7 +32,9 @@ class CudaGraphs(Shortcut):
     @classmethod
     def offer(cls, setting: Setting) -> CudaGraphs | None:
         objective = setting.objective
-        able = not objective.compile and not objective.loss.gradients
+        able = not objective.compile and not any(
+            loss.gradients for loss in objective.losses.values()
+        )
         return cls() if objective.device.type == "cuda" and able else None
 
     def undo(self) -> None:

@@ -96,7 +96,8 @@ def observe(evaluator: Evaluator) -> tuple[Measurement, dict[str, Any]]:
     }
     if weights:
         observed["weights"] = weights
-        if not isinstance(evaluator.objective.loss.function, NamedLoss):  # whose come from the data
+        losses = evaluator.objective.losses.values()
+        if not all(isinstance(loss.function, NamedLoss) for loss in losses):  # from the data alone
             bounds = evaluator.subspace.default_grid().bounds
             try:
                 evaluator.measure([high / 8 for _, high in bounds])
@@ -137,8 +138,9 @@ def _order_difference(
     turned = {
         name: {"loss": np.concatenate(np.split(values["loss"], ends[name])[::-1])}
         for name, values in other.items()
+        if name in ends
     }
-    return largest_difference(measured, turned)
+    return largest_difference({name: measured[name] for name in turned}, turned)
 
 
 def largest_difference(a: Measurement, b: Measurement) -> float:

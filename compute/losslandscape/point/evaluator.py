@@ -39,6 +39,7 @@ from losslandscape.problem.modes import set_modes
 from losslandscape.problem.objective import Objective
 from losslandscape.problem.own_statistics import OwnStatistics, candidates
 from losslandscape.problem.sample_weights import check_same
+from losslandscape.problem.sums import SUM, pooled
 
 _SEEN_ON = 32  # samples that show how a module renews its running statistics
 
@@ -327,13 +328,18 @@ class Evaluator:
                 self._norms, self.batches.reestimation, self._forward.plain, self._own_statistics
             )
         self.shortcuts.before_batches()
-        measured = {}
+        measured: Measurement = {}
         for name, batches in self.batches.sets.items():
             count = len(self.objective.sets[name])
-            parts = values_of(self.shortcuts.run, batches, allotment, count)
+            with self._forward.of_set(name):
+                parts = values_of(self.shortcuts.run, batches, allotment, count)
             measured[name], weights = joined(parts)
-            check_same(self.weights.setdefault(name, weights), weights, self.objective.loss.name)
-        return measured
+            loss = self.objective.losses[name].name
+            check_same(self.weights.setdefault(name, weights), weights, loss)
+        if self.objective.factors is None:
+            return measured
+        losses = {name: values["loss"] for name, values in measured.items()}
+        return {SUM: {"loss": pooled(losses, self.objective.factors)}, **measured}
 
     def _start(self, always: bool = True) -> None:
         """Buffers and generators as at the start of every point."""

@@ -24,12 +24,24 @@ class ForwardPass:
     ----------
     copies : bool
         Pass copies of the batches, because the model writes to its inputs.
+    of : str or None
+        The set whose loss is computed; None for the first.
     """
 
     def __init__(self, objective: Objective, model: nn.Module):
         self._objective, self._model = objective, model
         self._autocast = objective.arithmetic.autocast if objective.arithmetic else None
         self.copies = False
+        self.of: str | None = None
+
+    @contextmanager
+    def of_set(self, name: str) -> Iterator[None]:
+        """Inside the context, the loss is that of a set; otherwise that of the first one."""
+        self.of = name
+        try:
+            yield
+        finally:
+            self.of = None
 
     def plain(self, batch: Batch) -> dict[str, Tensor]:
         """Values by the model itself."""
@@ -45,7 +57,7 @@ class ForwardPass:
         """
         if self.copies:
             batch = map_batch(torch.clone, batch)
-        loss = self._objective.loss
+        loss = self._objective.loss if self.of is None else self._objective.losses[self.of]
         try:
             # for each batch: a thread's own, and points may be measured in another one
             with arithmetics.autocast(self._objective.device, self._autocast):

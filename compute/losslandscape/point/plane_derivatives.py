@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -28,6 +28,7 @@ from losslandscape.problem.objective import Objective
 from losslandscape.problem.precision import PRECISIONS
 from losslandscape.problem.sample_weights import WEIGHT, linearized
 from losslandscape.problem.samples import SampleSet
+from losslandscape.problem.sums import pooled
 
 Parameters = dict[str, Tensor]
 Coordinates = Union[Sequence[float], np.ndarray]
@@ -147,8 +148,16 @@ class PlaneDerivatives:
         def batched(samples: SampleSet, size: int) -> Sequence[Batch]:
             return samples.batches(size, self._device, wanted or objective.data_dtype)
 
-        samples = next(iter(objective.sets.values()))
-        self._batches = batched(samples, batch_size or objective.batch_size or len(samples))
+        size = batch_size or objective.batch_size
+        self._batches = self._terms = _Terms(
+            self._loss,
+            objective,
+            {
+                name: batched(samples, size or len(samples))
+                for name, samples in objective.sets.items()
+            },
+            self._total_weight,
+        )
         self._statistics: _Statistics | None = None
         self._reestimation_batches: Sequence[Batch] = []
         if objective.batch_norm == "reestimated":
@@ -288,7 +297,7 @@ class PlaneDerivatives:
                 self._statistics.use(measured + jacobian @ (leaf - leaf.detach()).to(self.dtype))
             rows.append(self._within(place, batch, partial(_jacobian, leaf=leaf)))
             weights.append(self._loss.weights)
-        return _linearized(torch.cat(rows), weights)
+        return self._by_sample(rows, weights)
 
     @torch.no_grad()
     def sample_losses(self, coordinates: Coordinates) -> np.ndarray:
@@ -302,7 +311,24 @@ class PlaneDerivatives:
         for batch in self._batches:
             found.append(self._within(place, batch, torch.Tensor.double))
             weights.append(self._loss.weights)
-        return _linearized(torch.cat(found)[:, None], weights)[:, 0]
+        return self._by_sample([part[:, None] for part in found], weights)[:, 0]
+
+    def _by_sample(self, rows: Sequence[Tensor], weights: Sequence[Tensor | None]) -> np.ndarray:
+        """Columns of numbers by sample whose means are those of the loss, from its batches."""
+        terms = self._terms
+        if terms.factors is None:
+            return _linearized(torch.cat(list(rows)), weights)
+        found: dict[str, np.ndarray] = {}
+        start = 0
+        for name, batches in terms.batches.items():
+            part = slice(start, start + len(batches))
+            start += len(batches)
+            raw = torch.cat(list(rows[part])) / terms.scales[name]
+            found[name] = _linearized(raw, terms.weights[part])
+        columns = range(rows[0].shape[1])
+        return np.stack(
+            [pooled({n: v[:, i] for n, v in found.items()}, terms.factors) for i in columns], axis=1
+        )
 
     def hessian_product(self, vectors: Parameters) -> Parameters:
         """H v for the parameters that ``vectors`` names, at the origin; the others are constants.
@@ -430,6 +456,16 @@ class PlaneDerivatives:
         """The derivative of an output by sources, which are leaves."""
         return _differentiate(output, sources)
 
+    @torch.no_grad()
+    def _total_weight(self, batches: Iterable[Batch]) -> float:
+        """How much all samples of some batches weigh; it does not depend on the place."""
+        total = 0.0
+        for batch in batches:
+            place, _ = self._on_plane((0.0,) * self.dimensions)
+            self._within(place, batch, torch.Tensor.detach)
+            total += self._loss.weight
+        return total
+
     def _on_plane(self, coordinates: Coordinates) -> tuple[Place, list[Tensor]]:
         """Parameters and buffers as functions of the coordinates."""
         leaf = torch.tensor(
@@ -512,6 +548,10 @@ class _LossModule(nn.Module):
         then multiplied by it.
     weight : float
         Their sum, or else the number of samples.
+    of : str or None
+        The term of a sum that the loss is; None for the loss of the first set.
+    scale : float
+        Multiplies the losses of a term, so that the mean over all samples is the sum.
     """
 
     def __init__(self, model: nn.Module, objective: Objective, carried: CarriedBuffers):
@@ -520,6 +560,8 @@ class _LossModule(nn.Module):
         self._objective = objective
         self.weights: Tensor | None = None
         self.weight = 0.0
+        self.of: str | None = None
+        self.scale: float | None = None
         self._carried = carried
 
     def forward(self, batch: Batch, use: Callable[[Tensor], T]) -> T:
@@ -527,10 +569,15 @@ class _LossModule(nn.Module):
             for name, value in self._carried.from_weights().items():
                 self.model.get_buffer(name).copy_(value)
         # copies, because a forward pass may write to its inputs
-        values = self._objective.loss(self.model, map_batch(torch.clone, batch))
+        objective = self._objective
+        loss = objective.loss if self.of is None else objective.losses[self.of]
+        with torch.set_grad_enabled(torch.is_grad_enabled() or loss.gradients):
+            values = loss(self.model, map_batch(torch.clone, batch))
         losses, weights = values["loss"], values.get(f"loss{WEIGHT}")
         self.weights = None if weights is None else weights.detach()
         self.weight = float(len(losses) if weights is None else weights.double().sum())
+        if self.scale is not None:
+            losses, self.weight = losses * self.scale, float(len(losses))
         if torch.is_grad_enabled() and not losses.requires_grad:
             raise LossLandscapeError(
                 f"loss {self._objective.loss.name}: its values cannot be differentiated by the "
@@ -640,6 +687,49 @@ def _differentiate(
             f"the model or the loss cannot be differentiated twice: {str(error).splitlines()[0]}"
         ) from error
     return [torch.zeros_like(s) if g is None else g for g, s in zip(found, sources)]
+
+
+class _Terms:
+    """The batches of the loss: those of the first set, or of all terms of a sum.
+
+    While a term's batches are given out, the loss module computes its loss, with the factor
+    c_k N / W_k: then the sum over all batches, over the number N of all samples, is the sum of the
+    terms. W_k is the weight of all samples of the term.
+    """
+
+    def __init__(
+        self,
+        loss: _LossModule,
+        objective: Objective,
+        batches: dict[str, Sequence[Batch]],
+        weight_of: Callable[[Iterable[Batch]], float],
+    ):
+        self.factors = objective.factors
+        first = next(iter(batches))
+        self.batches = batches if self.factors is not None else {first: batches[first]}
+        self.scales: dict[str, float] = {}
+        self.weights: list[Tensor | None] = []  # of the last pass, batch by batch
+        self._loss, self._weight_of = loss, weight_of
+        self._count = sum(objective.sizes[name] for name in self.batches)
+
+    def __iter__(self) -> Iterator[Batch]:
+        loss = self._loss
+        if self.factors is None:
+            yield from next(iter(self.batches.values()))
+            return
+        self.weights = []
+        try:
+            for name, batches in self.batches.items():
+                loss.of, loss.scale = name, None
+                if name not in self.scales:
+                    share = self.factors[name] / self._weight_of(batches)
+                    self.scales[name] = share * self._count
+                loss.scale = self.scales[name]
+                for batch in batches:
+                    yield batch
+                    self.weights.append(loss.weights)
+        finally:
+            loss.of = loss.scale = None
 
 
 def _linearized(columns: Tensor, weights: Sequence[Tensor | None]) -> np.ndarray:

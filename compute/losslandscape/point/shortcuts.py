@@ -54,7 +54,9 @@ class Shortcuts:
         All on offer are checked together. Only if they are not right together, each is checked by
         itself, beside those that were found right before it.
         """
-        offered = [s for kind in SHORTCUTS if (s := kind.offer(setting)) is not None]
+        # a shortcut may hold what belongs to one loss, and the terms of a sum have several
+        kinds = SHORTCUTS if setting.objective.factors is None else (CompiledModel,)
+        offered = [s for kind in kinds if (s := kind.offer(setting)) is not None]
         checked = [shortcut for shortcut in offered if shortcut.tolerance is not None]
         right = _right(checked, setting.parameters, trial, self._plain)
         if right is None:

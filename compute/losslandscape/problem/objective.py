@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,14 +21,23 @@ from losslandscape.problem.batches import tensors_of
 from losslandscape.problem.determinism import check_data, check_policy
 from losslandscape.problem.fitting import fitted
 from losslandscape.problem.inputs import InputsModel, moving_inputs
-from losslandscape.problem.losses import LossCallable, Metric, resolve
+from losslandscape.problem.losses import Loss, LossCallable, Metric, resolve
 from losslandscape.problem.modes import check_modes, refuse_batch_norm, training_modules
 from losslandscape.problem.outputs import Output
 from losslandscape.problem.samples import HOLD_BYTES, SampleSet
+from losslandscape.problem.sums import SUM, split_terms
 
 _REESTIMATION_SAMPLES = 1024
 _REESTIMATION_BATCH = 256
 _RESERVED = {"status", "gram_matrix", "provenance", "alpha", "beta", "gamma"}
+
+
+@dataclass(frozen=True)
+class _Terms:
+    """Losses and factors by set, in the place of one loss."""
+
+    losses: dict[str, Any]
+    factors: dict[str, float]
 
 
 class Objective:
@@ -131,7 +141,9 @@ class Objective:
         self.model = model
         self.modes = modes
         self.nondeterminism = nondeterminism
-        self.loss = resolve(loss, metrics, output)
+        self.factors: dict[str, float] | None = None  # of the terms, if the loss is a sum
+        self.losses: dict[str, Loss]
+        by_set = loss if isinstance(loss, _Terms) else None
         if isinstance(data, Mapping):
             _check_names("set", data)
         named = _named_sets(data)
@@ -159,7 +171,15 @@ class Objective:
         if self.batch_norm == "reestimated" and modes == "own":
             refuse_batch_norm(model)
         self.batch_size = batch_size
-        self.loss = self.loss.fitted(self.sets.values())
+        if by_set is not None:
+            self.factors = by_set.factors
+            self.losses = {
+                name: resolve(one, None, output).fitted([self.sets[name]])
+                for name, one in by_set.losses.items()
+            }
+        else:
+            one_loss = resolve(loss, metrics, output).fitted(self.sets.values())
+            self.losses = dict.fromkeys(self.sets, one_loss)
         moving = next((p for p in model.parameters() if p.requires_grad), None)
         own = (
             (torch.float32, torch.device("cpu"))
@@ -170,9 +190,7 @@ class Objective:
         self.arithmetic = arithmetics.resolve(precision, self.device) if precision else None
         self.precision = self.arithmetic.parameters if self.arithmetic else None
         self.dtype = self.precision or own[0]
-        self.loss, convert = fitted(
-            self.loss, model, next(iter(self.sets.values())), own[0], modes, bool(self.precision)
-        )
+        convert = self._fit(own[0])
         # of floating-point data; None leaves them as they are
         self.data_dtype = self.dtype if convert else None
         self.compile = compile
@@ -180,6 +198,72 @@ class Objective:
         wanted = min(reestimation_samples or _REESTIMATION_SAMPLES, len(main))
         self.reestimation = main if main.ragged else main.subset(wanted)
         self._reestimation_batch: int | None = None  # another size than follows from batch_size
+
+    @classmethod
+    def sum(cls, model: nn.Module, terms: Mapping[str, tuple], **options: Any) -> Objective:
+        """A weighted sum of mean losses, each over a set of its own.
+
+        The sum is ``loss``; the terms are stored beside it, without their factors. Its standard
+        error is sqrt(sum factor^2 error^2): the sets are independent.
+
+        Parameters
+        ----------
+        terms : dict of str to (data, loss, factor)
+            Data and loss as for :class:`Objective`; the factor is a number above 0, by default 1.
+        options
+            As for :class:`Objective`, without ``metrics`` and ``dataset_samples``.
+
+        Raises
+        ------
+        LossLandscapeError
+            If a term is not such a tuple.
+
+        Examples
+        --------
+        >>> model = torch.nn.Linear(1, 1)
+        >>> inside, ends = torch.rand(8, 1), torch.tensor([[0.0], [1.0]])
+        >>> slope = lambda model, batch: (model(batch[0]) ** 2).squeeze(1)
+        >>> terms = {"inside": ((inside,), slope, 1.0), "ends": ((ends, 0 * ends), "mse", 10.0)}
+        >>> list(Objective.sum(model, terms).quantities)
+        ['loss', 'inside_loss', 'ends_loss']
+        """
+        data, losses, factors = split_terms(terms)
+        for name in ("metrics", "dataset_samples"):
+            if options.get(name) is not None:
+                raise LossLandscapeError(f"{name}: a sum of several sets has none; leave it out")
+        return cls(model, _Terms(losses, factors), data, **options)  # type: ignore[arg-type]
+
+    def _fit(self, own: torch.dtype) -> bool:
+        """Try each loss on a few samples; whether the data have to be converted."""
+        convert = bool(self.precision)
+        tried: dict[int, Loss] = {}
+        for name, samples in self.sets.items():
+            loss = self.losses[name]
+            found, convert = fitted(
+                tried.get(id(loss), loss), self.model, samples, own, self.modes, convert
+            )
+            # sets that share a loss share how it is called, which the first one decides
+            self.losses[name] = tried.setdefault(id(loss), found)
+        return convert
+
+    @property
+    def loss(self) -> Loss:
+        """The loss of the first set."""
+        return next(iter(self.losses.values()))
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Number of values by sample of each set, that of a sum first."""
+        found = {name: len(samples) for name, samples in self.sets.items()}
+        return found if self.factors is None else {SUM: sum(found.values()), **found}
+
+    def may_have_code(self, stated: Any) -> bool:
+        """Whether the hash of the loss's code from a file can belong to this objective."""
+        if self.factors is None:
+            return self.loss.may_have_code(stated)
+        return isinstance(stated, dict) and all(
+            loss.may_have_code(stated.get(name)) for name, loss in self.losses.items()
+        )
 
     @property
     def reestimation_batch_size(self) -> int:
@@ -256,11 +340,14 @@ class Objective:
             )
         if self.compile:
             raise LossLandscapeError("compile=True has no effect over the inputs; omit it")
+        if self.factors is not None:
+            raise LossLandscapeError("a sum of several sets has no landscape over its inputs")
         ((name, samples),) = self.sets.items()
         other = copy.copy(self)
-        other.model, other.loss, moved = moving_inputs(
+        other.model, loss, moved = moving_inputs(
             self.model, self.loss, samples, valid_range, clip, place
         )
+        other.losses = dict.fromkeys(self.sets, loss)
         other.sets, other.reestimation = {name: moved}, moved
         return other
 
@@ -280,16 +367,17 @@ class Objective:
     @property
     def quantities(self) -> dict[str, str]:
         """Names and titles of the losses; metrics become known with the first measurement."""
-        title = self.loss.title
+        titles = {name: loss.title for name, loss in self.losses.items()}
+        titles[SUM] = "sum of losses"
         return {
-            f"{prefix}loss": f"{name} {title}" if prefix else title
+            f"{prefix}loss": f"{name} {titles[name]}" if prefix else titles[name]
             for name, prefix in self.prefixes.items()
         }
 
     @property
     def prefixes(self) -> dict[str, str]:
-        """Name of each set -> prefix of its variables; empty for the first set."""
-        return {name: f"{name}_" if i else "" for i, name in enumerate(self.sets)}
+        """Name of each set -> prefix of its variables; empty for the first set, or the sum."""
+        return {name: f"{name}_" if i else "" for i, name in enumerate(self.sizes)}
 
     def to_json(self) -> dict:
         """Describe what is measured, for the file."""
@@ -311,6 +399,8 @@ class Objective:
         }
         if how := self.loss.to_json():
             found["loss_call"] = how
+        if self.factors is not None:
+            self._describe_sum(found)
         if converted := self._converted():
             found["converted_data"] = converted
         if self.compile:
@@ -321,6 +411,18 @@ class Objective:
             found["reestimation_samples"] = len(self.reestimation)
             found["reestimation_batch_size"] = self.reestimation_batch_size
         return found
+
+    def _describe_sum(self, found: dict[str, Any]) -> None:
+        found.pop("loss_call", None)
+        found["loss"] = SUM
+        found["loss_code"] = {name: loss.code_hash() for name, loss in self.losses.items()}
+        found["terms"] = {
+            name: {"factor": factor, "loss": self.losses[name].name, **self.losses[name].to_json()}
+            for name, factor in (self.factors or {}).items()
+        }
+        together = hashlib.sha256(repr(sorted(found["sets"].items())).encode()).hexdigest()
+        whole = {"samples": self.sizes[SUM], "source": "all sets", "sha256": together}
+        found["sets"] = {SUM: whole, **found["sets"]}
 
     def _converted(self) -> dict[str, str]:
         """Types of data that are converted because the model does not take them, by set."""

@@ -28,7 +28,7 @@ def empty_landscape(
         provenance=_provenance(task, recipe, settings, job),
         samples={
             f"{task.objective.prefixes[name]}loss_samples": np.full(
-                (*shape, len(task.objective.sets[name])), np.nan, np.float32
+                (*shape, task.objective.sizes[name]), np.nan, np.float32
             )
             for name in job.kept
         },

@@ -50,6 +50,8 @@ def may_allot(task: Task) -> bool:
     """
     if task.adaptive is None or task.keep_samples is True:
         return False
+    if task.objective.factors is not None:
+        return False  # how many samples of which term a point needs is another question
     if any(samples.ragged for samples in task.objective.sets.values()):
         return False
     if not may_be_worthwhile(len(next(iter(task.objective.sets.values())))):

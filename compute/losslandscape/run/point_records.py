@@ -48,7 +48,7 @@ class PointJob:
 
     @property
     def record_bytes(self) -> int:
-        kept = sum(len(self.objective.sets[name]) for name in self.kept)
+        kept = sum(self.objective.sizes[name] for name in self.kept)
         return 8 * len(self.names) + 4 * kept
 
     def record(self, evaluator: Evaluator, number: int) -> bytes:
@@ -65,7 +65,7 @@ class PointJob:
         values = np.frombuffer(payload, count=len(self.names))
         samples, start = {}, values.nbytes
         for name in self.kept:
-            count = len(self.objective.sets[name])
+            count = self.objective.sizes[name]
             samples[name] = np.frombuffer(payload, np.float32, count, start)
             start += 4 * count
         return values, samples

@@ -46,8 +46,8 @@ def kept_sets(objective: Objective, grid: Grid, keep: bool | None) -> list[str]:
     (['a', 'b'], [])
     """
     kept, used = [], 0
-    for name, samples in objective.sets.items():
-        needed = 4 * grid.size * len(samples)
+    for name, count in objective.sizes.items():
+        needed = 4 * grid.size * count
         if keep or (keep is None and used + needed < KEEP_SAMPLES_BYTES):
             kept.append(name)
             used += needed
