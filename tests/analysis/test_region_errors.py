@@ -146,11 +146,9 @@ def test_the_central_95_percent():
 
 
 @pytest.mark.parametrize("level", [0.3, 0.35, 0.4, 0.45, 0.5])
-@pytest.mark.parametrize(
-    ("limit", "part"), [(10**9, 15 / 16), (9_000, 8 / 9), (3_800, 3 / 4), (1, 1)]
-)
+@pytest.mark.parametrize("limit", [10**9, 9_000, 3_800, 1])
 def test_a_large_region_is_compared_with_fewer_parts_or_a_grid_twice_as_coarse(
-    level, limit, part, monkeypatch
+    level, limit, monkeypatch
 ):
     spacing = np.array([0.1, 0.1])
     values = bowl((31, 31), spacing, (1.0, 1.0))
@@ -163,7 +161,8 @@ def test_a_large_region_is_compared_with_fewer_parts_or_a_grid_twice_as_coarse(
         _, coarse, _ = region_of(around_the_minimum, 2 * spacing, level)
         assert found == pytest.approx(abs(coarse.size - region.size) / 3)
     else:
-        assert 0.8 * part < found / (size - region.size) < 1.2 * part
+        # without the finer grid's own error it would be 15/16, 8/9 and 3/4 of it
+        assert found == pytest.approx(size - region.size, rel=0.06)
 
 
 def test_the_discretization_error_of_a_ball():
@@ -173,5 +172,4 @@ def test_the_discretization_error_of_a_ball():
     _, region, vertex = region_of(values, spacing, 0.125)
     found = discretization_error(values, spacing, 0.125, region, vertex)
     true = 4 / 3 * np.pi * 0.5**3
-    # with two or more parts of a spacing, at least three quarters of the error are found
-    assert 0.6 < found / (true - region.size) < 1.1
+    assert found == pytest.approx(true - region.size, rel=0.1)
