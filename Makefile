@@ -8,6 +8,7 @@
 # make screenshots  records the pictures of docs/window_tour.md in ParaView's window
 # make mutants   changes the package's code in small ways, and lists the changes that its tests pass
 # make bench     measures time and memory beside other programs, and fills in docs/performance.md
+# make coverage-study  tries every stated error against known truth, and writes docs/coverage.md
 # make paper     trains the study's networks and recomputes all data under state_files/
 # make clean     removes the environment, the demonstration and the built documentation
 # make clean-study  removes study_runs/: hours of training
@@ -24,7 +25,7 @@ LANDSCAPER := landscaper==1.3.1
 
 .DELETE_ON_ERROR:
 .PHONY: help install demo test lint test-arithmetic coverage figures docs docs-links screenshots \
-    mutants bench paper clean clean-study
+    mutants bench coverage-study paper clean clean-study
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -86,6 +87,11 @@ bench: $(INSTALLED_TEST)
 	    $(BIN)/python -m benchmarks.$$(basename $$file .py) $(BENCH) || exit 1; \
 	done
 	$(BIN)/python -m benchmarks.report
+
+# An hour on two cores; STUDY_OPTIONS=--quick: minutes. A killed run goes on where it was.
+STUDY_OPTIONS ?=
+coverage-study: $(INSTALLED_TEST)
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.coverage $(STUDY_OPTIONS)
 
 # Lines of the package in losslandscape and in the processes that tests start, ParaView's excepted.
 coverage: $(INSTALLED_TEST)

@@ -11,6 +11,7 @@ from scipy.optimize import brentq
 
 import losslandscape as ll
 from benchmarks.coverage.claim import Claim, Family, Outcome
+from benchmarks.coverage.mean_tables import WRONG, trained
 from losslandscape.analysis.flatness import BasinOfMinimum, FlatRegion
 
 SECTION = "Flat regions"
@@ -163,8 +164,9 @@ def length(seed: int) -> Outcome:
     def field(x):
         return (x / width) ** 2 * (1 + skew * np.tanh(x / width))
 
-    ends = brentq(lambda x: field(x) - 1, 0, 3 * width), brentq(
-        lambda x: field(x) - 1, -3 * width, 0
+    ends = (
+        brentq(lambda x: field(x) - 1, 0, 3 * width),
+        brentq(lambda x: field(x) - 1, -3 * width, 0),
     )
     basin = BasinOfMinimum(_landscape(grid, field(grid.points()[:, 0])), "linear", (0.0,))
     region, true = basin.region(1.0), ends[0] - ends[1]
@@ -188,3 +190,86 @@ def volume(seed: int) -> Outcome:
         return Outcome(None)
     off = abs(region.size / true - 1)
     return Outcome(off <= 0.04, 100 * off, "" if off <= 0.04 else f"{off:.2%} off")
+
+
+SAMPLED: dict[str, tuple[float | None, int]] = {  # share of wrong samples (None: exponential), n
+    "1% of samples wrong, n = 200": (0.01, 200),
+    "10% of samples wrong, n = 1,000": (0.1, 1000),
+    "30% of samples wrong, n = 2,000": (0.3, 2000),
+    "exponential, n = 1,000": (None, 1000),
+    "exponential, n = 2,000": (None, 2000),
+}
+
+
+def sampled_size(name: str, seed: int) -> Outcome:
+    """Whether the bootstrap's interval holds the size for the population; None where it warns.
+
+    Sample i has the loss a_i r^2, so that the population's region is a disc. Far from it half of
+    the samples are wrong, as on a real landscape.
+    """
+    share, count = SAMPLED[name]
+    random, grid = np.random.default_rng(seed), ll.Grid.square(17)
+    if share is None:
+        steepness, mean = random.exponential(size=count), 1.0
+    else:
+        wrong = tuple(WRONG)[seed % len(WRONG)]
+        rows, mean = trained(random, 1, count, share, wrong, "exponential 0.01")
+        steepness = rows[0]
+    height = (grid.points() ** 2).sum(axis=1)
+    losses = height[:, None] * steepness
+    losses[height > 0.6] += random.exponential(0.5, count) * (random.random(count) < 0.5)
+    landscape = _landscape(grid, losses.mean(axis=1))
+    landscape.samples["loss_samples"] = losses.reshape(*grid.shape, count)
+    epsilon = 0.4 * mean
+    found = ll.flat_region(landscape, epsilon, scale="linear", draws=200, seed=seed)
+    if not found.errors.sampling_trusted or found.lower_bound:
+        return Outcome(None)
+    low, high = found.errors.sampling
+    true = np.pi * epsilon / mean
+    note = f"{low:.3g} to {high:.3g}, truth {true:.3g}"
+    return Outcome(low <= true <= high, (high - low) / true, note)
+
+
+def claims() -> tuple[Claim, ...]:
+    return (
+        Claim(
+            "resolved",
+            SECTION,
+            "A region that is called resolved is at most 2% off (volumes: 4%).",
+            1.0,
+            (
+                *(Family(name, partial(resolved, name), 200) for name in SHAPES),
+                Family("skewed wells on a line", length, 200),
+                Family("ellipsoids in a volume", volume, 40),
+            ),
+            number="off, in %",
+        ),
+        Claim(
+            "size error",
+            SECTION,
+            "The true error of the size, by the grid alone, is at most 1.2 times the stated one.",
+            1.0,
+            tuple(Family(name, partial(size_error, name), 200) for name in SHAPES),
+            required=0.98,
+            number="true / stated error",
+        ),
+        Claim(
+            "lower bounds",
+            SECTION,
+            "A region that reaches the window's edge has a size of at least what is stated "
+            "(within 1%).",
+            1.0,
+            tuple(Family(name, partial(lower_bound, name), 100) for name in SHAPES),
+            number="stated / true size",
+        ),
+        Claim(
+            "sampled size",
+            SECTION,
+            "The interval of the size for other samples holds the size for the population, unless "
+            "the report warns.",
+            0.95,
+            tuple(Family(name, partial(sampled_size, name), 100) for name in SAMPLED),
+            required=0.90,
+            number="width / size",
+        ),
+    )

@@ -1,7 +1,7 @@
 """How often intervals of means cover the truth: skewed losses, selected minima, early stopping.
 
-``python -m benchmarks.coverage_mean`` (a few minutes on one core, seeded) draws losses of known
-means and writes four tables for docs/measurement.md and docs/adaptive.md.
+``python -m benchmarks.coverage.mean_tables`` (a few minutes on one core, seeded) draws losses of
+known means and writes four tables for docs/measurement.md and docs/adaptive.md.
 """
 
 from __future__ import annotations

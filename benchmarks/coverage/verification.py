@@ -220,9 +220,9 @@ def _true_points(function: Callable[[Tensor], Tensor], half: float) -> tuple[np.
         return torch.autograd.grad(function(leaf), leaf)[0].numpy()
 
     roots: list[np.ndarray] = []
-    axis = np.linspace(-1.5 * half, 1.5 * half, 25)
+    axis = np.linspace(-1.5 * half, 1.5 * half, 15)
     for start in np.stack(np.meshgrid(axis, axis), -1).reshape(-1, 2):
-        root, info, ended, _ = fsolve(gradient, start, xtol=1e-14, full_output=True)
+        root, info, *_ = fsolve(gradient, start, xtol=1e-14, full_output=True)
         if np.linalg.norm(info["fvec"]) < 1e-9 and not any(
             np.linalg.norm(root - other) < 1e-5 for other in roots
         ):

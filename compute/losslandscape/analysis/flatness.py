@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from scipy.ndimage import binary_dilation
+from scipy.ndimage import binary_dilation, binary_erosion
 
 from losslandscape.analysis.region_errors import (
     SizeErrors,
@@ -18,6 +18,7 @@ from losslandscape.analysis.region_errors import (
     interpolation_error,
     percentiles,
     resampled_fields,
+    trusted_rise,
 )
 from losslandscape.analysis.significance import on_scale
 from losslandscape.analysis.sublevel_set import PiecewiseLinearField, Region
@@ -181,8 +182,8 @@ class FlatRegion:
         if errors.sampling is None:
             return f"{words}; its sampling error is not known"
         low, high = errors.sampling
-        return (
-            f"{words}; other samples would give {low:.4g} to {high:.4g} (95%, {errors.draws} "
+        words += (
+            f"; other samples would give {low:.4g} to {high:.4g} (95%, {errors.draws} "
             "bootstrap draws"
             + (
                 f", of which {errors.draws_at_edge} reach the window's edge)"
@@ -190,6 +191,12 @@ class FlatRegion:
                 else ")"
             )
         )
+        if not errors.sampling_trusted:
+            words += (
+                "; do not trust this interval: too few samples decide where the region ends "
+                f"({errors.effective_samples or 'an unknown number'} carry half of the variance)"
+            )
+        return words
 
     def _share(self, error: float) -> str:
         """An error relative to the size."""
@@ -286,9 +293,15 @@ class BasinOfMinimum:
             raise LossLandscapeError(
                 "the minimum has no neighbors with finite values: there is no region around it"
             )
-        around = binary_dilation(component.vertices, np.ones((3,) * self.grid.dimensions))
+        block = np.ones((3,) * self.grid.dimensions)
+        around = binary_dilation(component.vertices, block)
         spacing = np.array(self.grid.spacing)
         sampling, at_edge = self._resampled(epsilon, factor, draws, seed)
+        effective, trusted = None, None
+        if sampling is not None:
+            edge = around & ~binary_erosion(component.vertices, block)
+            found = trusted_rise(self._landscape, edge, self.vertex, factor or 1.0)
+            effective, trusted = found or (None, False)
         errors = SizeErrors(
             discretization_error(self._values, spacing, level, component, self.vertex),
             interpolation_error(
@@ -298,6 +311,8 @@ class BasinOfMinimum:
             draws,
             seed,
             at_edge,
+            effective,
+            trusted,
         )
         return FlatRegion(
             epsilon, factor, self.scale, self.minimum, self.loss, component, self.grid,

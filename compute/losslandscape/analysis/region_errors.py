@@ -17,13 +17,16 @@ from scipy.interpolate import make_interp_spline
 from losslandscape.analysis.linear_interpolation import linear_interpolation_matrix
 from losslandscape.analysis.resampling import bootstrap_counts
 from losslandscape.analysis.sublevel_set import PiecewiseLinearField, Region
+from losslandscape.landscape.confidence import largest_usual_loss
 from losslandscape.landscape.interpolation_errors import interpolation_errors
 from losslandscape.landscape.landscape import INTERPOLATED, Landscape
+from losslandscape.landscape.mean_intervals import effective_samples, mean_interval, undrawn_share
 
 _FINER = 4  # parts of a spacing, between which the field is a cubic spline
 _FINER_POINTS = {1: 200_000, 2: 200_000, 3: 40_000}  # by dimensions; else fewer parts
 _MARGIN = 5  # grid points around the region; the spline forgets its ends over about as many
 _LEVELS = (0.025, 0.975)
+_FEWEST = 3  # samples that must carry half of the variance; from benchmarks/coverage
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,10 @@ class SizeErrors:
         Of the bootstrap.
     draws_at_edge : int
         Draws whose region reaches the window's edge, and may be larger than what was counted.
+    effective_samples : int or None
+        Samples that carry half of the variance of the rise from the minimum to the region's edge.
+    sampling_trusted : bool or None
+        Whether the interval can be trusted; see :func:`trusted_rise`. None without an interval.
     """
 
     discretization: float
@@ -54,6 +61,8 @@ class SizeErrors:
     draws: int
     seed: int
     draws_at_edge: int = 0
+    effective_samples: int | None = None
+    sampling_trusted: bool | None = None
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -162,6 +171,48 @@ def resampled_fields(
             yield field.reshape(values.shape)
 
     return fields()
+
+
+def trusted_rise(
+    landscape: Landscape, edge: np.ndarray, vertex: int, factor: float = 1.0
+) -> tuple[int, bool] | None:
+    """Whether enough samples decide where the region ends.
+
+    The region ends where the loss has risen enough above the minimum. The rise of a sample is the
+    mean of its losses at the grid points of the region's edge, less its loss at the minimum. A
+    bootstrap of few large rises covers too seldom: it can be trusted if at least three samples
+    carry half of their variance, and samples that were not drawn could not raise the mean beyond
+    its interval. ``docs/coverage.md`` has the found coverage.
+
+    Parameters
+    ----------
+    edge : bool ndarray, shape ``landscape.grid.shape``
+        Grid points on both sides of the region's edge.
+    vertex : int
+        Number of the minimum's grid point.
+    factor : float
+        Of the minimum's loss, if epsilon was given by a factor.
+
+    Returns
+    -------
+    effective_samples : int
+        That carry half of the variance.
+    trusted : bool
+        Both are in a tuple; None without losses of two samples at these points.
+    """
+    losses = landscape.samples.get("loss_samples")
+    if losses is None or losses.shape[-1] < 2:
+        return None
+    losses = losses.reshape(edge.size, -1)
+    known = edge.ravel() & np.isfinite(losses).all(axis=1)
+    if not known.any() or not np.isfinite(losses[vertex]).all():
+        return None
+    rise = losses[known].mean(axis=0, dtype=np.float64) - factor * losses[vertex]
+    effective = int(effective_samples(rise))
+    high = float(mean_interval(rise)[1])
+    undrawn = largest_usual_loss(landscape) - rise.mean()
+    possible = rise.mean() + undrawn_share(len(rise)) * undrawn
+    return effective, effective >= _FEWEST and not possible > high
 
 
 def percentiles(sizes: list[float]) -> tuple[float, float]:

@@ -64,8 +64,8 @@ class Verification:
           where its steps vanished;
         - ``position_rounding``: how far off the refined position may be, in spacings: by the
           rounding of the gradient and the Newton step that was left;
-        - ``position_sampling``: the radius, in spacings, within which 95% of the refined positions
-          lie when the samples are drawn again (bootstrap); infinite where the curvature vanishes.
+        - ``position_sampling``: the radius, in spacings, that holds the critical point of the
+          population with 95% (bootstrap); infinite where the curvature vanishes.
           Both are NaN where the loss is not smooth, and where nothing was found.
     kinds : tuple of str
         Names of the cell dimensions.

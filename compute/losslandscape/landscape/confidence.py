@@ -31,7 +31,7 @@ from losslandscape.landscape.sampling_errors import (
 )
 
 # Samples that must at least carry half of the variance. Large differences have both signs, which
-# takes one more; both numbers are from simulations (benchmarks/coverage_mean.py).
+# takes one more; both numbers are from simulations (benchmarks/coverage/mean_tables.py).
 _FEWEST, _FEWEST_OF_DIFFERENCES = 2, 3
 _SCREENED = 0.1  # share of the error probability for points that could not be the minimum
 

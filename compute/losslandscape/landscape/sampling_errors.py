@@ -23,7 +23,7 @@ Reference = Union[str, int, Sequence[float]]
 AGAINST = ("population", "dataset")
 # Where a point stops drawing as soon as its error seems small enough, it stops too early where s is
 # too small by chance. The error that it was allotted, times this, holds in its place; the factor is
-# from simulations (benchmarks/coverage_mean.py).
+# from simulations (benchmarks/coverage/mean_tables.py).
 STOPPING_FACTOR = 1.5
 _ON_GRID = 1e-3  # of the spacing: how near to a grid point written coordinates must be
 _BLOCK_BYTES = 64 << 20

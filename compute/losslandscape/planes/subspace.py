@@ -44,6 +44,10 @@ if TYPE_CHECKING:
     from losslandscape.training.trajectory import Trajectory
 
 
+_COORDINATE_ERROR = 1e-3  # by rounding, above which coordinates are refused
+_PARALLEL = 100.0  # how many times the rounding counts more than on orthogonal directions
+
+
 @dataclass(frozen=True)
 class LabelledPoint:
     """A labeled model that lies in or near the subspace."""
@@ -581,13 +585,15 @@ class Subspace:
         """Coordinates of the orthogonal projection of parameters, float64, shape (dimensions,).
 
         Solves the normal equations G c = D^T (theta - theta0), with the Gram matrix G of the
-        directions.
+        directions. Coordinates of points of the subspace come back within 0.001, as far as their
+        rounded parameters allow; on nearly parallel directions, where they would not, they are
+        refused.
 
         Raises
         ------
         LossLandscapeError
             If names or shapes differ from those of the subspace, or the directions are not linearly
-            independent.
+            independent, or too nearly parallel for the parameters' type.
         """
         return self._project(parameters)[0]
 
@@ -606,6 +612,17 @@ class Subspace:
             squared += float(difference @ difference)
             for i, direction in enumerate(self.directions):
                 products[i] += float(difference @ direction[part].double())
+        self._check_independence()
+        gram = self.gram_matrix
+        coordinates = np.linalg.solve(gram, products)
+        # ||r||^2 = ||x||^2 - c.G.c, which near the plane is mostly rounding error
+        residual = squared - coordinates @ gram @ coordinates
+        if residual < 1e-6 * squared:
+            residual = self._residual(flat, coordinates)
+        return coordinates, float(np.sqrt(max(residual, 0.0)))
+
+    def _check_independence(self) -> None:
+        """Raise a LossLandscapeError if coordinates are not unique, or lost in the rounding."""
         gram = self.gram_matrix
         norms = np.sqrt(np.diag(gram))
         if (norms == 0).any() or np.linalg.cond(gram / np.outer(norms, norms)) > 1e10:
@@ -613,12 +630,22 @@ class Subspace:
                 "the directions are not independent (their Gram matrix is singular), so "
                 "coordinates in their subspace are not unique; choose other directions"
             )
-        coordinates = np.linalg.solve(gram, products)
-        # ||r||^2 = ||x||^2 - c.G.c, which near the plane is mostly rounding error
-        residual = squared - coordinates @ gram @ coordinates
-        if residual < 1e-6 * squared:
-            residual = self._residual(flat, coordinates)
-        return coordinates, float(np.sqrt(max(residual, 0.0)))
+        # a coordinate changes by this where each parameter has the rounding of the origin's
+        spread = np.sqrt(np.diag(np.linalg.inv(gram)))
+        rounding = spread * self._rounding
+        parallel = spread * norms > _PARALLEL
+        if (parallel & (rounding > _COORDINATE_ERROR)).any():
+            raise LossLandscapeError(
+                "the directions are nearly parallel: the rounding of the parameters "
+                f"({str(self.layout.dtype).removeprefix('torch.')}) moves coordinates by about "
+                f"{rounding.max():.2g}; choose other directions, or parameters of float64"
+            )
+
+    @cached_property
+    def _rounding(self) -> float:
+        """Root mean square of the origin's parameters, times their type's precision."""
+        squares = float(inner_products([self.origin], [self.origin])[0, 0])
+        return float(torch.finfo(self.layout.dtype).eps * np.sqrt(squares / self.layout.size))
 
     def _residual(self, flat: Tensor, coordinates: np.ndarray) -> float:
         """Squared distance from a flat vector to a point of the subspace, without cancellation."""
