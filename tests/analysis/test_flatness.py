@@ -12,6 +12,7 @@ from vtkmodules.vtkIOXML import vtkXMLPolyDataReader
 
 from losslandscape import Grid, Landscape, Objective, Subspace
 from losslandscape.analysis.flatness import BasinOfMinimum, flat_region
+from losslandscape.analysis.region_errors import trusted_rise
 from losslandscape.analysis.sharpness import epsilon_sharpness
 from losslandscape.cli import main
 from losslandscape.errors import LossLandscapeError
@@ -602,3 +603,38 @@ def test_draws_that_reach_the_edge_or_have_a_minimum_of_zero_are_counted(rng):
     assert high == pytest.approx(4.0, rel=1e-3)  # draws without the two: the whole window
     assert found.errors.draws_at_edge > 0
     assert "reach the window's edge" in " ".join(found.summary())
+
+
+@pytest.mark.parametrize(
+    ("share", "count", "trusted"), [(1.0, 2000, True), (0.02, 60, False), (1.0, 30, False)]
+)
+def test_a_sampling_interval_of_few_samples_warns(share, count, trusted):
+    # two of 60 samples rise at all; of 30 samples, those not drawn could rise as much as any
+    rng = np.random.default_rng(1)
+    grid = Grid.square(17)
+    height = (grid.points() ** 2).sum(axis=1)
+    steepness = rng.exponential(size=count) * (np.arange(count) < max(2, share * count))
+    found = flat_region(
+        sampled(grid, height[:, None] * steepness), 0.4 * steepness.mean(), scale="linear", draws=20
+    )
+    assert found.errors.sampling_trusted is trusted
+    assert ("do not trust this interval" in found.summary()[1]) is not trusted
+    assert found.to_json()["size_errors"]["sampling_trusted"] is trusted
+    if share < 1:
+        assert found.errors.effective_samples == 1
+
+
+def test_a_trusted_rise_counts_the_samples_that_carry_it():
+    grid = Grid.line(5)
+    losses = np.zeros((5, 6))
+    losses[[0, 4], :3] = [3.0, 3.0, 3.0]
+    losses[2] = 1.0
+    line = landscape_of(grid, losses.mean(axis=-1))
+    line.samples["loss_samples"] = losses
+    edge = np.array([True, False, False, False, True])
+    # rises of 2, 2, 2, -1, -1, -1: all deviate alike, so three carry half
+    assert trusted_rise(line, edge, 2)[0] == 3
+    assert trusted_rise(line, edge, 2, factor=3.0) == trusted_rise(line, edge, 2)
+    assert trusted_rise(line, np.zeros(5, bool), 2) is None
+    line.samples.clear()
+    assert trusted_rise(line, edge, 2) is None

@@ -431,3 +431,32 @@ def test_pca_without_checkpoints_and_its_recipe(cnn, record_trajectory):
         assert torch.equal(tensor, last[name])
     with pytest.raises(LossLandscapeError, match="no checkpoint"):
         Subspace.pca(record_trajectory(cnn, [], "empty"))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "angle", "refused"),
+    [
+        (torch.float32, 1e-2, False),
+        (torch.float32, 1e-3, False),
+        (torch.float32, 1e-4, True),
+        (torch.float64, 1e-4, False),
+    ],
+)
+def test_nearly_parallel_directions_are_refused_where_rounding_spoils_coordinates(
+    dtype, angle, refused
+):
+    generator = torch.Generator().manual_seed(0)
+    origin, first, other = torch.randn(3, 1000, generator=generator, dtype=torch.float64)
+    vectors = [v.to(dtype) for v in (30 * origin, first, first + angle * other)]
+    plane = Subspace({"w": vectors[0]}, [{"w": vectors[1]}, {"w": vectors[2]}])
+    point = plane.parameters_at((0.7, -0.4))
+    if refused:
+        with pytest.raises(LossLandscapeError, match="nearly parallel"):
+            plane.project(point)
+    else:
+        np.testing.assert_allclose(plane.project(point), (0.7, -0.4), atol=1e-3)
+
+
+def test_short_directions_are_not_called_parallel():
+    plane = Subspace({"w": torch.ones(10)}, [{"w": 1e-6 * torch.eye(10)[i]} for i in (0, 1)])
+    plane.project({"w": torch.ones(10)})
