@@ -94,3 +94,14 @@ def test_a_trajectory_says_which_buffers_changed(tmp_path):
     plane = ll.Subspace.pca(ll.Trajectory.open(tmp_path))
     assert plane.differing_buffers == {"mask"}
     assert plane.model_buffers == ()
+
+
+def test_buffers_outside_of_the_state_dict_may_have_other_shapes():
+    models = [Masked(torch.ones(2), seed) for seed in range(3)]
+    for length, model in zip((4, 4, 6), models):
+        model.register_buffer("cache", torch.ones(length), persistent=False)
+        model.register_buffer("same", torch.full((1,), float(length)), persistent=False)
+    with pytest.warns(UserWarning, match=r"of 'cache', which is not in .*: model a's is used"):
+        plane = ll.Subspace.between(*models)
+    assert plane.differing_buffers == {"same"}
+    assert [set(buffers) & {"cache", "same"} for buffers in plane.model_buffers] == [{"same"}] * 3

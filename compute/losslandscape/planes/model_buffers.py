@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 
 from torch import Tensor, nn
@@ -40,8 +41,35 @@ def differing(buffers: Sequence[Mapping[str, Tensor]]) -> frozenset[str]:
     )
 
 
-def check_buffers(buffers: Sequence[Mapping[str, Tensor]], labels: Sequence[str]) -> None:
-    """Raise a LossLandscapeError if a model lacks a buffer of another, or has another shape."""
+def check_buffers(
+    models: Sequence[nn.Module], buffers: Sequence[dict[str, Tensor]], labels: Sequence[str]
+) -> None:
+    """Raise a LossLandscapeError if a model lacks a buffer of another, or has another shape.
+
+    Buffers outside of the state dict, which a model makes itself as it needs them, are removed
+    from ``buffers`` in that case: those of the first model stay in use.
+
+    Warns
+    -----
+    UserWarning
+        With the names of these.
+    """
+    persistent = set().union(*(model.state_dict().keys() for model in models))
+    passing = {
+        name
+        for name in set().union(*buffers) - persistent
+        if len({tuple(b[name].shape) if name in b else None for b in buffers}) > 1
+    }
+    if passing:
+        warnings.warn(
+            f"{labels[0]} and {' and '.join(labels[1:])} have other shapes of "
+            f"{', '.join(map(repr, sorted(passing)))}, which is not in the state dict "
+            f"(persistent=False): {labels[0]}'s is used",
+            stacklevel=3,
+        )
+    for one in buffers:
+        for name in passing:
+            one.pop(name, None)
     for other, label in zip(buffers[1:], labels[1:]):
         for name in sorted(buffers[0].keys() | other.keys()):
             shapes = [tuple(b[name].shape) if name in b else None for b in (buffers[0], other)]

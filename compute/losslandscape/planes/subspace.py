@@ -450,7 +450,7 @@ class Subspace:
             default_grid=Grid.around(np.array(coordinates), margin=0.4),
         )
         subspace.model_buffers = tuple(buffers_of(model) for model in models)
-        check_buffers(subspace.model_buffers, labels)
+        check_buffers(models, subspace.model_buffers, labels)
         subspace.differing_buffers = differing(subspace.model_buffers)
         carried = sorted(subspace.differing_buffers - of_norm_layers(model_a))
         if carried:  # statistics of norm layers are those of the point
