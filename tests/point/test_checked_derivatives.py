@@ -338,3 +338,26 @@ def test_critical_points_and_sharpness_say_how_they_were_differentiated(data):
     smooth[1] = nn.Sigmoid().eval()
     objective = ll.Objective(smooth, "cross_entropy", data)
     assert ll.epsilon_sharpness(objective, plane, (0.0, 0.0)).derivatives == AUTOMATIC
+
+
+@pytest.mark.parametrize(
+    ("make_loss", "dtype"), [("detached", "float64"), ("penalized", "float32")]
+)
+def test_a_float32_model_is_differenced_in_float64_where_a_copy_has_its_loss(
+    make_loss, dtype, data
+):
+    model = made(lambda: sequence(nn.Tanh())).float()
+
+    def detached(called, batch):
+        return functional.cross_entropy(called(batch[0]), batch[1], reduction="none").detach()
+
+    loss = detached if make_loss == "detached" else penalized(model)
+    objective = ll.Objective(model, loss, (data[0].float(), data[1]))
+    plane = ll.Subspace.random(model, seed=1)
+    with checked_derivatives(objective, plane, [(0.5, 0.5)], (0.1, 0.1), "float64") as (found, how):
+        assert how.name == OF_LOSSES
+        assert found.dtype == getattr(torch, dtype)
+        gradient = found.gradient((0.2, 0.1))
+    expected, _ = differences(objective, plane, (0.2, 0.1), 0.02)
+    np.testing.assert_allclose(gradient, expected, rtol=0.02, atol=1e-4)
+    assert any("copy of the model" in reason for reason in how.reasons) == (dtype == "float32")

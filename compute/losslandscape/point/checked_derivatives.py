@@ -273,6 +273,6 @@ def _in(objective: Objective, precision: str | None) -> Objective:
         return objective
     other = copy.copy(objective)
     other.arithmetic = arithmetics.resolve(precision, objective.device)
-    other.precision = other.dtype = arithmetics.PRECISIONS[precision]
+    other.precision = other.dtype = other.data_dtype = arithmetics.PRECISIONS[precision]
     other.compile = False
     return other

@@ -37,7 +37,8 @@ def check_copy(objective: Objective, subspace: Subspace) -> None:
     few.compile = False
     itself = copy.copy(few)
     itself.arithmetic = itself.precision = None
-    itself.dtype, itself.device = own.dtype, own.device
+    itself.dtype = itself.data_dtype = own.dtype
+    itself.device = own.device
     bounds = subspace.default_grid().bounds
     for ends in zip(*bounds):
         for share in _SHARES:
