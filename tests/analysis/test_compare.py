@@ -402,3 +402,20 @@ def test_the_wasserstein_distance_of_many_points_is_within_a_thousandth(rng):
         cost[n:, :m] = np.diff(second, axis=1).T / 2
         total += cost[linear_sum_assignment(cost)].sum()
     assert wasserstein_distance(one, other) == pytest.approx(total, rel=1e-3)
+
+
+def test_planes_of_other_parts_and_of_inputs_are_told_apart():
+    def plane(**recipe):
+        return wells(0.5, subspace=recipe)
+
+    whole, part = plane(kind="random"), plane(kind="random", parameters=["head"])
+    found = compare([whole, part], draws=20)
+    assert "the landscapes have different moving parts" in found.notes
+    assert compare([part, part], draws=20).notes == []
+    inputs = plane(kind="inputs", directions=["gradient_sign", "random_sign"])
+    found = compare([whole, inputs], draws=20)
+    assert any(note.startswith("some landscapes move the inputs") for note in found.notes)
+    assert found.rows[0]["flat_size"] is None
+    other = plane(kind="inputs", directions=["gradient", "random"])
+    assert compare([inputs, other], draws=20).rows[0]["flat_size"] is None
+    assert compare([inputs, inputs], draws=20).rows[0]["flat_size"] is not None

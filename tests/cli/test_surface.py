@@ -1,3 +1,4 @@
+import json
 import sys
 import warnings
 
@@ -398,7 +399,7 @@ def test_the_model_and_the_lowest_point_are_printed(run_folder, capsys):
     assert main(["info", str(run_folder / "x.nc")]) == 0
     printed = capsys.readouterr().out
     loss = Landscape.open(run_folder / "x.nc").values()
-    lines = [f"  the model, at (0, 0): loss {loss[2, 2]:.6g}", "  lowest evaluated point, at ("]
+    lines = [f"  the model, at (0, 0): loss {loss[2, 2]:.6g}", "  lowest evaluated point"]
     for line in lines:
         assert printed.count(line) == 2, line  # of surface and of info
 
@@ -441,3 +442,14 @@ def test_noise_of_the_arithmetic_is_beside_the_range(run_folder, capsys):
                    output="y.nc") == 0  # fmt: skip
     assert main(["info", str(run_folder / "y.nc")]) == 0
     assert "mostly noise" not in capsys.readouterr().out
+
+
+def test_the_sharpest_part_is_printed_and_stored(run_folder, capsys):
+    assert surface(run_folder, "--grid", "7") == 0
+    verb = ["flatness", str(run_folder / "x.nc"), "--quiet"]
+    assert main([*verb, "--parts"]) == 0
+    assert "  sharpest part: " in capsys.readouterr().out
+    report = json.loads((run_folder / "x_flatness" / "flatness.json").read_text())
+    assert {part["part"] for part in report["sharpness_by_part"]["parts"]} == {"1", "3", "5"}
+    assert main([*verb, "--parts", "nowhere", "--overwrite"]) == 1
+    assert "near are" in capsys.readouterr().err

@@ -35,7 +35,7 @@ def test_the_difference_has_its_paired_error():
 def test_the_model_is_the_lowest():
     assert describe_places(line([3.0, 1.0, 2.0])) == [
         "the model, at (0): loss 1",
-        "lowest evaluated point, at (0): loss 1: the model",
+        "lowest evaluated point: the model",
     ]
 
 

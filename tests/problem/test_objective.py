@@ -12,7 +12,7 @@ from torch.nn.utils import prune
 from torch.optim.swa_utils import update_bn
 from torch.utils.data import DataLoader, TensorDataset
 
-from losslandscape import Grid, Objective, Subspace, evaluate
+from losslandscape import Grid, Landscape, Objective, Subspace, evaluate
 from losslandscape.errors import LossLandscapeError
 from losslandscape.planes.parameters import sha256
 from losslandscape.point.evaluator import Evaluator
@@ -696,3 +696,14 @@ def test_a_loss_that_differentiates_has_gradients():
         found = evaluate(objective, plane, grid, quiet=True)
         assert found.values("loss")[1] == pytest.approx(expected, rel=1e-5)
         assert found.values("loss_standard_error")[1] > 0
+
+
+@pytest.mark.parametrize("name", ["Brier score", "top-5", "sin"])
+def test_a_metric_of_any_name_is_measured_and_kept(cnn, images, tmp_path, name):
+    metrics = {name: lambda outputs, targets: outputs.softmax(1).square().sum(1)}
+    objective = Objective(cnn, "cross_entropy", images, metrics=metrics)
+    line = Subspace.random(cnn, 1)
+    found = evaluate(objective, line, Grid.line(3), path=tmp_path / "x.nc", quiet=True)
+    again = Landscape.open(tmp_path / "x.nc").values(name)
+    np.testing.assert_array_equal(again, found.values(name))
+    assert 0 < again.min() < again.max() <= 1

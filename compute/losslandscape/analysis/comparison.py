@@ -258,7 +258,12 @@ def _matrix(diagrams: list, distance: Callable[[Any, Any], float], count: int) -
 
 def _normalization(landscape: Landscape) -> Any:
     plane = landscape.provenance.get("subspace", {})
-    return plane.get("kind"), plane.get("normalization")
+    found = plane.get("kind"), plane.get("normalization")
+    return (*found, plane.get("directions")) if plane.get("kind") == "inputs" else found
+
+
+def _moves_inputs(landscape: Landscape) -> bool:
+    return landscape.provenance.get("subspace", {}).get("kind") == "inputs"
 
 
 def _samples(landscape: Landscape) -> Any:
@@ -283,7 +288,13 @@ def _notes(landscapes: Sequence[Landscape], comparable_planes: bool) -> list[str
             "the directions are not normalized: networks that compute the same function with "
             "differently scaled weights have different flat regions"
         )
+    if not _same(landscapes, _moves_inputs):
+        notes.append(
+            "some landscapes move the inputs and others the weights: none of their sizes can be "
+            "compared"
+        )
     for what, fact in (
+        ("moving parts", lambda one: one.provenance.get("subspace", {}).get("parameters")),
         ("losses", lambda one: one.provenance.get("objective", {}).get("loss")),
         ("batch-norm modes", lambda one: one.provenance.get("objective", {}).get("batch_norm")),
         ("samples", _samples),

@@ -13,6 +13,7 @@ from losslandscape.errors import LossLandscapeError
 
 if TYPE_CHECKING:
     from losslandscape.analysis.flatness import FlatRegion
+    from losslandscape.analysis.part_sharpness import SharpnessByPart
     from losslandscape.analysis.sharpness import Sharpness
     from losslandscape.landscape.landscape import Landscape
 
@@ -77,6 +78,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="epsilon of the sharpness, which sets the size of its box (default: 0.001)",
     )
     group.add_argument(
+        "--parts",
+        nargs="*",
+        metavar="PATTERN",
+        help="measure which part of the network is sharpest at the origin of the plane: the "
+        "outermost modules, or the parts of these patterns, such as 'layer3.*'",
+    )
+    group.add_argument(
         "--precision",
         choices=("float32", "float64"),
         help="precision of the computation (default: the surface's)",
@@ -95,10 +103,11 @@ def run(arguments: argparse.Namespace) -> int:
     from losslandscape.landscape.landscape import Landscape
 
     array = arguments.array or "loss"
-    if arguments.sharpness and array != "loss":
+    measured_option = "--sharpness" if arguments.sharpness else "--parts"
+    if array != "loss" and (arguments.sharpness or arguments.parts is not None):
         raise LossLandscapeError(
-            f"--sharpness is measured with the loss of the first set, not with '{array}'; omit "
-            "--sharpness or --array"
+            f"{measured_option} is measured with the loss of the first set, not with '{array}'; "
+            f"omit {measured_option} or --array"
         )
     landscape = of_array(Landscape.open(arguments.landscape), array)
     folder = result_folder(arguments, "flatness", (REPORT_FILE, flat_region_data.OUTLINE_FILE))
@@ -111,7 +120,9 @@ def run(arguments: argparse.Namespace) -> int:
         minimum=minimum,
     )
     curve = BasinOfMinimum(landscape, arguments.scale, minimum).curve()
-    sharpness = _sharpness(arguments, landscape, found) if arguments.sharpness else None
+    sharpness = by_part = None
+    if arguments.sharpness or arguments.parts is not None:
+        sharpness, by_part = _measured(arguments, landscape, found)
     make_folder(folder)
     flat_region_data.write(landscape, found, folder)
     report = {
@@ -122,6 +133,7 @@ def run(arguments: argparse.Namespace) -> int:
         **found.to_json(),
         "curve": curve,
         "sharpness": sharpness.to_json() if sharpness else None,
+        **({"sharpness_by_part": by_part.to_json()} if by_part else {}),
     }
     write_json(folder / REPORT_FILE, report)
     position = ", ".join(f"{c:.4g}" for c in found.minimum)
@@ -146,6 +158,8 @@ def run(arguments: argparse.Namespace) -> int:
             f"  eigenvalues of the Hessian in the plane: {curvature} "
             f"(norm of the gradient: {sharpness.gradient_norm:.2g}; {sharpness.derivatives})"
         )
+    if by_part:
+        print("\n".join(f"  {line}" for line in str(by_part).splitlines()))
     print(f"  written to {folder}")
     return 0
 
@@ -161,20 +175,32 @@ def _coordinates(text: str | None) -> list[float] | None:
         ) from None
 
 
-def _sharpness(arguments: argparse.Namespace, landscape: Landscape, found: FlatRegion) -> Sharpness:
+def _measured(
+    arguments: argparse.Namespace, landscape: Landscape, found: FlatRegion
+) -> tuple[Sharpness | None, SharpnessByPart | None]:
+    """What --sharpness and --parts ask for, with the model built once."""
+    from losslandscape.analysis.part_sharpness import sharpness_by_part
     from losslandscape.analysis.sharpness import epsilon_sharpness
     from losslandscape.point.determinism import require_one_value
 
     require_one_value(landscape)
     objective, subspace = problem_of(landscape, arguments)
     measured = landscape.provenance["objective"]
-    return epsilon_sharpness(
-        objective,
-        subspace,
-        found.minimum.tolist(),
-        epsilon=arguments.box,
-        precision=arguments.precision,
-        batch_size=measured["batch_size"],
-        reestimation_batch_size=measured.get("reestimation_batch_size"),
-        quiet=arguments.quiet,
-    )
+    how = {
+        "precision": arguments.precision,
+        "batch_size": measured["batch_size"],
+        "quiet": arguments.quiet,
+    }
+    sharpness = by_part = None
+    if arguments.sharpness:
+        sharpness = epsilon_sharpness(
+            objective,
+            subspace,
+            found.minimum.tolist(),
+            epsilon=arguments.box,
+            reestimation_batch_size=measured.get("reestimation_batch_size"),
+            **how,
+        )
+    if arguments.parts is not None:
+        by_part = sharpness_by_part(objective, arguments.parts or None, **how)
+    return sharpness, by_part

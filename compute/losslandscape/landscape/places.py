@@ -54,7 +54,9 @@ def describe_places(landscape: Landscape) -> list[str]:
         note = "" if number is not None else ", which is not a grid point"
         lines.append(f"{what}, at {zero}{note}: loss {own:.6g}")
     line = f"lowest evaluated point, at {_place(points[lowest])}: loss {loss[lowest]:.6g}"
-    if what is not None and own is not None:
+    if what is not None and number == lowest:
+        line = f"lowest evaluated point: {what}"
+    elif what is not None and own is not None:
         line += _difference(landscape, what, own, number, lowest, float(loss[lowest]))
     lines.append(line)
     lines += _interpolated_below(landscape, loss, points, float(loss[lowest]))
@@ -72,8 +74,6 @@ def _origin_loss(landscape: Landscape, number: int | None) -> float | None:
 def _difference(
     landscape: Landscape, what: str, own: float, number: int | None, lowest: int, low: float
 ) -> str:
-    if number == lowest:
-        return f": {what}"
     if own <= low:
         return f", not below {what}"
     words = f", which is {own - low:.4g} below {what}"
