@@ -129,6 +129,52 @@ def test_users_own_code(run_folder, tmp_path, monkeypatch, capsys):
     sys.modules.pop("mine_for_surface", None)
 
 
+def test_data_outputs_and_losses_of_any_kind(tmp_path, monkeypatch, capsys):
+    (tmp_path / "any_kind.py").write_text(
+        "import torch\n"
+        "from torch.nn import functional\n"
+        "class Two(torch.nn.Module):\n"
+        "    def __init__(self):\n"
+        "        super().__init__()\n"
+        "        torch.manual_seed(0)\n"
+        "        self.net = torch.nn.Linear(3, 2)\n"
+        "    def forward(self, x, labels=None):\n"
+        "        out = self.net(x)\n"
+        "        loss = None if labels is None else functional.cross_entropy(out, labels)\n"
+        "        return {'out': out, 'logits': out, 'loss': loss}\n"
+        "def build():\n"
+        "    return Two()\n"
+        "def load(split='train'):\n"
+        "    torch.manual_seed(1)\n"
+        "    return [{'x': torch.randn(3).tolist(), 'labels': i % 2} for i in range(12)]\n"
+        "def loss(outputs, targets):\n"
+        "    return functional.cross_entropy(outputs, targets)\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    start = ["surface", "--model=any_kind:build", "--data=any_kind:load", "--grid", "3", "--quiet"]
+    ways = {
+        "named": ["--model-output", "out"],
+        "function": ["--model-output", "out", "--loss", "any_kind:loss"],
+        "own": ["--loss", "own", "--test"],
+    }
+    losses = {}
+    for name, options in ways.items():
+        path = tmp_path / f"{name}.nc"
+        assert main([*start, *options, "--output", str(path)]) == 0
+        losses[name] = Landscape.open(path).values("loss")
+        assert main(["info", str(path)]) == 0
+    printed = capsys.readouterr().out
+    assert "of N = 12" in printed
+    assert "the model's own: cross-entropy" in printed
+    assert "called with (outputs, targets), found by trial" not in printed
+    assert "one sample at a time" in printed
+    np.testing.assert_allclose(losses["named"], losses["own"], rtol=1e-6)
+    np.testing.assert_allclose(losses["named"], losses["function"], rtol=1e-6)
+    assert main([*start, "--samples", "4", "--output", str(tmp_path / "no.nc")]) == 1
+    assert "any_kind:load returned a list; choose the samples" in capsys.readouterr().err
+    sys.modules.pop("any_kind", None)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -248,7 +248,7 @@ def test_batches_padded_to_different_lengths_are_kept():
         ((torch.zeros(3, 2), torch.zeros(4)), "one batch holds tensors of 3, 4 samples"),
         ((torch.zeros(0, 2), torch.zeros(0)), "no samples"),
         ({}, "the dict is empty"),
-        (iter([1]), "neither a tuple"),
+        (iter([1]), "only once"),
         (("a", "b"), "holds a str"),
         ((torch.tensor(1.0),), "scalar"),
     ],

@@ -114,7 +114,7 @@ def test_batches_of_unequal_shapes_are_kept_as_they_are():
         ((torch.zeros(0, 2),), "no samples"),
         ((torch.zeros(3), 5.0), "float"),
         ((torch.zeros(()),), "scalar"),
-        (iter([1]), "neither"),
+        (iter([1]), "only once"),
         (5, "int is neither"),
         ([], "no samples"),
     ],

@@ -18,6 +18,7 @@ from losslandscape.study.datasets import (
     digits,
     digits8,
     has_split,
+    load_data,
     load_samples,
     stratified_indices,
     stratified_subset,
@@ -213,6 +214,14 @@ def words():
     return "a", ["b"]
 def unequal():
     return torch.zeros(3, 2), torch.zeros(4)
+def rows():
+    return [(torch.ones(2), 1), (torch.zeros(2), 0)]
+def lists():
+    return [[1.0], [2.0]], [0, 1]
+def batch():
+    return {"features": torch.zeros(3, 2), "labels": torch.zeros(3)}
+def text():
+    return "cifar"
 """
     )
     monkeypatch.chdir(tmp_path)
@@ -240,6 +249,24 @@ def test_a_users_own_data():
         ("digits", "validation", "no split is called 'validation'"),
     ],
 )
-def test_data_that_cannot_be_used(name, split, message):
+def test_samples_that_cannot_be_used(name, split, message):
     with pytest.raises(LossLandscapeError, match=message):
         load_samples(name, split)
+
+
+@pytest.mark.usefixtures("own_data")
+def test_any_data_of_the_users():
+    assert load_data("own_data:load")[0].shape == (4, 2)
+    assert load_data("own_data:load_split", "test")[1].shape == (2,)
+    inputs, targets = load_data("own_data:lists")
+    assert inputs.shape == (2, 1)
+    assert targets.tolist() == [0, 1]
+    rows = load_data("own_data:rows")  # two samples, not a pair
+    assert isinstance(rows, list)
+    assert rows[0][1] == 1
+    assert load_data("own_data:batch")["features"].shape == (3, 2)
+    assert load_data("digits")[0].shape[0] > 1000
+    with pytest.raises(LossLandscapeError, match="returned str; return"):
+        load_data("own_data:text")
+    with pytest.raises(LossLandscapeError, match=r"shapes \(3, 2\) and \(4,\)"):
+        load_data("own_data:unequal")

@@ -5,7 +5,7 @@ Functions that build something import torch when they are called, not before.
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING, Any, Optional
 
 from losslandscape.errors import LossLandscapeError
 
@@ -48,8 +48,8 @@ def add_data_arguments(parser: argparse.ArgumentParser, *, samples: bool = True)
         metavar="NAME",
         help="digits (of scikit-learn, enlarged to 32x32x3; no download), digits8 (8x8, one "
         "channel), cifar10, cifar100, or your own data as package.module:load, a function that "
-        "returns two tensors (inputs, targets) (default: digits, if the model is one of the "
-        "names above)",
+        "returns two tensors (inputs, targets), or a list of samples, a dict of tensors, a data "
+        "set or a DataLoader (default: digits, if the model is one of the names above)",
     )
     group.add_argument(
         "--data-root",
@@ -126,6 +126,11 @@ def model_from(
     if samples is None or arguments.model not in NETWORKS:  # a user's own, or an unknown name
         model = build_network(arguments.model)
     else:
+        if not is_pair(samples):
+            raise LossLandscapeError(
+                f"--model {arguments.model} needs two tensors, images and labels, and --data gave "
+                f"a {type(samples).__name__}; give your own network with --model"
+            )
         shape, classes = _image_shape_and_classes(*samples)
         if getattr(arguments, "samples", None) is not None:  # a small subset may lack a class
             whole = argparse.Namespace(**{**vars(arguments), "samples": None})
@@ -137,15 +142,20 @@ def model_from(
     return model if ":" in arguments.model else model.eval()
 
 
-def samples_from(arguments: argparse.Namespace, split: str = "train") -> "tuple[Tensor, Tensor]":
+def samples_from(
+    arguments: argparse.Namespace, split: str = "train", pair: bool = True
+) -> "tuple[Tensor, Tensor]":
     """The tensors of ``--data``, or a subset of ``--samples`` samples, on the CPU.
+
+    Without ``pair``, a user's function may return any data; see
+    :func:`losslandscape.study.datasets.load_data`.
 
     Raises
     ------
     LossLandscapeError
         If the data cannot be loaded, or have fewer samples.
     """
-    from losslandscape.study.datasets import load_samples, stratified_subset
+    from losslandscape.study.datasets import load_data, load_samples, stratified_subset
 
     if arguments.data is None:
         if ":" in arguments.model:
@@ -154,18 +164,38 @@ def samples_from(arguments: argparse.Namespace, split: str = "train") -> "tuple[
                 "--data NAME"
             )
         arguments.data = "digits"
-    samples = load_samples(
-        arguments.data, split, root=arguments.data_root, download=arguments.download
-    )
+    load = load_samples if pair else load_data
+    samples = load(arguments.data, split, root=arguments.data_root, download=arguments.download)
     if getattr(arguments, "samples", None) is not None:
-        samples = stratified_subset(*samples, arguments.samples, arguments.samples_seed)
+        require_pair(samples, "--samples", arguments.data)
+        inputs, targets = samples
+        samples = stratified_subset(inputs, targets, arguments.samples, arguments.samples_seed)
     return samples
 
 
-def dataset_size(arguments: argparse.Namespace, samples: "tuple[Tensor, Tensor]") -> int:
-    """Number of samples in ``--data``, before ``--samples`` takes a subset."""
+def is_pair(samples: Any) -> bool:
+    """Whether data are two tensors, inputs and targets."""
+    from torch import Tensor
+
+    kinds = isinstance(samples, tuple) and len(samples) == 2
+    return kinds and all(isinstance(part, Tensor) for part in samples)
+
+
+def require_pair(samples: Any, option: str, data: str) -> None:
+    """Raise a LossLandscapeError if data are not two tensors, which an option takes rows of."""
+    if not is_pair(samples):
+        raise LossLandscapeError(
+            f"{option} takes samples out of two tensors, and {data} returned a "
+            f"{type(samples).__name__}; choose the samples in that function"
+        )
+
+
+def dataset_size(
+    arguments: argparse.Namespace, samples: "tuple[Tensor, Tensor]"
+) -> "Optional[int]":
+    """Number of samples in ``--data``, before ``--samples`` takes a subset; None if not known."""
     if getattr(arguments, "samples", None) is None:
-        return len(samples[0])
+        return len(samples[0]) if is_pair(samples) else None
     return len(samples_from(argparse.Namespace(**{**vars(arguments), "samples": None}))[0])
 
 

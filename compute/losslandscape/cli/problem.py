@@ -19,6 +19,7 @@ from losslandscape.cli.arguments import (
     device_from,
     model_from,
     positive_int,
+    require_pair,
     samples_from,
 )
 from losslandscape.cli.trajectories import add_checkpoint_arguments, check_trajectories, runs_from
@@ -288,15 +289,16 @@ def build_problem(arguments: argparse.Namespace) -> tuple[Objective, Subspace]:
     from losslandscape.study.resolve import resolve
 
     device = device_from(arguments)
-    samples = samples_from(arguments)
+    samples = samples_from(arguments, pair=False)
     numbers = getattr(arguments, "sample_numbers", None)
     whole = samples
     if numbers is not None:
+        require_pair(samples, "--sample-numbers", str(arguments.data))
         samples = _picked(samples, numbers)
     data: Any = samples
     if arguments.test:
         all_samples = argparse.Namespace(**{**vars(arguments), "samples": None})
-        data = {"train": samples, "test": samples_from(all_samples, "test")}
+        data = {"train": samples, "test": samples_from(all_samples, "test", pair=False)}
     model = model_from(arguments, whole)
     over_inputs = arguments.directions == "inputs"
     subspace = None if over_inputs else _subspace(arguments, model, samples)
@@ -318,6 +320,9 @@ def build_problem(arguments: argparse.Namespace) -> tuple[Objective, Subspace]:
         modes=arguments.modes,
         nondeterminism=arguments.nondeterminism,
     )
+    if numbers is None and not objective.dataset_samples and objective.factors is None:
+        name, first = next(iter(objective.sets.items()))  # all of --data, however it was returned
+        objective.dataset_samples = {name: len(first)}
     if subspace is None:
         return _over_inputs(arguments, objective)
     return objective, subspace

@@ -84,15 +84,44 @@ def check_lengths(batch: Batch, name: str) -> None:
 
 def _tensor(value: Any, name: str) -> Tensor:
     if isinstance(value, np.ndarray):
-        value = torch.from_numpy(value)
+        value = from_array(value, name)
     if not isinstance(value, Tensor):
         raise LossLandscapeError(
             f"{name}: a batch holds a {type(value).__name__} where a tensor is expected; "
-            "pass tuples or dicts of tensors"
+            "pass tuples or dicts of tensors, and leave out what is no number (of a data set of "
+            "Hugging Face: remove_columns)"
         )
     if value.dim() == 0:
         raise LossLandscapeError(f"{name}: a batch holds a scalar; dimension 0 is the sample")
     return aligned(value.detach())
+
+
+def from_array(array: np.ndarray, name: str) -> Tensor:
+    """A tensor of an array's values, in its memory if PyTorch can use that.
+
+    Raises
+    ------
+    LossLandscapeError
+        If the array holds no numbers that PyTorch has.
+
+    Examples
+    --------
+    >>> from_array(np.arange(3, dtype=">f4")[::-1], "data")
+    tensor([2., 1., 0.])
+    """
+    if array.dtype.kind == "f" and array.dtype.itemsize > 8:  # long double
+        array = array.astype(np.float64)
+    if not array.dtype.isnative:
+        array = array.astype(array.dtype.newbyteorder("="))
+    if any(stride < 0 for stride in array.strides):
+        array = array.copy()
+    try:
+        return torch.from_numpy(array)
+    except TypeError as error:
+        raise LossLandscapeError(
+            f"{name}: an array of type {array.dtype} holds no numbers that PyTorch has; convert "
+            "it, such as np.stack(array) for an array of arrays of one shape"
+        ) from error
 
 
 def aligned(tensor: Tensor, copies: dict[int, torch.UntypedStorage] | None = None) -> Tensor:

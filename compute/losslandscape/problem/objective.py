@@ -23,7 +23,7 @@ from losslandscape.problem.fitting import fitted
 from losslandscape.problem.inputs import InputsModel, moving_inputs
 from losslandscape.problem.losses import Loss, LossCallable, Metric, resolve
 from losslandscape.problem.modes import check_modes, refuse_batch_norm, training_modules
-from losslandscape.problem.outputs import Output
+from losslandscape.problem.outputs import TARGET_KEYS, Output
 from losslandscape.problem.samples import HOLD_BYTES, SampleSet
 from losslandscape.problem.sums import SUM, split_terms
 
@@ -449,9 +449,25 @@ def _named_sets(data: Any) -> dict[str, Any]:
     if isinstance(data, Mapping):
         if not data:
             raise LossLandscapeError("data: the dict is empty; pass at least one set of samples")
-        if not all(isinstance(value, (Tensor, np.ndarray)) for value in data.values()):
-            return dict(data)
+        if all(isinstance(value, (Tensor, np.ndarray)) for value in data.values()):
+            return {"train": data}
+        if {"input_ids", *TARGET_KEYS} & set(data):  # a batch, as tokenizers return it
+            return {"train": {key: _as_array(key, value) for key, value in data.items()}}
+        return dict(data)
     return {"train": data}
+
+
+def _as_array(key: Any, value: Any) -> Any:
+    """An entry of a batch as a tensor, if it is a list of numbers."""
+    if not isinstance(value, (list, tuple)) or any(isinstance(one, Tensor) for one in value):
+        return value
+    try:
+        return torch.tensor(value)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise LossLandscapeError(
+            f"data: the entry {key!r} is a list that makes no tensor ({error}); pad its rows to "
+            "one length (padding=True, return_tensors='pt' of a tokenizer)"
+        ) from error
 
 
 def _check_names(what: str, names: Mapping[str, Any]) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, RandomSampler
+from torch.utils.data import DataLoader, IterableDataset, RandomSampler
 
 from losslandscape.errors import LossLandscapeError
 from losslandscape.planes.parameters import sha256
@@ -24,6 +24,7 @@ from losslandscape.problem.batches import (
     sample_shapes,
     tensors_of,
 )
+from losslandscape.problem.collate import Collate
 from losslandscape.problem.random_draws import fixed_draws, own_generators
 from losslandscape.problem.streamed_samples import LOOKED_AT, StreamedBatches, StreamedSamples
 
@@ -93,12 +94,23 @@ class SampleSet:
         if isinstance(data, DataLoader):
             pass
         elif hasattr(data, "__getitem__") and hasattr(data, "__len__"):
-            loader = DataLoader(data, batch_size=256)
-        elif isinstance(data, Iterator) or not hasattr(data, "__iter__"):
+            loader = DataLoader(data, batch_size=256, collate_fn=Collate(self.name))
+        elif isinstance(data, Iterator):
+            raise LossLandscapeError(
+                f"{self.name}: a {type(data).__name__} can be read only once; pass list(...) of it"
+            )
+        elif not hasattr(data, "__iter__"):
             raise LossLandscapeError(
                 f"{self.name}: {type(data).__name__} is neither a tuple of tensors, a map-style "
                 "Dataset nor a DataLoader"
             )
+        elif iter(data) is iter(data):
+            raise LossLandscapeError(
+                f"{self.name}: the {type(data).__name__} always gives the same iterator, which can "
+                "be read only once; pass list(...) of it"
+            )
+        elif isinstance(data, IterableDataset) and _yields_samples(data):
+            loader = DataLoader(data, batch_size=256, collate_fn=Collate(self.name))
         try:
             # so that a shuffling loader's order repeats
             with fixed_draws(0, own_generators(data) if isinstance(data, DataLoader) else ()):
@@ -256,6 +268,17 @@ class SampleSet:
             return self._described
         tensors = [tensor for batch in self.stored() for tensor in tensors_of(batch)]
         return {"samples": len(self), "source": self.source, "sha256": sha256(tensors)}
+
+
+def _yields_samples(data: IterableDataset) -> bool:
+    """Whether an iterable data set yields samples, not batches: no common first dimension."""
+    with fixed_draws(0):
+        first = next(iter(data), None)
+    parts = list(first.values()) if isinstance(first, Mapping) else first
+    if not isinstance(parts, (tuple, list)):
+        return False
+    shapes = [tuple(getattr(part, "shape", ())) for part in parts]
+    return not all(shapes) or len({shape[0] for shape in shapes}) > 1
 
 
 def _is_list_of_samples(data: Any) -> bool:

@@ -24,6 +24,7 @@ from losslandscape.problem.batches import (
     sample_shapes,
     tensors_of,
 )
+from losslandscape.problem.collate import Collate
 from losslandscape.problem.random_draws import fixed_draws, own_generators, seed_draws
 
 _PART = 256  # samples read at once by default
@@ -92,7 +93,7 @@ class StreamedSamples:
         if not map_style or isinstance(dataset, IterableDataset):
             return None
         if loader is None:
-            loader = DataLoader(dataset, batch_size=_PART)
+            loader = DataLoader(dataset, batch_size=_PART, collate_fn=Collate(name))
         if loader.batch_sampler is None:
             return None
         count = len(dataset)

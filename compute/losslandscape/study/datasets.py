@@ -142,7 +142,7 @@ def load_samples(
     """
     _require_split(split)
     if ":" in name:
-        return _users_samples(name, split)
+        return _pair(name, _users_data(name, split))
     if name not in DATASETS:
         similar = get_close_matches(name, DATASETS, n=1)
         meant = f"did you mean {similar[0]!r}? " if similar else ""
@@ -153,6 +153,45 @@ def load_samples(
     if name.startswith("cifar"):
         return DATASETS[name](split, root=root, download=download)
     return DATASETS[name](split)
+
+
+def load_data(
+    name: str, split: str = "train", *, root: PathLike = DATA_ROOT, download: bool = False
+) -> Any:
+    """Like `load_samples`, but your function may return whatever an `Objective` takes as data.
+
+    A pair of arrays becomes a pair of tensors. A list of samples, a dict, a data set or a
+    DataLoader is returned as it is.
+
+    Raises
+    ------
+    LossLandscapeError
+        As `load_samples`; or if your function returns something that cannot hold samples.
+    """
+    if ":" not in name:
+        return load_samples(name, split, root=root, download=download)
+    _require_split(split)
+    data = _users_data(name, split)
+    if isinstance(data, (str, bytes)) or not any(
+        hasattr(data, name) for name in ("__iter__", "__getitem__")
+    ):
+        raise LossLandscapeError(
+            f"{name}: returned {type(data).__name__}; return (inputs, targets), a list of samples, "
+            "a dict of tensors, a data set or a DataLoader"
+        )
+    return _pair(name, data) if _may_be_pair(data) else data
+
+
+def _may_be_pair(data: Any) -> bool:
+    """Whether data are two arrays, or a tuple of two lists of numbers."""
+    if not isinstance(data, (tuple, list)) or len(data) != 2:
+        return False
+    if all(isinstance(part, (Tensor, np.ndarray)) for part in data):
+        return True
+    try:
+        return isinstance(data, tuple) and all(torch.as_tensor(part).dim() for part in data)
+    except (TypeError, ValueError, RuntimeError):
+        return False
 
 
 def has_split(name: str, split: str) -> bool:
@@ -236,17 +275,19 @@ def _cifar(
     return images.contiguous(), torch.tensor(loaded.targets, dtype=torch.int64)
 
 
-def _users_samples(name: str, split: str) -> Samples:
+def _users_data(name: str, split: str) -> Any:
     function = resolve(name)
     if _takes_split(function):
-        samples = function(split=split)
-    elif split == "train":
-        samples = function()
-    else:
-        raise LossLandscapeError(
-            f"{name}: has no parameter 'split', so it cannot return the test set; "
-            "define it as load(split='train')"
-        )
+        return function(split=split)
+    if split == "train":
+        return function()
+    raise LossLandscapeError(
+        f"{name}: has no parameter 'split', so it cannot return the test set; "
+        "define it as load(split='train')"
+    )
+
+
+def _pair(name: str, samples: Any) -> Samples:
     if not isinstance(samples, (tuple, list)) or len(samples) != 2:
         raise LossLandscapeError(
             f"{name}: returned {type(samples).__name__}; two tensors (inputs, targets) are expected"
