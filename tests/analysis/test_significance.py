@@ -76,7 +76,10 @@ def test_on_a_noisy_bowl_one_minimum_is_significant():
     bowl, rng = x**2 + y**2, np.random.default_rng(1)
     right, spurious = 0, 0
     for seed in range(100):
-        counts = find_critical_points(noisy(bowl, rng), scale="linear", seed=seed).counts["minimum"]
+        found = find_critical_points(
+            noisy(bowl, rng), scale="linear", seed=seed, method="bootstrap"
+        )
+        counts = found.counts["minimum"]
         right += counts["significant"] + counts["boundary_significant"] == 1
         spurious += counts["not_significant"]
     assert right >= 95
@@ -89,8 +92,8 @@ def test_of_two_wells_with_a_barrier_of_twice_the_threshold_both_are_significant
     right = 0
     for seed in range(100):
         measured = noisy(two_wells(2 * t), rng)
-        counts = find_critical_points(measured, scale="linear", seed=seed).counts["minimum"]
-        right += counts["significant"] == 2
+        found = find_critical_points(measured, scale="linear", seed=seed, method="bootstrap")
+        right += found.counts["minimum"]["significant"] == 2
     assert right >= 95
 
 
@@ -102,7 +105,7 @@ def test_the_bottleneck_bootstrap_overlooks_noise_on_slopes():
     losses = field[..., None] + steep[..., None] * (1 + rng.standard_normal((9, 13, 100)))
     losses += 0.3 * rng.standard_normal(losses.shape)
     found = landscape_of(losses)
-    whole = find_critical_points(found, scale="linear", draws=200)
+    whole = find_critical_points(found, scale="linear", draws=200, method="bootstrap")
     diagram = find_critical_points(found, scale="linear", draws=200, method="bottleneck")
     assert whole.counts["minimum"]["significant"] == 1
     inside = diagram.counts["minimum"]
@@ -161,7 +164,7 @@ def test_points_without_finite_values_are_left_out(rng):
 def test_draws_that_fall_off_the_log_scale_make_the_threshold_infinite():
     losses = np.zeros((3, 3, 10), np.float32)
     losses[..., 0] = np.arange(1, 10).reshape(3, 3)  # one sample in ten has all the loss
-    found = find_critical_points(landscape_of(losses), scale="log")
+    found = find_critical_points(landscape_of(losses), scale="log", method="bootstrap")
     assert found.threshold == np.inf
     assert "linear scale" in found.noise.reason
     assert found.counts["minimum"]["significant"] + found.counts["minimum"]["boundary_significant"]
@@ -217,7 +220,7 @@ def test_a_saddle_that_only_closes_around_a_hole_is_no_feature_of_the_loss():
         ({"persistence": -1.0}, "must be 0 or more"),
         ({"persistence": np.nan}, "must be 0 or more"),
         ({"scale": "cubic"}, "not one of log, linear"),
-        ({"method": "guess"}, "not one of bootstrap"),
+        ({"method": "guess"}, "not one of studentized, bootstrap"),
         ({"confidence": 1.0}, "between 0 and 1"),
         ({"draws": 0}, "0 bootstrap draws"),
     ],
@@ -242,6 +245,11 @@ def test_bad_fields_are_refused(field, message):
     )  # fmt: skip
     with pytest.raises(LossLandscapeError, match=message):
         find_critical_points(measured)
+
+
+def test_a_threshold_by_pairs_is_refused_with_what_does_it(rng):
+    with pytest.raises(LossLandscapeError, match="find_critical_points"):
+        noise_threshold(noisy(two_wells(1.0), rng), method="studentized")
 
 
 def test_too_few_draws_for_the_quantile_are_refused(rng):

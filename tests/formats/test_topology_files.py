@@ -43,18 +43,31 @@ def test_the_files_hold_ttks_arrays_and_the_significance(file, capsys):
     assert main(["topology", str(file), "--scale", "linear", "--seed", "5"]) == 0
     printed, progress = capsys.readouterr()
     assert progress.startswith("bootstrap: 1,000 draws of 221 points, 50 samples each\n")
-    assert "bootstrap: 221000/221000, " in progress
+    assert "bootstrap: 1000/1000, " in progress
     assert "2 minima significant at 95%" in printed
+    first, second = printed.splitlines()[:2]
+    assert first.startswith(f"{file}: of the mean loss, 2 of 2 minima are significant at 95%, each")
+    assert (
+        f"render {file} --figure topology --topology {file.with_name('wells_topology')}" in second
+    )
     folder = file.with_name("wells_topology")
     report = json.loads((folder / "topology.json").read_text())
     assert (report["noise"]["seed"], report["noise"]["draws"]) == (5, 1000)
     assert report["counts"]["minimum"]["significant"] == 2
     assert report["critical_points"][0]["persistence"] == "Infinity"
+    assert report["critical_points"][0]["p_value"] is None
+    assert report["critical_points"][1]["p_value"] == pytest.approx(1 / 1001)
+    assert report["noise"]["method"] == "studentized"
+    assert report["threshold"] == report["noise"]["persistence"] < 1
 
     points = read(folder / "critical_points.vtp")
     found = arrays(points.GetPointData())
     assert {"CellDimension", "CellId", "loss", "IsOnBoundary", "ttkVertexScalarField",
-            "ManifoldSize", "persistence", "significant"} <= set(found)  # fmt: skip
+            "ManifoldSize", "persistence", "significant", "p_value"} <= set(found)  # fmt: skip
+    judged = [
+        row["p_value"] for row in sorted(report["critical_points"], key=lambda r: r["number"])
+    ]
+    np.testing.assert_allclose(found["p_value"], [np.nan if p is None else p for p in judged])
     loss = Landscape.open(file).values("loss")
     np.testing.assert_allclose(found["loss"], loss.ravel()[found["ttkVertexScalarField"]])
     assert points.GetNumberOfVerts() == len(report["critical_points"])
@@ -71,6 +84,9 @@ def test_the_files_hold_ttks_arrays_and_the_significance(file, capsys):
     diagram = read(folder / "persistence_diagram.vtp")
     pairs = arrays(diagram.GetCellData())
     assert pairs["PairIdentifier"][-1] == -1
+    finite = pairs["IsFinite"] == 1
+    assert (pairs["significant"][finite] == (pairs["p_value"][finite] <= 0.05)).all()
+    assert np.isnan(pairs["p_value"][~finite]).all()
     ends = vtk_to_numpy(diagram.GetPoints().GetData())
     np.testing.assert_allclose((ends[1::2] - ends[::2])[:-1, 1], pairs["Persistence"][:-1])
 
@@ -88,6 +104,16 @@ def test_simplification_leaves_the_significant_points_alone(file, capsys):
     minima = [row for row in report["critical_points"] if row["kind"] == "minimum"]
     assert len(minima) == 2
     assert all(row["significant"] for row in report["critical_points"])
+
+
+def test_a_threshold_for_all_pairs_writes_no_p_values(file, capsys):
+    assert main(["topology", str(file), "--scale", "linear", "--noise", "bootstrap"]) == 0
+    first = capsys.readouterr().out.splitlines()[0]
+    assert "2 of 2 minima are significant at 95%, by a persistence above t = " in first
+    folder = file.with_name("wells_topology")
+    assert "p_value" not in arrays(read(folder / "critical_points.vtp").GetPointData())
+    assert "p_value" not in arrays(read(folder / "persistence_diagram.vtp").GetCellData())
+    assert "p_value" not in json.loads((folder / "topology.json").read_text())["critical_points"][0]
 
 
 def test_a_log_scale_is_decades_and_keeps_the_loss_itself(file):

@@ -238,7 +238,10 @@ def test_artifacts_of_interpolation_are_not_significant(rng):
     losses = np.repeat(off[..., None], 20, axis=-1)  # no sampling noise
     told, untold = (
         find_critical_points(
-            interpolated_landscape(off, evaluated, e, losses), scale="linear", draws=40
+            interpolated_landscape(off, evaluated, e, losses),
+            scale="linear",
+            draws=40,
+            method="bootstrap",
         )
         for e in (np.full(bowl.shape, error), np.zeros(bowl.shape))
     )
@@ -249,6 +252,14 @@ def test_artifacts_of_interpolation_are_not_significant(rng):
     assert told.noise.sampling == pytest.approx(0, abs=1e-12)
     assert told.threshold == pytest.approx(2 * error)
     assert minima(told) == 1
+    assert minima(untold) > 5
+    told, untold = (
+        find_critical_points(
+            interpolated_landscape(off, evaluated, e, losses), scale="linear", draws=40
+        )
+        for e in (np.full(bowl.shape, error), np.zeros(bowl.shape))
+    )
+    assert (minima(told), told.noise.method) == (1, "studentized")
     assert minima(untold) > 5
     # the same with deeper wells
     wells = 2 * ((x * 1.5) ** 2 - 1) ** 2 + y**2 + 0.2 * x
@@ -343,10 +354,14 @@ def test_critical_points_say_which_are_interpolated(wells):
     significant = found.arrays["significant"] == 1
     both = (significant & (found.arrays["interpolated"] == 1)).sum()
     assert both >= 1
-    assert f"{both} of the {significant.sum()} critical points above t lie at one of them" in line
+    words = "significant critical points lie at one of them"
+    assert f"{both} of the {significant.sum()} {words}" in line
     report = found.to_json()
     assert report["interpolation"]["interpolated"] == 308
+    assert report["noise"]["interpolation"] == pytest.approx(0.02)
+    report = find_critical_points(wells, scale="linear", draws=40, method="bootstrap").to_json()
     assert report["noise"]["interpolation"] == pytest.approx(0.04)
+    assert "critical points above t lie at one of them" in " ".join(report["summary"])
     assert [row["interpolated"] for row in found.table()].count(True) == sum(
         found.arrays["interpolated"]
     )
@@ -391,9 +406,8 @@ def test_the_command_line_reports_interpolated_points(wells, tmp_path, capsys):
     )
     assert main(["topology", str(path), "--scale", "linear", "--draws", "100"]) == 0
     printed = capsys.readouterr().out
-    assert (
-        "0.04 of t is twice the largest estimated error of the 308 interpolated points" in printed
-    )
+    words = "differences are reduced by the estimated errors of the 308 interpolated points"
+    assert words in printed
     assert "308 of 425 points are interpolated" in printed
     report = json.loads((tmp_path / "wells_topology" / "topology.json").read_text())
     assert report["noise"]["points_interpolated"] == 308
@@ -439,4 +453,8 @@ def test_an_adaptive_landscape_passes_through_every_analysis(tmp_path, capsys):
     assert "tolerance 0.02 of the range" in printed
     assert "random points" in printed
     assert main(["topology", str(path), "--draws", "100"]) == 0
+    assert "reduced by the estimated errors of the" in capsys.readouterr().out
+    assert main(
+        ["topology", str(path), "--draws", "100", "--noise", "bootstrap", "--overwrite"]
+    ) == 0  # fmt: skip
     assert "of t is twice the largest estimated error" in capsys.readouterr().out

@@ -120,7 +120,7 @@ def compare(
         The same for all. By default "log" if any landscape has that scale and all losses are
         positive.
     method, draws, seed, confidence
-        For the noise thresholds; see :func:`losslandscape.analysis.significance.noise_threshold`.
+        Of the significance; see :func:`losslandscape.find_critical_points`.
     sharpness : sequence of float or None, optional
         Epsilon-sharpness of each landscape, if it was measured with the model.
 
@@ -189,7 +189,7 @@ def compare(
             )
             pairs = found.complex.persistence_pairs
             diagrams.append(pairs)
-            finite = (pairs["IsFinite"] == 1) & (pairs["Persistence"] > found.threshold)
+            finite = (pairs["IsFinite"] == 1) & (found.pair_arrays["significant"] == 1)
             for kind, count in found.counts.items():
                 plural = "minima" if kind == "minimum" else f"{kind}s".replace("maximums", "maxima")
                 row[f"significant_{plural}"] = count["significant"]

@@ -1,12 +1,22 @@
-"""The critical points of a landscape, with those above its noise marked as significant."""
+"""The critical points of a landscape, with those that noise does not explain marked."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from losslandscape.analysis.significance import Method, NoiseThreshold, noise_threshold, on_scale
+from losslandscape.analysis.pair_significance import PairSignificance, pair_significance
+from losslandscape.analysis.significance import (
+    METHODS,
+    Method,
+    NoiseThreshold,
+    keeps_samples,
+    noise_threshold,
+    on_scale,
+)
 from losslandscape.errors import LossLandscapeError
 from losslandscape.landscape.interpolation_errors import Interpolation, interpolation_of
 from losslandscape.landscape.landscape import INTERPOLATED, Landscape
@@ -23,31 +33,38 @@ class CriticalPoints:
     ----------
     arrays : dict of ndarray, shape (n, ...)
         The complex's ``critical_points``, with the mean loss itself in ``loss`` on either scale.
-        ``significant`` int8 is 1 if the persistence exceeds the threshold. It is always 1 for the
-        global minimum, and 0 for a saddle that only closes a cycle around a hole of the domain. If
-        the landscape has per-sample losses, ``persistence_standard_error`` float64. If it has
-        interpolated points, ``interpolated`` int8 is 1 for a critical point at one of these.
+        ``significant`` int8 is 1 if the pair of the point is significant. It is always 1 for the
+        global minimum, and 0 for a saddle that only closes a cycle around a hole of the domain.
+        ``p_value`` float64, if pairs were judged one by one: the pair's, adjusted for all pairs;
+        NaN if the pair never ends. If the landscape has per-sample losses,
+        ``persistence_standard_error`` float64. If it has interpolated points, ``interpolated`` int8
+        is 1 for a critical point at one of these.
     complex : MorseSmaleComplex
         The complex of the field on its scale; on the log scale, values and persistence are in
         decades.
     scale : "log" or "linear"
     threshold : float
-        In units of the scale.
-    noise : NoiseThreshold or None
-        The source of the threshold; None if you passed one.
+        The persistence above which all pairs are significant, in units of the scale. If pairs were
+        judged one by one, pairs below it may be significant too.
+    noise : PairSignificance, NoiseThreshold or None
+        How the pairs were judged; None if you passed a threshold.
     simplified : bool
         Whether pairs up to the threshold were removed.
     interpolation : Interpolation
         How many points of the landscape are interpolated, and their largest estimated error.
+    pair_arrays : dict of ndarray, shape (pairs,)
+        ``significant`` int8 of the complex's ``persistence_pairs``, and ``p_value`` float64 if they
+        were judged one by one.
     """
 
     arrays: dict[str, np.ndarray]
     complex: MorseSmaleComplex
     scale: str
     threshold: float
-    noise: NoiseThreshold | None
+    noise: PairSignificance | NoiseThreshold | None
     simplified: bool
     interpolation: Interpolation
+    pair_arrays: dict[str, np.ndarray]
 
     def __len__(self) -> int:
         return len(self.arrays["points"])
@@ -85,17 +102,40 @@ class CriticalPoints:
         minima = np.flatnonzero(self.arrays["CellDimension"] == 0)
         return int(minima[np.argmin(self.arrays["loss"][minima])])
 
+    @property
+    def judged(self) -> str:
+        """What it means that a point is significant, in words."""
+        if self.noise is None or self.noise.method == "none":
+            return "of persistence above t"
+        return f"significant at {100 * self.noise.confidence:g}%"
+
+    def headline(self) -> str:
+        """How many minima are significant, and by what."""
+        found = self.counts["minimum"]
+        significant = found["significant"] + found["boundary_significant"]
+        total = int((self.arrays["CellDimension"] == 0).sum())
+        of_all = f"{significant} of {total} minima {'is' if significant == 1 else 'are'}"
+        if self.noise is None or self.noise.method == "none":
+            return f"{of_all} of persistence above t = {self.threshold:.4g}"
+        if isinstance(self.noise, PairSignificance):
+            return (
+                f"{of_all} {self.judged}, each judged by the standard error of its own difference "
+                f"from its surroundings ({self.noise.samples} samples)"
+            )
+        return f"{of_all} {self.judged}, by a persistence above t = {self.threshold:.4g}"
+
     def summary(self) -> list[str]:
         """How many critical points stand above the noise, in one sentence per kind."""
         unit = " decades" if self.scale == "log" else ""
         source = self.noise.reason if self.noise else "as given"
-        lines = [f"threshold t = {self.threshold:.4g}{unit}: {source}"]
-        certain = self.noise is not None and self.noise.method != "none"
-        word = (
-            f"significant at {100 * self.noise.confidence:g}%"
-            if certain and self.noise
-            else ("of persistence above t")
-        )
+        if isinstance(self.noise, PairSignificance):
+            lines = [
+                f"each pair is judged on its own: {source}",
+                f"every pair of persistence above t = {self.threshold:.4g}{unit} is significant",
+            ]
+        else:
+            lines = [f"threshold t = {self.threshold:.4g}{unit}: {source}"]
+        word = self.judged
         for kind, found in self.counts.items():
             name = kind if found["significant"] == 1 else _PLURALS[kind]
             line = f"{found['significant']} {name} {word}, {found['not_significant']} not"
@@ -116,13 +156,16 @@ class CriticalPoints:
         return lines
 
     def _critical_interpolated(self) -> str:
-        """How many critical points above the threshold lie at interpolated points."""
+        """How many significant critical points lie at interpolated points."""
         significant = self.arrays["significant"] == 1
         count = int((significant & (self.arrays["interpolated"] == 1)).sum())
+        of_them = "significant critical points"
+        if not isinstance(self.noise, PairSignificance):
+            of_them = "critical points above t"
         if not count:
-            return "; no critical point above t lies at one of them"
+            return f"; no {of_them.replace('points', 'point')} lies at one of them"
         total = int(significant.sum())
-        return f"; {count} of the {total} critical points above t lie at one of them"
+        return f"; {count} of the {total} {of_them} lie at one of them"
 
     def table(self) -> list[dict]:
         """One row per critical point, the most persistent first."""
@@ -139,6 +182,8 @@ class CriticalPoints:
                 "significant": bool(self.arrays["significant"][i]),
                 "on_boundary": bool(self.arrays["IsOnBoundary"][i]),
             }
+            if "p_value" in self.arrays:
+                row["p_value"] = float(self.arrays["p_value"][i])
             if "persistence_standard_error" in self.arrays:
                 error = self.arrays["persistence_standard_error"][i]
                 row["persistence_standard_error"] = float(error)
@@ -175,18 +220,27 @@ def find_critical_points(
     simplify: bool = False,
     quiet: bool = True,
 ) -> CriticalPoints:
-    """Compute the Morse-Smale complex of the mean loss and mark points above the sampling noise.
+    """Compute the Morse-Smale complex of the mean loss and mark what noise does not explain.
+
+    With per-sample losses, each pair of an extremum and a saddle is judged on its own:
+    :func:`losslandscape.analysis.pair_significance.pair_significance`.
 
     Parameters
     ----------
     scale : "log" or "linear", optional
         By default the landscape's own scale.
     persistence : float, optional
-        Your own threshold, in units of the scale. The default threshold comes from
-        :func:`losslandscape.analysis.significance.noise_threshold`, which uses ``method``,
-        ``draws``, ``seed`` and ``confidence``.
+        Your own threshold, in units of the scale; nothing is estimated.
+    method : str, optional
+        ``"studentized"`` judges each pair by its own standard error; the default if there are
+        per-sample losses. The other methods have one threshold of persistence for all pairs:
+        ``"bootstrap"``, ``"bottleneck"``, ``"standard_error"`` and ``"none"`` of
+        :func:`losslandscape.analysis.significance.noise_threshold`.
+    draws, seed, confidence
+        Of ``method``.
     simplify : bool
-        Remove the pairs up to the threshold instead of marking them.
+        Remove the pairs up to the threshold instead of marking them. If each pair is judged on its
+        own, this also removes significant pairs of smaller persistence than one that is not.
     quiet : bool
         Show no progress of a bootstrap on standard error.
 
@@ -216,27 +270,37 @@ def find_critical_points(
     values, scale = on_scale(landscape, scale)
     origin, spacing = landscape.grid.origin, landscape.grid.spacing
     complex_ = morse_smale_complex(values, origin, spacing)  # refuses bad fields before any draw
-    noise = None
-    if persistence is None:
-        noise = noise_threshold(
-            landscape,
-            scale=scale,
-            method=method,
-            draws=draws,
-            seed=seed,
-            confidence=confidence,
-            quiet=quiet,
-        )
+    noise: PairSignificance | NoiseThreshold | None = None
+    if persistence is None and method is not None and method not in METHODS:
+        raise LossLandscapeError(f"method {method!r} is not one of {', '.join(METHODS)}")
+    measured = complex_.persistence_pairs
+    options: dict[str, Any] = {
+        "draws": draws, "seed": seed, "confidence": confidence, "quiet": quiet
+    }  # fmt: skip
+    if persistence is not None:
+        judged = _above(measured, persistence)
+    elif method == "studentized" or (method is None and keeps_samples(landscape)):
+        noise = pair_significance(landscape, values, scale, measured, **options)
+        judged, persistence = noise.significant, noise.persistence
+    else:
+        noise = noise_threshold(landscape, scale=scale, method=method, **options)
         persistence = noise.persistence
+        judged = _above(measured, persistence)
+    pair_arrays = {"significant": _with_endless(measured, judged)}
+    if isinstance(noise, PairSignificance):
+        pair_arrays["p_value"] = noise.p_values
     if simplify:
         highest = float(np.nanmax(values) - np.nanmin(values))
         complex_ = morse_smale_complex(values, origin, spacing, min(persistence, highest))
+        if isinstance(noise, PairSignificance):
+            pair_arrays = _carried_over(measured, complex_.persistence_pairs, pair_arrays)
+        else:
+            pairs = complex_.persistence_pairs
+            pair_arrays = {"significant": _with_endless(pairs, _above(pairs, persistence))}
     arrays = dict(complex_.critical_points)
     arrays["loss"] = landscape.values("loss").ravel()[arrays["ttkVertexScalarField"]]
-    minimum = arrays["CellDimension"] == 0
-    endless = np.isinf(arrays["persistence"])
-    above = np.where(endless, minimum, arrays["persistence"] > persistence)
-    arrays["significant"] = above.astype(np.int8)
+    for name, of_pairs in pair_arrays.items():
+        arrays[name] = of_pairs[arrays["pair"]]
     errors = _persistence_errors(landscape, complex_, scale)
     if errors is not None:
         arrays["persistence_standard_error"] = errors
@@ -245,8 +309,42 @@ def find_critical_points(
         status = landscape.status.ravel()[arrays["ttkVertexScalarField"]]
         arrays["interpolated"] = (status == INTERPOLATED).astype(np.int8)
     return CriticalPoints(
-        arrays, complex_, scale, float(persistence), noise, simplify, interpolation
+        arrays, complex_, scale, float(persistence), noise, simplify, interpolation, pair_arrays
     )
+
+
+def _above(pairs: Mapping[str, np.ndarray], persistence: float) -> np.ndarray:
+    return pairs["Persistence"] > persistence
+
+
+def _with_endless(pairs: Mapping[str, np.ndarray], judged: np.ndarray) -> np.ndarray:
+    """A minimum that nothing ends counts; a saddle that closes around a hole does not."""
+    return np.where(pairs["IsFinite"] == 1, judged, pairs["PairType"] == 0).astype(np.int8)
+
+
+def _carried_over(
+    before: Mapping[str, np.ndarray],
+    after: Mapping[str, np.ndarray],
+    arrays: dict[str, np.ndarray],
+) -> dict[str, np.ndarray]:
+    """What is known of pairs before a simplification, for the pairs of the extrema that are left.
+
+    A pair of an extremum that was none before is not significant, and its p value is NaN.
+    """
+    known = {extremum: i for i, extremum in enumerate(_extrema(before))}
+    source = np.array([known.get(extremum, -1) for extremum in _extrema(after)])
+    new = (source < 0) & (after["IsFinite"] == 1)
+    found = {name: values[source] for name, values in arrays.items()}
+    found["significant"] = _with_endless(after, (found["significant"] == 1) & ~new)
+    found["p_value"] = np.where(new | (after["IsFinite"] == 0), np.nan, found["p_value"])
+    return found
+
+
+def _extrema(pairs: Mapping[str, np.ndarray]) -> list[tuple[int, int]]:
+    """Kind and vertex of the extremum of each pair."""
+    kind = pairs["PairType"]
+    vertices = np.where(kind == 0, pairs["birth_vertex"], pairs["death_vertex"])
+    return list(zip(kind.tolist(), vertices.tolist()))
 
 
 def _persistence_errors(

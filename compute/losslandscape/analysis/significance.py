@@ -1,9 +1,9 @@
-"""Which features of a landscape are the loss's, and which may be sampling noise.
+"""One threshold of persistence for a whole landscape, up to which pairs may be noise.
 
 The mean loss over n samples is an estimate; its bumps have persistence even where the loss has
 none. The threshold here bounds, with a stated confidence, the persistence that noise alone can
-make, and what the interpolation of points may. The method and its sources are told in
-``docs/significance.md``.
+make, and what the interpolation of points may. ``docs/significance.md`` has the method and its
+sources. :mod:`losslandscape.analysis.pair_significance` judges each pair on its own instead.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from losslandscape.landscape.landscape import INTERPOLATED, Landscape
 from losslandscape.progress import Progress
 from losslandscape.topology import persistence_pairs
 
-Method = Literal["bootstrap", "bottleneck", "standard_error", "none"]
+Method = Literal["studentized", "bootstrap", "bottleneck", "standard_error", "none"]
 SCALES = ("log", "linear")
-METHODS = ("bootstrap", "bottleneck", "standard_error", "none")
+METHODS = ("studentized", "bootstrap", "bottleneck", "standard_error", "none")
 _NO_PAIRS = dict.fromkeys(("Birth", "Persistence", "PairType", "IsFinite"), np.empty(0))
 
 
@@ -247,8 +247,13 @@ def noise_threshold(
     """
     if not 0 < confidence < 1:
         raise LossLandscapeError(f"confidence is {confidence:g}; it lies between 0 and 1")
-    if method is not None and method not in METHODS:
-        raise LossLandscapeError(f"method {method!r} is not one of {', '.join(METHODS)}")
+    if method is not None and method not in METHODS[1:]:
+        advice = ""
+        if method == "studentized":
+            advice = "; it judges each pair on its own (find_critical_points), by no threshold"
+        raise LossLandscapeError(
+            f"method {method!r} is not one of {', '.join(METHODS[1:])}{advice}"
+        )
     values, scale = on_scale(landscape, scale)
     method = method or _best_method(landscape)
     interpolated = np.isfinite(values) & (landscape.status == INTERPOLATED)
@@ -272,8 +277,13 @@ def noise_threshold(
     )
 
 
+def keeps_samples(landscape: Landscape) -> bool:
+    """Whether the losses of two samples or more are kept."""
+    return landscape.samples.get("loss_samples", np.empty(0)).shape[-1] > 1
+
+
 def _best_method(landscape: Landscape) -> Method:
-    if landscape.samples.get("loss_samples", np.empty(0)).shape[-1] > 1:
+    if keeps_samples(landscape):
         return "bootstrap"
     if np.isfinite(landscape.fields.get("loss_standard_error", np.nan)).any():
         return "standard_error"

@@ -122,6 +122,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="leave out pairs up to this persistence from the topology; in decades on a log scale, "
         "otherwise in units of the loss",
     )
+    look.add_argument(
+        "--topology",
+        type=Path,
+        metavar="FOLDER",
+        help="draw the topology that `losslandscape topology` wrote there, pairs that are not "
+        "significant small, instead of computing it",
+    )
     look.add_argument("--titles", nargs="+", metavar="TEXT", help="a title for each landscape")
 
 
@@ -164,6 +171,14 @@ def run(arguments: argparse.Namespace) -> int:
         raise LossLandscapeError(
             f"{len(arguments.landscapes)} landscapes were given, but a figure shows at most two"
         )
+    if arguments.topology is not None and figure != "topology":
+        raise LossLandscapeError(
+            f"--topology is only for the figure topology, not for {figure}; add --figure topology"
+        )
+    if arguments.topology is not None and arguments.persistence is not None:
+        raise LossLandscapeError(
+            "--persistence computes the topology, and --topology draws one that is there; give one"
+        )
     options = {
         "array": arguments.array,
         "log": arguments.log,
@@ -171,6 +186,7 @@ def run(arguments: argparse.Namespace) -> int:
         "levels": arguments.levels,
         "evaluated": arguments.show_evaluated,
         "persistence": arguments.persistence,
+        "folder": None if arguments.topology is None else str(arguments.topology.absolute()),
         "letters": letters,
     }
     if arguments.titles is not None and max(FIGURES.get(figure, (1,))) > 1:
@@ -203,7 +219,7 @@ def _refuse_for_state(arguments: argparse.Namespace) -> None:
     if len(arguments.landscapes) > 1:
         raise LossLandscapeError("a state (.pvsm) must be drawn alone; omit the other files")
     look = ("array", "log", "ceiling", "levels", "show_evaluated", "persistence", "titles")
-    building = ("figure", "state", *look)
+    building = ("figure", "state", *look, "topology")
     for option in building:
         if getattr(arguments, option) is not None:
             raise LossLandscapeError(

@@ -16,8 +16,9 @@ HELP = "find minima, saddles and maxima, and distinguish them from sampling nois
 
 DESCRIPTION = """\
 Compute the Morse-Smale complex of the mean loss, or of its log10 if the file's scale is log. Pairs
-of critical points are distinguished from sampling noise by their persistence. The threshold is
-found by a bootstrap of the whole surface, unless you give it.
+of critical points are distinguished from sampling noise: each by the standard error of its own
+difference, with a level for all pairs at once. --noise chooses other methods, and --persistence
+sets a threshold by hand.
 """
 
 EPILOG = """\
@@ -38,13 +39,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--persistence",
         type=float,
         metavar="T",
-        help="threshold, in units of the loss, or in decades on a log scale (default: found from "
-        "the noise)",
+        help="threshold, in units of the loss, or in decades on a log scale (default: pairs are "
+        "judged by the noise)",
     )
     parser.add_argument(
         "--simplify",
         action="store_true",
-        help="remove pairs up to the threshold, instead of marking them",
+        help="remove pairs up to the threshold, instead of marking them; where each pair is judged "
+        "on its own, up to the largest persistence of one that is not significant",
     )
     add_noise_arguments(parser)
     add_result_arguments(parser, "topology")
@@ -52,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_noise_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add ``--scale`` and the options that set the noise threshold."""
+    """Add ``--scale`` and the options that say how noise is judged."""
     group = parser.add_argument_group("noise")
     group.add_argument(
         "--scale",
@@ -62,10 +64,12 @@ def add_noise_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--noise",
-        choices=("bootstrap", "bottleneck", "standard_error", "none"),
-        help="source of the threshold: a bootstrap of the surface (bootstrap); a bootstrap of its "
-        "persistence diagram, which noise on slopes does not affect (bottleneck); the standard "
-        "errors (standard_error); or none (default: bootstrap, or else what the file allows)",
+        choices=("studentized", "bootstrap", "bottleneck", "standard_error", "none"),
+        help="how pairs are judged: each by its own standard error (studentized); or by one "
+        "threshold of persistence from a bootstrap of the surface (bootstrap), from a bootstrap of "
+        "its persistence diagram, which noise on slopes does not affect (bottleneck), or from the "
+        "standard errors (standard_error); or not at all (none) (default: studentized, or else "
+        "what the file allows)",
     )
     group.add_argument(
         "--draws",
@@ -117,18 +121,16 @@ def run(arguments: argparse.Namespace) -> int:
     }
     write_json(folder / REPORT_FILE, report)
     rows = found.table()
-    (quantity,) = in_words(
-        ["log10 of the mean loss" if found.scale == "log" else "mean loss"], array
-    )
-    print(
-        f"{arguments.landscape}: critical points of the {quantity} {_significant(found)}: "
-        f"{sum(row['significant'] for row in rows)} of {len(rows)}"
-    )
-    print("\n".join(f"  {line}" for line in in_words(found.summary(), array)))
+    quantity = "log10 of the mean loss" if found.scale == "log" else "the mean loss"
+    headline, *summary = in_words([f"of {quantity}, {found.headline()}", *found.summary()], array)
+    print(f"{arguments.landscape}: {headline}")
+    print(f"  {_how_to_draw(arguments, found, folder)}")
+    print("\n".join(f"  {line}" for line in summary))
     columns = [name for name in rows[0] if name != "number"]
     unit = " (decades)" if found.scale == "log" else ""
     titles = {
         "persistence": f"persistence{unit}",
+        "p_value": "p value",
         "persistence_standard_error": f"standard error of persistence{unit}",
         "on_boundary": "on the boundary",
         "loss": array,
@@ -142,8 +144,16 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _significant(found: CriticalPoints) -> str:
-    """What it means that a point is marked as significant, in words."""
-    if found.noise is None or found.noise.method == "none":
-        return "with a persistence above the threshold"
-    return f"that are significant at {100 * found.noise.confidence:g}%"
+def _how_to_draw(arguments: argparse.Namespace, found: CriticalPoints, folder: Path) -> str:
+    """The command that draws what is significant."""
+    if found.complex.values.ndim != 2:
+        return "pairs of a line are drawn by no figure; the table below has them"
+    draw = f"losslandscape render {arguments.landscape} --figure topology --topology {folder}"
+    if arguments.array:
+        draw += f" --array {arguments.array}"
+    if found.simplified or found.arrays["significant"].all():
+        return f"to draw them: {draw} --output topology.png"
+    return (
+        f"to draw these large, and the others small: {draw} --output topology.png; to draw only "
+        "these, run topology with --simplify first"
+    )

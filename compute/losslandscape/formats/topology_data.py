@@ -96,15 +96,15 @@ def diagram_data(landscape: Landscape, found: CriticalPoints) -> vtkPolyData:
             "Coordinates": where,
         },
     )
-    above = np.where(
-        pairs["IsFinite"] == 1, pairs["Persistence"] > found.threshold, pairs["PairType"] == 0
-    )
     add_cell_array(data, "PairIdentifier", np.append(np.arange(count), -1).astype(np.int32))
     add_cell_array(data, "PairType", np.append(pairs["PairType"], -1).astype(np.int32))
     add_cell_array(data, "Persistence", np.append(pairs["Persistence"], high - low))
     add_cell_array(data, "Birth", np.append(birth, low))
     add_cell_array(data, "IsFinite", np.append(pairs["IsFinite"], 0).astype(np.uint8))
-    add_cell_array(data, "significant", np.append(above, False).astype(np.int8))
+    significant = found.pair_arrays["significant"]
+    add_cell_array(data, "significant", np.append(significant, 0).astype(np.int8))
+    if "p_value" in found.pair_arrays:
+        add_cell_array(data, "p_value", np.append(found.pair_arrays["p_value"], np.nan))
     return data
 
 

@@ -208,6 +208,18 @@ def test_topology_is_drawn_by_the_command(tmp_path, wells):
     assert pictures["all"] > 1.5 * pictures["few"] > 0  # one of the two is gone
 
 
+def test_a_judged_topology_is_drawn_by_the_command_with_its_own_flags(tmp_path, wells):
+    # nothing is known of noise: both minima count; above 5, one
+    pictures = {}
+    for name, options in {"both": [], "one": ["--persistence", "5"]}.items():
+        folder, picture = tmp_path / name, tmp_path / f"{name}.png"
+        assert main(["topology", str(wells), "--output", str(folder), *options]) == 0
+        given = ["--figure", "topology", "--topology", str(folder), "--size", "1000x500"]
+        assert main(["render", str(wells), "--output", str(picture), *given]) == 0
+        pictures[name] = minima(picture)
+    assert pictures["both"] > 1.2 * pictures["one"] > 0  # one of the two is small
+
+
 def test_flatness_is_drawn_by_the_command_of_one_and_of_two(tmp_path, wells):
     plain, one, two = (tmp_path / f"{name}.png" for name in ("plain", "one", "two"))
     size = ["--size", "1000x800"]
@@ -241,6 +253,12 @@ def test_what_flatness_lacks_is_said(tmp_path, capsys, plane):
         (["{nc}", "--output", "gone/x.png"], "the folder gone does not exist"),
         (["{state}", "--output", "x.png", "--log"], "--log is only for landscapes"),
         (["{state}", "{nc}", "--output", "x.png"], "must be drawn alone"),
+        (["{nc}", "--output", "x.png", "--topology", "x"], "--topology is only for the figure"),
+        (
+            ["{nc}", "--output", "x.png", "--figure", "topology", "--topology", "x"]
+            + ["--persistence", "1"],
+            "give one",
+        ),
     ],
 )
 def test_what_does_not_fit_is_said(tmp_path, monkeypatch, capsys, plane, arguments, words):
