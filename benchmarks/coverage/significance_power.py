@@ -1,8 +1,9 @@
 """Which pairs of critical points are called significant, on surfaces whose own pairs are known.
 
-``python -m benchmarks.coverage.significance_power`` (seeded; ten minutes on one core) draws per-sample
-losses around known population surfaces. It counts surfaces with any false positive, and those on
-which the true second well is found, for each method; the tables are in docs/significance.md.
+``python -m benchmarks.coverage.significance_power`` (seeded; ten minutes on one core) draws
+per-sample losses around known population surfaces. It counts surfaces with any false positive, and
+those on which the true second well is found, for each method; the tables are in
+docs/significance.md.
 """
 
 from __future__ import annotations

@@ -240,6 +240,9 @@ def test_what_flatness_lacks_is_said(tmp_path, capsys, plane):
     assert not picture.exists()
 
 
+JUDGED = ("--figure", "topology", "--topology", "x")
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -254,11 +257,7 @@ def test_what_flatness_lacks_is_said(tmp_path, capsys, plane):
         (["{state}", "--output", "x.png", "--log"], "--log is only for landscapes"),
         (["{state}", "{nc}", "--output", "x.png"], "must be drawn alone"),
         (["{nc}", "--output", "x.png", "--topology", "x"], "--topology is only for the figure"),
-        (
-            ["{nc}", "--output", "x.png", "--figure", "topology", "--topology", "x"]
-            + ["--persistence", "1"],
-            "give one",
-        ),
+        (["{nc}", "--output", "x.png", *JUDGED, "--persistence", "1"], "give one"),
     ],
 )
 def test_what_does_not_fit_is_said(tmp_path, monkeypatch, capsys, plane, arguments, words):
