@@ -26,7 +26,7 @@ def files(tmp_path):
 def test_topology_of_another_variable(files, capsys):
     assert main(["topology", str(files / "a.nc"), "--array", "test_loss"]) == 0
     printed = capsys.readouterr().out
-    assert "critical points of the mean 'test_loss'" in printed
+    assert "a.nc: of the mean 'test_loss', 1 of 1 minima is" in printed
     report = json.loads((files / "a_topology_test_loss" / "topology.json").read_text())
     assert report["array"] == "test_loss"
     (minimum,) = (p for p in report["critical_points"] if p["kind"] == "minimum")

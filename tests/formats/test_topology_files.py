@@ -29,7 +29,7 @@ def arrays(attributes):
 def file(tmp_path, rng):
     grid = Grid.rectangle((17, 13), ((-1.5, 1.5), (-1, 1)))
     x, y = grid.points().T
-    field = (10 * ((x**2 - 1) ** 2 + y**2) + 0.3 * x + 0.1).reshape(grid.shape)
+    field = (10 * ((x**2 - 1) ** 2 + y**2) + 0.3 * x + 0.5).reshape(grid.shape)
     losses = (field[..., None] + 0.1 * rng.standard_normal((*grid.shape, 50))).astype(np.float32)
     path = tmp_path / "wells.nc"
     Landscape(
