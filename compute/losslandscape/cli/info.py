@@ -6,7 +6,6 @@ import argparse
 from pathlib import Path
 
 from losslandscape.cli.arguments import positive_int
-from losslandscape.landscape.overlays import run_shares
 
 _ROUNDING = 1e-5
 HELP = "show what a landscape file contains and how it was made"
@@ -189,6 +188,8 @@ def _run(trajectory, plane):
         f"trajectory '{trajectory.label}': {len(trajectory.step)} checkpoints, "
         f"loss {trajectory.loss[0]:g} to {trajectory.loss[-1]:g}"
     )
+    from losslandscape.landscape.overlays import run_shares
+
     shares = run_shares(plane, trajectory.label)
     if shares is not None:
         words += (
