@@ -21,6 +21,7 @@ from losslandscape.files.journal import Journal, journal_path
 from losslandscape.point.determinism import (
     check_origin_loss,
     largest_difference,
+    refuse_empty_samples,
     require_one_value,
     stated,
 )
@@ -498,3 +499,22 @@ def test_what_differs_from_the_file_is_named(data, tmp_path):
     model.more = lambda _, outputs: 1.01 * outputs  # code, which no hash of the weights sees
     with pytest.raises(LossLandscapeError, match=r"at the origin the loss is .* the file says"):
         check_origin_loss(landscape, objective, Subspace.random(model))
+
+
+@pytest.mark.parametrize(
+    ("losses", "words"),
+    [
+        ([1.0, np.nan, 2.0], "test: sample 1 has the loss NaN"),
+        ([1.0, np.nan, np.nan], "test: sample 1 and 1 more have"),
+        ([np.nan, np.nan], None),
+        ([1.0, np.inf], None),
+        ([1.0, 2.0], None),
+    ],
+)
+def test_samples_without_a_loss_are_named(losses, words):
+    measured = {"train": {"loss": np.ones(2)}, "test": {"loss": np.array(losses)}}
+    if words is None:
+        refuse_empty_samples(measured)
+    else:
+        with pytest.raises(LossLandscapeError, match=words):
+            refuse_empty_samples(measured)

@@ -157,6 +157,16 @@ def test_what_is_no_mean_in_a_later_batch_only_is_refused():
         measured(Outputs(None), lambda a, b: functional.cross_entropy(a, b, weight=weight), (x, y))
 
 
+def test_a_mean_that_leaves_samples_out_is_refused():
+    x, y = data()
+    y[10:12] = -100
+    with pytest.raises(LossLandscapeError, match=r"single samples is nan.*weighs its samples"):
+        measured(Outputs(None), a_mean, (x, y))
+    y[7:14] = -100  # a whole batch
+    with pytest.raises(LossLandscapeError, match=r"sample 7 and 6 more have the loss NaN"):
+        measured(Outputs(None), a_mean, (x, y))
+
+
 def test_functions_of_model_and_batch_that_return_a_mean():
     model, (x, y) = Outputs(None), data()
 

@@ -108,6 +108,25 @@ def observe(evaluator: Evaluator) -> tuple[Measurement, dict[str, Any]]:
     return measured, observed
 
 
+def refuse_empty_samples(measured: Measurement) -> None:
+    """Raise a LossLandscapeError if some samples, not all, have the loss NaN at the origin.
+
+    The mean over all of them would be NaN at every point. Such a sample is the mean of nothing, as
+    an image without a label that counts; a network that has diverged has no other loss either.
+    """
+    for name, values in measured.items():
+        missing = np.isnan(values["loss"])
+        if missing.any() and not missing.all():
+            count = int(missing.sum())
+            raise LossLandscapeError(
+                f"{name}: sample {int(missing.argmax())}"
+                + (f" and {count - 1:,} more have" if count > 1 else " has")
+                + " the loss NaN at the origin, and so would the mean of all samples at every "
+                "point. Is it the mean of no target (all are ignored), or a value that is NaN? "
+                "Remove the sample, or return (losses, weights) with the weight 0 for it"
+            )
+
+
 def _seed_difference(evaluator: Evaluator, origin: Sequence[float], measured: Measurement) -> float:
     """Largest difference of a sample's loss with other seeds: the first that gives one decides."""
     try:

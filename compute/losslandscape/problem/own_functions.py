@@ -110,7 +110,7 @@ class OwnFunction:
         coarse = values.dtype in _COARSE
         tolerance = _SAME_IF_COARSE if coarse else _SAME
         differ = (together.double() - mean).abs() > tolerance * scale + 1e-7
-        if bool(differ & mean.isfinite() & together.isfinite()):
+        if bool(together.isfinite() & (differ | ~mean.isfinite())):
             raise LossLandscapeError(self._no_mean(float(together), float(mean), count))
         return values
 

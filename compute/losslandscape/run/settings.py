@@ -85,6 +85,7 @@ def find_settings(task: Task, evaluator: Evaluator) -> tuple[Settings, Measureme
     _check_whole_numbers(task, evaluator)
     origin, observed = determinism.observe(evaluator)
     determinism.refuse_observed(task.objective, observed)
+    determinism.refuse_empty_samples(origin)
     if unseen := _moved(task, observed.get("unseen_parameters", [])):
         warnings.warn(
             f"no loss of {type(task.objective.model).__name__} depends on "
