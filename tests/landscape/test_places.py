@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from losslandscape import Grid, Landscape
+from losslandscape.landscape.overlays import ProjectedTrajectory
 from losslandscape.landscape.places import describe_places
 
 
@@ -56,3 +57,15 @@ def test_without_one_model_there_is_the_lowest_point_alone(kind):
 
 def test_nothing_finite_has_no_place():
     assert describe_places(line([np.nan, np.nan], [3, 3])) == []
+
+
+def test_older_files_have_the_model_at_the_end_of_the_trajectory():
+    found = line([3.0, 2.0, 4.0, 5.0], subspace={"kind": "pca"})
+    losses = np.array([9.0, 2.5])
+    found.trajectories = [
+        ProjectedTrajectory("run", np.arange(2), np.array([[0.9], [1e-9]]), losses, losses,
+                            np.zeros(2))
+    ]  # fmt: skip
+    assert describe_places(found)[0] == "the model, at (0), which is not a grid point: loss 2.5"
+    found.trajectories[0].coordinates[-1] = 0.1
+    assert len(describe_places(found)) == 1

@@ -68,6 +68,11 @@ def _origin_loss(landscape: Landscape, number: int | None) -> float | None:
         return float(landscape.values("loss").ravel()[number])
     recorded = landscape.provenance.get("determinism", {})
     found = recorded.get("origin_loss") if isinstance(recorded, dict) else None
+    if found is None:  # older files; a plane of principal components goes through a checkpoint
+        step = np.array(landscape.grid.spacing)
+        for trajectory in landscape.trajectories:
+            if (np.abs(trajectory.coordinates[-1]) <= _ON_GRID * step).all():
+                found = float(trajectory.loss[-1])
     return float(found) if isinstance(found, (int, float)) and np.isfinite(found) else None
 
 
