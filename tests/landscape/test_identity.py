@@ -113,7 +113,10 @@ def test_what_differs_of_an_objective_is_named(other, words):
         measured = of(objective)
         measured.provenance["objective"]["loss"] = "mse"
         given.loss = SimpleNamespace(
-            name="softmax_mse", code_hash=lambda: None, may_have_code=lambda there: there is None
+            name="softmax_mse",
+            code_hash=lambda: None,
+            may_have_code=lambda there: there is None,
+            to_json=dict,
         )
     else:
         measured, given = of(objective_of()), other()
