@@ -69,6 +69,10 @@ def test_trajectories_are_polylines_and_models_points(landscape, tmp_path):
     np.testing.assert_array_equal(loss, np.concatenate([t.loss for t in landscape.trajectories]))
     points = vtk_to_numpy(lines.GetPoints().GetData())
     np.testing.assert_array_equal(points[3:, :2], landscape.trajectories[1].coordinates)
+    numbers = vtk_to_numpy(lines.GetPointData().GetArray("trajectory"))
+    assert numbers.tolist() == [0, 0, 0, 1, 1, 1]
+    labels = lines.GetFieldData().GetAbstractArray("trajectories")
+    assert [labels.GetValue(i) for i in range(2)] == ["one", "two"]
     models = read(vtkXMLPolyDataReader(), tmp_path / "models.vtp")
     assert models.GetPointData().GetAbstractArray("label").GetValue(1) == "second"
     assert models.GetNumberOfVerts() == 2
@@ -102,7 +106,11 @@ def other_than(landscape):
         (None, False, {"surface.vti", "landscape.pvd", "surface.ply", "surface.csv"}),
         (["pvd"], True, {"surface.vti", "landscape.pvd"}),
         (["vti"], True, {"surface.vti"}),
-        (["pvd"], False, {"surface.vti", "landscape.pvd", "surface.ply", "surface.csv"}),
+        (
+            ["pvd"],
+            False,
+            {"surface.vti", "landscape.pvd", "surface.ply", "surface.csv", "trajectories.csv"},
+        ),
     ],
 )
 def test_an_export_leaves_no_file_of_an_earlier_one(landscape, tmp_path, formats, alone, left):
@@ -123,7 +131,13 @@ def test_formats_exported_one_by_one_stay(landscape, tmp_path):
     for name in ("vti", "vtp", "csv"):
         landscape.export(tmp_path, [name])
     names = {path.name for path in tmp_path.iterdir()}
-    assert names == {"surface.vti", "trajectory.vtp", "models.vtp", "surface.csv"}
+    assert names == {
+        "surface.vti",
+        "trajectory.vtp",
+        "models.vtp",
+        "surface.csv",
+        "trajectories.csv",
+    }
 
 
 def test_polylines_and_points_say_whose_they_are(landscape, tmp_path):
@@ -161,3 +175,32 @@ def test_unknown_format_and_existing_file(landscape, tmp_path):
     assert [t.label for t in again.trajectories] == ["one", "two"]
     assert again.models == landscape.models
     np.testing.assert_array_equal(again.trajectories[1].loss, landscape.trajectories[1].loss)
+
+
+def test_a_trajectory_alone_has_no_number_and_no_table(landscape, tmp_path):
+    del landscape.trajectories[1]
+    landscape.export(tmp_path)
+    lines = read(vtkXMLPolyDataReader(), tmp_path / "trajectory.vtp")
+    assert lines.GetPointData().GetArray("trajectory") is None
+    assert lines.GetFieldData().GetAbstractArray("trajectories") is None
+    assert not (tmp_path / "trajectories.csv").exists()
+
+
+def test_several_trajectories_are_a_table(landscape, tmp_path):
+    import csv
+
+    landscape.trajectories[1].label = 'two, "fast"'
+    landscape.export(tmp_path, ["csv"])
+    with (tmp_path / "trajectories.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["label"] for row in rows] == ["one"] * 3 + ['two, "fast"'] * 3
+    for name in ("step", "loss", "checkpoint_loss", "distance_to_plane"):
+        told = [float(row[name]) for row in rows]
+        stored = np.concatenate([getattr(one, name) for one in landscape.trajectories])
+        np.testing.assert_array_equal(told, stored)
+    told = [[float(row["alpha"]), float(row["beta"])] for row in rows]
+    stored = np.concatenate([one.coordinates for one in landscape.trajectories])
+    np.testing.assert_array_equal(told, stored)
+    del landscape.trajectories[1]
+    landscape.export(tmp_path, ["csv"])
+    assert not (tmp_path / "trajectories.csv").exists()

@@ -5,6 +5,7 @@ import pytest
 
 from losslandscape import Grid, Landscape, LossLandscapeError, find_critical_points
 from losslandscape.landscape.overlays import ModelPoint, ProjectedTrajectory
+from losslandscape.views.plotting import RUN_COLORS
 
 matplotlib = pytest.importorskip("matplotlib", reason="pip install matplotlib")
 matplotlib.use("Agg")
@@ -344,3 +345,46 @@ def test_a_notebook_shows_what_has_no_picture():
     nothing.status[:] = 0
     assert "<img" not in cube._repr_html_()
     assert "3 not evaluated" in nothing._repr_html_()
+
+
+# ---- several runs --------------------------------------------------------------------------------
+
+
+def shifted(label, by):
+    run = way(label)
+    run.coordinates = run.coordinates + by
+    return run
+
+
+@pytest.mark.parametrize("kind", ["contour", "surface"])
+def test_several_runs_have_their_own_colors_and_a_legend(kind):
+    from matplotlib.colors import to_hex
+
+    names = ["SGD", "Adam", "$x$"]
+    runs = [shifted(name, 0.1 * i) for i, name in enumerate(names)]
+    ax = bowl(trajectories=runs).plot(kind)
+    drawn = drawn_lines(ax)
+    colors = [to_hex(drawn[name.replace("$", r"\$")].get_color()) for name in names]
+    assert colors == list(RUN_COLORS[:3])
+    assert len(set(colors)) == 3
+    (legend,) = ax.figure.legends
+    assert [text.get_text() for text in legend.get_texts()][:3] == ["SGD", "Adam", r"\$x\$"]
+    # each end has the color of its run, each start is white
+    ends = [line for line in ax.get_lines() if len(line.get_xdata()) == 1]
+    shown = [to_hex(line.get_color()) for line in ends if line.get_marker() == "o"]
+    assert shown == [color for run in colors for color in ("#ffffff", run)]
+
+
+def test_one_run_is_drawn_as_before():
+    ax = bowl().plot()
+    assert drawn_lines(ax)["run"].get_color() == "crimson"
+    assert drawn_lines(ax)["run"].get_path_effects() == []
+    assert sum(line.get_marker() == "o" for line in ax.get_lines()) == 1
+
+
+def test_runs_on_a_line():
+    runs = [way("a"), way("b")]
+    for run in runs:
+        run.coordinates = run.coordinates[:, :1]
+    drawn = drawn_lines(line(trajectories=runs).plot())
+    assert drawn["a"].get_color() != drawn["b"].get_color()

@@ -6,7 +6,7 @@ For what can be compared with what, see ``docs/comparison.md``.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from losslandscape.errors import LossLandscapeError
 from losslandscape.landscape.identity import samples_alone
 from losslandscape.landscape.interpolation_errors import interpolation_of
 from losslandscape.landscape.landscape import Landscape
+from losslandscape.landscape.overlays import run_shares
 
 _TOPOLOGY_DIMENSIONS = (1, 2)
 
@@ -48,6 +49,8 @@ class Comparison:
         Height of the flat regions.
     notes : list of str
         Differences that limit the comparison.
+    trajectories : list of dict
+        One row per training run of each landscape; see ``docs/comparison.md`` for the columns.
     """
 
     rows: list[dict[str, Any]]
@@ -56,6 +59,7 @@ class Comparison:
     scale: str
     epsilon: float
     notes: list[str]
+    trajectories: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def spread(self) -> list[dict[str, Any]]:
@@ -92,6 +96,7 @@ class Comparison:
             "wasserstein_distance": self.wasserstein,
             "bottleneck_distance": self.bottleneck,
             "notes": self.notes,
+            **({"trajectories": self.trajectories} if self.trajectories else {}),
         }
 
 
@@ -224,7 +229,29 @@ def compare(
         scale,
         epsilon,
         notes,
+        [row for name, one in zip(names, landscapes) for row in _trajectory_rows(name, one)],
     )
+
+
+def _trajectory_rows(name: str, landscape: Landscape) -> list[dict[str, Any]]:
+    """The training runs of a landscape: where they end, and how much of them the plane shows."""
+    plane = landscape.provenance.get("subspace", {})
+    shown = plane.get("explained_variance") if len(landscape.trajectories) == 1 else None
+    rows = []
+    for run in landscape.trajectories:
+        shares = run_shares(plane, run.label) or shown
+        rows.append(
+            {
+                "label": name,
+                "run": run.label,
+                "checkpoints": len(run.step),
+                "first_checkpoint_loss": float(run.checkpoint_loss[0]),
+                "last_checkpoint_loss": float(run.checkpoint_loss[-1]),
+                "largest_distance": float(run.distance_to_plane.max()),
+                "explained_variance": float(sum(shares)) if shares else None,
+            }
+        )
+    return rows
 
 
 def _names(landscapes: Sequence[Landscape]) -> list[str]:

@@ -29,6 +29,7 @@ examples:
 """
 
 REPORT_FILE, TABLE_FILE, DISTANCES_FILE = "comparison.json", "comparison.csv", "distances.csv"
+RUNS_FILE = "trajectories.csv"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -71,7 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
     from losslandscape.landscape.landscape import Landscape
 
     folder = arguments.output
-    for name in (REPORT_FILE, TABLE_FILE, DISTANCES_FILE):
+    for name in (REPORT_FILE, TABLE_FILE, DISTANCES_FILE, RUNS_FILE):
         if (folder / name).exists() and not arguments.overwrite:
             raise OutputExistsError(
                 f"{folder / name}: already exists; choose another folder (--output), or replace "
@@ -106,6 +107,11 @@ def run(arguments: argparse.Namespace) -> int:
         write_csv(folder / DISTANCES_FILE, header, distances)
     else:
         (folder / DISTANCES_FILE).unlink(missing_ok=True)  # left by another comparison
+    runs = found.trajectories
+    if runs:
+        write_csv(folder / RUNS_FILE, list(runs[0]), [list(row.values()) for row in runs])
+    else:
+        (folder / RUNS_FILE).unlink(missing_ok=True)
     report = {"command": arguments.command, "array": array, **found.to_json()}
     write_json(folder / REPORT_FILE, report)
 
@@ -120,6 +126,10 @@ def run(arguments: argparse.Namespace) -> int:
     print("\n".join(f"  {line}" for line in table_lines(("", *labels), rows)))
     if has_distances:
         print("\n".join(f"  {line}" for line in table_lines(header, distances)))
+    if runs:
+        titles = [_title(name) if name != "label" else "" for name in runs[0]]
+        lines = table_lines(titles, [list(row.values()) for row in runs])
+        print("\n".join(f"  {line}" for line in lines))
     if found.spread:
         names = list(found.spread[0])
         spread = [

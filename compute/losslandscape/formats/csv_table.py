@@ -1,4 +1,8 @@
-"""A CSV table (``surface.csv``) with one row per grid point, for spreadsheets and statistics."""
+"""CSV tables for spreadsheets and statistics.
+
+``surface.csv`` has one row per grid point. If there are several trajectories,
+``trajectories.csv`` has one row per checkpoint.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +11,12 @@ from pathlib import Path
 import numpy as np
 
 from losslandscape.files.atomic_files import replace_file
+from losslandscape.formats.report import write_csv
 from losslandscape.landscape.landscape import Landscape
 
 FILE_NAME = "surface.csv"
-FILES = (FILE_NAME,)
+TRAJECTORIES_FILE = "trajectories.csv"
+FILES = (FILE_NAME, TRAJECTORIES_FILE)
 
 
 def applies(landscape: Landscape) -> bool:
@@ -42,4 +48,20 @@ def write(landscape: Landscape, folder: Path) -> list[Path]:
     with replace_file(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
         file.write(",".join(table) + "\n")
         file.writelines(",".join(row) + "\n" for row in zip(*texts))
-    return [path]
+    if len(landscape.trajectories) < 2:
+        return [path]
+    return [path, _write_trajectories(landscape, folder / TRAJECTORIES_FILE)]
+
+
+def _write_trajectories(landscape: Landscape, path: Path) -> Path:
+    """The checkpoints of all trajectories, with the label of their run."""
+    names = ("step", "loss", "checkpoint_loss", "distance_to_plane")
+    rows = [
+        [run.label, *map(repr, map(float, (step, *coordinates, *values)))]
+        for run in landscape.trajectories
+        for step, coordinates, *values in zip(
+            run.step, run.coordinates, *(getattr(run, name) for name in names[1:])
+        )
+    ]
+    write_csv(path, ("label", "step", *landscape.grid.axis_names, *names[1:]), rows)
+    return path

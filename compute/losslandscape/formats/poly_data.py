@@ -68,15 +68,29 @@ def poly_data(
 
 
 def trajectory_data(landscape: Landscape) -> vtkPolyData:
-    """All trajectories, each as one polyline."""
+    """All trajectories, each as one polyline.
+
+    Of several, the point array ``trajectory`` is the number of each, and the field-data strings
+    ``trajectories`` are their labels.
+    """
     parts = landscape.trajectories
     ends = np.cumsum([0, *(len(part.step) for part in parts)])
     arrays = {
         name: np.concatenate([getattr(part, name) for part in parts])
         for name in ("loss", "checkpoint_loss", "distance_to_plane", "step")
     }
+    if len(parts) > 1:  # one alone has no number
+        numbers = np.arange(len(parts), dtype=np.int32)
+        arrays["trajectory"] = np.repeat(numbers, [len(part.step) for part in parts])
     lines = [np.arange(start, stop) for start, stop in zip(ends, ends[1:])]
-    return poly_data(np.concatenate([part.coordinates for part in parts]), arrays, lines)
+    data = poly_data(np.concatenate([part.coordinates for part in parts]), arrays, lines)
+    if len(parts) > 1:
+        labels = vtkStringArray()
+        labels.SetName("trajectories")
+        for part in parts:
+            labels.InsertNextValue(part.label)
+        data.GetFieldData().AddArray(labels)
+    return data
 
 
 def model_data(landscape: Landscape) -> vtkPolyData:

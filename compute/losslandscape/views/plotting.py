@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -19,6 +19,11 @@ SCALES = ("auto", "linear", "log")
 _COLOR_MAP = "viridis"
 _HOLE = "0.85"  # a gray that the color map does not contain
 _PATH = "crimson"
+# several training runs, as in ParaView's figures: color-blind people tell these apart
+# (Okabe and Ito 2008)
+RUN_COLORS = (
+    "#d55e00", "#56b4e9", "#cc79a7", "#e69f00", "#ffffff", "#000000", "#0072b2", "#f0e442",
+)  # fmt: skip
 _FILLED_LEVELS, _LINES = 64, 9
 _BAND = 2  # standard errors, as in ParaView's figures
 _SAME_LENGTH = 0.01  # largest relative difference of two directions of equal length
@@ -52,7 +57,8 @@ def plot(
     scale : "auto", "linear" or "log"
         "auto" is "log" if the values are positive and span more than two decades.
     trajectory : bool
-        Draw the training trajectories. In a curve or surface of a field other than the loss they
+        Draw the training trajectories; of several, each has its own color, a small start and a
+        large end. In a curve or surface of a field other than the loss they
         are left out, because their height is unknown.
     critical_points : bool
         Draw the critical points of a plane's loss (:func:`losslandscape.find_critical_points`);
@@ -115,6 +121,37 @@ def plot(
         else:
             ax.legend(fontsize=7, framealpha=0.85)
     return ax
+
+
+class _Run(NamedTuple):
+    """A training trajectory as it is drawn."""
+
+    label: str
+    coordinates: np.ndarray
+    losses: np.ndarray | None
+    color: str
+    several: bool  # beside others
+
+    def line(self, width: float) -> dict[str, Any]:
+        """Properties of its line; beside others, it has a dark edge."""
+        from matplotlib.patheffects import Normal, Stroke
+
+        style: dict[str, Any] = {"color": self.color, "linewidth": width, "markersize": 2.5}
+        if self.several:
+            edge = Stroke(linewidth=width + 1.2, foreground="0.1")
+            style["path_effects"] = [edge, Normal()]
+        return style
+
+    def draw_ends(self, ax: Any, *rows: np.ndarray, zorder: float) -> None:
+        """Mark where it starts and where it ends, beside other runs."""
+        if not self.several or not len(rows[0]):
+            return
+        for number, color, size in ((0, "white", 4.0), (-1, self.color, 7.0)):
+            place = [row[number : number + 1] if number == 0 else row[-1:] for row in rows]
+            ax.plot(
+                *place, "o", color=color, markersize=size, markeredgecolor="0.1",
+                markeredgewidth=0.8, zorder=zorder,
+            )  # fmt: skip
 
 
 class _Shown:
@@ -193,11 +230,18 @@ class _Shown:
         first, second = np.sqrt(np.diag(self.landscape.gram_matrix))
         return bool(abs(first - second) <= _SAME_LENGTH * max(first, second))
 
-    def trajectories(self) -> list[tuple[str, np.ndarray, np.ndarray | None]]:
-        """Label, coordinates and (only if the field is the loss) losses of each trajectory."""
+    def trajectories(self) -> list[_Run]:
+        """Each trajectory, with losses only if the field is the loss."""
+        several = len(self.landscape.trajectories) > 1
         return [
-            (_plain(t.label), t.coordinates, t.loss if self.field == "loss" else None)
-            for t in self.landscape.trajectories
+            _Run(
+                _plain(t.label),
+                t.coordinates,
+                t.loss if self.field == "loss" else None,
+                RUN_COLORS[i % len(RUN_COLORS)] if several else _PATH,
+                several,
+            )
+            for i, t in enumerate(self.landscape.trajectories)
         ]
 
     def evaluated_points(self) -> np.ndarray:
@@ -275,16 +319,10 @@ def _draw_contours(ax, shown: _Shown, trajectory: bool, critical: bool, evaluate
         points = shown.evaluated_points()
         ax.scatter(*points.T, s=2, c="black", linewidths=0, label=shown.evaluated_title, zorder=3)
     if trajectory:
-        for label, coordinates, _ in shown.trajectories():
-            ax.plot(
-                *coordinates.T,
-                "o-",
-                color=_PATH,
-                markersize=2.5,
-                linewidth=1,
-                label=label,
-                zorder=4,
-            )
+        for run in shown.trajectories():
+            ax.plot(*run.coordinates.T, "o-", **run.line(1), label=run.label, zorder=4)
+        for run in shown.trajectories():
+            run.draw_ends(ax, *run.coordinates.T, zorder=4.5)
     if critical:
         _draw_critical_points(ax, shown.landscape)
     if shown.is_loss:
@@ -345,9 +383,9 @@ def _draw_surface(ax, shown: _Shown, trajectory: bool, evaluated: bool) -> None:
     )  # fmt: skip
     _color_bar(ax, ScalarMappable(norm, _COLOR_MAP), shown)
     if trajectory:
-        for label, coordinates, losses in shown.trajectories():
-            if losses is not None:
-                _draw_draped(ax, shown, heights, label, coordinates, losses)
+        for run in shown.trajectories():
+            if run.losses is not None:
+                _draw_draped(ax, shown, heights, run, run.losses)
     if evaluated:
         there = (shown.landscape.status == EVALUATED).ravel()
         points = shown.landscape.grid.points()[there]
@@ -400,22 +438,24 @@ def _height(shown: _Shown, values: Any) -> Any:
     return np.ma.log10(values) if shown.log else values
 
 
-def _draw_draped(ax, shown: _Shown, heights, label, coordinates, losses) -> None:
+def _draw_draped(ax, shown: _Shown, heights, run: _Run, losses: np.ndarray) -> None:
     """Draw a trajectory on the surface; straight lines between checkpoints would cut through it."""
     from scipy.interpolate import RegularGridInterpolator
 
+    coordinates = run.coordinates
     steps = np.linspace(0, 1, 20, endpoint=False)[:, None]
     pieces = [a + steps * (b - a) for a, b in zip(coordinates[:-1], coordinates[1:])]
     path = np.concatenate([*pieces, coordinates[-1:]])
     surface = RegularGridInterpolator(shown.axes[::-1], heights, bounds_error=False)
-    ax.plot(*path.T, surface(path[:, ::-1]), "-", color=_PATH, linewidth=1.2, zorder=3)
+    ax.plot(*path.T, surface(path[:, ::-1]), "-", **run.line(1.2), zorder=3)
     if shown.ceiling is not None:
         losses = np.minimum(losses, shown.ceiling)
     inside = np.isfinite(surface(coordinates[:, ::-1]))
     ax.plot(
-        *coordinates[inside].T, _height(shown, losses[inside]), "o", color=_PATH, markersize=2.5,
-        label=label, zorder=3,
+        *coordinates[inside].T, _height(shown, losses[inside]), "o", color=run.color,
+        markersize=2.5, label=run.label, zorder=3,
     )  # fmt: skip
+    run.draw_ends(ax, *coordinates[inside].T, _height(shown, losses[inside]), zorder=3.5)
 
 
 def _draw_curve(ax, shown: _Shown, trajectory: bool, evaluated: bool) -> None:
@@ -444,13 +484,12 @@ def _draw_curve(ax, shown: _Shown, trajectory: bool, evaluated: bool) -> None:
         there = shown.landscape.status == EVALUATED
         ax.plot(x[there], shown.values[there], "k.", markersize=4, label=shown.evaluated_title)
     if trajectory:
-        for label, coordinates, losses in shown.trajectories():
+        for run in shown.trajectories():
+            losses = run.losses
             if losses is not None:
                 heights = losses if shown.ceiling is None else np.minimum(losses, shown.ceiling)
-                ax.plot(
-                    coordinates[:, 0], heights, "o-", color=_PATH, markersize=2.5, linewidth=0.8,
-                    label=label,
-                )  # fmt: skip
+                ax.plot(run.coordinates[:, 0], heights, "o-", **run.line(0.8), label=run.label)
+                run.draw_ends(ax, run.coordinates[:, 0], heights, zorder=4.5)
                 limits += list(heights[np.isfinite(heights) & ((heights > 0) | (not shown.log))])
     if shown.is_loss:
         (a,), value = shown.minimum

@@ -32,7 +32,8 @@ class PanelScene:
             where the view has no axes.
         camera: dict of `direction` (from the centre to the camera), `up`, `centre` and
             `half_height`, in the view's space.
-        texts: dicts of `words`, `position` in the view's space, `align` (`left`, `right`).
+        texts: dicts of `words`, `position` in the view's space, `align` (`left`, `right`), and
+            `light`, whether the letters are light.
         notes: dicts of `words` and `place`, shares of the view's width and height from below left.
     """
 
@@ -148,7 +149,10 @@ def _panel(view, shown):
         if place == "Billboard 3D Text":
             align = "right" if item.proxy.Justification == "Right" else "left"
             position = [float(x) for x in item.proxy.BillboardPosition]
-            panel.texts.append({"words": plain(item.text), "position": position, "align": align})
+            light = min(item.proxy.Color) > 0.5  # on a surface, not on the page
+            panel.texts.append(
+                {"words": plain(item.text), "position": position, "align": align, "light": light}
+            )
         elif item.proxy.WindowLocation == "Any Location":
             where = [float(x) for x in item.proxy.Position]
             panel.notes.append({"words": plain(item.text), "place": where})

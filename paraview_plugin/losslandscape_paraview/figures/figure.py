@@ -53,6 +53,7 @@ class Figure:
         bar_ticks: the values that it labels.
         cut_words: what its title says of ceilings on sliders; see `live_legend`.
         marks, curve_key: what layers add to the legend; see `add_minimum`, `add_curve`.
+        runs: dict of each training run's label -> its colour; see `add_trajectory`.
         letter_width: the width in pixels that text sizes are shares of (see `style.theme`).
         layout, legend: ParaView's layout and the view that holds the colour bars.
 
@@ -107,6 +108,7 @@ class Figure:
             self.scale = self.scale.widened(np.concatenate(ends))
         self.bar_ticks = self.scale.ticks()
         self.has_bar, self.marks, self.curve_key = True, {}, {}
+        self.runs = {}
         self.cut_words, self._quantity_bar = "", None
         self.tables = ColourTables(self.scale)
         self.quantity_table = self.tables.quantity
@@ -161,6 +163,13 @@ class Figure:
         """The length of one pixel of the layout in a panel's view."""
         height = self.layout_size[1] * (1.0 - theme.LEGEND_SHARE)
         return 2 * half_height(panel.box, self._direction, self._aspect, self.letters) / height
+
+    def screen_axes(self):
+        """The directions in a view's space that point right and up on the screen."""
+        towards = np.array(self._direction, float)
+        right = np.cross(theme.VIEW_UP, towards)
+        up = np.cross(towards, right)
+        return right / np.linalg.norm(right), up / np.linalg.norm(up)
 
     def finish(self):
         """Axes, titles, camera and colour bars; call it after the last layer. Returns self."""

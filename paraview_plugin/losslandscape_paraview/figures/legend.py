@@ -1,5 +1,7 @@
 """The legend below the panels: colour bars, and keys for marks, kinds and curves."""
 
+import math
+
 from ..sources import provenance as words
 from ..style import theme
 from ..style.text import fitted, write_at
@@ -27,13 +29,14 @@ def draw_legend(figure):
         words_of_steps = figure.steps if array == "step" else array.replace("_", " ")
         bars.append((tables.named(array), step_bar_title(words_of_steps), step_ticks(*ends)))
     keys = [(categories, theme.KEY_PLACES) for categories in tables.categories.values()]
-    if figure.marks:
+    if figure.marks and not figure.runs:
         keys.append((figure.marks, theme.KEY_PLACES))
-    places = theme.BAR_PLACES[min(max(len(bars) + len(keys), 1), 2) - 1]
+    parts = len(bars) + len(keys) + bool(figure.runs)
+    places = theme.BAR_PLACES[min(max(parts, 1), 2) - 1]
     if len(bars) == 2 and keys:
         places = theme.BAR_PLACES_NARROW
         keys = [(key, theme.KEY_PLACES_NARROW) for key, _places in keys]
-    if len(bars) == 1 and not keys and (len(figure.views) == 1 or len(figure.bar_ticks) > 7):
+    if len(bars) == 1 and parts == 1 and (len(figure.views) == 1 or len(figure.bar_ticks) > 7):
         places = theme.BAR_PLACES_WIDE
     of_quantity = None
     for (table, title, ticks), place in zip(bars, places):
@@ -44,6 +47,8 @@ def draw_legend(figure):
             of_quantity = bar, place
     for key, where in keys:
         draw_key(figure.legend, key, figure.letter_width, aspect, where)
+    if figure.runs:
+        draw_table(figure, {**figure.runs, **figure.marks}, aspect)
     if figure.curve_key:
         draw_curve_key(figure.legend, figure.curve_key, figure.letter_width, aspect, figure.letters)
     return of_quantity
@@ -119,6 +124,50 @@ def draw_key(view, categories, width, aspect, places=theme.KEY_PLACES):
             shown.Ambient, shown.Diffuse = 1.0, 0.0
         text = simple.Text(registrationName=f"key: name ({name})", Text=words.literal(name))
         write_at(view, text, [x + 0.42, -0.6, 0.0], width)
+
+
+def draw_table(figure, entries, aspect):
+    """The training runs, and marks, in rows and up to two columns to the right of the colour bar.
+
+    Args:
+        figure: a `Figure`.
+        entries: dict of each name -> its colour.
+        aspect: the legend's width in units of its height.
+    """
+    from paraview import simple
+
+    view, width = figure.legend, figure.letter_width
+    face_key(view)
+    rows = len(entries) if len(entries) <= 4 else math.ceil(len(entries) / 2)
+    left, right = theme.TABLE_ENDS
+    columns = math.ceil(len(entries) / rows)
+    high = 1.7 / max(rows, 3)  # of a row, where the view is 2 high
+    radius = min(0.15, 0.36 * high)
+    pixels = figure.layout_size[1] * theme.LEGEND_SHARE / 2  # of a unit of the view
+    room = figure.layout_size[0] * (right - left) / columns - 4.5 * radius * pixels
+    # letters of one size: that of the longest name
+    longest = max(entries, key=len)
+    size = min(theme.LETTER_SHARE * width, 0.8 * high * pixels)
+    size = fitted(size, longest, 0.85 * room)
+    for number, (name, colour) in enumerate(entries.items()):
+        column, row = divmod(number, rows)
+        x = aspect * (2 * (left + (right - left) * column / columns) - 1) + radius
+        y = high * ((rows - 1) / 2 - row)
+        for what, extent in (("", radius), (": edge", 1.18 * radius)):
+            ball = simple.Sphere(
+                registrationName=f"key{what} ({name})",
+                Center=[x, y, 1.0 if not what else 0.0],
+                Radius=extent,
+                ThetaResolution=48,
+                PhiResolution=48,
+            )
+            shown = simple.Show(ball, view)
+            simple.ColorBy(shown, ("POINTS", None))
+            shown.AmbientColor = shown.DiffuseColor = theme.INK if what else colour
+            shown.Ambient, shown.Diffuse = 1.0, 0.0
+        text = simple.Text(registrationName=f"key: name ({name})", Text=words.literal(name))
+        written = write_at(view, text, [x + 1.9 * radius, y - 0.55 * size / pixels, 0.0], width)
+        written.FontSize = size
 
 
 def face_key(view):

@@ -1,14 +1,29 @@
 """The trajectories of a landscape as tubes on its surface, and markers at their ends."""
 
+import numpy as np
+
 from ..errors import LandscapeError
-from ..sources.landscape_sources import fetch, point_array
+from ..sources.landscape_sources import fetch, point_array, points_of
+from ..sources.provenance import literal
 from ..style import theme
+from ..style.text import write_at
 from .drape import drape_curves, drape_difference, drape_points
+
+RUN = "trajectory"  # the point array of their numbers
 
 
 def add_trajectory(panel, array="step"):
-    """The trajectories as tubes on the surface, coloured by recorded step, with a dark edge."""
+    """The trajectories as tubes on the surface, with a dark edge.
+
+    One is coloured by recorded step. Several have a colour each, which the legend names.
+    """
     source = _trajectories(panel)
+    if panel.dimensions < 3:
+        panel.report["trajectory"] = drape_difference(panel, fetch(source))
+    if labels := run_labels(panel):
+        for number, label in enumerate(labels):
+            _add_run(panel, source, number, label)
+        return None
     steps = point_array(fetch(source), array)
     if panel.dimensions == 3:
         curves = panel.lift(source, "trajectory")
@@ -21,26 +36,23 @@ def add_trajectory(panel, array="step"):
     if steps is not None:
         panel.colour_by(shown, array, panel.figure.step_table(array, steps))
     panel.outline(panel.tubes(curves, "trajectory: edge", theme.TUBE_RADIUS + theme.OUTLINE))
-    if panel.dimensions < 3:
-        panel.report["trajectory"] = drape_difference(panel, fetch(source))
     return shown
 
 
 def add_markers(panel, array="step"):
-    """A sphere where each trajectory starts and where it ends, in the colours of these steps."""
+    """A sphere where each trajectory starts and where it ends.
+
+    Those of one trajectory have the colours of these steps. Of several, each start is a small white
+    sphere, and each end a large one in the colour of the run with its label beside it.
+    """
     source = _trajectories(panel)
-    data = fetch(source)
-    ends = []
-    for cell in range(data.GetNumberOfCells()):
-        ids = data.GetCell(cell).GetPointIds()
-        ends += [ids.GetId(0), ids.GetId(ids.GetNumberOfIds() - 1)]
-    points = panel.chosen_points(source, ends, "markers", "start and end")
-    if panel.dimensions == 3:
-        lifted = panel.lift(points, "markers")
-    else:
-        lifted = drape_points(panel, points, "markers")
+    if labels := run_labels(panel):
+        _add_run_markers(panel, source, labels)
+        return None
+    points = panel.chosen_points(source, _ends(fetch(source)), "markers", "start and end")
+    lifted = _lifted_points(panel, points, "markers")
     shown = panel.show(panel.spheres(lifted, "markers", theme.MARKER_RADIUS), theme.INK)
-    steps = point_array(data, array)
+    steps = point_array(fetch(source), array)
     if steps is not None:
         panel.colour_by(shown, array, panel.figure.step_table(array, steps))
     panel.outline(panel.spheres(lifted, "markers: edge", theme.MARKER_RADIUS + theme.OUTLINE))
@@ -51,6 +63,131 @@ def has_trajectory(panel):
     """Whether the panel's landscape has a trajectory."""
     source = panel.landscape.trajectories
     return source is not None and fetch(source).GetNumberOfPoints() > 0
+
+
+def run_labels(panel):
+    """The labels of several trajectories; empty for one, and for files without labels."""
+    labels = panel.landscape.provenance.get("trajectories")
+    numbers = point_array(fetch(_trajectories(panel)), RUN)
+    if numbers is None or not isinstance(labels, list) or len(labels) != numbers.max() + 1:
+        return []
+    return [str(label) for label in labels]
+
+
+def _add_run(panel, source, number, label):
+    """One of several trajectories, in the colour of its label."""
+    from paraview import simple
+
+    what = f"trajectory: {label}"
+    chosen = simple.Threshold(
+        registrationName=panel.named(f"{what}, chosen"),
+        Input=source,
+        Scalars=["POINTS", RUN],
+        ThresholdMethod="Between",
+        LowerThreshold=number - 0.5,
+        UpperThreshold=number + 0.5,
+    )
+    line = simple.ExtractSurface(registrationName=panel.named(f"{what}, line"), Input=chosen)
+    if fetch(line).GetNumberOfPoints() < 2:
+        return
+    curves = panel.lift(line, what) if panel.dimensions == 3 else drape_curves(panel, line, what)
+    shown = panel.show(panel.tubes(curves, what, theme.TUBE_RADIUS), _colour(panel, label))
+    shown.Ambient, shown.Diffuse = 0.4, 0.6
+    edge = f"trajectory: edge of {label}"
+    panel.outline(panel.tubes(curves, edge, theme.TUBE_RADIUS + theme.OUTLINE))
+
+
+def _add_run_markers(panel, source, labels):
+    data = fetch(source)
+    ends = np.reshape(_ends(data), (-1, 2))
+    runs = point_array(data, RUN)[ends[:, 0]]
+    ends_drawn = {}
+    for (first, last), number in zip(ends, runs):
+        label = labels[number]
+        for point, which, radius in (
+            (first, "start", theme.START_RADIUS),
+            (last, "end", theme.END_RADIUS),
+        ):
+            what = f"markers: {which} of {label}"
+            points = panel.chosen_points(source, [int(point)], what, which)
+            lifted = _lifted_points(panel, points, what)
+            if fetch(lifted).GetNumberOfPoints() == 0:  # outside of the grid
+                continue
+            # a start that runs share hides no run
+            colour = theme.WHITE if which == "start" else _colour(panel, label)
+            shown = panel.show(panel.spheres(lifted, what, radius), colour)
+            shown.Ambient, shown.Diffuse = 0.4, 0.6
+            panel.outline(panel.spheres(lifted, f"{what}, edge", radius + theme.OUTLINE))
+            if which == "end":
+                ends_drawn[label] = points_of(fetch(lifted))[0]
+    _write_labels(panel, ends_drawn)
+
+
+def _write_labels(panel, places):
+    """The labels beside the ends of the runs, higher or lower where two would overlap."""
+    from paraview import simple
+
+    figure = panel.figure
+    width, unit = figure.letter_width, panel.box.unit
+    letter = theme.LETTER_SHARE * width * figure.pixel_size(panel)
+    right, up = figure.screen_axes()
+    towards = np.cross(right, up)
+    beside = 1.4 * (theme.END_RADIUS + theme.OUTLINE) * unit
+    low, high = _screen_range(panel, right)
+    taken: list[tuple[float, ...]] = []  # left, right, below and above on the screen
+    for label, place in sorted(places.items(), key=lambda item: float(item[1] @ up)):
+        # white letters are read on the surface: towards the middle
+        turned = place @ right > (low + high) / 2
+        start = place + (-beside if turned else beside) * right + beside * towards
+        long = 0.62 * letter * len(label)
+        for step in range(4 * len(places)):
+            # 0, then by turns further up and further down
+            shift = (step + 1) // 2 * (0.6 if step % 2 else -0.6) * letter
+            anchor = start + (shift - 0.35 * letter) * up
+            x, y = float(anchor @ right), float(anchor @ up)
+            box = (x - long, x, y, y + letter) if turned else (x, x + long, y, y + letter)
+            if not any(_overlap(box, other) for other in taken):
+                break
+        taken.append(box)
+        text = simple.Text(
+            registrationName=panel.named(f"markers: label of {label}"), Text=literal(label)
+        )
+        written = write_at(panel.view, text, anchor, width)
+        if turned:
+            written.Justification = "Right"
+        written.Color, written.Shadow, written.Bold = [1.0, 1.0, 1.0], 1, 1
+
+
+def _screen_range(panel, right):
+    """The least and the greatest place of the plane along the screen's width."""
+    x0, x1, y0, y1 = panel.box.bounds[:4]
+    corners = [float(np.array([x, y, 0.0]) @ right) for x in (x0, x1) for y in (y0, y1)]
+    return min(corners), max(corners)
+
+
+def _overlap(one, other):
+    return (
+        one[0] < other[1] and other[0] < one[1] and one[2] < other[3] + 1e-9 and other[2] < one[3]
+    )
+
+
+def _colour(panel, label):
+    """The colour of a label: the same in every panel, and in the legend."""
+    runs = panel.figure.runs
+    return runs.setdefault(label, theme.RUN_COLOURS[len(runs) % len(theme.RUN_COLOURS)])
+
+
+def _lifted_points(panel, points, what):
+    return panel.lift(points, what) if panel.dimensions == 3 else drape_points(panel, points, what)
+
+
+def _ends(data):
+    """The numbers of the first and the last point of each trajectory."""
+    ends = []
+    for cell in range(data.GetNumberOfCells()):
+        ids = data.GetCell(cell).GetPointIds()
+        ends += [ids.GetId(0), ids.GetId(ids.GetNumberOfIds() - 1)]
+    return ends
 
 
 def _trajectories(panel):

@@ -3,7 +3,7 @@
 import os
 
 import numpy as np
-from vtkmodules.util.numpy_support import vtk_to_numpy
+from vtkmodules.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 from vtkmodules.util.vtkAlgorithm import VTKPythonAlgorithmBase
 from vtkmodules.vtkCommonCore import (
     vtkDataArraySelection,
@@ -31,7 +31,8 @@ class LandscapeReader(VTKPythonAlgorithmBase):
     Ports:
         0: `vtkImageData`, the selected grid variables as point arrays, bit for bit the file's.
         1: `vtkPolyData`, one polyline a trajectory at (alpha, beta, gamma), point arrays `loss`,
-           `checkpoint_loss`, `distance_to_plane`, `step`.
+           `checkpoint_loss`, `distance_to_plane`, `step`; of several trajectories also
+           `trajectory`, the number of each from 0.
         2: `vtkPolyData`, one vertex a labelled model, point arrays `loss`, `label`.
 
     Each output carries the provenance's JSON text as the field-data string `provenance`. What a
@@ -169,6 +170,8 @@ def _trajectories(file):
             lines.InsertCellPoint(int(point))
     output.SetPoints(points)
     output.SetLines(lines)
+    if index.any():  # one trajectory alone has no number
+        rows["trajectory"] = numpy_to_vtk(index.astype(np.int32), deep=True)
     _add_named(output, rows)
     return output
 

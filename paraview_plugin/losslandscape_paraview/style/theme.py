@@ -43,6 +43,9 @@ BAR_PLACES_WIDE = ((0.5, 0.8),)
 KEY_PLACES = (0.6, 0.745, 0.86)
 KEY_PLACES_NARROW = (0.78, 0.89)
 
+# Where a table of names begins and ends, in the same unit.
+TABLE_ENDS = (0.60, 0.98)
+
 # in units of half the plane's width
 HALF_HEIGHT_OF_VIEW = {2: 1.56, 3: 1.88}
 STEEP_HALF_HEIGHT = 1.78
@@ -59,12 +62,26 @@ CURVE_SHIFT = (-0.1, 0.0, -0.02)
 CONTOUR_RADIUS = 0.0085
 OUTLINE = 0.009
 MARKER_RADIUS = 0.07
+START_RADIUS, END_RADIUS = 0.04, 0.065
 CRITICAL_RADIUS = 0.055
 FAINT_RADIUS = 0.028
 SEPARATRIX_RADIUS = 0.008
 POINT_RADIUS = 0.019
 DOT_RADIUS = 0.012
 MARK_RADIUS = 0.06
+
+# Training runs, in their order: colours that color-blind people tell apart (Okabe and Ito 2008).
+# Those nearest to the quantity's colours come last.
+RUN_COLOURS = [
+    [0.835, 0.369, 0.000],
+    [0.337, 0.706, 0.914],
+    [0.800, 0.475, 0.655],
+    [0.902, 0.624, 0.000],
+    [1.000, 1.000, 1.000],
+    [0.000, 0.000, 0.000],
+    [0.000, 0.447, 0.698],
+    [0.941, 0.894, 0.259],
+]
 
 # Minima, saddles and maxima, as everywhere in the topology of scalar fields.
 KIND_COLOURS = categories(KINDS)

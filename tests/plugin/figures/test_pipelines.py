@@ -10,6 +10,7 @@ from losslandscape import Landscape
 # The loss whose logarithm is a plane: what is drawn between grid points is then known exactly.
 SLOPE_X, SLOPE_Y, HEIGHT_0 = 0.7, -0.4, 0.1
 OFFSET = 0.25
+RUNS = ["trajectory 0", "trajectory 1"]  # the labels of an exported file without labels
 
 
 def plane_height(x, y):
@@ -122,8 +123,19 @@ def test_difference_of_exact_and_drawn_values_is_told(built, name):
 def test_curve_and_markers_lie_on_the_drawn_surface(built, name):
     figure = built[name]
     factor = figure["factors"][0]
-    for what in ("trajectory, lifted", "markers, lifted", "surface ("):
-        lifted = source(figure, what)
+    what = ["trajectory, lifted", "markers, lifted", "surface ("]
+    if name == "exported":  # with labels: each run by itself
+        what[:2] = [
+            f"{part}, lifted"
+            for run in RUNS
+            for part in (
+                f"trajectory: {run}",
+                f"markers: start of {run}",
+                f"markers: end of {run}",
+            )
+        ]
+    for start in what:
+        lifted = source(figure, start)
         x, y, z = np.transpose(lifted["coordinates"])
         np.testing.assert_allclose(z, factor * plane_height(x, y), atol=2e-5)
 
@@ -134,6 +146,25 @@ def test_curve_is_cut_to_the_grid_spacing_and_keeps_its_values(built):
     assert np.sort(steps)[:-1].max() < 2.5 / 6  # but for the jump from one trajectory to the other
     assert curve["arrays"]["step"] == pytest.approx([0.0, 3.0], abs=1e-6)
     assert curve["arrays"]["vtkValidPointMask"] == [1.0, 1.0]
+
+
+def test_runs_are_drawn_one_by_one(built):
+    """Each from its own checkpoints, with a label beside its end and an entry in the legend."""
+    figure = built["exported"]
+    for number, run in enumerate(RUNS):
+        line = source(figure, f"trajectory: {run}, line")
+        assert line["arrays"]["trajectory"] == [number, number]
+        assert line["points"] == (4, 3)[number]
+        assert line["cells"] == 1
+        last = source(figure, f"markers: end of {run}, lifted")
+        assert last["points"] == 1
+        assert last["arrays"]["step"] == [(3.0, 2.0)[number]] * 2
+        assert f"markers: label of {run} (a landscape)" in figure["texts"]
+        assert f"key: name ({run})" in figure["texts"]
+    layers = {"surface", "trajectory", "markers", "title", "axes", "colour bar", "key"}
+    assert set(figure["layers"]) == layers
+    # a file without labels is drawn as ever, by step
+    assert "key" not in built["plane"]["layers"]
 
 
 def test_what_lies_outside_is_left_out_and_counted(built):

@@ -35,6 +35,13 @@ def describe():
     return found
 
 
+def texts():
+    from paraview import simple
+
+    sources = simple.GetSources().items()
+    return [name for (name, _id), one in sources if one.SMProxy.GetXMLName() == "TextSource"]
+
+
 def readers():
     from paraview import simple
 
@@ -63,6 +70,7 @@ def main(plugin, job):
                 "report": figure.report(),
                 "layers": {name: len(shown) for name, shown in find_layers().items()},
                 "sources": describe(),
+                "texts": texts(),
                 "readers": readers(),
                 "factors": [panel.box.factor for panel in figure.panels],
                 "bounds": [panel.box.bounds for panel in figure.panels],

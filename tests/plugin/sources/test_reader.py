@@ -68,6 +68,8 @@ def test_trajectories_and_models(read, stored, dimensions):
     for name in ("loss", "checkpoint_loss", "distance_to_plane", "step"):
         given = arrays[f"{stem}/1/{name}"]
         assert given.tobytes() == variables[f"trajectory_{name}"].tobytes()
+    numbers = arrays[f"{stem}/1/trajectory"]
+    assert numbers.tolist() == variables["trajectory_index"].tolist()
     for port, prefix in ((1, "trajectory"), (2, "model")):
         points = arrays[f"{stem}/{port}/points"]
         for axis, name in enumerate(("alpha", "beta", "gamma")[:dimensions]):

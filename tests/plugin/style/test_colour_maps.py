@@ -69,6 +69,24 @@ def test_kinds_are_told_apart(maps, deficiency):
     assert min(np.linalg.norm(a - b) for a, b in combinations(there, 2)) > 30
 
 
+@pytest.mark.parametrize("deficiency", DEFICIENCIES)
+def test_training_runs_are_told_apart(maps, deficiency):
+    from losslandscape_paraview.style.theme import RUN_COLOURS
+
+    there = seen(np.array(RUN_COLOURS), deficiency)
+    first = seen(np.array(RUN_COLOURS[:4]), deficiency)
+    assert min(np.linalg.norm(a - b) for a, b in combinations(there, 2)) > 10
+    assert min(np.linalg.norm(a - b) for a, b in combinations(first, 2)) > 14
+
+
+def test_matplotlib_has_the_same_colours_of_runs(maps):
+    from losslandscape.views.plotting import RUN_COLORS
+    from losslandscape_paraview.style.theme import RUN_COLOURS
+
+    told = [[int(text[i : i + 2], 16) / 255 for i in (1, 3, 5)] for text in RUN_COLORS]
+    np.testing.assert_allclose(RUN_COLOURS, told, atol=5e-3)
+
+
 def test_the_measures_notice_a_rainbow():
     red_to_blue = np.stack([[1, 1, 0, 0], [0, 1, 1, 0], [0, 0, 0, 1]], axis=1).astype(float)
     places = np.linspace(0, 3, 256)

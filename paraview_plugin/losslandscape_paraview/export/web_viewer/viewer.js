@@ -165,7 +165,7 @@
       add(axis.title, kind, { axis: number, place: middle, away: 1.7 });
     });
     for (const text of panel.texts) {
-      add(text.words, "named", { position: text.position, align: text.align });
+      add(text.words, text.light ? "named light" : "named", { position: text.position, align: text.align });
     }
     return labels;
   }
