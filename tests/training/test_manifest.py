@@ -11,6 +11,7 @@ from losslandscape.training.manifest import (
     FORMAT,
     MANIFEST,
     VERSION,
+    WITH_BASE,
     descriptions,
     file_sha256,
     manifest_sha256,
@@ -76,8 +77,13 @@ def test_a_changed_list_is_damaged(read):
     [
         ("format", "another", "expected format 'losslandscape trajectory', found 'another'"),
         ("format", None, "found None"),
-        ("format_version", VERSION + 1, f"format version {VERSION + 1}, .* reads version 1"),
-        ("format_version", VERSION - 1, f"format version {VERSION - 1}, .* reads version 1"),
+        (
+            "format_version",
+            WITH_BASE + 1,
+            f"format version {WITH_BASE + 1}, .* reads versions 1 and 2",
+        ),
+        ("format_version", VERSION - 1, f"format version {VERSION - 1}, .* reads versions 1 and 2"),
+        ("format_version", WITH_BASE, "not the list of a trajectory"),
     ],
 )
 def test_another_format_or_version_is_named(read, entry, value, message):

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 MANIFEST = "trajectory.json"
 FORMAT, VERSION = "losslandscape trajectory", 1
+WITH_BASE = 2  # the version of a list whose frozen parameters are in a file of their own
+BASE = "frozen.safetensors"
 
 
 def read_manifest(file: Path) -> dict[str, Any]:
@@ -34,10 +36,10 @@ def read_manifest(file: Path) -> dict[str, Any]:
     found = manifest.get("format"), manifest.get("format_version")
     if found[0] != FORMAT:
         raise FileFormatError(f"{file}: expected format {FORMAT!r}, found {found[0]!r}")
-    if found[1] != VERSION:
+    if found[1] not in (VERSION, WITH_BASE):
         raise FileFormatError(
-            f"{file}: format version {found[1]}, but this losslandscape reads version {VERSION}; "
-            "update losslandscape"
+            f"{file}: format version {found[1]}, but this losslandscape reads versions {VERSION} "
+            f"and {WITH_BASE}; update losslandscape"
         )
     if "sha256" in manifest and manifest["sha256"] != manifest_sha256(manifest):
         raise FileFormatError(f"{file}: damaged since it was written (its checksum differs)")
@@ -63,9 +65,11 @@ def _is_manifest(manifest: dict[str, Any]) -> bool:
         steps = [float(entry["step"]) for entry in manifest["checkpoints"]]
         if not all(map(math.isfinite, steps)) or steps != sorted(set(steps)):
             return False
-        for entry in manifest["checkpoints"]:
+        base = [manifest["frozen"]] if manifest["format_version"] == WITH_BASE else []
+        for entry in [*base, *manifest["checkpoints"]]:
             if type(entry["bytes"]) is not int or not isinstance(entry["sha256"], str):
                 return False
+        for entry in manifest["checkpoints"]:
             for value in entry["numbers"].values():
                 float(value)
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError):

@@ -1,7 +1,8 @@
 """Recording a training trajectory from inside a training loop.
 
 Each checkpoint is one safetensors file, and ``trajectory.json`` lists them. Both appear atomically,
-the list after the file, so a training run that is killed leaves a trajectory that opens.
+the list after the file, so a training run that is killed leaves a trajectory that opens. Parameters
+that are frozen at the first checkpoint are stored once, beside the checkpoints.
 """
 
 import json
@@ -11,12 +12,17 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Optional, Union
 
+import torch
+from safetensors import safe_open
+
 from losslandscape.errors import LossLandscapeError, OutputExistsError
 from losslandscape.files.atomic_files import make_folder, replace_file
 from losslandscape.training.manifest import (
+    BASE,
     FORMAT,
     MANIFEST,
     VERSION,
+    WITH_BASE,
     descriptions,
     file_sha256,
     manifest_sha256,
@@ -25,7 +31,7 @@ from losslandscape.training.trajectory import Trajectory
 from losslandscape.training.weights import buffer_tensors, parameter_tensors, save_weights
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
 PathLike = Union[str, "os.PathLike[str]"]
 
@@ -36,7 +42,9 @@ class TrajectoryRecorder:
     Parameters
     ----------
     model
-        The model being trained. Tied parameters are stored once.
+        The model being trained. Tied parameters are stored once. Parameters that are frozen
+        (``requires_grad=False``) at the first checkpoint are stored once, and again in each later
+        checkpoint in which they have other values.
     path
         The trajectory's folder, created with its parents.
     overwrite
@@ -73,6 +81,7 @@ class TrajectoryRecorder:
         self.path = Path(path)
         self._model = model
         self._checkpoints: list[dict[str, Any]] = []
+        self._base: Optional[dict[str, Any]] = None  # the entry of the frozen parameters' file
         self._resumed = False
         self._closed = False
         self._parameters = descriptions(parameter_tensors(model))
@@ -144,8 +153,10 @@ class TrajectoryRecorder:
         self._require_same(self._parameters, descriptions(parameters))
         self._require_same(self._buffers, descriptions(buffers))
 
+        if not self._checkpoints:
+            self._write_base(parameters)
         file = self.path / f"checkpoint_{len(self._checkpoints):06d}.safetensors"
-        save_weights({**parameters, **buffers}, file)
+        save_weights({**self._moved(parameters), **buffers}, file)
         self._checkpoints.append(
             {
                 "step": step,
@@ -192,11 +203,39 @@ class TrajectoryRecorder:
             self._write_manifest()
             self._remove_unlisted()
 
+    def _write_base(self, parameters: "dict[str, Tensor]") -> None:
+        """Store the frozen parameters, unless all are frozen, as in a copy of averaged weights."""
+        moving = {name for name, one in self._model.named_parameters() if one.requires_grad}
+        frozen = {name: value for name, value in parameters.items() if name not in moving}
+        self._base = None
+        if not frozen or len(frozen) == len(parameters):
+            return
+        file = self.path / BASE
+        save_weights(frozen, file)
+        self._base = {
+            "file": file.name,
+            "bytes": file.stat().st_size,
+            "sha256": file_sha256(file),
+        }
+
+    def _moved(self, parameters: "dict[str, Tensor]") -> "dict[str, Tensor]":
+        """Without those that have the values of the frozen parameters' file."""
+        if self._base is None:
+            return parameters
+        with safe_open(os.fspath(self.path / self._base["file"]), framework="pt") as base:
+            stored = set(base.keys())
+            return {
+                name: value
+                for name, value in parameters.items()
+                if name not in stored or not torch.equal(base.get_tensor(name), value.cpu())
+            }
+
     def _take_up(self) -> None:
         if not (self.path / MANIFEST).exists():
             return  # the earlier run was killed while writing its first checkpoint
         before = Trajectory.open(self.path)
         self._checkpoints = before._checkpoints
+        self._base = before._base
         self._resumed = True
         self._require_same(before._parameters, self._parameters)
         self._require_same(before._buffers, self._buffers)
@@ -211,10 +250,11 @@ class TrajectoryRecorder:
     def _write_manifest(self) -> None:
         manifest = {
             "format": FORMAT,
-            "format_version": VERSION,
+            "format_version": VERSION if self._base is None else WITH_BASE,
             "parameters": self._parameters,
             "buffers": self._buffers,
             "checkpoints": self._checkpoints,
+            **({} if self._base is None else {"frozen": self._base}),
         }
         manifest["sha256"] = manifest_sha256(manifest)
         with replace_file(self.path / MANIFEST) as temporary:
@@ -225,6 +265,8 @@ class TrajectoryRecorder:
         for file in self.path.glob("checkpoint_*.safetensors"):
             if file.name not in listed:
                 file.unlink()
+        if self._base is None:
+            (self.path / BASE).unlink(missing_ok=True)
         for file in self.path.glob(".*.partial"):  # left by a killed process
             file.unlink()
 

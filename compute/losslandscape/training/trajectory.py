@@ -1,7 +1,8 @@
 """A training trajectory: the model's parameters and buffers at each checkpoint.
 
 A recorded trajectory is a folder: ``trajectory.json`` lists the checkpoints, and each checkpoint is
-one safetensors file with all parameters and buffers. See
+one safetensors file with all parameters and buffers. Those that are frozen may be in one file for
+all checkpoints, ``frozen.safetensors``. See
 :class:`losslandscape.training.recorder.TrajectoryRecorder`, which writes it. Checkpoints that a
 training script saved are read where they are; see :mod:`losslandscape.training.checkpoint_files`.
 """
@@ -24,7 +25,7 @@ from losslandscape.argument_checks import check_kind
 from losslandscape.errors import FileFormatError, LossLandscapeError
 from losslandscape.files.guarded_reading import file_inside
 from losslandscape.training.checkpoint_files import listed_checkpoints
-from losslandscape.training.manifest import MANIFEST, files_sha256, read_manifest
+from losslandscape.training.manifest import MANIFEST, file_sha256, files_sha256, read_manifest
 from losslandscape.training.tensor_names import partners
 
 if TYPE_CHECKING:
@@ -79,9 +80,21 @@ class Trajectory:
         self._files: Sequence[tuple[Path, ...]] = files or [
             (file_inside(path, entry["file"], path / MANIFEST),) for entry in self._checkpoints
         ]
-        self._opened = opened or (lambda index: _open_safetensors(self._files[index][0]))
+        self._base: Optional[dict[str, Any]] = manifest.get("frozen")
+        if self._base is not None:
+            base = file_inside(path, self._base["file"], path / MANIFEST)
+            self._files = [(*files, base) for files in self._files]
+        self._opened = opened or (
+            lambda index: (
+                _open_safetensors(self._files[index][0])
+                if self._base is None
+                else _WithBase(*map(_open_safetensors, self._files[index]))
+            )
+        )
         # checkpoint -> its files when their checksums were compared
         self._unchanged: dict[int, list[tuple[int, ...]]] = {}
+        self._base_unchanged = False
+        self._base_stamp: tuple[int, ...] = ()
         self.steps = np.array([entry["step"] for entry in self._checkpoints], dtype=np.float64)
         self.parameter_names: list[str] = [entry["name"] for entry in self._parameters]
         self.shapes: dict[str, tuple[int, ...]] = {
@@ -109,8 +122,11 @@ class Trajectory:
         if not folder.is_dir():
             raise FileFormatError(f"{folder}: no such folder; a recorded trajectory is expected")
         trajectory = cls(folder, read_manifest(folder / MANIFEST))
+        moved: set[str] = set()
         for index in range(len(trajectory)):
-            trajectory._check(index)
+            moved |= trajectory._check(index)
+        if trajectory._base is not None:
+            trajectory.frozen = frozenset(trajectory.shapes.keys() - moved)
         return trajectory
 
     @classmethod
@@ -229,7 +245,10 @@ class Trajectory:
     @property
     def identity(self) -> str:
         """SHA-256 of the steps, the checkpoints' checksums and their scalars."""
-        return hashlib.sha256(json.dumps(self._checkpoints).encode()).hexdigest()
+        facts: Any = self._checkpoints
+        if self._base is not None:
+            facts = [self._base["sha256"], facts]
+        return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
     def __repr__(self) -> str:
         return (
@@ -324,11 +343,20 @@ class Trajectory:
         FileFormatError
             If a checkpoint has changed since it was recorded; the message names the first one.
         """
+        self._base_unchanged = False
         for index in range(len(self)):
             self._compare_checksum(index)
 
     def _compare_checksum(self, index: int) -> None:
         entry, files = self._checkpoints[index], self._files[index]
+        if self._base is not None:
+            files, base = files[:1], files[1]
+            if not self._base_unchanged and file_sha256(base) != self._base["sha256"]:
+                raise FileFormatError(
+                    f"{base}: the frozen parameters have changed since they were recorded (their "
+                    "SHA-256 differs); restore the file or record the trajectory again"
+                )
+            self._base_unchanged = True
         if files_sha256(files) != entry["sha256"]:
             raise FileFormatError(
                 f"{files[0]}: the checkpoint of step {entry['step']:g} has changed since it was "
@@ -346,13 +374,23 @@ class Trajectory:
         opened = self._opened(index)
         stamps = _stamps(self._files[index])
         if self._unchanged.get(index) != stamps:  # only once: it reads the whole file
+            if self._base is not None and self._base_stamp != stamps[-1]:
+                self._base_unchanged, self._base_stamp = False, stamps[-1]
             self._compare_checksum(index)
             self._unchanged[index] = stamps
         return opened
 
-    def _check(self, index: int) -> None:
+    def _check(self, index: int) -> set[str]:
+        """Compare a checkpoint with the list; the names of its own tensors."""
         entry = self._checkpoints[index]
-        (file,) = self._files[index]
+        file, *base = self._files[index]
+        for one in base:
+            assert self._base is not None
+            if not one.is_file() or one.stat().st_size != self._base["bytes"]:
+                raise FileFormatError(
+                    f"{one}: the frozen parameters are missing or damaged; restore the file or "
+                    "record the trajectory again"
+                )
         if not file.is_file():
             raise FileFormatError(
                 f"{file}: the checkpoint of step {entry['step']:g} is missing; "
@@ -364,7 +402,7 @@ class Trajectory:
                 f"{file}: the checkpoint of step {entry['step']:g} is damaged: {size} bytes "
                 f"instead of {entry['bytes']}; restore it or record the trajectory again"
             )
-        with _open_safetensors(file) as opened:
+        with self._opened(index) as opened:
             names = set(opened.keys())
             for expected in [*self._parameters, *self._buffers]:
                 name, shape = expected["name"], expected["shape"]
@@ -376,6 +414,7 @@ class Trajectory:
                         f"{file}: tensor {name!r} has shape {tuple(found)}, "
                         f"but {tuple(shape)} in the list of the trajectory"
                     )
+            return opened.own_names if isinstance(opened, _WithBase) else names
 
 
 def joint_blocks(
@@ -450,6 +489,34 @@ def labeled_runs(given: Any) -> "dict[str, Trajectory]":
             )
         runs[label] = one
     return runs
+
+
+class _WithBase:
+    """An opened checkpoint, and the frozen parameters for what it does not have itself."""
+
+    def __init__(self, checkpoint: Any, base: Any) -> None:
+        self._checkpoint, self._base = checkpoint, base
+        self.own_names = set(checkpoint.keys())
+
+    def __enter__(self) -> "_WithBase":
+        self._checkpoint, self._base = self._checkpoint.__enter__(), self._base.__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._checkpoint.__exit__(*error)
+        self._base.__exit__(*error)
+
+    def keys(self) -> set[str]:
+        return self.own_names | set(self._base.keys())
+
+    def get_tensor(self, name: str) -> "Tensor":
+        return self._holder(name).get_tensor(name)
+
+    def get_slice(self, name: str) -> Any:
+        return self._holder(name).get_slice(name)
+
+    def _holder(self, name: str) -> Any:
+        return self._checkpoint if name in self.own_names else self._base
 
 
 class _Renamed:

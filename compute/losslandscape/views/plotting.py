@@ -22,7 +22,7 @@ _PATH = "crimson"
 # several training runs, as in ParaView's figures: color-blind people tell these apart
 # (Okabe and Ito 2008)
 RUN_COLORS = (
-    "#d55e00", "#56b4e9", "#cc79a7", "#e69f00", "#ffffff", "#000000", "#0072b2", "#f0e442",
+    "#d55e00", "#56b4e9", "#000000", "#cc79a7", "#ffffff", "#e69f00", "#0072b2", "#f0e442",
 )  # fmt: skip
 _FILLED_LEVELS, _LINES = 64, 9
 _BAND = 2  # standard errors, as in ParaView's figures

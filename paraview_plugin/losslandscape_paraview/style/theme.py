@@ -71,14 +71,14 @@ DOT_RADIUS = 0.012
 MARK_RADIUS = 0.06
 
 # Training runs, in their order: colours that color-blind people tell apart (Okabe and Ito 2008).
-# Those nearest to the quantity's colours come last.
+# Those that are hardest to tell apart, or nearest to the quantity's colours, come last.
 RUN_COLOURS = [
     [0.835, 0.369, 0.000],
     [0.337, 0.706, 0.914],
-    [0.800, 0.475, 0.655],
-    [0.902, 0.624, 0.000],
-    [1.000, 1.000, 1.000],
     [0.000, 0.000, 0.000],
+    [0.800, 0.475, 0.655],
+    [1.000, 1.000, 1.000],
+    [0.902, 0.624, 0.000],
     [0.000, 0.447, 0.698],
     [0.941, 0.894, 0.259],
 ]
