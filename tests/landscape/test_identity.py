@@ -112,12 +112,11 @@ def test_what_differs_of_an_objective_is_named(other, words):
         objective, given = objective_of(), objective_of()
         measured = of(objective)
         measured.provenance["objective"]["loss"] = "mse"
-        given.loss = SimpleNamespace(
-            name="softmax_mse",
-            code_hash=lambda: None,
-            may_have_code=lambda there: there is None,
+        loss = SimpleNamespace(
+            name="softmax_mse", code_hash=lambda: None, may_have_code=lambda there: there is None,
             to_json=dict,
-        )
+        )  # fmt: skip
+        given.losses = dict.fromkeys(given.sets, loss)
     else:
         measured, given = of(objective_of()), other()
     with pytest.raises(LossLandscapeError, match=words):
