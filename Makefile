@@ -5,6 +5,7 @@
 # make coverage  the share of lines that the tests run, by folder
 # make figures   renders every figure from state_files/
 # make docs      builds this documentation as a site: docs/_build/html/index.html
+# make refusals  writes docs/refusals.md, every message of refusal, from the code
 # make screenshots  records the pictures of docs/window_tour.md in ParaView's window
 # make mutants   changes the package's code in small ways, and lists the changes that its tests pass
 # make bench     measures time and memory beside other programs, and fills in docs/performance.md
@@ -24,7 +25,7 @@ INSTALLED_TEST ?= $(VENV)/.installed_test
 LANDSCAPER := landscaper==1.3.1
 
 .DELETE_ON_ERROR:
-.PHONY: help install demo test lint test-arithmetic coverage figures docs docs-links screenshots \
+.PHONY: help install demo test lint test-arithmetic coverage figures docs docs-links refusals screenshots \
     mutants bench coverage-study paper clean clean-study
 
 help:
@@ -108,6 +109,10 @@ docs: $(INSTALLED_TEST)
 # Asks every address outside that the pages name (docs/_build/html/external_links.txt).
 docs-links: $(INSTALLED_TEST)
 	$(SPHINX) -b linkcheck docs docs/_build/links
+
+# Read from the code alone: any Python will do.
+refusals:
+	$(PYTHON) docs/_extensions/refusals.py
 
 clean:
 	rm -rf docs/_build docs/generated
