@@ -101,6 +101,26 @@ def test_models_of_hugging_face(case):
     np.testing.assert_allclose(found.values("loss"), whole.values("loss"), rtol=1e-6)
 
 
+def test_the_first_samples_may_have_no_label():
+    torch.manual_seed(0)
+    model, ids = gpt2().eval(), tokens()
+    labels = ids.clone()
+    labels[:6] = -100
+    batch = {"input_ids": ids, "labels": labels}
+    found = measured(model, batch)
+    assert found.values("loss")[1] == pytest.approx(model(**batch).loss.item(), rel=1e-5)
+    labels[:] = -100
+    with pytest.raises(LossLandscapeError, match="all of their labels ignored"):
+        measured(model, batch)
+
+
+def test_a_model_that_makes_inputs_of_its_labels_is_told_of_its_own_loss():
+    torch.manual_seed(0)
+    ids = tokens()
+    with pytest.raises(LossLandscapeError, match=r"needs inputs .*loss='own'"):
+        measured(t5(), {"input_ids": ids, "labels": ids[:, :5].contiguous()}, "cross_entropy")
+
+
 def test_the_derivatives_of_a_language_model_are_those_of_its_loss():
     from losslandscape.point.plane_derivatives import PlaneDerivatives
 

@@ -119,7 +119,7 @@ def _arguments(text: str, error: Exception, model: nn.Module, batch: Batch) -> A
 
 
 def _missing_inputs(text: str, error: Exception, model: nn.Module, batch: Batch) -> Any:
-    if not re.search(r"decoder_input_ids|decoder_inputs_embeds|You have to specify", text):
+    if not re.search(r"decoder_input|[Yy]ou (have to|must) specify", text):
         return None
     return (
         f"{type(model).__name__} needs inputs that it makes from the labels, or that are missing",

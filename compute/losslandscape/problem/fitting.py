@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -10,14 +11,21 @@ import torch
 from torch import Tensor, nn
 
 from losslandscape.errors import LossLandscapeError
-from losslandscape.problem.batches import Batch, batch_length, place_batch, tensors_of
+from losslandscape.problem.batches import (
+    Batch,
+    batch_length,
+    map_batch,
+    place_batch,
+    tensors_of,
+)
 from losslandscape.problem.losses import Loss
+from losslandscape.problem.outputs import targets_of
 from losslandscape.problem.own_functions import OwnFunction, first_samples
 from losslandscape.problem.own_loss import OwnLoss
 from losslandscape.problem.samples import SampleSet
 from losslandscape.problem.trial_state import as_measured
 
-_FEW, _FEW_OF_OWN = 2, 4  # samples
+_FEW, _FEW_OF_OWN, _LOOKED_AT = 2, 4, 1024  # samples
 _CONVERTED_TO = (torch.float32, torch.float64)
 
 
@@ -65,7 +73,8 @@ def fitted(
         return loss, convert
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
     count = _FEW_OF_OWN if isinstance(function, OwnLoss) else _FEW
-    few = first_samples(samples.first(count), count)
+    few = _that_count(samples) if isinstance(function, OwnLoss) else samples.first(count)
+    few = first_samples(few, count)
     with as_measured(model, modes):
         for converted in (convert,) if convert or not other else (False, True):
             if converted and dtype not in _CONVERTED_TO:
@@ -73,8 +82,30 @@ def fitted(
             batch = place_batch(few, device, dtype if converted else None)
             found = _tried(loss, model, batch)
             if found is not None:
+                _tell_cost(found, samples)
                 return found, converted
     return loss, convert
+
+
+def _that_count(samples: SampleSet) -> Batch:
+    """The first samples that have a label which is not ignored; the first of all if none has."""
+    batch = samples.first(_LOOKED_AT)
+    labels = targets_of(batch)
+    if labels is None or labels.is_floating_point():
+        return batch
+    counted = (labels != -100).reshape(len(labels), -1).any(1)
+    return map_batch(lambda tensor: tensor[counted], batch) if bool(counted.any()) else batch
+
+
+def _tell_cost(loss: Loss, samples: SampleSet) -> None:
+    """Warn of a loss that is called for each sample."""
+    if isinstance(loss.function, OwnFunction) and loss.function.by_sample:
+        warnings.warn(
+            f"loss {loss.name} returns one number per batch, so it is called for each sample: "
+            f"{len(samples):,} calls at each point for '{samples.name}'. One that returns a loss "
+            "per sample (reduction='none') is faster",
+            stacklevel=5,
+        )
 
 
 def _tried(loss: Loss, model: nn.Module, batch: Batch) -> Loss | None:
