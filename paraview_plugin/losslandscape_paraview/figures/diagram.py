@@ -21,7 +21,7 @@ def draw_persistence_diagram(panel, view, topology, title="persistence diagram")
 
     The axes are those of the figure's scale. Pairs of minimum and saddle have a minimum's colour,
     pairs of saddle and maximum a maximum's. The pair of the lowest minimum, which never dies, is
-    at the top. Pairs that do not count are small.
+    at the top. Pairs that do not count are small: by their own flag where they have one.
 
     Args:
         panel: the `Panel` the topology belongs to.

@@ -23,7 +23,8 @@ class TopologySources:
         separatrices: proxy of lines with TTK's arrays.
         diagram: proxy of the persistence diagram with TTK's arrays.
         segmentation: proxy of the grid with TTK's labels and `height`, or None.
-        threshold: the persistence below which pairs do not count, in the diagram's unit.
+        threshold: the persistence above which all pairs count, in the diagram's unit. Where the
+            pairs have an array `significant`, that says which count; some below may.
         log: whether the diagram is of log10 of the quantity.
         follows: whether the diagram's arrays `Threshold` and `AboveThreshold` say what the filter
             was asked to remove, and change with it.
