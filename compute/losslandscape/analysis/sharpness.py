@@ -131,6 +131,7 @@ def epsilon_sharpness(
             precision,
             batch_size,
             reestimation_batch_size,
+            quiet,
         ) as (loss, method),
         Progress(
             len(lattice) + _ITERATIONS,

@@ -247,6 +247,7 @@ def verify(
         precision,
         batch_size,
         reestimation_batch_size,
+        quiet,
     ) as (loss, method):
         rule = rule or StoppingRule.for_dtype(loss.dtype)
         search = _Search(loss, grid.bounds, grid.spacing, rule)

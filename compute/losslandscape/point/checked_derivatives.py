@@ -36,6 +36,7 @@ from losslandscape.point.measurement import mean_loss
 from losslandscape.point.plane_derivatives import Coordinates, PlaneDerivatives
 from losslandscape.problem import precision as arithmetics
 from losslandscape.problem.objective import Objective
+from losslandscape.progress import Progress
 
 AUTOMATIC = "automatic differentiation"
 OF_GRADIENTS = "Hessians by finite differences of gradients"
@@ -45,8 +46,9 @@ Derivatives = Union[PlaneDerivatives, DifferencedLosses]
 
 _HALF = 0.5  # spacings from a place to each end of the compared difference
 _SHARES = (1.0, 0.25, 0.0625)  # of the way to a place, where losses farther out are not finite
-_GAUSS = np.polynomial.legendre.leggauss(3)
-_MIDPOINTS = 64  # where kinks make three nodes too few
+_GAUSS = 3  # nodes
+_MIDPOINTS = (9, 27, 81)  # where kinks make these too few; each has the nodes of the one before
+_WORK = f"comparing {_GAUSS} to {_MIDPOINTS[-1]} gradients at each place with measured losses"
 _TOLERANCE = 0.02  # of the difference
 # relative differences of a loss between two ways of computing it, by its type
 _ROUNDING = {torch.float64: 1e-9, torch.float32: 1e-5}
@@ -103,6 +105,7 @@ def checked_derivatives(
     precision: str | None = None,
     batch_size: int | None = None,
     reestimation_batch_size: int | None = None,
+    quiet: bool = True,
 ) -> Iterator[tuple[Derivatives, Method]]:
     """Derivatives of the loss in a context, and how they are computed.
 
@@ -114,6 +117,8 @@ def checked_derivatives(
         Of the grid.
     precision, batch_size, reestimation_batch_size
         See :class:`losslandscape.point.plane_derivatives.PlaneDerivatives`.
+    quiet : bool
+        Show no progress of the comparison.
 
     Raises
     ------
@@ -132,7 +137,7 @@ def checked_derivatives(
             loss = kind(objective, subspace, precision, batch_size)
             loss.spacing = widths
             with loss:
-                disagreement = _check(loss, seen, objective, reasons, name)
+                disagreement = _check(loss, seen, objective, reasons, name, quiet)
                 if disagreement is not None:
                     yield loss, Method(name, reasons, disagreement)
                     return
@@ -149,7 +154,7 @@ def checked_derivatives(
             except LossLandscapeError as error:
                 reasons.append(f"{OF_LOSSES}: {error}")
                 continue
-            disagreement = _check(differences, seen, objective, reasons, OF_LOSSES)
+            disagreement = _check(differences, seen, objective, reasons, OF_LOSSES, quiet)
             if disagreement is not None:
                 yield differences, Method(OF_LOSSES, reasons, disagreement)
                 return
@@ -188,6 +193,7 @@ def _check(
     objective: Objective,
     reasons: list[str],
     name: str,
+    quiet: bool,
 ) -> float | None:
     """The largest relative disagreement of a way with measured losses; None if it is not right.
 
@@ -195,12 +201,14 @@ def _check(
     """
     try:
         largest = np.nan
-        for one in seen:
-            wrong, size = _compared(loss, one, objective)
-            if wrong:
-                reasons.append(f"{name}: {wrong}")
-                return None
-            largest = np.fmax(largest, size)
+        with Progress(len(seen), "derivatives", quiet=quiet, work=_WORK, unit="places") as progress:
+            for one in seen:
+                wrong, size = _compared(loss, one, objective)
+                if wrong:
+                    reasons.append(f"{name}: {wrong}")
+                    return None
+                largest = np.fmax(largest, size)
+                progress.advance()
         if name == AUTOMATIC and (wrong := _wrong_hessian(loss, seen)):
             reasons.append(f"{name}: {wrong}")
             return None
@@ -222,26 +230,34 @@ def _compared(loss: Derivatives, seen: _Seen, objective: Objective) -> tuple[str
     floor = rounding * (abs(seen.loss) + _OF_A_SMALL_LOSS)
     if not abs(value - seen.loss) <= max(_SAME_LOSS * abs(seen.loss), floor):
         return f"{at} the loss is {value:.6g}, measured {seen.loss:.6g}", np.nan
-    nodes, weights = _GAUSS
-    for finer in (False, True):
-        gradients = [loss.gradient(seen.place + node * seen.reach) for node in nodes]
-        rises = np.array([gradient @ seen.reach for gradient in gradients])
-        sizes = np.array([abs(gradient) @ seen.reach for gradient in gradients])
-        rise, scale = float(weights @ rises), float(weights @ sizes)
+    rises: dict[float, np.ndarray] = {}  # by node: the gradient times the way, axis by axis
+    for nodes, weights in _rules():
+        for node in nodes:
+            if node not in rises:
+                rises[node] = loss.gradient(seen.place + node * seen.reach) * seen.reach
+        along = np.array([rises[node] for node in nodes])
+        rise, scale = float(weights @ along.sum(1)), float(weights @ abs(along).sum(1))
         off = abs(rise - seen.rise)
         scale = max(scale, abs(seen.rise))
-        allowed = _TOLERANCE * scale + floor
-        if finer and isinstance(loss, PlaneDerivatives):  # a rough gradient has no exact integral
-            allowed = max(allowed, 2 * abs(rise - 2 * float(weights[::2] @ rises[::2])))
-        if off <= allowed:
+        if off <= _TOLERANCE * scale + floor:
             return "", float(off / scale) if scale > floor else 0.0
-        nodes = (np.arange(_MIDPOINTS) + 0.5) * 2 / _MIDPOINTS - 1
-        weights = np.full(_MIDPOINTS, 2 / _MIDPOINTS)
     return (
         f"{at} the gradients of one spacing add up to a rise of {rise:.4g}, measured "
         f"{seen.rise:.4g}",
         float(off / scale),
     )
+
+
+def _rules() -> Iterator[tuple[list[float], np.ndarray]]:
+    """Nodes and weights of quadrature over -1 to 1, finer and finer.
+
+    >>> [len(nodes) for nodes, _ in _rules()]
+    [3, 9, 27, 81]
+    """
+    nodes, weights = np.polynomial.legendre.leggauss(_GAUSS)
+    yield nodes.tolist(), weights
+    for count in _MIDPOINTS:
+        yield [(2 * i + 1) / count - 1 for i in range(count)], np.full(count, 2 / count)
 
 
 def _wrong_hessian(loss: Derivatives, seen: Sequence[_Seen]) -> str:
