@@ -196,3 +196,37 @@ def test_a_narrow_kink_is_found_though_newtons_method_leaves_for_a_smooth_minimu
     assert found is not None
     assert found.curvature is None
     np.testing.assert_allclose(found.position, 0.0, atol=0.01)
+
+
+@pytest.mark.parametrize("bend", [0.0, 0.1])
+@pytest.mark.parametrize("sign", [1, -1], ids=["valley", "ridge"])
+def test_saddles_on_creases_are_found_from_the_nearest_grid_point(sign, bend):
+    rng = np.random.default_rng(0)
+    for _ in range(4):
+        center, angle = rng.uniform(-2, 2, 2), rng.uniform(0, np.pi)
+        jump, fall = rng.uniform(0.2, 2), rng.uniform(0.01, 0.4)
+        tilt = rng.uniform(-0.7, 0.7) * jump
+
+        def function(u, v, bend=bend, jump=jump, fall=fall, tilt=tilt):
+            across = u - bend * v**2
+            return sign * (jump * across.abs() + tilt * across - fall * v**2)
+
+        loss = Function(rotated(function, center, angle), (1.0, 1.0))
+        corner = np.full(2, 5.0)
+        rule = StoppingRule.for_dtype(torch.float64)
+        search = CriticalPointSearch(loss, -corner, corner, rule)
+        found = search.near(np.round(center), 1)
+        assert found is not None
+        assert found.curvature is None
+        np.testing.assert_allclose(found.position, center, atol=0.02)
+
+
+@pytest.mark.parametrize("tilt", [1.2, -1.2])
+def test_a_crease_on_which_nothing_is_stationary_has_no_saddle(tilt):
+    def function(u, v):
+        return u.abs() + tilt * u - 0.1 * v**2  # the slope has one sign across the crease
+
+    loss = Function(rotated(function, np.array([0.3, -0.2]), 0.4), (1.0, 1.0))
+    corner = np.full(2, 5.0)
+    search = CriticalPointSearch(loss, -corner, corner, StoppingRule.for_dtype(torch.float64))
+    assert search.near(np.zeros(2), 1) is None

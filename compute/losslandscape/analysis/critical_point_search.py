@@ -2,14 +2,16 @@
 
 Newton's method comes first. Where its steps jump to and fro, the jump is bisected. Where that finds
 nothing, a quasi-Newton method that converges on kinks too looks for the minimum or maximum, and
-bisection along the axes of the surrounding curvature for the saddle. Whatever was found, the
-gradients around it decide what it is: :mod:`losslandscape.analysis.stationarity`.
+bisection along the axes of the surrounding curvature, and then along creases, for the saddle.
+Whatever was found, the gradients around it decide what it is:
+:mod:`losslandscape.analysis.stationarity`.
 
 Positions are in spacings of the grid.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -29,6 +31,8 @@ _POLISH = 10  # Newton steps from a point that another method found
 _BISECTIONS = 4  # of jumps, each followed by Newton's method
 _SWEEPS = 12  # along all axes
 _SLIDES = 8  # along a crease
+_SCANNED = np.linspace(-1.5, 1.5, 13)  # spacings from a grid's point, for creases
+_CROSSINGS = 4  # places from which a crease is followed
 _TINY = np.finfo(float).tiny
 _WOLFE_SLOPE, _WOLFE_DECREASE = 0.5, 1e-4
 _LINE_TRIALS, _DESCENT_STEPS = 30, 40
@@ -156,6 +160,8 @@ class CriticalPointSearch:
         other = self._by_other_means(start, kind)
         if other is not None and (found is None or self._is_near(other, start)):
             return other
+        if found is None and 0 < kind < len(start):
+            return self._by_creases(start)
         return found
 
     def _around(self, position: np.ndarray) -> Surroundings:
@@ -217,6 +223,29 @@ class CriticalPointSearch:
             if moved is None or length == 0:
                 return None
             position = moved
+        return None
+
+    def _by_creases(self, start: np.ndarray) -> Stationary | None:
+        """The saddle on a crease around the start, from the nearest places where one is met.
+
+        A crease is met where the slope along a line through the start changes its sign at a kink.
+        """
+        axes = np.eye(len(start))
+        diagonals = [a + sign * b for a, b in itertools.combinations(axes, 2) for sign in (1, -1)]
+        crossings: list[tuple[float, np.ndarray, np.ndarray, float]] = []
+        for line in (*axes, *(diagonal / np.linalg.norm(diagonal) for diagonal in diagonals)):
+            places = [np.clip(start + reach * line, self._low, self._high) for reach in _SCANNED]
+            slopes = [float(self._loss.gradient(place) @ line) for place in places]
+            for place, end, slope, other in zip(places, places[1:], slopes, slopes[1:]):
+                if slope * other < 0:
+                    middle = (place + end) / 2
+                    away = float(np.linalg.norm(middle - start))
+                    crossings.append((away, place, end - place, slope))
+        for _, place, way, slope in sorted(crossings, key=lambda one: one[0])[:_CROSSINGS]:
+            met = self._sign_change(place, way, slope)
+            found = self._along_the_crease(met) if self._around(met).kinked else None
+            if found is not None and self._is_near(found, start):
+                return found
         return None
 
     def _on_crease(self, position: np.ndarray, along: np.ndarray) -> np.ndarray | None:
