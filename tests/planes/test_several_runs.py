@@ -191,6 +191,23 @@ def test_parameters_that_are_not_finite_are_named(tmp_path, runs, rows):
             ll.Subspace.pca(run)
 
 
+def test_runs_of_different_types_are_in_the_wider_one(tmp_path, rows):
+    """Whichever is the first: none is rounded."""
+    made = [
+        pair_run(tmp_path / name, torch.tensor(x).to(dtype), Pair().to(dtype))
+        for name, x, dtype in zip("ab", rows, (torch.float32, torch.float64))
+    ]
+    for pair, own in ((made, rows), (made[::-1], rows[::-1])):
+        plane = ll.Subspace.pca(pair)
+        assert plane.origin.dtype == torch.float64
+        np.testing.assert_array_equal(plane.origin.numpy(), own[0][-1])
+        directions = torch.stack(plane.directions).numpy()
+        for run, x in zip(pair, own):
+            expected = (x - own[0][-1]) @ directions.T
+            found = plane.project_trajectory(run).coordinates
+            np.testing.assert_allclose(found, expected, atol=1e-12)
+
+
 # ---- names of wrapped models ---------------------------------------------------------------------
 
 

@@ -184,6 +184,31 @@ def test_names_and_entries_that_contradict_are_refused(tmp_path, states):
     assert_is(reversed_steps, states[::-1])
 
 
+def test_a_step_that_orders_otherwise_is_said(tmp_path, states):
+    save_all(tmp_path, states[:3], wrap=lambda state, epoch: {"model": state, "step": 9 - epoch})
+    with pytest.warns(UserWarning, match="'step' in the files orders them differently"):
+        trajectory = ll.Trajectory.of_checkpoints(tmp_path, perceptron())
+    assert_is(trajectory, states[:3])
+    assert_is(opened(tmp_path, steps="step"), states[2::-1])
+
+
+def test_a_buffer_called_step_is_no_step(tmp_path):
+    class Counting(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.net = nn.Linear(2, 1)
+            self.register_buffer("step", torch.zeros(()))
+
+    model = Counting()
+    for number, name in enumerate("cab"):
+        model.step.fill_(-number)
+        torch.save(model.state_dict(), tmp_path / f"{name}.pt")
+    with pytest.raises(LossLandscapeError, match="no steps were found"):
+        ll.Trajectory.of_checkpoints(tmp_path, model)
+    found = ll.Trajectory.of_checkpoints([tmp_path / f"{name}.pt" for name in "cab"], model)
+    assert [float(found.buffers(i)["step"]) for i in range(3)] == [0, -1, -2]
+
+
 def test_numbers_that_begin_with_zero_or_one_agree(tmp_path, states):
     save_all(tmp_path, states, wrap=lambda state, epoch: {"model": state, "epoch": epoch - 1})
     assert opened(tmp_path).steps.tolist() == list(range(1, 13))
@@ -209,6 +234,11 @@ def test_what_is_no_checkpoint(tmp_path, recorded):
         opened([tmp_path / "nothing.pt"])
     with pytest.raises(LossLandscapeError, match="the list of paths is empty"):
         opened([])
+    for wrong in (5, [None]):
+        with pytest.raises(LossLandscapeError, match=r"a pattern such as .* is expected"):
+            opened(wrong)
+    with pytest.raises(LossLandscapeError, match="a Module is expected: the model that was"):
+        ll.Trajectory.of_checkpoints(tmp_path, {})
     with pytest.raises(LossLandscapeError, match=r"open it with Trajectory\.open"):
         opened(recorded)
     (tmp_path / "empty").mkdir()

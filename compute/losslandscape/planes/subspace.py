@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -264,6 +265,14 @@ class Subspace:
         fixed = _fixed(list(runs.values()), final)
         moving = {n: t for n, t in final.items() if t.is_floating_point() and n not in fixed}
         dtypes = {tensor.dtype for tensor in moving.values()}
+        if len(dtypes) == 1:  # the widest of the runs, so that none is rounded
+            for other in list(runs.values())[1:]:
+                last = other.parameters(-1, moving)
+                dtypes = {
+                    functools.reduce(
+                        torch.promote_types, [one.dtype for one in last.values()], *dtypes
+                    )
+                }
         if len(dtypes) != 1:
             raise LossLandscapeError(
                 f"{first.path}: its parameters have types "
@@ -599,9 +608,9 @@ class Subspace:
 
     def project_trajectory(self, trajectory: Trajectory) -> Projection:
         """Coordinates and distances of all checkpoints of a training trajectory."""
-        names = [segment.name for segment in self.layout.segments]
+        names = {segment.name: None for segment in self.layout.segments}
         trajectory = trajectory.named_as(names)
-        rows = [self._project(trajectory.parameters(i)) for i in range(len(trajectory))]
+        rows = [self._project(trajectory.parameters(i, names)) for i in range(len(trajectory))]
         return Projection(np.array([c for c, _ in rows]), np.array([d for _, d in rows]))
 
     def _project(self, parameters: Mapping[str, Tensor]) -> tuple[np.ndarray, float]:

@@ -159,11 +159,17 @@ def _frozen_distances(
         for name, parameter in objective.model.named_parameters()
         if name not in moving and name in trajectory.shapes
     }
-    squared = np.zeros(len(trajectory))
-    for i in range(len(trajectory) if frozen else 0):
-        there = trajectory.parameters(i)
-        squared[i] = sum(float((there[n].double() - p).square().sum()) for n, p in frozen.items())
-    return np.sqrt(squared)
+
+    def squared(index: int, names: set[str]) -> float:
+        there = trajectory.parameters(index, names)
+        return sum(float((there[n].double() - frozen[n]).square().sum()) for n in names)
+
+    same = frozen.keys() & trajectory.frozen  # everywhere: read once
+    others = frozen.keys() - same
+    found = np.full(len(trajectory), squared(0, same) if same else 0.0)
+    for i in range(len(trajectory) if others else 0):
+        found[i] += squared(i, others)
+    return np.sqrt(found)
 
 
 def warn_outside(grid: Grid, trajectory: ProjectedTrajectory) -> None:

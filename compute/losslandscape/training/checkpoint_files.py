@@ -96,7 +96,6 @@ class CheckpointFile:
         content = None
         if len(self.files) == 1 and file.suffix != ".safetensors":
             content = read_content(file, mapped=True)
-        self.numbers = _numbers(content)
         self.key, tensors = read_state_dict(file, key, model, content)
         frozen = {n for n, p in model.named_parameters() if not p.requires_grad}
         found, self.prefix = matched_names(model, tensors, os.fspath(file), not_needed=frozen)
@@ -105,6 +104,9 @@ class CheckpointFile:
                 f"{file}: several entries have the key {self.key!r}; save a file with one of them"
             )
         self.names = {own: there for own, (there, _) in found.items()}
+        # a buffer of the model called "step" counts no checkpoints
+        own = self.names.values() if not self.key else ()
+        self.numbers = {n: x for n, x in _numbers(content).items() if n not in own}
         self.types = {own: tensor.dtype for own, (_, tensor) in found.items()}
         if not any(name in self.names for name in parameter_tensors(model)):
             raise FileFormatError(f"{file}: holds no parameter of the model {_kind(model)}")

@@ -8,6 +8,7 @@ import glob
 import math
 import os
 import re
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, Optional, Union
@@ -76,7 +77,14 @@ def checkpoint_paths(paths: "Union[PathLike, Iterable[PathLike]]") -> tuple[list
                 "folder, or a list of files is expected"
             )
         return sorted(found, key=natural_order), False
-    found = [Path(path) for path in paths]
+    try:
+        found = [Path(path) for path in paths]
+    except TypeError:
+        shown = "several objects" if isinstance(paths, Iterable) else type(paths).__name__
+        raise FileFormatError(
+            f"paths is {shown}, but a pattern such as 'run/epoch_*.pt', a folder, or a list of "
+            "files is expected"
+        ) from None
     if not found:
         raise FileFormatError("no checkpoint was given: the list of paths is empty")
     for path in found:
@@ -208,6 +216,15 @@ def find_steps(
                         f"({one:g} and {other:g}); choose one: steps={chosen!r} or "
                         f"steps={name!r} (--steps)"
                     )
+    if chosen != "step" and "step" in distinct:
+        values = [distinct["step"][0][i] for i in result.order]
+        if values != sorted(values):
+            warnings.warn(
+                f"{paths[result.order[0]].parent}: the checkpoints are ordered by {result.source}; "
+                "the entry 'step' in the files orders them differently (it may begin anew in "
+                "each epoch). To use it, pass steps='step' (--steps)",
+                stacklevel=5,
+            )
     return result
 
 

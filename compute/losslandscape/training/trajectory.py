@@ -184,6 +184,7 @@ class Trajectory:
         >>> trajectory.steps, trajectory.step_source
         (array([ 9., 10.]), "the number after 'epoch' in the names")
         """
+        check_kind("model", model, torch.nn.Module, "the model that was trained")
         checkpoints, manifest, types, source = listed_checkpoints(paths, model, key, steps)
         parents = [os.fspath(one.path.absolute().parent) for one in checkpoints]
         trajectory = cls(
@@ -274,12 +275,17 @@ class Trajectory:
             )
         return np.array([math.nan if value is None else float(value) for value in values])
 
-    def parameters(self, index: int) -> "dict[str, Tensor]":
-        """The parameters at checkpoint `index`, in the model's order.
+    def parameters(
+        self, index: int, names: Optional[Collection[str]] = None
+    ) -> "dict[str, Tensor]":
+        """The parameters at checkpoint `index`, in the model's order; of `names` if given.
 
-        A negative `index` counts from the end.
+        A negative `index` counts from the end. Other parameters are not read.
         """
-        return self._tensors(index, self.parameter_names)
+        wanted = self.parameter_names
+        if names is not None:
+            wanted = [name for name in wanted if name in names]
+        return self._tensors(index, wanted)
 
     def buffers(self, index: int) -> "dict[str, Tensor]":
         """The buffers at checkpoint `index`, such as batch norm's running statistics."""

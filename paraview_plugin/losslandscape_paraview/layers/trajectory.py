@@ -10,6 +10,7 @@ from ..style.text import write_at
 from .drape import drape_curves, drape_difference, drape_points
 
 RUN = "trajectory"  # the point array of their numbers
+MOST_RUNS = 16  # more are coloured by step: there are no names and colours for all of them
 
 
 def add_trajectory(panel, array="step"):
@@ -66,10 +67,12 @@ def has_trajectory(panel):
 
 
 def run_labels(panel):
-    """The labels of several trajectories; empty for one, and for files without labels."""
+    """The labels of several trajectories; empty for one, for very many, and without labels."""
     labels = panel.landscape.provenance.get("trajectories")
     numbers = point_array(fetch(_trajectories(panel)), RUN)
     if numbers is None or not isinstance(labels, list) or len(labels) != numbers.max() + 1:
+        return []
+    if len(labels) > MOST_RUNS:
         return []
     return [str(label) for label in labels]
 
