@@ -123,6 +123,54 @@ def test_units_do_not_change_which_points_are_chosen(gain, shift):
     assert (chosen != other).sum() <= 0.05 * chosen.sum()
 
 
+@pytest.mark.parametrize("power", [0.5, 1.0])
+@pytest.mark.parametrize("place", [(0.37, -0.81), (0.375, -0.825)])
+def test_a_cusp_is_found_to_its_lowest_point(power, place):
+    cusp = np.hypot(X - place[0], 1.7 * (Y - place[1])) ** power
+    _, evaluated, values, error = refined(SQUARE, cusp, scale="linear")
+    lowest = int(cusp.argmin())
+    assert evaluated[lowest]
+    assert np.abs(values - cusp).max() <= 0.01 * np.ptp(cusp)
+    assert (error >= np.abs(values - cusp))[~evaluated].mean() >= 0.95
+
+
+def test_a_cusp_on_a_long_line_stays_within_the_tolerance():
+    line = Grid.line(401)
+    x = line.points()[:, 0]
+    for place in (-0.613, 0.1234, 0.49):
+        cusp = np.abs(x - place) ** 0.75 + 0.3 * x**2
+        values = refined(line, cusp, scale="linear")[2]
+        assert np.abs(values - cusp).max() <= 0.01 * np.ptp(cusp)
+
+
+def test_the_rounds_end_with_minima_bends_and_a_check():
+    """The order of the last rounds, and that a bend off by more than 0.7 tolerances is repeated."""
+    field = np.abs(X + 0.3 * Y - 0.7) + 0.1 * X**2
+    refinement = Refinement(SQUARE, Adaptive(0.01, scale="linear"))
+    evaluated, seen = np.zeros(SQUARE.size, bool), np.full(SQUARE.size, np.nan)
+    kinds, agreed = [], []
+    while (numbers := refinement.next_round(seen, evaluated)).size:
+        if refinement.model is not None:
+            kind = refinement._pending.kind
+            place = np.searchsorted(refinement.model.targets, numbers)
+            off = np.abs(refinement.model.predicted[place] - field[numbers])
+            kinds.append(kind)
+            agreed.append(off.max() <= 0.7 * 0.01 * np.ptp(field))
+            if kind in ("minima", "bends", "check"):
+                assert refinement.estimated_error <= 0.009
+            if kind == "minima":
+                estimates = refinement._estimates()[place]
+                assert (estimates > 0.001).all()
+                assert (np.diff(estimates) <= 0).all()
+        evaluated[numbers] = True
+        seen[numbers] = field[numbers]
+    assert {"worst", "bends"} <= set(kinds)
+    assert kinds[-1] == "check"
+    for kind, as_predicted, following in zip(kinds, agreed, kinds[1:]):
+        if kind == "bends" and as_predicted:
+            assert following != "bends"
+
+
 def test_a_plateau_of_nan_is_outlined_not_filled():
     field = X**2 + 3 * Y**2
     field[(X > 0.7) & (Y > -1)] = np.nan
@@ -169,14 +217,14 @@ def test_the_scale_becomes_linear_when_a_loss_is_not_positive():
 def test_interpolated_losses_below_zero_are_reported():
     """A linear scale allows an error larger than the loss in a valley beside a steep wall."""
     valley = 1e-3 + 40 * np.maximum(0, np.abs(X + 0.3 * Y) - 0.4)
-    refinement, evaluated, values, _ = refined(SQUARE, valley, scale="linear")
+    refinement, evaluated, values, _ = refined(SQUARE, valley, 0.1, scale="linear")
     count = int((values <= 0).sum())
     assert count > 0
     assert (values[evaluated] > 0).all()
     assert refinement.to_json()["predicted_not_positive"] == count
     assert f"at {count} points the interpolated loss is 0 or less" in describe(refinement.to_json())
     for other, scale in ((valley, "log"), (valley - 0.1, "linear")):
-        done = refined(SQUARE, other, scale=scale)[0].to_json()
+        done = refined(SQUARE, other, 0.1, scale=scale)[0].to_json()
         assert done["predicted_not_positive"] == 0
         assert "0 or less" not in describe(done)
 
@@ -323,6 +371,23 @@ def test_points_that_no_round_requested_keep_their_values():
     assert not error[evaluated].any()
 
 
+def test_the_statement_about_most_points_and_about_wells():
+    field = np.sin(2 * X) * np.cos(1.5 * Y)
+    refinement, evaluated, *_ = refined(SQUARE, field, scale="linear")
+    done = refinement.to_json()
+    estimates = refinement.model.error(refinement.factor) / refinement.model.range
+    share = (estimates <= done["estimated_error_95"]).mean()
+    assert 0.95 <= share < 0.96
+    assert done["estimated_error_95"] < done["estimated_error"] == estimates.max()
+    index = np.argwhere(np.ones(SQUARE.shape, bool))
+    known = index[evaluated]
+    distance = np.linalg.norm(index[:, None] - known, axis=2).min(axis=1)
+    assert done["gaps"]["largest"] == pytest.approx(distance.max())
+    for width, probability in zip(done["gaps"]["half_widths"], done["gaps"]["probabilities"]):
+        assert probability == pytest.approx((distance <= width).mean())
+    assert f"every well of half width {distance.max():.2g} " in describe(done)
+
+
 # --- through evaluate -----------------------------------------------------------------------------
 
 
@@ -376,6 +441,7 @@ def test_the_file_says_which_points_were_evaluated(undisturbed, tmp_path):
     done = again.provenance["adaptive"]
     assert done["evaluated"] == (again.status == EVALUATED).sum()
     assert done["estimated_error"] <= done["tolerance"] == 0.01
+    assert done["gaps"] == again.gaps.to_json()
     assert done["scale"] in ("log", "linear")
 
 
@@ -411,6 +477,29 @@ def test_a_run_interrupted_anywhere_resumes_to_the_same_bits(undisturbed, tmp_pa
         went_on = evaluate(*small_problem(), GRID, tolerance=0.01, path=path, quiet=True)
         same(undisturbed, went_on)
         assert not journal_path(path).exists()
+
+
+def test_a_journal_of_a_method_that_chose_other_points_goes_on(undisturbed, tmp_path):
+    """Its points are kept with their values; the rounds are those of the present method."""
+    path = tmp_path / "x.nc"
+
+    def other(refinement, count):
+        return refinement.model.targets[:count]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Refinement, "_worst", other)
+        patch.setattr(Journal, "remove", lambda journal: journal._file.close())
+        before = evaluate(*small_problem(), GRID, tolerance=0.01, path=path, quiet=True)
+    path.unlink()
+    went_on = evaluate(*small_problem(), GRID, tolerance=0.01, path=path, quiet=True)
+    both = (before.status == EVALUATED) | (undisturbed.status == EVALUATED)
+    assert both.sum() > (undisturbed.status == EVALUATED).sum()
+    np.testing.assert_array_equal(went_on.status == EVALUATED, both)
+    for one in (before, undisturbed):
+        same_points = one.status == EVALUATED
+        np.testing.assert_array_equal(
+            went_on.values("loss")[same_points], one.values("loss")[same_points]
+        )
 
 
 def test_another_tolerance_does_not_resume_from_the_journal(tmp_path):

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from benchmarks import adaptive
+from benchmarks.coverage import adaptive_surfaces
 
 
 @pytest.fixture
@@ -67,3 +68,43 @@ def test_a_surface_with_a_cusp_stays_within_the_tolerance():
     found = adaptive.assess(truth, values, error, evaluated, "log")
     assert found["largest_error"] <= 0.01
     assert found["within"] >= 0.95
+
+
+def small(family, seed, monkeypatch):
+    monkeypatch.setattr(adaptive_surfaces, "_SIDES", (31,))
+    return adaptive_surfaces.tried(family, seed)
+
+
+def test_random_surfaces_with_cusps_stay_near_the_tolerance(monkeypatch):
+    """Fixed seeds, and bounds well above what they give (0.7): rounding may choose other points."""
+    families = ("cones", "log cusps", "lines", "wells of half width 5", "bowls", "creases")
+    found = {(f, seed): small(f, seed, monkeypatch) for f in families for seed in (0, 1, 2)}
+    assert sum(outcome.error > 1 for outcome in found.values()) <= 1
+    assert max(outcome.error for outcome in found.values()) < 2
+    assert np.mean([outcome.within for outcome in found.values()]) > 0.95
+    assert np.mean([outcome.points for outcome in found.values()]) < 300
+
+
+def test_an_outcome_is_that_of_the_definition(monkeypatch):
+    monkeypatch.setattr(adaptive_surfaces, "_SIDES", (31,))
+    surface = adaptive_surfaces.drawn("log cusps", 5)
+    refinement, evaluated = adaptive_surfaces.refined(surface, 5, 0.03)
+    found = adaptive_surfaces.compared(surface, refinement, evaluated)
+    truth = np.log10(surface.values)
+    off = np.abs(refinement.model.predicted - truth[~evaluated])
+    estimates = refinement.model.error(refinement.factor)
+    assert found.error == pytest.approx(off.max() / np.ptp(truth) / 0.03)
+    assert found.stated == pytest.approx(off.max() / np.ptp(truth) / refinement.estimated_error)
+    assert found.within == pytest.approx((off <= estimates).mean())
+    assert found.points == evaluated.sum()
+    assert adaptive_surfaces.tried("log cusps", 5, 0.03) == pytest.approx(found)
+
+
+def test_a_surface_follows_from_its_family_and_seed():
+    for family in adaptive_surfaces.surface_families():
+        first, again = (adaptive_surfaces.drawn(family, 3) for _ in range(2))
+        np.testing.assert_array_equal(first.values, again.values)
+        assert np.isfinite(first.values).all()
+        assert (first.values != adaptive_surfaces.drawn(family, 4).values[0]).any()
+        if first.scale == "log":
+            assert (first.values > 0).all()

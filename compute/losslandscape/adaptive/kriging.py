@@ -30,7 +30,7 @@ _LEAST_DIFFERENCE = 0.3  # of the other two terms: two predictions may agree by 
 _LEAST_FITTED, _FITTED_SHARE = 40, 0.67
 _STEEPER = 0.1  # by how much the fit is steeper than it would be at predicted points
 _LEAST_POWER = 0.4
-_BLOCK_BYTES = 64 << 20
+_BLOCK_BYTES = 8 << 20
 _SINGULAR = 1e-9  # share of the largest eigenvalue below which a drift is undetermined
 
 
@@ -155,6 +155,10 @@ class LocalInterpolation:
         least = _RESIDUAL_SHARE * self.residuals[nearest[:, :_BESIDE]].max(axis=1)
         deviation = self._flattened(self._deviation(targets, found, distance, nearest))
         return found.value, deviation, least
+
+    def nearest(self, targets: np.ndarray, count: int) -> np.ndarray:
+        """Numbers of the known points nearest to each target, shape (m, count) or fewer."""
+        return _nearest(self._points, targets, count)[1]
 
     def _flattened(self, deviation: np.ndarray) -> np.ndarray:
         return deviation**self._power * self._typical ** (1 - self._power)

@@ -3,8 +3,10 @@
 Each round of points is chosen from the values found so far. It models the field by local kriging
 (:mod:`losslandscape.adaptive.kriging`), calibrates the model's error on how well each value is
 predicted from the others, and evaluates points where that error is largest. When the error is
-within the tolerance everywhere, points drawn at random are first predicted, then evaluated. The
-refinement ends when such a check agrees. For the method and its limits, see ``docs/adaptive.md``.
+within the tolerance everywhere, the predicted minima with their neighbors and the sharpest bends
+are evaluated (:mod:`losslandscape.adaptive.selection`). Then points drawn at random are first
+predicted, then evaluated. The refinement ends when such a check agrees. For the method and its
+limits, see ``docs/adaptive.md``.
 """
 
 from __future__ import annotations
@@ -17,19 +19,29 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from losslandscape.adaptive.kriging import LocalInterpolation
+from losslandscape.adaptive.selection import at_minima, bend, largest_apart
 from losslandscape.errors import LossLandscapeError
+from losslandscape.landscape import gaps
 from losslandscape.landscape.scale import scale_of
 from losslandscape.planes.grid import Grid
 
 COARSE_POINTS = {1: 9, 2: 9, 3: 6}  # per axis in the first round, by number of dimensions
 CHECK_POINTS = 30
-_WITHIN = 0.96  # share of the known errors that the calibrated estimate bounds
+_WITHIN = 0.96  # share of the known errors that are within the calibrated estimate
 _PREDICTIONS = 120  # how many of the latest points predicted before evaluation are used
 _LEAST_PREDICTIONS = 15  # fewer say nothing
-_MARGIN = 0.9  # stop at this share of the tolerance: the estimate does not bound every error
+_MARGIN = 0.9  # stop at this share of the tolerance: some errors exceed the estimate
+# Beside a cusp or kink, more errors than elsewhere exceed their estimate: there, the estimate
+# follows the largest of the nearest residuals relative to their own deviations.
+_LOCAL_RESIDUALS = 3
+# At a kink between points a distance h apart, with a second difference c of the interpolated field,
+# the error is about c h^2 / 4. Where that exceeds the tolerance, points are tried, until they
+# are as predicted.
+_AS_PREDICTED = 0.7  # share of the tolerance
+_CERTAIN = 0.1  # share of the tolerance; a point with a smaller estimate is not tried
 _ROUNDING = 1e-12  # share of the largest value; no estimate is smaller
 _ROUND_SHARE = 0.12  # of the points evaluated so far, if that is more than the round size
-_SEPARATION = 0.7  # of two points of a round, relative to their nearest evaluated point
+_CANDIDATES = 0.7  # share of the tolerance; points with smaller estimates are not chosen
 
 
 @dataclass(frozen=True)
@@ -39,7 +51,8 @@ class Adaptive:
     Attributes
     ----------
     tolerance : float
-        Largest estimated error of an interpolated loss, as a share of the loss's range.
+        Largest estimated error of an interpolated loss, as a share of the loss's range. It is an
+        estimate, not a bound.
     scale : "log", "linear" or None
         Whether error and range are those of log10 of the loss or of the loss itself. None chooses
         "log" if the losses found so far are positive and span more than two decades.
@@ -131,6 +144,8 @@ class FieldModel:
         Lower limit of the estimated error; see :meth:`LocalInterpolation.predict`.
     ratios : ndarray
         |error| / deviation of each known value when predicted from the others.
+    local : ndarray, shape (targets,)
+        Lower limit of the factor of each deviation, from the largest ratio of the nearest values.
     not_positive : int
         Number of predictions of 0 or less, if all known values are above 0.
 
@@ -144,6 +159,7 @@ class FieldModel:
         # in units of the spacing, so that the lengths of the directions do not matter
         index = np.stack(np.unravel_index(np.arange(grid.size), grid.shape)[::-1], axis=1)
         index = index.astype(np.float64)
+        self.grid = grid
         self.scale = scale or scale_of(values[evaluated])
         on_scale = _to_scale(values, self.scale)
         off = evaluated & np.isfinite(values) & ~np.isfinite(on_scale)
@@ -157,6 +173,7 @@ class FieldModel:
         self.predicted, self.deviation = np.full((2, self.targets.size), np.nan)
         self.least = np.zeros(self.targets.size)
         self.ratios = np.empty(0)
+        self.local = np.zeros(self.targets.size)
         self.not_positive = 0
         self.range = float(np.ptp(on_scale[known])) if known.any() else 0.0
         self.distance = np.zeros(self.targets.size)
@@ -177,18 +194,26 @@ class FieldModel:
             rounding = _ROUNDING * largest
             self.predicted[some], self.deviation[some] = value, np.maximum(deviation, rounding)
             self.ratios = model.residuals / np.maximum(model.residual_deviations, rounding)
+            beside = model.nearest(index[self.targets[some]], _LOCAL_RESIDUALS)
+            self.local[some] = self.ratios[beside].max(axis=1)
             if self.scale == "linear" and on_scale[known].min() > 0:
                 self.not_positive = int((self.predicted <= 0).sum())
         self.deviation[some & ~finite.all(axis=1)] = np.inf
 
     @property
     def factor(self) -> float:
-        """Multiplied by this factor, the deviations bound all but a few of the known errors."""
+        """All but a few of the known errors are within this factor times their deviation."""
         return _bounding_factor(self.ratios)
 
     def error(self, factor: float) -> np.ndarray:
         """Estimated errors at the targets, on the model's scale."""
-        return np.maximum(factor * self.deviation, self.least)
+        return np.maximum(np.maximum(factor, self.local) * self.deviation, self.least)
+
+    def on_grid(self, values: np.ndarray) -> np.ndarray:
+        """The values and the predictions on the model's scale, shape ``grid.shape``."""
+        whole = _to_scale(values, self.scale)
+        whole[self.targets] = self.predicted
+        return whole.reshape(self.grid.shape)
 
     def values_and_error(self, values: np.ndarray, factor: float) -> tuple[np.ndarray, np.ndarray]:
         """The field on the whole grid and its estimated error, in the field's own units.
@@ -231,8 +256,8 @@ def interpolate(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Interpolate another field; return it and its estimated error, both of shape (size,).
 
-    Uses the log scale if the values are positive and span more than two decades. The estimated
-    error bounds all but a few of the errors found by predicting each value from the others.
+    Uses the log scale if the values are positive and span more than two decades. All but a few of
+    the errors found by predicting each value from the others are within their estimates.
     """
     model = FieldModel(grid, values, evaluated, None)
     return model.values_and_error(values, model.factor)
@@ -297,6 +322,7 @@ class Refinement:
         self.factor = np.nan
         self.checks: list[Check] = []
         self._pending: _Pending | None = None
+        self._bends_as_predicted = False
         self._ratios = np.empty(0)  # |error| / deviation of points predicted before evaluation
 
     @property
@@ -324,24 +350,35 @@ class Refinement:
         self.model = FieldModel(self.grid, values, evaluated, self.settings.scale)
         agreed = self._settle(values)
         self._calibrate()
+        count = int(evaluated.sum())
+        at_once = max(self.settings.round_size, int(_ROUND_SHARE * count))
         within = self.estimated_error <= _MARGIN * self.settings.tolerance
-        self.finished = not self.model.targets.size or (agreed and within)
+        kind, numbers = "worst", np.empty(0, int)
+        if not within:
+            numbers = self._worst(at_once)
+        elif self.model.targets.size:
+            kind, numbers = "minima", self._minima(values, at_once)
+            if not numbers.size and not self._bends_as_predicted:
+                kind, numbers = "bends", self._bends(values, at_once)
+        self.finished = within and not numbers.size and (agreed or not self.model.targets.size)
         if self.finished or left <= 0:
             return np.empty(0, int)
-        if not within:
-            return self._pend(self._worst(int(evaluated.sum()))[:left], check=False)
-        return self._pend(self._drawn(int(evaluated.sum()))[:left], check=True)
+        if within and not numbers.size:
+            kind, numbers = "check", self._drawn(count)
+        return self._pend(numbers[:left], kind)
 
     def describe(self) -> str:
         """Progress in a few words."""
         if self.model is None:
             return "coarse grid"
         wanted = f"tolerance {100 * self.settings.tolerance:g}%"
-        if self._pending is not None and self._pending.check:
-            return f"checking the estimate at random points, {wanted}"
+        kind = "worst" if self._pending is None else self._pending.kind
+        if kind != "worst":
+            places = {"check": "random points", "minima": "the minima", "bends": "sharp bends"}
+            return f"checking the estimate at {places[kind]}, {wanted}"
         error = self.estimated_error
         found = f"{100 * error:.2g}%" if np.isfinite(error) else "unknown"
-        return f"estimated error {found} of the range, {wanted}"
+        return f"largest error estimated at {found} of the range, {wanted}"
 
     def absorb(self, values: np.ndarray, evaluated: np.ndarray) -> None:
         """Update the model if points were evaluated that no round requested."""
@@ -369,9 +406,25 @@ class Refinement:
             "finished": self.finished,
             # JSON has no infinity: None if the error is unknown
             "estimated_error": _finite(self.estimated_error),
+            "estimated_error_95": _finite(self._estimate_of_most()),
             "error_factor": _finite(self.factor),
             "checks": [asdict(check) for check in self.checks],
+            "gaps": self._gaps(),
         }
+
+    def _estimate_of_most(self) -> float:
+        """95% of the finite predictions have at most this estimate, as a share of the range."""
+        estimates = self._estimates()
+        estimates = estimates[~np.isnan(estimates)]
+        if not estimates.size:
+            return 0.0
+        return float(np.quantile(estimates, 0.95, method="higher"))
+
+    def _gaps(self) -> dict[str, Any]:
+        assert self.model is not None
+        evaluated = np.ones(self.grid.size, bool)
+        evaluated[self.model.targets] = False
+        return gaps.gaps_between(evaluated.reshape(self.grid.shape)).to_json()
 
     def _estimates(self) -> np.ndarray:
         """Estimated errors at the targets, as shares of the range."""
@@ -380,34 +433,44 @@ class Refinement:
         return errors / self.model.range if self.model.range > 0 else errors
 
     def _calibrate(self) -> None:
-        """Find the factor with which deviations bound all but a few known errors, of both kinds."""
+        """Find the factor within which all but a few known errors are, of both kinds."""
         assert self.model is not None
         self.factor = self.model.factor
         if self._ratios.size >= _LEAST_PREDICTIONS:
             # residuals are many, but lie farther from other points than interpolated points do
             self.factor = float(np.sqrt(self.factor * _bounding_factor(self._ratios)))
 
-    def _worst(self, evaluated: int) -> np.ndarray:
-        """Points with the largest estimates, at a distance: each also improves its neighbors."""
+    def _worst(self, count: int) -> np.ndarray:
+        """Points with the largest estimates."""
+        return self._apart(self._estimates(), _CANDIDATES, count)
+
+    def _minima(self, values: np.ndarray, count: int) -> np.ndarray:
+        """The predicted minima and their neighbors, the largest estimates first."""
         assert self.model is not None
+        estimates = np.zeros(self.grid.size)
+        estimates[self.model.targets] = self._estimates()
+        shaped = estimates.reshape(self.grid.shape)
+        found = at_minima(self.model.on_grid(values), shaped, self.settings.tolerance)
+        numbers = np.flatnonzero(found)
+        return numbers[np.argsort(-estimates[numbers], kind="stable")][:count]
+
+    def _bends(self, values: np.ndarray, count: int) -> np.ndarray:
+        """Points where a kink, if there is one, is off by more than the tolerance."""
+        assert self.model is not None
+        if not self.model.range:
+            return np.empty(0, int)
+        bent = bend(self.model.on_grid(values)).ravel()[self.model.targets] / self.model.range
         estimates = self._estimates()
-        wanted = max(self.settings.round_size, int(_ROUND_SHARE * evaluated))
-        candidates = np.flatnonzero(estimates > _SEPARATION * self.settings.tolerance)
-        # a stable sort: equal estimates, as on a symmetric field, keep the grid's order
-        candidates = candidates[np.argsort(-estimates[candidates], kind="stable")]
+        plain = estimates < _CERTAIN * self.settings.tolerance
+        bent[plain | ~np.isfinite(estimates)] = 0.0
+        return self._apart(bent * self.model.distance**2 / 4, 1.0, count)
+
+    def _apart(self, scores: np.ndarray, least: float, count: int) -> np.ndarray:
+        """Numbers of the targets with the largest scores above a share of the tolerance."""
+        assert self.model is not None
         index = np.stack(np.unravel_index(self.model.targets, self.grid.shape), axis=1)
-        chosen: list[int] = []
-        free = np.ones(candidates.size, bool)
-        for place, candidate in enumerate(candidates):
-            if not free[place]:
-                continue
-            chosen.append(int(candidate))
-            if len(chosen) == wanted:
-                break
-            apart = np.linalg.norm(index[candidates] - index[candidate], axis=1)
-            reach = np.maximum(self.model.distance[candidates], self.model.distance[candidate])
-            free &= apart >= _SEPARATION * reach
-        return self.model.targets[chosen]
+        least = least * self.settings.tolerance
+        return self.model.targets[largest_apart(scores, least, count, index, self.model.distance)]
 
     def _drawn(self, evaluated: int) -> np.ndarray:
         """Random points for a check."""
@@ -416,7 +479,7 @@ class Refinement:
         generator = np.random.default_rng([self.settings.seed, evaluated])
         return np.sort(generator.choice(self.model.targets, count, replace=False))
 
-    def _pend(self, numbers: np.ndarray, check: bool) -> np.ndarray:
+    def _pend(self, numbers: np.ndarray, kind: str) -> np.ndarray:
         """Remember the predictions at points that are evaluated next."""
         assert self.model is not None
         place = np.searchsorted(self.model.targets, numbers)
@@ -426,7 +489,7 @@ class Refinement:
             deviation=self.model.deviation[place],
             error=self.model.error(self.factor)[place],
             scale=self.model.scale,
-            check=check,
+            kind=kind,
         )
         return numbers
 
@@ -444,13 +507,16 @@ class Refinement:
         known = np.isfinite(errors) & np.isfinite(pending.deviation)
         ratios = errors[known] / pending.deviation[known]
         self._ratios = np.append(self._ratios, ratios)[-_PREDICTIONS:]
-        if pending.check:
+        if pending.kind in ("bends", "check"):
+            most = _AS_PREDICTED * self.settings.tolerance * self.model.range
+            self._bends_as_predicted = bool(np.nanmax(errors, initial=0.0) <= most)
+        if pending.kind == "check":
             errors[~np.isfinite(found) & np.isnan(pending.predicted)] = 0.0  # predicted correctly
             errors[np.isnan(errors)] = np.inf
             largest = float(errors.max() / self.model.range) if self.model.range else 0.0
             within = int((errors <= np.nan_to_num(pending.error)).sum())
             self.checks.append(Check(pending.numbers.size, within, largest))
-        return pending.check
+        return pending.kind == "check"
 
 
 @dataclass(frozen=True)
@@ -462,7 +528,7 @@ class _Pending:
     deviation: np.ndarray
     error: np.ndarray
     scale: str
-    check: bool
+    kind: str  # "worst", "minima", "bends" or "check"
 
 
 def _finite(value: float) -> float | None:
@@ -476,10 +542,11 @@ def describe(done: dict[str, Any]) -> str:
     --------
     >>> print(describe({"evaluated": 120, "interpolated": 2481, "estimated_error": 0.0095,
     ...                 "tolerance": 0.01, "scale": "log", "range": 2.31,
+    ...                 "estimated_error_95": 0.004,
     ...                 "checks": [{"points": 20, "within": 19, "largest_error": 0.004}]}))
-    120 points evaluated, 2481 interpolated: estimated error at most 0.95% of the range (2.31
-    decades, log scale; tolerance 1%); check: of 20 random points, predicted before they were
-    evaluated, 19 lay within their estimated error; largest error 0.4%
+    120 points evaluated, 2481 interpolated: 95% of these are within 0.4% of the range, the largest
+    error is estimated at 0.95% (2.31 decades, log scale; tolerance 1%); check: of 20 random points,
+    predicted before they were evaluated, 19 lay within their estimated error; largest error 0.4%
     """
     decades = " decades" if done["scale"] == "log" else ""
     if not done["interpolated"]:
@@ -491,10 +558,9 @@ def describe(done: dict[str, Any]) -> str:
         error = done["estimated_error"]
         wanted = done.get("interpolation_tolerance", done["tolerance"])
         missed = error is None or error > wanted
-        found = "unknown" if error is None else f"at most {100 * error:.2g}% of the range"
         text = (
-            f"{done['evaluated']} points evaluated, {done['interpolated']} interpolated: estimated "
-            f"error {found} ({done['range']:.3g}{decades}, {done['scale']} scale; "
+            f"{done['evaluated']} points evaluated, {done['interpolated']} interpolated: "
+            f"{stated_errors(done)} ({done['range']:.3g}{decades}, {done['scale']} scale; "
             f"tolerance {100 * done['tolerance']:g}%{', not reached' if missed else ''})"
         )
         if done.get("predicted_not_finite"):
@@ -527,7 +593,28 @@ def describe(done: dict[str, Any]) -> str:
             f"; check: of {points} random points, predicted before they were evaluated, "
             f"{within} lay within their estimated error; largest error {100 * largest:.2g}%"
         )
+    if done["interpolated"] and done.get("gaps"):  # not in older files
+        text += f"; {gaps.describe(done['gaps'])}"
     return text
+
+
+def stated_errors(done: dict[str, Any]) -> str:
+    """The estimated errors of a finished refinement, as shares of the range, in a clause.
+
+    Examples
+    --------
+    >>> stated_errors({"estimated_error": 0.0095, "estimated_error_95": None})
+    'the largest error is estimated at 0.95% of the range'
+    """
+    largest, most = done.get("estimated_error"), done.get("estimated_error_95")
+    if largest is None:
+        return "the largest error is unknown"
+    if most is None:  # older files
+        return f"the largest error is estimated at {100 * largest:.2g}% of the range"
+    return (
+        f"95% of these are within {100 * most:.2g}% of the range, the largest error is estimated "
+        f"at {100 * largest:.2g}%"
+    )
 
 
 def _bounding_factor(ratios: np.ndarray) -> float:

@@ -39,6 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _lines(landscape, dataset_samples=None):
     import numpy as np
 
+    from losslandscape.landscape import gaps
     from losslandscape.landscape.landscape import EVALUATED, INTERPOLATED, NOT_EVALUATED, NOT_FINITE
     from losslandscape.landscape.places import describe_places
 
@@ -62,6 +63,8 @@ def _lines(landscape, dataset_samples=None):
     yield "  points      " + ", ".join(f"{n} {word}" for word, n in found.items() if n)
     if "adaptive" in about:
         yield f"  adaptive    {_adaptive(about['adaptive'])}"
+        if (landscape.status == INTERPOLATED).any() and (landscape.status == EVALUATED).any():
+            yield f"  gaps        {gaps.describe(landscape.gaps.to_json())}"
     yield "  directions  " + ", ".join(
         f"{_WORDS.get(key, key.replace('_', ' '))}: {_value(value)}"
         for key, value in plane.items()
@@ -255,7 +258,9 @@ def _adaptive(about):
         unit = "decades" if about.get("scale") == "log" else "units of the loss"
         words += f" ({about['range']:.4g} {unit})"
     if isinstance(about.get("estimated_error"), (int, float)):
-        words += f", estimated error at most {about['estimated_error']:.2g}"
+        if isinstance(about.get("estimated_error_95"), (int, float)):  # not in older files
+            words += f", 95% of the points within {about['estimated_error_95']:.2g}"
+        words += f", largest error estimated at {about['estimated_error']:.2g}"
     if about.get("checks"):
         last = about["checks"][-1]
         words += (

@@ -74,8 +74,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--tolerance",
         type=positive_float,
         metavar="SHARE",
-        help="evaluate only as many points as needed to interpolate the others with an estimated "
-        "error of at most this share of the loss's range, for example 0.01",
+        help="evaluate only as many points as needed to interpolate the others with a largest "
+        "estimated error of this share of the loss's range, for example 0.01",
     )
     adaptive.add_argument(
         "--tolerance-scale",

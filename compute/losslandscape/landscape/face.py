@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from typing_extensions import Self
 
+    from losslandscape.landscape.gaps import Gaps
     from losslandscape.planes.subspace import Subspace
     from losslandscape.problem.objective import Objective
     from losslandscape.training.trajectory import Trajectory
@@ -338,6 +339,25 @@ class LandscapeFace:
         return _above("landscape.confidence:difference_confidence_interval")(
             self, reference, name, level, against, dataset_samples, undrawn_loss
         )
+
+    @property
+    def gaps(self) -> Gaps:
+        """The gaps between the evaluated points: how narrow a well can be and still be missed.
+
+        Raises
+        ------
+        LossLandscapeError
+            If no point is evaluated.
+
+        Examples
+        --------
+        >>> from losslandscape import Grid, Landscape
+        >>> status = np.array([1, 2, 2, 2, 1], np.int8)
+        >>> line = Landscape(Grid.line(5), {"loss": np.arange(5.0)}, status, np.eye(1))
+        >>> line.gaps.largest, line.gaps.probability(1.0), line.gaps.half_width(0.95)
+        (2.0, 0.8, 2.0)
+        """
+        return _above("landscape.gaps:gaps_of")(self)
 
     def add_trajectory(
         self,
