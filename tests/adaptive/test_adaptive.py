@@ -483,11 +483,11 @@ def test_a_journal_of_a_method_that_chose_other_points_goes_on(undisturbed, tmp_
     """Its points are kept with their values; the rounds are those of the present method."""
     path = tmp_path / "x.nc"
 
-    def other(refinement, count):
-        return refinement.model.targets[:count]
+    def other(refinement, evaluated):
+        return refinement.model.targets[:30]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Refinement, "_worst", other)
+        patch.setattr(Refinement, "_drawn", other)
         patch.setattr(Journal, "remove", lambda journal: journal._file.close())
         before = evaluate(*small_problem(), GRID, tolerance=0.01, path=path, quiet=True)
     path.unlink()
