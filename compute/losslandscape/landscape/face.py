@@ -357,7 +357,7 @@ class LandscapeFace:
         >>> line.gaps.largest, line.gaps.probability(1.0), line.gaps.half_width(0.95)
         (2.0, 0.8, 2.0)
         """
-        return _above("landscape.gaps:gaps_of")(self)
+        return _above("landscape.evaluated_gaps:gaps_of")(self)
 
     def add_trajectory(
         self,

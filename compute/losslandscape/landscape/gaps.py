@@ -9,7 +9,6 @@ import numpy as np
 from scipy.ndimage import distance_transform_edt
 
 from losslandscape.errors import LossLandscapeError
-from losslandscape.landscape.landscape import EVALUATED, NOT_FINITE, Landscape
 
 _HALF_WIDTHS = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0)
 
@@ -91,17 +90,6 @@ def gaps_between(evaluated: np.ndarray) -> Gaps:
     if not evaluated.any():
         raise LossLandscapeError("no point is evaluated, so a well of any width may be missing")
     return Gaps(np.sort(distance_transform_edt(~evaluated), axis=None))
-
-
-def gaps_of(landscape: Landscape) -> Gaps:
-    """The gaps between the evaluated points of a landscape; see :func:`gaps_between`.
-
-    Raises
-    ------
-    LossLandscapeError
-        If no point is evaluated.
-    """
-    return gaps_between(np.isin(landscape.status, (EVALUATED, NOT_FINITE)))
 
 
 def describe(gaps: dict[str, Any]) -> str:
