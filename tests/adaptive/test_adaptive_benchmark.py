@@ -76,7 +76,7 @@ def small(family, seed, monkeypatch):
 
 
 def test_random_surfaces_with_cusps_stay_near_the_tolerance(monkeypatch):
-    """Fixed seeds, and bounds well above what they give (0.7): rounding may choose other points."""
+    """Fixed seeds, and bounds that leave room: rounding may lead to other points."""
     families = ("cones", "log cusps", "lines", "wells of half width 5", "bowls", "creases")
     found = {(f, seed): small(f, seed, monkeypatch) for f in families for seed in (0, 1, 2)}
     assert sum(outcome.error > 1 for outcome in found.values()) <= 1
