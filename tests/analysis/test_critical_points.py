@@ -47,6 +47,14 @@ def test_counts_tell_kinds_the_boundary_and_significance_apart():
     assert "boundary" not in maxima
 
 
+def test_the_repr_is_short():
+    lines = repr(find_critical_points(line_of(LINE), persistence=0.6, scale="linear")).splitlines()
+    assert lines[0] == "<CriticalPoints: 5 minima, 4 maxima; 5 of persistence above t"
+    assert lines[1].split() == ["number", "kind", "position", "loss", "persistence", "significant"]
+    assert len(lines) == 8
+    assert lines[-1] == "  ... 4 more: .table()>"
+
+
 def test_persistence_equal_to_the_threshold_does_not_count():
     below = find_critical_points(line_of(LINE), persistence=2.4999, scale="linear").counts
     equal = find_critical_points(line_of(LINE), persistence=2.5, scale="linear").counts

@@ -317,6 +317,44 @@ def test_the_position_is_as_uncertain_as_the_mean_of_the_samples():
     expected = 2.448 * 0.3 / np.sqrt(500) / landscape.grid.spacing[0]
     assert result.arrays["position_sampling"][minimum[0]] == pytest.approx(expected, rel=0.1)
     assert result.arrays["position_rounding"][minimum[0]] < 1e-9
+    assert "these samples only" not in " ".join(result.summary())
+
+
+def test_points_that_the_samples_do_not_locate_are_said_to_be_of_these_samples_only():
+    generator = torch.Generator().manual_seed(0)
+    samples = 3 * torch.randn(12, 2, generator=generator, dtype=torch.float64)
+    samples -= samples.mean(0)
+    model = Center()
+    plane = Subspace(
+        dict(model.named_parameters()),
+        [{"position": axis} for axis in torch.eye(2, dtype=torch.float64)],
+    )
+    objective = Objective(model, value, (samples,))
+    landscape = evaluate(objective, plane, Grid.square(11), quiet=True)
+    found = find_critical_points(landscape, persistence=0.0, scale="linear")
+    result = verify(landscape, found, objective, plane)
+    (radius,) = result.arrays["position_sampling"][result.arrays["verification"] == 0]
+    assert radius > 1
+    (said,) = (line for line in result.summary() if "these samples only" in line)
+    assert said.startswith("1 point is verified for these samples only: other samples")
+    assert f"move it by up to {2**0.5 * radius:.3g} grid spacings" in said
+    assert f"position_sampling is {radius:.3g}, more than one spacing" in said
+
+
+def test_the_summary_says_whether_it_is_a_critical_point_of_the_network(himmelblau_verified):
+    norms = himmelblau_verified.arrays["full_gradient_norm"]
+    converged = np.isin(himmelblau_verified.arrays["verification"], (0, 1))
+    (said,) = (line for line in himmelblau_verified.summary() if "of the network" in line)
+    assert "unless the full gradient norm is 0 too" in said
+    assert f"{norms[converged].min():.3g} to {norms[converged].max():.3g}" in said
+
+
+def test_the_repr_is_short(himmelblau_verified):
+    lines = repr(himmelblau_verified).splitlines()
+    assert lines[0].startswith("<Verification: 9 verified, 0 moved, ")
+    assert len(lines) == 8  # title, header, five rows, how many more
+    assert "more: .table()>" in lines[-1]
+    assert max(map(len, lines)) < 120
 
 
 def test_the_full_gradient_norm_is_autograds(cnn, images):
@@ -396,6 +434,7 @@ def test_the_verb_prints_the_confusion_matrix_and_saves_everything(tmp_path, cap
     printed = capsys.readouterr().out
     assert "critical points of the grid are verified" in printed
     assert "on the grid \\ of the loss" in printed
+    assert "rounding [spacings]  sampling [spacings]" in printed
     folder = tmp_path / "mlp_verification"
     report = json.loads((folder / "verification.json").read_text())
     assert report["precision"] == "float64"

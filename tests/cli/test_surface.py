@@ -1,6 +1,7 @@
 import json
 import sys
 import warnings
+from importlib import import_module
 
 import numpy as np
 import pytest
@@ -305,6 +306,35 @@ def test_trajectory_of_checkpoints_on_disk(run_folder, capsys):
     with pytest.raises(SystemExit):
         main([*verb, str(run_folder / "trajectory"), "--checkpoints", pattern])
     assert "give either FOLDER or --checkpoints" in capsys.readouterr().err
+
+
+def test_a_warning_is_one_plain_line_printed_once(run_folder, capsys, monkeypatch):
+    recorded = Trajectory.open(run_folder / "trajectory")
+    state = {f"net.{n}": v for n, v in recorded.parameters(-1).items()}
+    torch.save(state, run_folder / "prefixed.pt")
+    command = ["surface", "--model", "mlp", "--weights", str(run_folder / "prefixed.pt"), *FAST,
+               "--grid", "3", "--output", str(run_folder / "w.nc")]  # fmt: skip
+    built = import_module("losslandscape.cli.surface").build_problem
+
+    def twice(arguments):
+        built(arguments)
+        return built(arguments)
+
+    monkeypatch.setattr("losslandscape.cli.surface.build_problem", twice)
+    before = warnings.formatwarning
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        # pytest collects warnings; this shows them as Python does
+        monkeypatch.setattr(
+            warnings,
+            "showwarning",
+            lambda *given: sys.stderr.write(warnings.formatwarning(*given[:4])),
+        )
+        assert main(command) == 0
+    assert warnings.formatwarning is before
+    lines = [line for line in capsys.readouterr().err.splitlines() if "net." in line]
+    assert len(lines) == 1
+    assert lines[0].startswith("losslandscape: warning: ")
 
 
 def second_run(run_folder, name="adam"):

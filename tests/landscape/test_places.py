@@ -45,8 +45,20 @@ def test_a_model_beside_the_grid_and_a_lower_interpolated_point():
         line([3.0, 2.0, 1.5, 4.0], [1, 1, 2, 1], determinism={"origin_loss": 2.5})
     )
     assert found[0] == "the model, at (0), which is not a grid point: loss 2.5"
-    assert "2, which is 0.5 below the model; the error of the difference is not known" in found[1]
+    assert found[1].endswith(
+        "2, which is 0.5 below the model; the error of the difference is not known, because no "
+        "per-sample losses are kept"
+    )
     assert found[2].startswith("lowest interpolated point, at (0.3333): loss 1.5, which is not")
+
+
+def test_without_the_origin_on_the_grid_the_difference_has_no_error():
+    losses = np.array([[3.0, 4.0], [2.0, 3.0], [1.0, 2.0], [4.0, 5.0]])
+    found = describe_places(line(losses, determinism={"origin_loss": 2.5}))
+    assert found[1].endswith(
+        "1 below the model; the error of the difference is not known, because the per-sample "
+        "losses are those of grid points, and the model is not one"
+    )
 
 
 @pytest.mark.parametrize("kind", ["between", "imported"])

@@ -163,6 +163,29 @@ def test_the_same_step_twice_is_refused(tmp_path, states):
         opened(tmp_path)
 
 
+def save_as_lightning(folder, states, last):
+    for epoch, state in enumerate(states):
+        content = {"state_dict": state, "epoch": epoch, "global_step": 28 * (epoch + 1)}
+        torch.save(content, folder / f"epoch={epoch}-step={28 * (epoch + 1)}.ckpt")
+    torch.save({**content, "state_dict": last}, folder / "last.ckpt")
+
+
+def test_a_copy_of_the_last_one_is_left_out(tmp_path, states):
+    save_as_lightning(tmp_path, states[:3], last=states[2])
+    for paths in (tmp_path, str(tmp_path / "*.ckpt"), sorted(tmp_path.iterdir())):
+        with pytest.warns(UserWarning, match=r"last\.ckpt: left out, .* as .*epoch=2-step=84"):
+            found = ll.Trajectory.of_checkpoints(paths, perceptron())
+        assert found.steps.tolist() == [28, 56, 84]
+        assert_is(found, states[:3])
+
+
+def test_a_last_one_with_other_weights_is_refused_and_a_pattern_helps(tmp_path, states):
+    save_as_lightning(tmp_path, states[:3], last=states[3])
+    with pytest.raises(LossLandscapeError, match=r"both have step 84 .*'ckpts/epoch=\*\.ckpt'"):
+        opened(tmp_path)
+    assert_is(opened(tmp_path / "epoch=*.ckpt"), states[:3])
+
+
 def test_the_best_one_beside_the_others_is_refused(tmp_path, states):
     save_all(tmp_path, states[:3])
     torch.save(states[1], tmp_path / "best.pt")

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from losslandscape.analysis.pair_significance import PairSignificance, pair_significance
+from losslandscape.analysis.short_table import short_table
 from losslandscape.analysis.significance import (
     METHODS,
     Method,
@@ -68,6 +69,17 @@ class CriticalPoints:
 
     def __len__(self) -> int:
         return len(self.arrays["points"])
+
+    def __repr__(self) -> str:
+        kinds = self.arrays["CellDimension"]
+        counts = ", ".join(
+            f"{(n := int((kinds == i).sum()))} {name if n == 1 else _PLURALS[name]}"
+            for i, name in enumerate(self.kinds)
+        )
+        significant = int((self.arrays["significant"] == 1).sum())
+        columns = ("number", "kind", "position", "loss", "persistence", "significant")
+        title = f"CriticalPoints: {counts}; {significant} {self.judged}"
+        return short_table(title, columns, self.table())
 
     @property
     def kinds(self) -> tuple[str, ...]:

@@ -21,6 +21,7 @@ from losslandscape.analysis.critical_point_search import (
     StoppingRule,
 )
 from losslandscape.analysis.critical_points import CriticalPoints
+from losslandscape.analysis.short_table import short_table
 from losslandscape.analysis.stationarity import displacement, sampling_radius
 from losslandscape.files.finished_parts import finished_parts
 from losslandscape.landscape.identity import check_plane
@@ -124,7 +125,7 @@ class Verification:
         return counts
 
     def summary(self) -> list[str]:
-        """The outcomes in two sentences; a third if not all derivatives are automatic."""
+        """The outcomes in sentences, and what they do not say: of other samples, off the plane."""
         counts, same = self.counts, sum(row[name] for name, row in self.confusion.items())
         total = len(self.arrays["verification"])
         others = ", ".join(f"{counts[name]} {name}" for name in OUTCOMES[1:])
@@ -136,7 +137,38 @@ class Verification:
             f"{counts['verified']} of {total} critical points of the grid are verified, {same} of "
             f"them as the same kind; {others}",
             f"the points that converged are {distinct or 'none'} of the loss in the plane",
+            *self._about_samples(),
+            *self._about_the_network(),
             *self._about_derivatives(),
+        ]
+
+    def _about_samples(self) -> list[str]:
+        """Which verified points these samples do not locate."""
+        radius = self.arrays["position_sampling"]
+        far = radius[(self.arrays["verification"] == VERIFIED) & (radius > 1)]
+        if not far.size:
+            return []
+        radius, one = far.max(), far.size == 1
+        known = np.isfinite(radius)
+        # between two draws there is the error of both
+        distance = f"up to {2**0.5 * radius:.3g} grid spacings" if known else "any distance"
+        return [
+            f"{far.size} {'point is' if one else 'points are'} verified for these samples only: "
+            f"other samples of the same kind would move {'it' if one else 'them'} by {distance} "
+            f"(95%; position_sampling is {radius:.3g}, more than one spacing)"
+        ]
+
+    def _about_the_network(self) -> list[str]:
+        """How far the points that converged are from critical points of the network."""
+        converged = np.isin(self.arrays["verification"], (VERIFIED, MOVED))
+        norms = self.arrays["full_gradient_norm"][converged]
+        norms = norms[np.isfinite(norms)]
+        if not norms.size:
+            return []
+        low, high = (f"{end:.3g}" for end in (norms.min(), norms.max()))
+        return [
+            "a critical point of the plane is none of the network unless the full gradient norm is "
+            f"0 too; here it is {low if low == high else f'{low} to {high}'}"
         ]
 
     def _about_derivatives(self) -> list[str]:
@@ -144,6 +176,11 @@ class Verification:
         if derivatives.get("method", AUTOMATIC) == AUTOMATIC:
             return []
         return [f"derivatives: {derivatives['method']}; {'; '.join(derivatives['reasons'])}"]
+
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{n} {name}" for name, n in self.counts.items())
+        columns = ("kind", "position", "verification", "verified_kind", "refined_position")
+        return short_table(f"Verification: {counts}", columns, self.table())
 
     def table(self) -> list[dict[str, Any]]:
         """A row a critical point."""

@@ -10,7 +10,9 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from importlib.util import find_spec
 from keyword import iskeyword
@@ -70,7 +72,8 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     # for the provenance of output files
     arguments.command = shlex.join(["losslandscape", *_given(argv)])
     try:
-        return verbs[arguments.verb].run(arguments)
+        with _plain_warnings():
+            return verbs[arguments.verb].run(arguments)
     except LossLandscapeError as error:
         print(f"losslandscape {arguments.verb}: {error}", file=sys.stderr)
         return EXIT_ERROR
@@ -88,6 +91,27 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         # The reader of the pipe has ended (`| head`), so standard output cannot be written to.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_ERROR
+
+
+@contextmanager
+def _plain_warnings() -> Iterator[None]:
+    """Show each warning once, as one line without a source path or a line of code."""
+    shown = set()
+
+    def one_line(message: Any, *_: Any, **__: Any) -> str:
+        text = " ".join(str(message).split())
+        if text in shown:
+            return ""
+        shown.add(text)
+        return f"losslandscape: warning: {text}\n"
+
+    # not `showwarning`: whoever collects warnings instead of showing them still gets them
+    before = warnings.formatwarning
+    warnings.formatwarning = one_line
+    try:
+        yield
+    finally:
+        warnings.formatwarning = before
 
 
 def _given(argv: Optional[Sequence[str]]) -> list[str]:

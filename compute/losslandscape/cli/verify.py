@@ -109,7 +109,7 @@ def run(arguments: argparse.Namespace) -> int:
     titles = [
         "kind", "position", "outcome", "verified kind", "refined position",
         "gradient norm in the plane", "full gradient norm", "smallest eigenvalue",
-        "largest eigenvalue",
+        "largest eigenvalue", "rounding [spacings]", "sampling [spacings]",
     ]  # fmt: skip
     rows = [[row[name] for name in columns] for row in result.table()]
     print("\n".join(f"  {line}" for line in table_lines(titles, rows)))

@@ -82,16 +82,19 @@ def _difference(
     if own <= low:
         return f", not below {what}"
     words = f", which is {own - low:.4g} below {what}"
+    unknown = f"{words}; the error of the difference is not known, because"
+    if "loss_samples" not in landscape.samples:
+        return f"{unknown} no per-sample losses are kept"
+    if number is None:
+        return f"{unknown} the per-sample losses are those of grid points, and {what} is not one"
     try:
-        if number is None:
-            raise LossLandscapeError("the origin has no per-sample losses")
         error = float(landscape.difference_standard_error("minimum").ravel()[number])
         # takes into account that the lowest of many points is more likely too low than too high
         interval = landscape.difference_confidence_interval("minimum")
-    except LossLandscapeError:
-        return f"{words}; the error of the difference is not known"
+    except LossLandscapeError as why:
+        return f"{unknown} {why}"
     if not np.isfinite(error):
-        return f"{words}; the error of the difference is not known"
+        return f"{unknown} it has no finite value at {what}"
     words += f" (standard error {error:.2g}"
     ends = [float(end.ravel()[number]) for end in (interval.low, interval.high)]
     if np.isfinite(ends).all() and error > 0:

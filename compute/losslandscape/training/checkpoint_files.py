@@ -5,6 +5,7 @@ values that are asked for.
 """
 
 import os
+import re
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 PathLike = Union[str, "os.PathLike[str]"]
 
+_LAST = re.compile(r"last(-v\d+)?\.\w+")  # as Lightning names the newest checkpoint
 _COMPARED = 2**22  # values at a time
 
 
@@ -153,7 +155,14 @@ def listed_checkpoints(
     """
     listed, is_list = checkpoint_paths(paths)
     read = [CheckpointFile(path, model, key) for path in listed]
-    order, found, source = find_steps(listed, [one.numbers for one in read], steps, is_list)
+    try:
+        order, found, source = find_steps(listed, [one.numbers for one in read], steps, is_list)
+    except LossLandscapeError:
+        kept = _without_copies(read) if steps is None or isinstance(steps, str) else read
+        if len(kept) == len(read):
+            raise
+        read, listed = kept, [one.path for one in kept]
+        order, found, source = find_steps(listed, [one.numbers for one in read], steps, is_list)
     checkpoints = [read[i] for i in order]
     _require_same_entries(checkpoints)
     names = _common_names(checkpoints, model)
@@ -189,6 +198,28 @@ def listed_checkpoints(
         ],
     }
     return checkpoints, manifest, types, source
+
+
+def _without_copies(read: Sequence[CheckpointFile]) -> list[CheckpointFile]:
+    """Without a ``last.ckpt``, as of Lightning's ``save_last``, that is a copy of another."""
+    kept = []
+    for one in read:
+        others = (other for other in read if not _LAST.fullmatch(other.path.name))
+        same = next((other for other in others if _same_tensors(one, other)), None)
+        if same is None or not _LAST.fullmatch(one.path.name):
+            kept.append(one)
+            continue
+        warnings.warn(
+            f"{one.path}: left out, because it holds the same weights as {same.path}", stacklevel=4
+        )
+    return kept
+
+
+def _same_tensors(one: CheckpointFile, other: CheckpointFile) -> bool:
+    if one.types != other.types or one.key != other.key:
+        return False
+    with one.open(one.types) as mine, other.open(other.types) as theirs:
+        return all(torch.equal(mine.get_tensor(n), theirs.get_tensor(n)) for n in one.types)
 
 
 def _numbers(content: object) -> dict[str, float]:

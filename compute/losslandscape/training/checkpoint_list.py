@@ -281,7 +281,8 @@ def _ordered(paths: Sequence[Path], steps: list[float], source: str) -> Steps:
         if one == other:
             raise LossLandscapeError(
                 f"{paths[order[i]]} and {paths[order[i + 1]]}: both have step {one:g} (by "
-                f"{source}); leave one out, or give the steps: steps=[...]"
+                f"{source}); leave one out, for example by a pattern such as "
+                "'ckpts/epoch=*.ckpt', or give the steps (in Python): steps=[...]"
             )
     return Steps(order, ordered, source)
 
