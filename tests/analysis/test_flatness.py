@@ -606,10 +606,10 @@ def test_draws_that_reach_the_edge_or_have_a_minimum_of_zero_are_counted(rng):
 
 
 @pytest.mark.parametrize(
-    ("share", "count", "trusted"), [(1.0, 2000, True), (0.02, 60, False), (1.0, 30, False)]
+    ("share", "count", "trusted"), [(1.0, 2000, True), (0.02, 60, False), (1.0, 100, False)]
 )
 def test_a_sampling_interval_of_few_samples_warns(share, count, trusted):
-    # two of 60 samples rise at all; of 30 samples, those not drawn could rise as much as any
+    # two of 60 samples rise at all; beside 100 samples, those not drawn could rise as much as any
     rng = np.random.default_rng(1)
     grid = Grid.square(17)
     height = (grid.points() ** 2).sum(axis=1)
@@ -618,7 +618,11 @@ def test_a_sampling_interval_of_few_samples_warns(share, count, trusted):
         sampled(grid, height[:, None] * steepness), 0.4 * steepness.mean(), scale="linear", draws=20
     )
     assert found.errors.sampling_trusted is trusted
-    assert ("do not trust this interval" in found.summary()[1]) is not trusted
+    warned = [
+        "do not trust this interval: too few samples" in found.summary()[1],
+        "may be smaller than this interval" in found.summary()[1],
+    ]
+    assert warned == [share < 1, share == 1 and not trusted]
     assert found.to_json()["size_errors"]["sampling_trusted"] is trusted
     if share < 1:
         assert found.errors.effective_samples == 1
@@ -632,9 +636,17 @@ def test_a_trusted_rise_counts_the_samples_that_carry_it():
     line = landscape_of(grid, losses.mean(axis=-1))
     line.samples["loss_samples"] = losses
     edge = np.array([True, False, False, False, True])
+    inside = np.array([False, True, True, True, False])
     # rises of 2, 2, 2, -1, -1, -1: all deviate alike, so three carry half
-    assert trusted_rise(line, edge, 2)[0] == 3
-    assert trusted_rise(line, edge, 2, factor=3.0) == trusted_rise(line, edge, 2)
-    assert trusted_rise(line, np.zeros(5, bool), 2) is None
+    assert trusted_rise(line, edge, inside, 2)[0] == 3
+    assert trusted_rise(line, np.zeros(5, bool), inside, 2) is None
+    # of an interpolated minimum the lowest evaluated point of the region takes the place
+    losses[1] = [9.0, 0.0, 0.0, 0.0, 0.0, 0.0]
+    losses[2] = np.nan
+    line.fields["loss"] = np.array([1.5, 1.5, 0.9, 0.0, 1.5])
+    losses[3, 0] = -30.0
+    assert trusted_rise(line, edge, inside, 2)[0] == 1
+    losses[[1, 3]] = np.nan
+    assert trusted_rise(line, edge, inside, 2) is None
     line.samples.clear()
-    assert trusted_rise(line, edge, 2) is None
+    assert trusted_rise(line, edge, inside, 2) is None

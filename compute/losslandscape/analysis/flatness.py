@@ -13,6 +13,7 @@ import numpy as np
 from scipy.ndimage import binary_dilation, binary_erosion
 
 from losslandscape.analysis.region_errors import (
+    FEWEST_SAMPLES,
     SizeErrors,
     discretization_error,
     interpolation_error,
@@ -191,12 +192,26 @@ class FlatRegion:
                 else ")"
             )
         )
-        if not errors.sampling_trusted:
-            words += (
-                "; do not trust this interval: too few samples decide where the region ends "
-                f"({errors.effective_samples or 'an unknown number'} carry half of the variance)"
+        return words + self._distrust()
+
+    def _distrust(self) -> str:
+        """Why the interval for other samples cannot be trusted, if so."""
+        count = self.errors.effective_samples
+        if self.errors.sampling_trusted:
+            return ""
+        if count is None:
+            return (
+                "; do not trust this interval: no per-sample losses are kept at the region's edge"
             )
-        return words
+        if count < FEWEST_SAMPLES:
+            return (
+                "; do not trust this interval: too few samples decide where the region ends "
+                f"({count} {'carries' if count == 1 else 'carry'} half of the variance)"
+            )
+        return (
+            "; the region may be smaller than this interval: samples that were not drawn could "
+            "raise the loss at its edge, if theirs is as large as is usual away from the minimum"
+        )
 
     def _share(self, error: float) -> str:
         """An error relative to the size."""
@@ -300,7 +315,9 @@ class BasinOfMinimum:
         effective, trusted = None, None
         if sampling is not None:
             edge = around & ~binary_erosion(component.vertices, block)
-            found = trusted_rise(self._landscape, edge, self.vertex, factor or 1.0)
+            found = trusted_rise(
+                self._landscape, edge, component.vertices, self.vertex, factor or 1.0
+            )
             effective, trusted = found or (None, False)
         errors = SizeErrors(
             discretization_error(self._values, spacing, level, component, self.vertex),

@@ -26,7 +26,7 @@ _FINER = 4  # parts of a spacing, between which the field is a cubic spline
 _FINER_POINTS = {1: 200_000, 2: 200_000, 3: 40_000}  # by dimensions; else fewer parts
 _MARGIN = 5  # grid points around the region; the spline forgets its ends over about as many
 _LEVELS = (0.025, 0.975)
-_FEWEST = 3  # samples that must carry half of the variance; from benchmarks/coverage
+FEWEST_SAMPLES = 3  # samples that must carry half of the variance; from benchmarks/coverage
 
 
 @dataclass(frozen=True)
@@ -174,7 +174,11 @@ def resampled_fields(
 
 
 def trusted_rise(
-    landscape: Landscape, edge: np.ndarray, vertex: int, factor: float = 1.0
+    landscape: Landscape,
+    edge: np.ndarray,
+    inside: np.ndarray,
+    vertex: int,
+    factor: float = 1.0,
 ) -> tuple[int, bool] | None:
     """Whether enough samples decide where the region ends.
 
@@ -182,14 +186,15 @@ def trusted_rise(
     mean of its losses at the grid points of the region's edge, less its loss at the minimum. A
     bootstrap of few large rises covers too seldom: it can be trusted if at least three samples
     carry half of their variance, and samples that were not drawn could not raise the mean beyond
-    its interval. ``docs/coverage.md`` has the found coverage.
+    its interval. ``benchmarks/coverage/flat_regions.py`` finds the coverage.
 
     Parameters
     ----------
-    edge : bool ndarray, shape ``landscape.grid.shape``
-        Grid points on both sides of the region's edge.
+    edge, inside : bool ndarray, shape ``landscape.grid.shape``
+        Grid points on both sides of the region's edge, and those of the region.
     vertex : int
-        Number of the minimum's grid point.
+        Number of the minimum's grid point. If it is interpolated, the lowest evaluated point of the
+        region stands for it.
     factor : float
         Of the minimum's loss, if epsilon was given by a factor.
 
@@ -204,15 +209,21 @@ def trusted_rise(
     if losses is None or losses.shape[-1] < 2:
         return None
     losses = losses.reshape(edge.size, -1)
-    known = edge.ravel() & np.isfinite(losses).all(axis=1)
-    if not known.any() or not np.isfinite(losses[vertex]).all():
+    measured = np.isfinite(losses).all(axis=1)
+    known = edge.ravel() & measured
+    if not known.any():
         return None
+    if not measured[vertex]:
+        others = np.flatnonzero(inside.ravel() & measured)
+        if not others.size:
+            return None
+        vertex = int(others[landscape.values("loss").ravel()[others].argmin()])
     rise = losses[known].mean(axis=0, dtype=np.float64) - factor * losses[vertex]
     effective = int(effective_samples(rise))
     high = float(mean_interval(rise)[1])
     undrawn = largest_usual_loss(landscape) - rise.mean()
     possible = rise.mean() + undrawn_share(len(rise)) * undrawn
-    return effective, effective >= _FEWEST and not possible > high
+    return effective, bool(effective >= FEWEST_SAMPLES and not possible > high)
 
 
 def percentiles(sizes: list[float]) -> tuple[float, float]:
