@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy import stats
 
-HOLDS, CONSERVATIVE, FAILS, SILENT = "holds", "conservative", "does not hold", "no claim made"
+HOLDS, CONSERVATIVE, FAILS = "holds", "conservative", "does not hold"
+FEW, SILENT = "too few trials", "no claim made"
+_WIDE = 0.15  # how far the interval may reach below the least share of a claim that holds
 _CONFIDENCE = 0.95
 
 
@@ -123,18 +125,23 @@ def verdict(right: int, claimed: int, nominal: float, least: float) -> str:
     """What a count says of a claim.
 
     It does not hold where the whole interval is below the least share, and is conservative where
-    the whole interval is above the nominal one.
+    the whole interval is above the nominal one. Nothing is said where the interval reaches more
+    than 15 points below the least share: of a claim that is always true, that is up to 22 trials.
 
     >>> verdict(80, 100, 0.954, 0.93), verdict(94, 100, 0.954, 0.93), verdict(900, 900, 0.954, 0.93)
     ('does not hold', 'holds', 'conservative')
     >>> verdict(299, 300, 1.0, 1.0), verdict(0, 0, 1.0, 1.0)
     ('does not hold', 'no claim made')
+    >>> verdict(22, 22, 1.0, 1.0), verdict(23, 23, 1.0, 1.0)
+    ('too few trials', 'holds')
     """
     if not claimed:
         return SILENT
     low, high = clopper_pearson(right, claimed)
     if high < least:
         return FAILS
+    if low < least - _WIDE:
+        return FEW
     return CONSERVATIVE if low > nominal else HOLDS
 
 

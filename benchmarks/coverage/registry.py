@@ -9,8 +9,8 @@ from importlib import import_module
 from benchmarks.coverage.claim import Claim, Family
 
 MODULES = (
-    "verification", "flat_regions", "mean_intervals", "end_to_end", "planes", "diagrams",
-    "curvature",
+    "mean_intervals", "end_to_end", "significance", "verification", "flat_regions",
+    "curvature", "planes", "diagrams",
 )  # fmt: skip
 
 

@@ -6,6 +6,8 @@ import hashlib
 import json
 import math
 import multiprocessing
+import os
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -63,6 +65,18 @@ def blocks(only: Sequence[str], share: float) -> Iterator[tuple[Block, int]]:
         yield block, size
 
 
+def _end_with_parent() -> None:
+    """A worker of a parent that was killed would wait for work for ever."""
+
+    def wait() -> None:
+        parent = multiprocessing.parent_process()
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
 def run_block(block: Block, size: int) -> tuple[list[Outcome], float]:
     """Outcomes of some trials of a family, and the seconds they took."""
     torch.set_num_threads(1)
@@ -93,7 +107,7 @@ def run(path: Path, only: Sequence[str], share: float, processes: int, fresh: bo
         spent: dict[tuple[str, str], float] = {}
         began = time.perf_counter()
         context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(processes, mp_context=context) as pool:
+        with ProcessPoolExecutor(processes, context, initializer=_end_with_parent) as pool:
             work = {pool.submit(run_block, block, wanted[block]): block for block in missing}
             for done, future in enumerate(as_completed(work), start=1):
                 block = work[future]
