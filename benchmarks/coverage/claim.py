@@ -100,7 +100,7 @@ def seed_of(claim: str, family: str, trial: int) -> int:
     """The seed of a trial, which depends on nothing else.
 
     >>> seed_of("a", "b", 0)
-    2219310464
+    1001506974
     """
     digest = hashlib.sha256(f"{claim}/{family}/{trial}".encode()).digest()
     return int.from_bytes(digest[:4], "little")
@@ -176,7 +176,7 @@ def row_of(claim: str, family: str, outcomes: Sequence[Outcome]) -> Row:
 
     >>> row_of("a", "b", [Outcome(True, 2.0), Outcome(None), Outcome(False, 4.0, "off")])
     Row(claim='a', family='b', trials=3, claimed=2, right=1, numbers=(3.0, 4.0), \
-failures=((3250183797, 'off'),))
+failures=((2902659068, 'off'),))
     """
     claimed = [outcome for outcome in outcomes if outcome.right is not None]
     numbers = [o.number for o in outcomes if o.number is not None and np.isfinite(o.number)]

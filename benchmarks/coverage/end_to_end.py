@@ -81,7 +81,7 @@ def stated_point(kind: str, seed: int) -> Outcome:
     """Whether one point, drawn at random, is within its stated errors of both causes."""
     found, truth = _measured(kind, seed)
     interpolation = found.fields["loss_interpolation_error"]
-    sampling = np.nan_to_num(found.standard_error(against="dataset"))
+    sampling = np.nan_to_num(found.standard_error(against="dataset", dataset_samples=SIZE))
     point = np.random.default_rng(seed).integers(truth.size)
     near = np.where(found.status == 1, sampling, sampling.max())
     stated = np.hypot(interpolation, 2 * near).ravel()[point]

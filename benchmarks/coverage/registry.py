@@ -9,7 +9,7 @@ from importlib import import_module
 from benchmarks.coverage.claim import Claim, Family
 
 MODULES = (
-    "mean_intervals", "end_to_end", "significance", "verification", "flat_regions",
+    "mean_intervals", "adaptive", "end_to_end", "significance", "verification", "flat_regions",
     "curvature", "planes", "diagrams",
 )  # fmt: skip
 

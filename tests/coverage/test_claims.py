@@ -50,6 +50,7 @@ SHORT = [
     ("bottleneck", "fields of few values", 10),
     ("plane derivatives", "layer norm and GELU", 3),
     ("sharpness", "tanh", 2),
+    ("adaptive tolerance", "bowls", 3),
     ("false positives", "plateau", 12),
     ("false positives", "line", 12),
     ("power", "line, two wells, normal noise, linear, depth 0.75", 6),
