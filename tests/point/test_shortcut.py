@@ -203,11 +203,14 @@ def test_the_check_costs_one_plain_pass_a_point(monkeypatch):
     torch.manual_seed(0)
     counting = Counts(nn.Linear(6, 4), nn.ReLU(), nn.Linear(4, 3))
     for kinds, expected in (
-        ((), [2, 10]),  # the first samples, and a batch of the given size
-        ((Right,), [2, 10, 2, 2, 2, 2, 2]),  # fast at the origin, and both at two corners
-        ((Right, Scaled), [2, 10, 2, 2, 2, 2, 2]),  # together
-        ((NotTaken,), [2, 10, 2]),
-        ((InputProducts,), [2, 10]),  # no layer of many more inputs than outputs
+        (
+            (),
+            [2, 10, 2],
+        ),  # the first samples, a batch of the given size, and the first with autograd
+        ((Right,), [2, 10, 2, 2, 2, 2, 2, 2]),  # fast at the origin, and both at two corners
+        ((Right, Scaled), [2, 10, 2, 2, 2, 2, 2, 2]),  # together
+        ((NotTaken,), [2, 10, 2, 2]),
+        ((InputProducts,), [2, 10, 2]),  # no layer of many more inputs than outputs
     ):
         calls.clear()
         values(counting, kinds, monkeypatch, points=[])

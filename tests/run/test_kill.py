@@ -104,7 +104,7 @@ def test_a_journal_that_is_there_but_whose_output_was_never_written(problem, tmp
     def interrupt(*_):
         nonlocal calls
         calls += 1
-        if calls > 3:
+        if calls > 4:
             raise KeyboardInterrupt
 
     hook = objective.model.register_forward_hook(interrupt)

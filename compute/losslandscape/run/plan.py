@@ -23,6 +23,7 @@ _MOST_A_LINE = 13
 # The error falls as h^4 on a smooth surface and as h^2 beside kinks; off the axes it may be larger.
 # Calibrated on the ten surfaces of benchmarks/surfaces.
 _CASES = ((4.0, 1.0), (2.0, 2.5))  # order, error elsewhere / error on the axes
+_MOST = 1.25  # with minima, sharp bends and their neighbors, which are evaluated last
 _ORDER = "plan(objective, subspace, grid)"
 
 
@@ -216,5 +217,6 @@ def _expected(
             wanted = 2 * apart * (adaptive.tolerance / max(larger * error, 1e-12)) ** (1 / order)
             counts[i] *= np.clip(length / wanted + 1, 2, length + 1)
         spacing = max(spacing, float(apart))
-    low, high = sorted(int(np.clip(count + CHECK_POINTS, least, grid.size)) for count in counts)
+    counts = np.sort(counts) * (1, _MOST)
+    low, high = (int(np.clip(count + CHECK_POINTS, least, grid.size)) for count in counts)
     return (min(low, most), min(high, most)), spacing
