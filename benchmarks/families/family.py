@@ -22,7 +22,7 @@ class Family:
     model
         In the mode in which it is measured.
     loss, data, options
-        As `losslandscape.Objective` takes them.
+        As `losslandscape.Objective` takes them; without a loss, `data` are the terms of a sum.
     reference
         The framework's own value of the loss over the whole set, differentiable: what training
         minimizes, and what the value at the origin is compared with.
@@ -43,6 +43,8 @@ class Family:
     training_mode: bool = False
 
     def objective(self) -> ll.Objective:
+        if self.loss is None:
+            return ll.Objective.sum(self.model, self.data, **self.options)
         return ll.Objective(self.model, self.loss, self.data, **self.options)
 
     def train(self, folder: Path) -> ll.Trajectory:

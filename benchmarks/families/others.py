@@ -27,10 +27,11 @@ def physics() -> Family:
     def ends(model: nn.Module, batch: tuple[Tensor]) -> Tensor:
         return (model(batch[0]) ** 2).squeeze(1)
 
+    terms = {"residual": ((inside,), residual, 1.0), "boundary": ((boundary,), ends, 10.0)}
     return Family(
         model,
         None,
-        {"residual": ((inside,), residual, 1.0), "boundary": ((boundary,), ends, 10.0)},
+        terms,
         lambda: residual(model, (inside,)).mean() + 10 * ends(model, (boundary,)).mean(),
     )
 
