@@ -159,8 +159,8 @@ def checked_derivatives(
                 yield differences, Method(OF_LOSSES, reasons, disagreement)
                 return
     raise LossLandscapeError(
-        f"{type(objective.model).__name__}: the loss has no usable derivatives here. "
-        + "; ".join(reasons)
+        f"{type(objective.model).__name__}: the loss has no usable derivatives here; one that "
+        f"jumps, as where samples are sent to one expert or another, has none. {'; '.join(reasons)}"
     )
 
 
