@@ -1,10 +1,12 @@
 """Measure every family and write the table of docs/model_families.md.
 
-Run ``python -m benchmarks.families`` (all), or with names to try some without writing the table.
+Run ``python -m benchmarks.families`` for all, or with names to measure these again, then
+``python -m benchmarks.report``.
 """
 
 from __future__ import annotations
 
+import json
 import sys
 import tempfile
 import traceback
@@ -129,22 +131,31 @@ def measure(name: str) -> list[str]:
 
 
 def main(names: list[str]) -> None:
-    rows = []
+    """Measure, print and keep rows; those of other families stay as they are."""
     for name in names or FAMILIES:
-        rows.append(measure(name))
-        print(" | ".join(rows[-1]), flush=True)
-    if not names:
-        results.write(
-            "families",
-            "Model families: the value at the model beside PyTorch's own",
-            COLUMNS,
-            rows,
-            [
-                f"{GRID} x {GRID} points over +-{HALF_WIDTH} in a random plane and in that of the "
-                "training trajectory; critical points of the random plane by verification; "
-                "epsilon-sharpness at the model and the eigenvalues of its in-plane Hessian."
-            ],
-        )
+        row = measure(name)
+        print(" | ".join(row), flush=True)
+        keep([row])
+
+
+def keep(new: list[list[str]]) -> None:
+    """Put rows into results/families.json, in the order of the families."""
+    stored = results.FOLDER / "families.json"
+    rows = (
+        {row[0]: row for row in json.loads(stored.read_text())["rows"]} if stored.exists() else {}
+    )
+    rows.update((row[0], row) for row in new)
+    results.write(
+        "families",
+        "Model families: the value at the model beside PyTorch's own",
+        COLUMNS,
+        [rows[name] for name in FAMILIES if name in rows],
+        [
+            f"{GRID} x {GRID} points over ±{HALF_WIDTH} in a random plane and in that of the "
+            "training trajectory; critical points of the random plane by verification; "
+            "epsilon-sharpness at the model and the eigenvalues of its in-plane Hessian."
+        ],
+    )
 
 
 if __name__ == "__main__":
