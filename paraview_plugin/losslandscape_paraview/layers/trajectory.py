@@ -6,6 +6,7 @@ from ..errors import LandscapeError
 from ..sources.landscape_sources import fetch, point_array, points_of
 from ..sources.provenance import literal
 from ..style import theme
+from ..style.scale import HEIGHT
 from ..style.text import write_at
 from .drape import drape_curves, drape_difference, drape_points
 
@@ -137,6 +138,7 @@ def _write_labels(panel, places):
     towards = np.cross(right, up)
     beside = 1.4 * (theme.END_RADIUS + theme.OUTLINE) * unit
     low, high = _screen_range(panel, right)
+    surface = _surface_points(panel)
     taken: list[tuple[float, ...]] = []  # left, right, below and above on the screen
     for label, place in sorted(places.items(), key=lambda item: float(item[1] @ up)):
         # white letters are read on the surface: towards the middle
@@ -152,6 +154,9 @@ def _write_labels(panel, places):
             if not any(_overlap(box, other) for other in taken):
                 break
         taken.append(box)
+        # the projection is parallel: nearer to the reader, a label is where it was on the screen
+        hidden = _nearest(surface, box, right, up, towards) + beside - float(anchor @ towards)
+        anchor = anchor + max(0.0, hidden) * towards
         text = simple.Text(
             registrationName=panel.named(f"markers: label of {label}"), Text=literal(label)
         )
@@ -159,6 +164,27 @@ def _write_labels(panel, places):
         if turned:
             written.Justification = "Right"
         written.Color, written.Shadow, written.Bold = [1.0, 1.0, 1.0], 1, 1
+
+
+def _surface_points(panel):
+    """The vertices of the surface as it is drawn, shape (points, 3); none in a volume."""
+    if panel.dimensions == 3:
+        return np.empty((0, 3))
+    flat = fetch(panel.heights)
+    points = np.array(points_of(flat), float)
+    points[:, 2] += panel.box.factor * point_array(flat, HEIGHT)
+    if not panel.box.is_plain:
+        points = points * panel.box.scale + panel.box.position
+    return points
+
+
+def _nearest(points, box, right, up, towards):
+    """How near to the reader the surface comes behind a box of the screen, or just beside it."""
+    left, end, below, above = box
+    beside = above - below  # a letter: what lies between vertices
+    x, y = points @ right, points @ up
+    behind = (x > left - beside) & (x < end + beside) & (y > below - beside) & (y < above + beside)
+    return float((points[behind] @ towards).max()) if behind.any() else -np.inf
 
 
 def _screen_range(panel, right):
