@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 from losslandscape.errors import LossLandscapeError
 from losslandscape.problem import batches
@@ -215,3 +215,22 @@ def test_a_list_of_batches_is_not_taken_for_samples():
     batches = [(torch.randn(4, 3), torch.arange(4)) for _ in range(4)]
     with pytest.raises(LossLandscapeError, match=r"samples or batches.*torch\.stack.*torch\.cat"):
         SampleSet(batches)
+
+
+def test_texts_of_one_length_are_samples_as_hugging_face_lists_them():
+    """Tokens, mask and labels agree in their only dimension; those of a batch have two."""
+    ids = torch.arange(12).reshape(4, 3)
+    rows = [{"input_ids": row, "attention_mask": row > 0, "labels": row} for row in ids]
+
+    class Stream(IterableDataset):
+        def __iter__(self):
+            return iter(rows)
+
+    for data in (rows, Stream()):
+        found = SampleSet(data)
+        assert len(found) == 4
+        [batch] = found.batches(9)
+        assert torch.equal(batch["input_ids"], ids)
+    halves = [{"input_ids": ids[:2], "labels": ids[:2]}, {"input_ids": ids[2:], "labels": ids[2:]}]
+    with pytest.raises(LossLandscapeError, match="samples or batches"):
+        SampleSet(halves)

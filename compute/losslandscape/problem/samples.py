@@ -274,9 +274,17 @@ def _yields_samples(data: IterableDataset) -> bool:
     """Whether an iterable data set yields samples, not batches: no common first dimension."""
     with fixed_draws(0):
         first = next(iter(data), None)
-    parts = list(first.values()) if isinstance(first, Mapping) else first
-    if not isinstance(parts, (tuple, list)):
-        return False
+    return isinstance(first, (tuple, list, Mapping)) and _is_sample(first)
+
+
+def _is_sample(item: Any) -> bool:
+    """Whether an item is surely one sample: a batch has one first dimension in all its tensors.
+
+    So have the tokens, mask and labels of one text; but ``input_ids`` of a batch have two.
+    """
+    if isinstance(item, Mapping) and len(getattr(item.get("input_ids"), "shape", ())) == 1:
+        return True
+    parts = item.values() if isinstance(item, Mapping) else item
     shapes = [tuple(getattr(part, "shape", ())) for part in parts]
     return not all(shapes) or len({shape[0] for shape in shapes}) > 1
 
@@ -295,12 +303,7 @@ class _Listed:
     """
 
     def __init__(self, items: list, name: str):
-        lengths = []
-        for item in items:
-            parts = list(item.values()) if isinstance(item, Mapping) else list(item)
-            shapes = [tuple(getattr(part, "shape", ())) for part in parts]
-            lengths.append(all(shapes) and len({shape[0] for shape in shapes}) == 1)
-        if all(lengths):
+        if not any(map(_is_sample, items)):
             raise LossLandscapeError(
                 f"{name}: a list of {len(items)} items whose tensors agree in their first "
                 "dimension: they may be samples or batches. For samples, pass a tuple of tensors "
