@@ -125,6 +125,22 @@ def test_derivatives_are_those_of_the_sum(network, terms):
     assert mean_standard_error(losses[None])[0] == pytest.approx(stated, rel=1e-4)
 
 
+@pytest.mark.parametrize("batch_size", [None, 7])
+def test_curvatures_by_sample_are_second_differences_of_the_pooled_losses(
+    network, terms, batch_size
+):
+    objective = ll.Objective.sum(network, terms)
+    line = ll.Subspace.random(network, 1, seed=3)
+    vectors = line.layout.views(line.directions[0])
+    step = 1e-3
+    with PlaneDerivatives(objective, line, "float64", batch_size) as derivatives:
+        found = derivatives.sample_curvatures(vectors)
+        before, here, after = (derivatives.sample_losses((c,)) for c in (-step, 0.0, step))
+        hessian = derivatives.expansion((0.0,)).hessian
+    assert found == pytest.approx((before - 2 * here + after) / step**2, rel=1e-4, abs=1e-4)
+    assert found.mean() == pytest.approx(hessian.item(), rel=1e-9)
+
+
 def test_the_pooled_error_is_that_of_independent_sets():
     random = np.random.default_rng(0)
     values = {"a": random.gamma(2, 1, 30), "b": random.gamma(1, 3, 200), "c": np.array([4.0])}

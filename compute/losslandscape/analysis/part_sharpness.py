@@ -194,7 +194,7 @@ def sharpness_by_part(
     origin = dict(model.named_parameters())
     values = {segment.name: origin[segment.name].detach() for segment in layout.segments}
     plane = Subspace(values, [values], dict(model.named_buffers()))
-    samples = len(next(iter(objective.sets.values())))
+    samples = next(iter(objective.sizes.values()))
     with (
         PlaneDerivatives(objective, plane, precision, batch_size) as loss,
         Progress(

@@ -149,7 +149,7 @@ class PlaneDerivatives:
             return samples.batches(size, self._device, wanted or objective.data_dtype)
 
         size = batch_size or objective.batch_size
-        self._batches = self._terms = _Terms(
+        self._terms = _Terms(
             self._loss,
             objective,
             {
@@ -226,7 +226,7 @@ class PlaneDerivatives:
         if self._statistics is not None:
             measured, jacobian = self._measured_statistics(coordinates)
             weight = torch.zeros_like(measured)
-        for batch in self._batches:
+        for batch in self._terms:
             place, (leaf,) = self._on_plane(coordinates)
             sources = [leaf]
             if self._statistics is not None and measured is not None and jacobian is not None:
@@ -286,18 +286,18 @@ class PlaneDerivatives:
         array([[ 4.],
                [16.]])
         """
-        rows, weights = [], []
         measured = jacobian = None
         torch.manual_seed(0)
         if self._statistics is not None:
             measured, jacobian = self._measured_statistics(coordinates)
-        for batch in self._batches:
+
+        def make() -> tuple[Place, Callable[[Tensor], Tensor]]:
             place, (leaf,) = self._on_plane(coordinates)
             if self._statistics is not None and measured is not None and jacobian is not None:
                 self._statistics.use(measured + jacobian @ (leaf - leaf.detach()).to(self.dtype))
-            rows.append(self._within(place, batch, partial(_jacobian, leaf=leaf)))
-            weights.append(self._loss.weights)
-        return self._by_sample(rows, weights)
+            return place, partial(_jacobian, leaf=leaf)
+
+        return self._by_sample(make)
 
     @torch.no_grad()
     def sample_losses(self, coordinates: Coordinates) -> np.ndarray:
@@ -307,24 +307,30 @@ class PlaneDerivatives:
             measured = self._mean_statistics(lambda: self._on_plane(coordinates))
             self._statistics.use(measured)
         place, _ = self._on_plane(coordinates)
-        found, weights = [], []
-        for batch in self._batches:
-            found.append(self._within(place, batch, torch.Tensor.double))
-            weights.append(self._loss.weights)
-        return self._by_sample([part[:, None] for part in found], weights)[:, 0]
+        return self._by_sample(lambda: (place, lambda losses: losses.double()[:, None]))[:, 0]
 
-    def _by_sample(self, rows: Sequence[Tensor], weights: Sequence[Tensor | None]) -> np.ndarray:
-        """Columns of numbers by sample whose means are those of the loss, from its batches."""
+    def _by_sample(
+        self, make: Callable[[], tuple[Place, Callable[[Tensor], Tensor]]]
+    ) -> np.ndarray:
+        """Columns of numbers by sample whose means are those of the loss.
+
+        For each batch ``make`` gives the place, and what to make of the per-sample losses there.
+        """
+        rows, weights = [], []
+        for batch in self._terms:
+            place, use = make()
+            rows.append(self._within(place, batch, use))
+            weights.append(self._loss.weights)
         terms = self._terms
         if terms.factors is None:
-            return _linearized(torch.cat(list(rows)), weights)
+            return _linearized(torch.cat(rows), weights)
         found: dict[str, np.ndarray] = {}
         start = 0
         for name, batches in terms.batches.items():
             part = slice(start, start + len(batches))
             start += len(batches)
-            raw = torch.cat(list(rows[part])) / terms.scales[name]
-            found[name] = _linearized(raw, terms.weights[part])
+            raw = torch.cat(rows[part]) / terms.scales[name]
+            found[name] = _linearized(raw, weights[part])
         columns = range(rows[0].shape[1])
         return np.stack(
             [pooled({n: v[:, i] for n, v in found.items()}, terms.factors) for i in columns], axis=1
@@ -353,7 +359,7 @@ class PlaneDerivatives:
         products: list[Tensor] | None = None
         total = 0.0
         torch.manual_seed(0)
-        for batch in self._batches:
+        for batch in self._terms:
             leaves = {name: self._origin[name].detach().requires_grad_() for name in vectors}
 
             def product(losses: Tensor, leaves: Parameters = leaves) -> list[Tensor]:
@@ -387,23 +393,22 @@ class PlaneDerivatives:
         array([2., 8.])
         """
         self._refuse_statistics()
-        rows, weights = [], []
         torch.manual_seed(0)
-        for batch in self._batches:
+
+        def make() -> tuple[Place, Callable[[Tensor], Tensor]]:
             leaf = torch.zeros((), dtype=self.dtype, device=self._device, requires_grad=True)
             moved = {n: self._origin[n] + leaf * v.to(self._origin[n]) for n, v in vectors.items()}
 
-            def twice(losses: Tensor, leaf: Tensor = leaf) -> Tensor:
+            def twice(losses: Tensor) -> Tensor:
                 # reverse mode: linear in the dual, whose derivative separates the samples
                 dual = torch.zeros_like(losses, requires_grad=True)
                 (first,) = _differentiate(losses, [leaf], dual, create_graph=True)
                 (second,) = _differentiate(first, [leaf], create_graph=True)
-                return _differentiate(second, [dual])[0].detach()
+                return _differentiate(second, [dual])[0].detach()[:, None]
 
-            place = {**self._origin, **moved}, self._carried_at_origin
-            rows.append(self._within(place, batch, twice))
-            weights.append(self._loss.weights)
-        return _linearized(torch.cat(rows)[:, None], weights)[:, 0]
+            return ({**self._origin, **moved}, self._carried_at_origin), twice
+
+        return self._by_sample(make)[:, 0]
 
     def _refuse_statistics(self) -> None:
         if self._statistics is not None:
@@ -420,7 +425,7 @@ class PlaneDerivatives:
         if self._statistics is not None:
             measured = self._mean_statistics(make)
             weight = torch.zeros_like(measured)
-        for batch in self._batches:
+        for batch in self._terms:
             place, sources = make()
             if self._statistics is not None and measured is not None:
                 sources = [*sources, measured.clone().requires_grad_()]
@@ -708,7 +713,6 @@ class _Terms:
         first = next(iter(batches))
         self.batches = batches if self.factors is not None else {first: batches[first]}
         self.scales: dict[str, float] = {}
-        self.weights: list[Tensor | None] = []  # of the last pass, batch by batch
         self._loss, self._weight_of = loss, weight_of
         self._count = sum(objective.sizes[name] for name in self.batches)
 
@@ -717,7 +721,6 @@ class _Terms:
         if self.factors is None:
             yield from next(iter(self.batches.values()))
             return
-        self.weights = []
         try:
             for name, batches in self.batches.items():
                 loss.of, loss.scale = name, None
@@ -725,9 +728,7 @@ class _Terms:
                     share = self.factors[name] / self._weight_of(batches)
                     self.scales[name] = share * self._count
                 loss.scale = self.scales[name]
-                for batch in batches:
-                    yield batch
-                    self.weights.append(loss.weights)
+                yield from batches
         finally:
             loss.of = loss.scale = None
 
