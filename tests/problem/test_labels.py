@@ -2,7 +2,9 @@
 
 import pytest
 import torch
+from torch import nn
 
+import losslandscape as ll
 from losslandscape.errors import LossLandscapeError
 from losslandscape.problem.labels import Labels, read_labels
 
@@ -48,3 +50,13 @@ def test_labels_are_below_the_number_of_classes(classes, right):
 def test_negative_labels_are_none():
     with pytest.raises(LossLandscapeError, match="sample 2 has the label -1"):
         read_labels([Batches(torch.tensor([0, 4, -1]))], -100).check(5)
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy", nn.CrossEntropyLoss()])
+def test_tokens_that_are_their_own_targets_are_refused(loss):
+    torch.manual_seed(0)
+    ids = torch.randint(0, 7, (8, 5))
+    model = nn.Sequential(nn.Embedding(7, 4), nn.Linear(4, 7))
+    with pytest.raises(LossLandscapeError, match="does not shift them"):
+        ll.Objective(model, loss, (ids, ids))
+    ll.Objective(model, loss, (ids[:, :-1], ids[:, 1:]))

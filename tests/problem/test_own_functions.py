@@ -216,3 +216,68 @@ def test_names_decide():
         assert [way.arguments for way in OwnFunction(function).ways()] == ["model"]
     assert OwnFunction(Focal()).ways()[0].arguments == "outputs"
     assert len(OwnFunction(lambda *arguments: 0).ways()) == 3
+
+
+def y_first(y_true, y_pred):
+    return (y_true - y_pred).abs().squeeze(1)
+
+
+class TargetFirst(nn.Module):
+    def forward(self, target, input):
+        return (target - input).square().squeeze(1)
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        y_first,
+        TargetFirst(),
+        lambda labels, logits: 0,
+        lambda y, p: 0,
+        lambda a, preds: 0,
+        lambda true_classes, model_scores: 0,
+    ],
+)
+def test_targets_before_outputs_are_refused(loss):
+    """Called as (outputs, targets), a loss that is not symmetric would have another value."""
+    with pytest.raises(LossLandscapeError, match="reads as targets before outputs"):
+        ll.Objective(Outputs(None), loss, data())
+    with pytest.raises(LossLandscapeError, match="reads as targets before outputs"):
+        ll.Objective(Outputs(None), loss, data(), output=0)
+
+
+def test_a_metric_of_targets_before_outputs_is_refused():
+    with pytest.raises(LossLandscapeError, match="reads as targets before outputs"):
+        ll.Objective(Outputs(None), "cross_entropy", data(), metrics={"off": y_first})
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        lambda y, t: 0,
+        lambda y_hat, y: 0,
+        lambda y_pred, y_true: 0,
+        lambda model_output, batch_targets: 0,
+        lambda label_scores, labels: 0,
+        lambda x, y: 0,
+        lambda m, b: 0,
+        lambda net, y: 0,
+        lambda batch, batch_labels: 0,
+        lambda *arguments: 0,
+    ],
+)
+def test_other_names_are_not_refused(loss):
+    assert OwnFunction(loss).ways()
+
+
+def test_sorted_samples_in_batches_of_one_do_not_hide_that_they_weigh_differently():
+    x, y = data()
+    order = y.argsort()
+    weight = torch.tensor([1.0, 9.0, 0.1])
+    with pytest.raises(LossLandscapeError, match="weighs its samples"):
+        ll.Objective(
+            Outputs(None),
+            lambda a, b: functional.cross_entropy(a, b, weight=weight),
+            (x[order], y[order]),
+            batch_size=1,
+        )

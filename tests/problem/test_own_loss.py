@@ -222,3 +222,46 @@ def test_a_formula_that_stops_to_hold_is_noticed():
 def test_metrics_and_outputs_are_not_for_it():
     with pytest.raises(LossLandscapeError, match="no metrics"):
         ll.Objective(Mine(lambda a, b: a), "own", classes(), output=0)
+
+
+class Smoothed(nn.Module):
+    """A causal language model whose loss has no known formula."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.net = nn.Sequential(nn.Embedding(11, 6), nn.Linear(6, 11))
+
+    def forward(self, input_ids, labels=None):
+        logits = self.net(input_ids)
+        scores, following = logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten()
+        loss = functional.cross_entropy(scores, following, label_smoothing=0.1)
+        return {"loss": loss, "logits": logits}
+
+
+@pytest.mark.parametrize("batch_size", [None, 1, 5, 8])
+def test_samples_of_equal_length_do_not_hide_that_the_mean_is_over_tokens(batch_size):
+    """In the first samples all labels count, and in those after them only two of each."""
+    torch.manual_seed(1)
+    ids = torch.randint(0, 11, (32, 7))
+    labels = ids.clone()
+    labels[16:, :5] = -100
+    model, batch = Smoothed(), {"input_ids": ids, "labels": labels}
+    found = measured(model, batch, batch_size=batch_size)
+    assert found.values("loss")[1] == pytest.approx(model(**batch)["loss"].item(), rel=1e-5)
+    formula = found.provenance["objective"]["loss_call"]["formula"]
+    assert formula == "one sample at a time, mean over next tokens"
+
+
+def test_samples_of_one_class_do_not_hide_that_they_weigh_differently():
+    batch = classes()
+    order = batch["labels"].argsort()
+    batch = {name: values[order] for name, values in batch.items()}
+    weight = torch.tensor([1.0, 9.0, 2.0])
+
+    def weighted(logits, labels):
+        loss = functional.cross_entropy(logits, labels, weight=weight)
+        return {"loss": loss, "logits": logits}
+
+    with pytest.raises(LossLandscapeError, match="its formula"):
+        ll.Objective(Mine(weighted), "own", batch, batch_size=1)

@@ -187,3 +187,35 @@ def test_another_factor_is_another_objective(network, terms):
     other = ll.Objective.sum(network, {**terms, "data": (data, loss, 0.6)})
     with pytest.raises(LossLandscapeError, match="its terms differs"):
         landscape.check_objective(other)
+
+
+def test_terms_with_the_same_samples_are_not_independent(network):
+    """The sum over the same points is that of one function that returns both."""
+    torch.manual_seed(2)
+    x = torch.rand(30, 1)
+    y = x.sin() + 0.1 * torch.randn(30, 1)
+
+    def fit(model, batch):
+        return (model(batch[0]) - batch[1]).square().squeeze(1)
+
+    def size(model, batch):
+        return model(batch[0]).square().squeeze(1)
+
+    def both(model, batch):
+        return fit(model, batch) + 3.0 * size(model, batch)
+
+    terms = {"fit": ((x, y), fit, 1.0), "size": ((x,), size, 3.0)}
+    objective = ll.Objective.sum(network, terms)
+    found = surface(objective, network)
+    one = surface(ll.Objective(network, both, (x, y)), network)
+    for name in ("loss", "loss_standard_error"):
+        np.testing.assert_allclose(found.fields[name], one.fields[name], rtol=1e-5)
+    assert found.provenance["objective"]["terms"]["size"]["same_samples_as"] == "fit"
+    plane = ll.Subspace.random(network, seed=0)
+    with PlaneDerivatives(objective, plane) as derivatives:
+        losses = derivatives.sample_losses((0.0, 0.0))
+    error = mean_standard_error(losses)
+    assert error == pytest.approx(one.fields["loss_standard_error"][1, 1], rel=1e-5)
+    third = ((torch.rand(30, 1),), size, 1.0)
+    apart = ll.Objective.sum(network, {**terms, "third": third})
+    assert apart.same_samples == {"fit": "fit", "size": "fit", "third": "third"}

@@ -339,7 +339,8 @@ class Evaluator:
         if self.objective.factors is None:
             return measured
         losses = {name: values["loss"] for name, values in measured.items()}
-        return {SUM: {"loss": pooled(losses, self.objective.factors)}, **measured}
+        total = pooled(losses, self.objective.factors, self.objective.same_samples)
+        return {SUM: {"loss": total}, **measured}
 
     def _start(self, always: bool = True) -> None:
         """Buffers and generators as at the start of every point."""

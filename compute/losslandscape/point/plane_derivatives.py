@@ -333,7 +333,11 @@ class PlaneDerivatives:
             found[name] = _linearized(raw, weights[part])
         columns = range(rows[0].shape[1])
         return np.stack(
-            [pooled({n: v[:, i] for n, v in found.items()}, terms.factors) for i in columns], axis=1
+            [
+                pooled({n: v[:, i] for n, v in found.items()}, terms.factors, terms.same_samples)
+                for i in columns
+            ],
+            axis=1,
         )
 
     def hessian_product(self, vectors: Parameters) -> Parameters:
@@ -710,6 +714,7 @@ class _Terms:
         weight_of: Callable[[Iterable[Batch]], float],
     ):
         self.factors = objective.factors
+        self.same_samples = objective.same_samples
         first = next(iter(batches))
         self.batches = batches if self.factors is not None else {first: batches[first]}
         self.scales: dict[str, float] = {}

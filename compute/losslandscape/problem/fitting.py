@@ -25,7 +25,7 @@ from losslandscape.problem.own_loss import OwnLoss
 from losslandscape.problem.samples import SampleSet
 from losslandscape.problem.trial_state import as_measured
 
-_FEW, _FEW_OF_OWN, _LOOKED_AT = 2, 4, 1024  # samples
+_FEW, _FEW_OF_OWN, _SPREAD, _LOOKED_AT = 2, 4, 16, 1024  # samples
 _CONVERTED_TO = (torch.float32, torch.float64)
 
 
@@ -82,6 +82,7 @@ def fitted(
             batch = place_batch(few, device, dtype if converted else None)
             found = _tried(loss, model, batch)
             if found is not None:
+                _check_spread(found, model, samples, device, dtype if converted else None)
                 _tell_cost(found, samples)
                 return found, converted
     return loss, convert
@@ -89,12 +90,46 @@ def fitted(
 
 def _that_count(samples: SampleSet) -> Batch:
     """The first samples that have a label which is not ignored; the first of all if none has."""
-    batch = samples.first(_LOOKED_AT)
+    return _labeled(samples.first(_LOOKED_AT))
+
+
+def _labeled(batch: Batch) -> Batch:
+    """The samples with a label that is not ignored; all if none has one."""
     labels = targets_of(batch)
     if labels is None or labels.is_floating_point():
         return batch
     counted = (labels != -100).reshape(len(labels), -1).any(1)
     return map_batch(lambda tensor: tensor[counted], batch) if bool(counted.any()) else batch
+
+
+def _check_spread(
+    loss: Loss,
+    model: nn.Module,
+    samples: SampleSet,
+    device: torch.device,
+    dtype: torch.dtype | None,
+) -> None:
+    """Try a loss that returns one number per batch on samples from all over the set.
+
+    Such a loss is compared with its values for single samples in every batch. Samples sorted by
+    class, or batches of one sample, would hide that it weighs its samples.
+
+    Raises
+    ------
+    LossLandscapeError
+        If its values for single samples do not add up to its value for all.
+    """
+    function = loss.function
+    of_batch = isinstance(function, OwnLoss) and function.formula != "by sample"
+    singly = isinstance(function, OwnFunction) and function.by_sample
+    if not (of_batch or singly) or samples.ragged:
+        return
+    count = min(_SPREAD, len(samples))
+    spread = place_batch(_labeled(samples.subset(count).first(count)), device, dtype)
+    gradients = isinstance(function, OwnFunction) and function.gradients
+    found = _result(_called(function, model, spread, gradients))
+    if isinstance(found, LossLandscapeError):
+        raise found
 
 
 def _tell_cost(loss: Loss, samples: SampleSet) -> None:

@@ -92,12 +92,24 @@ def _extreme(targets: Tensor, counted: Tensor, end, start: int, name: str) -> tu
 
 def check_shift(name: str, batch: Batch) -> None:
     """Raise a LossLandscapeError for labels of a causal language model that are not shifted."""
-    if not isinstance(batch, Mapping) or "input_ids" not in batch or "labels" not in batch:
+    labels = targets_of(batch)
+    if isinstance(batch, Mapping):
+        inputs = batch.get("input_ids")
+    else:
+        inputs = batch[0] if len(batch) > 1 else None
+    if inputs is None or labels is None or labels.is_floating_point():
         return
-    inputs, labels = batch["input_ids"], batch["labels"]
     if labels.dim() == 2 and labels.shape == inputs.shape:
         counted = labels != -100
         if bool(counted.any()) and bool((labels == inputs)[counted].all()):
+            if not isinstance(batch, Mapping):
+                raise LossLandscapeError(
+                    f"{name}: the targets are the inputs, token by token, as of a causal language "
+                    "model whose labels were not shifted; this loss does not shift them, so it "
+                    "would measure how well each token predicts itself. Pass (ids[:, :-1], "
+                    "ids[:, 1:]). If the model does reproduce its inputs, pass your own function "
+                    "(outputs, targets) -> per-sample losses"
+                )
             raise LossLandscapeError(
                 f"{name}: the labels are the input_ids, as a causal language model takes them that "
                 "shifts them by one position inside; this loss does not shift them, so it would "

@@ -21,7 +21,7 @@ from losslandscape.problem import code_hash
 from losslandscape.problem.batches import Batch, batch_length
 from losslandscape.problem.named_losses import NAMED, Metric, NamedLoss
 from losslandscape.problem.outputs import Output
-from losslandscape.problem.own_functions import OwnFunction
+from losslandscape.problem.own_functions import OwnFunction, check_order
 from losslandscape.problem.own_loss import OwnLoss
 from losslandscape.problem.sample_weights import WEIGHT, split_weights
 from losslandscape.problem.samples import SampleSet
@@ -168,11 +168,13 @@ def resolve(
     ------
     LossLandscapeError
         If the name is unknown, metrics are given with your own function, a metric's name is
-        taken, or torch's value of the loss is not a mean over samples.
+        taken, a function takes the targets before the outputs, or torch's value of the loss is
+        not a mean over samples.
     """
     for name in metrics or ():
         if reason := name_taken(name):
             raise LossLandscapeError(f"metric {name!r}: {reason}")
+        check_order((metrics or {})[name])
     if (torch_loss := as_torch_loss(loss)) is not None:
         title = type(torch_loss.module).__name__
         return Loss(

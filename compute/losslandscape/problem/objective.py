@@ -25,7 +25,7 @@ from losslandscape.problem.losses import Loss, LossCallable, Metric, resolve
 from losslandscape.problem.modes import check_modes, refuse_batch_norm, training_modules
 from losslandscape.problem.outputs import TARGET_KEYS, Output
 from losslandscape.problem.samples import HOLD_BYTES, SampleSet
-from losslandscape.problem.sums import SUM, split_terms
+from losslandscape.problem.sums import SUM, same_samples_of, split_terms
 
 _REESTIMATION_SAMPLES = 1024
 _REESTIMATION_BATCH = 256
@@ -142,6 +142,7 @@ class Objective:
         self.modes = modes
         self.nondeterminism = nondeterminism
         self.factors: dict[str, float] | None = None  # of the terms, if the loss is a sum
+        self.same_samples: dict[str, str] = {}  # of each term, the first one with its samples
         self.losses: dict[str, Loss]
         by_set = loss if isinstance(loss, _Terms) else None
         if isinstance(data, Mapping):
@@ -173,6 +174,7 @@ class Objective:
         self.batch_size = batch_size
         if by_set is not None:
             self.factors = by_set.factors
+            self.same_samples = same_samples_of(self.sets)
             self.losses = {
                 name: resolve(one, None, output).fitted([self.sets[name]])
                 for name, one in by_set.losses.items()
@@ -204,7 +206,8 @@ class Objective:
         """A weighted sum of mean losses, each over a set of its own.
 
         The sum is ``loss``; the terms are stored beside it, without their factors. Its standard
-        error is sqrt(sum factor^2 error^2): the sets are independent.
+        error is sqrt(sum factor^2 error^2), as of independent sets. Sets with the same inputs in
+        the same order are taken as the same samples, and the error accounts for it.
 
         Parameters
         ----------
@@ -420,6 +423,9 @@ class Objective:
             name: {"factor": factor, "loss": self.losses[name].name, **self.losses[name].to_json()}
             for name, factor in (self.factors or {}).items()
         }
+        for name, first in self.same_samples.items():
+            if name != first:
+                found["terms"][name]["same_samples_as"] = first
         together = hashlib.sha256(repr(sorted(found["sets"].items())).encode()).hexdigest()
         whole = {"samples": self.sizes[SUM], "source": "all sets", "sha256": together}
         found["sets"] = {SUM: whole, **found["sets"]}

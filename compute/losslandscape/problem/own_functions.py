@@ -28,6 +28,8 @@ _OUTPUTS = (
     "y_pred", "yhat", "y_hat", "scores",
 )  # fmt: skip
 _TARGETS = ("targets", "target", "labels", "label", "y", "y_true", "truth")
+_OUTPUT_WORDS = {*_OUTPUTS, "hat", "predicted", "score", "probs", "ypred"}
+_TARGET_WORDS = {*_TARGETS, "true", "ytrue", "gt", "t"}
 # relative difference of a batch's value from the mean of its samples' values
 _SAME, _SAME_IF_COARSE = 1e-4, 2e-2
 
@@ -59,11 +61,17 @@ class OwnFunction:
     decided: str = ""
 
     def ways(self) -> list[OwnFunction]:
-        """The ways in which it may be called; one if its arguments' names say so."""
+        """The ways in which it may be called; one if its arguments' names say so.
+
+        Raises
+        ------
+        LossLandscapeError
+            If the names say that it takes the targets before the outputs.
+        """
+        check_order(self.function)
         if self.output is not None:
             return [replace(self, arguments="outputs", decided="names")]
-        called = self.function.forward if isinstance(self.function, nn.Module) else self.function
-        names = _argument_names(called)
+        names = _argument_names(self.function)
         outputs = [replace(self, arguments=way) for way in ("outputs", "logits")]
         if len(names) < 2 or names[0] in _MODELS or names[1] in _BATCHES:
             return [replace(self, decided="names")]
@@ -144,8 +152,35 @@ class OwnFunction:
         return found
 
 
+def check_order(function: Callable) -> None:
+    """Raise a LossLandscapeError for arguments that are named as targets before outputs.
+
+    Functions of (y_true, y_pred), as Keras and scikit-learn have them, would run and return another
+    number wherever the two are not interchangeable.
+    """
+    first, second, *_ = [*_argument_names(function), "", ""]
+    if first in _MODELS or second in _BATCHES:
+        return
+    kinds = _kind(first), _kind(second)
+    if kinds[0] != "outputs" and kinds[1] != "targets" and any(kinds):
+        raise LossLandscapeError(
+            f"the function's arguments are ({first}, {second}), which reads as targets before "
+            "outputs, and it would be called with (outputs, targets). Pass lambda outputs, "
+            "targets: function(targets, outputs), or rename the arguments"
+        )
+
+
+def _kind(name: str) -> str:
+    """Whether an argument's name says "outputs" or "targets"; empty if it says neither."""
+    words = {name.lower(), *name.lower().split("_")}
+    if words & _OUTPUT_WORDS:
+        return "outputs"
+    return "targets" if words & _TARGET_WORDS else ""
+
+
 def _argument_names(function: Callable) -> list[str]:
     """Names of the arguments that can be passed by position; empty if they are not known."""
+    function = function.forward if isinstance(function, nn.Module) else function
     try:
         found = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):

@@ -128,16 +128,12 @@ class OwnLoss:
                 mean = None if found is None else _mean(found[0])
                 if mean is not None and bool(mean.isfinite()) and _equal(mean, loss):
                     return replace(self, formula=name)
-        singles = _singles(model, batch)
-        tried = {}
-        for name, counts in _COUNTS.items():
-            if labels is None or (name != "mean over samples" and labels.dim() < 2):
-                continue
-            weights = counts(labels)
-            numerators = torch.where(weights == 0, torch.zeros_like(singles), singles * weights)
-            tried[name] = _mean(Weighted(numerators, weights))
-            if _equal(tried[name], loss):
-                return replace(self, formula=_BY_SAMPLE + name)
+        tried = _means(model, batch)
+        fits = [name for name, value in tried.items() if _equal(value, loss)]
+        if len(fits) > 1:
+            fits = _told_apart(fits, model, batch)
+        if fits:
+            return replace(self, formula=_BY_SAMPLE + fits[0])
         told = ", ".join(f"{name} {float(value):.6g}" for name, value in tried.items())
         raise LossLandscapeError(
             f"loss own: {type(model).__name__} returns the loss {float(loss):.6g} for "
@@ -218,6 +214,41 @@ def _singles(model: nn.Module, batch: Batch) -> Tensor:
         return _own(model, map_batch(lambda tensor: tensor[i : i + 1], batch))[0].reshape(())
 
     return torch.stack([one(i) for i in range(batch_length(batch))])
+
+
+def _means(model: nn.Module, batch: Batch) -> dict[str, Tensor]:
+    """The mean of the model's losses of single samples, by each way to weigh them."""
+    labels = targets_of(batch)
+    if labels is None:
+        return {}
+    singles = _singles(model, batch)
+    found = {}
+    for name, counts in _COUNTS.items():
+        if name != "mean over samples" and labels.dim() < 2:
+            continue
+        weights = counts(labels)
+        numerators = torch.where(weights == 0, torch.zeros_like(singles), singles * weights)
+        found[name] = _mean(Weighted(numerators, weights))
+    return found
+
+
+def _told_apart(fits: list[str], model: nn.Module, batch: Batch) -> list[str]:
+    """Ways to weigh samples, from the likeliest on, for labels of which half of a sample's go.
+
+    Samples with equally many labels have the same mean in every way.
+    """
+    labels = targets_of(batch)
+    if labels is None or labels.is_floating_point():
+        return fits
+    fewer = labels.clone()
+    fewer[0, labels.shape[1] // 2 :] = _IGNORED
+    other = map_batch(lambda tensor: fewer if tensor is labels else tensor, batch)
+    try:
+        means, loss = _means(model, other), _own(model, other)[0].detach().double()
+    except (IndexError, RuntimeError):  # -100 is not ignored here
+        return fits
+    fitting = [name for name in fits if _equal(means[name], loss)]
+    return sorted(fitting, key=lambda name: float((means[name] - loss).abs())) or fits
 
 
 def _own(model: nn.Module, batch: Batch) -> tuple[Tensor, Any]:

@@ -6,13 +6,20 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import torch
 
 from losslandscape.errors import LossLandscapeError
+from losslandscape.problem.batches import tensors_of
+from losslandscape.problem.samples import SampleSet
 
 SUM = "sum"  # the name that the sum has among the sets
 
 
-def pooled(values: Mapping[str, np.ndarray], factors: Mapping[str, float]) -> np.ndarray:
+def pooled(
+    values: Mapping[str, np.ndarray],
+    factors: Mapping[str, float],
+    same_samples: Mapping[str, str] | None = None,
+) -> np.ndarray:
     """Values of all samples of all sets, whose plain mean is the weighted sum of the sets' means.
 
     With the n_k samples of set k, of N in all, and its factor c_k, they are
@@ -21,10 +28,15 @@ def pooled(values: Mapping[str, np.ndarray], factors: Mapping[str, float]) -> np
     sets, and differences of two points have that of the difference. A set of one sample has no
     error, and adds none.
 
+    Sets of the same samples are not independent. The sum of their c_k (l - m_k) by sample takes
+    the place of each one's, divided by the square root of the number of such sets.
+
     Parameters
     ----------
     values : mapping of set to ndarray, shape (n_k,)
     factors : mapping of set to float
+    same_samples : mapping of set to set, optional
+        Of each set, the first one with the same samples; see :func:`same_samples_of`.
 
     Returns
     -------
@@ -46,12 +58,37 @@ def pooled(values: Mapping[str, np.ndarray], factors: Mapping[str, float]) -> np
     count = sum(map(len, values.values()))
     if not np.isfinite(total):
         return np.full(count, total)
-    parts = []
+    same = same_samples or {}
+    parts: dict[str, list[np.ndarray]] = {}
     for name, one in values.items():
         n = len(one)
         scale = factors[name] * count / n * np.sqrt((1 - 1 / count) / (1 - 1 / n)) if n > 1 else 0
-        parts.append(total + scale * (one.astype(np.float64) - means[name]))
-    return np.concatenate(parts)
+        parts.setdefault(same.get(name, name), []).append(
+            scale * (one.astype(np.float64) - means[name])
+        )
+    joint = {first: sum(group) / np.sqrt(len(group)) for first, group in parts.items()}
+    return np.concatenate([total + joint[same.get(name, name)] for name in values])
+
+
+def same_samples_of(sets: Mapping[str, SampleSet]) -> dict[str, str]:
+    """Of each set, the first set with the same inputs in the same order; itself if there is none.
+
+    Inputs are the first part of each sample; the other parts may differ.
+    """
+    found: dict[str, str] = {}
+    for name, samples in sets.items():
+        firsts = dict.fromkeys(found.values())
+        found[name] = next((one for one in firsts if _same_inputs(sets[one], samples)), name)
+    return found
+
+
+def _same_inputs(one: SampleSet, other: SampleSet) -> bool:
+    if len(one) != len(other):
+        return False
+    if one.streamed or other.streamed:
+        return one.to_json()["sha256"] == other.to_json()["sha256"]
+    firsts = ((tensors_of(a)[0], tensors_of(b)[0]) for a, b in zip(one.stored(), other.stored()))
+    return all(a.dtype == b.dtype and torch.equal(a, b) for a, b in firsts)
 
 
 def split_terms(
