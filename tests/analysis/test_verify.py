@@ -296,9 +296,8 @@ class Center(nn.Module):
         return ((self.position - inputs) ** 2).sum(1) / 2
 
 
-def test_the_position_is_as_uncertain_as_the_mean_of_the_samples():
-    generator = torch.Generator().manual_seed(0)
-    samples = 0.3 * torch.randn(500, 2, generator=generator, dtype=torch.float64)
+def verified_center(samples):
+    """The verification of the minimum of a :class:`Center`, and its landscape."""
     model = Center()
     plane = Subspace(
         dict(model.named_parameters()),
@@ -308,6 +307,13 @@ def test_the_position_is_as_uncertain_as_the_mean_of_the_samples():
     landscape = evaluate(objective, plane, Grid.square(11), quiet=True)
     found = find_critical_points(landscape, persistence=0.0, scale="linear")
     result = verify(landscape, found, objective, plane)
+    return result, landscape
+
+
+def test_the_position_is_as_uncertain_as_the_mean_of_the_samples():
+    generator = torch.Generator().manual_seed(0)
+    samples = 0.3 * torch.randn(500, 2, generator=generator, dtype=torch.float64)
+    result, landscape = verified_center(samples)
     minimum = np.flatnonzero(result.arrays["CellDimension"] == 0)
     assert len(minimum) == 1
     np.testing.assert_allclose(
@@ -324,15 +330,7 @@ def test_points_that_the_samples_do_not_locate_are_said_to_be_of_these_samples_o
     generator = torch.Generator().manual_seed(0)
     samples = 3 * torch.randn(12, 2, generator=generator, dtype=torch.float64)
     samples -= samples.mean(0)
-    model = Center()
-    plane = Subspace(
-        dict(model.named_parameters()),
-        [{"position": axis} for axis in torch.eye(2, dtype=torch.float64)],
-    )
-    objective = Objective(model, value, (samples,))
-    landscape = evaluate(objective, plane, Grid.square(11), quiet=True)
-    found = find_critical_points(landscape, persistence=0.0, scale="linear")
-    result = verify(landscape, found, objective, plane)
+    result, _ = verified_center(samples)
     (radius,) = result.arrays["position_sampling"][result.arrays["verification"] == 0]
     assert radius > 1
     (said,) = (line for line in result.summary() if "these samples only" in line)
