@@ -42,7 +42,8 @@ def write(
     device: str | None = "cpu",
 ) -> None:
     """Write a table to results/<name>.json; without the machine if the device is None."""
-    FOLDER.mkdir(exist_ok=True)
+    path = FOLDER / f"{name}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
     content = {
         "title": title,
         "columns": list(columns),
@@ -50,7 +51,7 @@ def write(
         "notes": list(notes),
         **({} if device is None else {"machine": machine(device)}),
     }
-    (FOLDER / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n")
+    path.write_text(json.dumps(content, indent=1) + "\n")
 
 
 def spread(ratios: Sequence[float]) -> str:

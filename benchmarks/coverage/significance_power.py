@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-from scipy import ndimage, stats
+from scipy import ndimage
 
 import losslandscape as ll
 from benchmarks import results
+from benchmarks.coverage.claim import clopper_pearson
 from losslandscape.analysis.pair_significance import pair_significance
 from losslandscape.analysis.significance import noise_threshold, on_scale
 from losslandscape.topology import persistence_pairs
@@ -264,8 +265,8 @@ def _too_many(features: np.ndarray, counted: np.ndarray) -> bool:
 def _features(truth: np.ndarray, kind: int) -> np.ndarray:
     """Number of the true well or hill that each point lies in, 0 for none.
 
-    >>> _features(np.array([3.0, 0.0, 2.0, 1.0, 3.0]), 0)
-    array([0, 1, 0, 2, 0])
+    >>> _features(np.array([3.0, 0.0, 2.0, 1.0, 3.0]), 0).tolist()
+    [0, 1, 0, 2, 0]
     """
     if np.ptp(truth) == 0:
         return np.full(truth.shape, 1 - kind)
@@ -286,8 +287,7 @@ def interval(times: int, trials: int) -> str:
     >>> interval(0, 100)
     '0 [0, 4]'
     """
-    low = stats.beta.ppf(0.025, times, trials - times + 1) if times else 0.0
-    high = stats.beta.ppf(0.975, times + 1, trials - times) if times < trials else 1.0
+    low, high = clopper_pearson(times, trials)
     return f"{100 * times / trials:.0f} [{100 * low:.0f}, {100 * high:.0f}]"
 
 
@@ -360,13 +360,13 @@ def main() -> None:
     ]
     if arguments.only != "power":
         results.write(
-            "significance_false_positives", "Surfaces with any false positive, in percent",
+            "coverage/significance_false_positives", "Surfaces with any false positive, in percent",
             ["surface", "noise", "scale", *METHODS], false_positives(arguments.trials), note,
             device=None,
         )  # fmt: skip
     if arguments.only != "false":
         results.write(
-            "significance_power", "Surfaces on which the second well is found, in percent",
+            "coverage/significance_power", "Surfaces on which the second well is found, in percent",
             ["surface", "noise", "scale", "depth", *METHODS,
              *(f"false positives, {method}" for method in METHODS)],
             power(arguments.trials), note, device=None,
