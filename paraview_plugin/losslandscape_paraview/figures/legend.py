@@ -105,25 +105,10 @@ def draw_key(view, categories, width, aspect, places=theme.KEY_PLACES):
         aspect: the view's width in units of its height.
         places: where each stands, as shares of the width.
     """
-    from paraview import simple
-
     face_key(view)
     for place, (name, colour) in zip(places, categories.items()):
         x = aspect * (2 * place - 1)
-        for what, radius in (("", 0.19), (": edge", 0.225)):
-            ball = simple.Sphere(
-                registrationName=f"key{what} ({name})",
-                Center=[x, -0.45, 1.0 if not what else 0.0],
-                Radius=radius,
-                ThetaResolution=48,
-                PhiResolution=48,
-            )
-            shown = simple.Show(ball, view)
-            simple.ColorBy(shown, ("POINTS", None))
-            shown.AmbientColor = shown.DiffuseColor = theme.INK if what else colour
-            shown.Ambient, shown.Diffuse = 1.0, 0.0
-        text = simple.Text(registrationName=f"key: name ({name})", Text=words.literal(name))
-        write_at(view, text, [x + 0.42, -0.6, 0.0], width)
+        _draw_entry(view, width, name, colour, (x, -0.45), (0.19, 0.225), (x + 0.42, -0.6))
 
 
 def draw_table(figure, entries, aspect):
@@ -134,8 +119,6 @@ def draw_table(figure, entries, aspect):
         entries: dict of each name -> its colour.
         aspect: the legend's width in units of its height.
     """
-    from paraview import simple
-
     view, width = figure.legend, figure.letter_width
     face_key(view)
     rows = len(entries) if len(entries) <= 4 else math.ceil(len(entries) / 2)
@@ -153,21 +136,31 @@ def draw_table(figure, entries, aspect):
         column, row = divmod(number, rows)
         x = aspect * (2 * (left + (right - left) * column / columns) - 1) + radius
         y = high * ((rows - 1) / 2 - row)
-        for what, extent in (("", radius), (": edge", 1.18 * radius)):
-            ball = simple.Sphere(
-                registrationName=f"key{what} ({name})",
-                Center=[x, y, 1.0 if not what else 0.0],
-                Radius=extent,
-                ThetaResolution=48,
-                PhiResolution=48,
-            )
-            shown = simple.Show(ball, view)
-            simple.ColorBy(shown, ("POINTS", None))
-            shown.AmbientColor = shown.DiffuseColor = theme.INK if what else colour
-            shown.Ambient, shown.Diffuse = 1.0, 0.0
-        text = simple.Text(registrationName=f"key: name ({name})", Text=words.literal(name))
-        written = write_at(view, text, [x + 1.9 * radius, y - 0.55 * size / pixels, 0.0], width)
-        written.FontSize = size
+        radii, beside = (radius, 1.18 * radius), (x + 1.9 * radius, y - 0.55 * size / pixels)
+        _draw_entry(view, width, name, colour, (x, y), radii, beside).FontSize = size
+
+
+def _draw_entry(view, width, name, colour, centre, radii, beside):
+    """A ball with a dark edge, which is a larger ball behind it, and its name; returns the text."""
+    from paraview import simple
+
+    for what, radius, z, fill in (
+        ("", radii[0], 1.0, colour),
+        (": edge", radii[1], 0.0, theme.INK),
+    ):
+        ball = simple.Sphere(
+            registrationName=f"key{what} ({name})",
+            Center=[*centre, z],
+            Radius=radius,
+            ThetaResolution=48,
+            PhiResolution=48,
+        )
+        shown = simple.Show(ball, view)
+        simple.ColorBy(shown, ("POINTS", None))
+        shown.AmbientColor = shown.DiffuseColor = fill
+        shown.Ambient, shown.Diffuse = 1.0, 0.0
+    text = simple.Text(registrationName=f"key: name ({name})", Text=words.literal(name))
+    return write_at(view, text, [*beside, 0.0], width)
 
 
 def face_key(view):
