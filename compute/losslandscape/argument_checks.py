@@ -1,11 +1,20 @@
-"""Checks of argument types, made before the work starts."""
+"""What an argument may be: its kind, and the range of its values, for the API and the command line.
+
+A range checks a Python value (`check`) and parses a word of the command line (`parse`). Both refuse
+with the same words, which name the range: ``levels=2000: must be a whole number from 1 to 256``, or
+``--levels 2000: must be a whole number from 1 to 256``.
+"""
 
 from __future__ import annotations
 
+import math
 import operator
+from dataclasses import dataclass
 from typing import Any
 
 from losslandscape.errors import LossLandscapeError
+
+_SHOWN = 60  # characters of a refused value
 
 
 def check_kind(what: str, value: Any, kind: type, hint: str) -> None:
@@ -38,29 +47,222 @@ def check_kind(what: str, value: Any, kind: type, hint: str) -> None:
         )
 
 
-def whole_number(what: str, value: Any, least: int = 1) -> int:
-    """A whole number of any integer type, as an int.
+@dataclass(frozen=True)
+class Whole:
+    """Whole numbers from `least` to `most`, both included.
 
-    Raises
-    ------
-    LossLandscapeError
-        If it is not a whole number, or less than `least`.
+    Parameters
+    ----------
+    least, most : int, optional
+        None: no limit.
+    unit : str, optional
+        What is counted, for the message.
 
     Examples
     --------
     >>> import numpy as np
-    >>> whole_number("batch_size", np.int64(9))
+    >>> Whole(1).check("batch_size", np.int64(9))
     9
-    >>> whole_number("samples", 9.0)
+    >>> Whole(1, 256).check("levels", 9.0)
     Traceback (most recent call last):
-    losslandscape.errors.LossLandscapeError: samples is 9.0; it must be a whole number of at least 1
+    losslandscape.errors.LossLandscapeError: levels=9.0: must be a whole number from 1 to 256
+    >>> Whole(1, 256).parse("--levels", "2000")
+    Traceback (most recent call last):
+    losslandscape.errors.LossLandscapeError: --levels 2000: must be a whole number from 1 to 256
     """
+
+    least: int | None = 1
+    most: int | None = None
+    unit: str = ""
+
+    @property
+    def words(self) -> str:
+        """What a value must be, for a message after "must be"."""
+        ends = [None if end is None else _whole(end) for end in (self.least, self.most)]
+        unit = f" {self.unit}" if self.unit else ""
+        return "a whole number" + _from_to(*ends) + unit
+
+    def check(self, name: str, value: Any) -> int:
+        """The value as an int; of any integer type, but no bool and no float.
+
+        Raises
+        ------
+        LossLandscapeError
+            If it is not a whole number, or is out of range.
+        """
+        try:
+            number = None if _is_bool(value) or _is_array(value) else operator.index(value)
+        except (TypeError, ValueError):
+            number = None
+        if number is None or not self._holds(number):
+            raise refused(name, value, self.words)
+        return number
+
+    def parse(self, option: str, text: str) -> int:
+        """The number that a word of the command line says.
+
+        Raises
+        ------
+        LossLandscapeError
+            If it says none, or one that is out of range.
+        """
+        try:
+            number = int(text)
+        except ValueError:
+            raise refused_text(option, text, self.words) from None
+        if not self._holds(number):
+            raise refused_text(option, text, self.words)
+        return number
+
+    def _holds(self, number: int) -> bool:
+        low = self.least is None or number >= self.least
+        return low and (self.most is None or number <= self.most)
+
+
+@dataclass(frozen=True)
+class Real:
+    """Finite numbers in an interval.
+
+    Parameters
+    ----------
+    least, most : float
+        The ends, which belong to the interval.
+    above, below : float
+        Ends that do not belong to it.
+
+    Examples
+    --------
+    >>> Real(above=0, below=1).check("confidence", 1)
+    Traceback (most recent call last):
+    losslandscape.errors.LossLandscapeError: confidence=1: must be a number above 0 and below 1
+    >>> Real(above=0).parse("--learning-rate", "inf")
+    Traceback (most recent call last):
+    losslandscape.errors.LossLandscapeError: --learning-rate inf: must be a finite number above 0
+    """
+
+    least: float = -math.inf
+    most: float = math.inf
+    above: float = -math.inf
+    below: float = math.inf
+
+    @property
+    def words(self) -> str:
+        """What a value must be, for a message after "must be"."""
+        open_ends = self.above > -math.inf, self.below < math.inf
+        if open_ends == (True, True):
+            return f"a number above {self.above:g} and below {self.below:g}"
+        ends = [f"{end:g}" if math.isfinite(end) else None for end in (self.least, self.most)]
+        closed = _from_to(*ends)
+        finite = "" if math.isfinite(self.most) or open_ends[1] else "finite "
+        words = f"a {finite}number"
+        if open_ends[0]:
+            words += f" above {self.above:g}" + (f" and at most {ends[1]}" if ends[1] else "")
+        elif open_ends[1]:
+            words += closed + (" and" if closed else "") + f" below {self.below:g}"
+        else:
+            words += closed
+        return words
+
+    def check(self, name: str, value: Any) -> float:
+        """The value as a float; of any real type, but no bool and no text.
+
+        Raises
+        ------
+        LossLandscapeError
+            If it is not a finite number, or is out of range.
+        """
+        number = _float(value)
+        if number is None or not self._holds(number):
+            raise refused(name, value, self.words)
+        return number
+
+    def parse(self, option: str, text: str) -> float:
+        """The number that a word of the command line says.
+
+        Raises
+        ------
+        LossLandscapeError
+            If it says none, or one that is not finite or is out of range.
+        """
+        try:
+            number = float(text)
+        except ValueError:
+            raise refused_text(option, text, self.words) from None
+        if not self._holds(number):
+            raise refused_text(option, text, self.words)
+        return number
+
+    def _holds(self, number: float) -> bool:
+        inside = self.least <= number <= self.most and self.above <= number <= self.below
+        return inside and math.isfinite(number) and number not in (self.above, self.below)
+
+
+COUNT = Whole(1)
+"""Samples, points, checkpoints: 1 or more."""
+# torch takes no seed of more than 64 bits, NumPy no negative one
+SEED = Whole(0, 2**64 - 1)
+POSITIVE = Real(above=0)
+NON_NEGATIVE = Real(least=0)
+FINITE = Real()
+SHARE = Real(above=0, below=1)
+
+
+def refused(name: str, value: Any, words: str) -> LossLandscapeError:
+    """The error of an argument of the API that is not what `words` say.
+
+    >>> print(refused("seed", "7", "a whole number"))
+    seed='7': must be a whole number
+    """
+    return LossLandscapeError(f"{name}={_shortened(repr(value))}: must be {words}")
+
+
+def refused_text(option: str, text: str, words: str) -> LossLandscapeError:
+    """The error of an option whose text is not what `words` say.
+
+    >>> print(refused_text("--seed", "", "a whole number"))
+    --seed '': must be a whole number
+    """
+    shown = text if text.strip() and text.isprintable() else repr(text)
+    return LossLandscapeError(f"{option} {_shortened(shown)}: must be {words}")
+
+
+def _shortened(shown: str) -> str:
+    shown = " ".join(shown.split())  # an array's is on several lines
+    return shown if len(shown) <= _SHOWN else f"{shown[: _SHOWN - 3]}..."
+
+
+def _is_bool(value: Any) -> bool:
+    return isinstance(value, bool) or str(getattr(value, "dtype", "")).endswith("bool")
+
+
+def _is_array(value: Any) -> bool:
+    """Whether it has axes: some versions of NumPy and torch take an array of size 1 as a number."""
+    return bool(getattr(value, "ndim", 0))
+
+
+def _float(value: Any) -> float | None:
+    """A number of any real type as a float; None if it is none."""
+    is_text = isinstance(value, (str, bytes, bytearray))
+    is_complex = isinstance(value, complex) or "complex" in str(getattr(value, "dtype", ""))
+    if _is_bool(value) or _is_array(value) or is_text or is_complex:
+        return None
     try:
-        number = operator.index(value)
-    except TypeError:
-        number = least - 1
-    if number < least:
-        raise LossLandscapeError(
-            f"{what} is {value!r}; it must be a whole number of at least {least}"
-        )
-    return number
+        return float(value)
+    except (TypeError, ValueError, OverflowError, RuntimeError):
+        return None
+
+
+def _from_to(least: str | None, most: str | None) -> str:
+    if least is None:
+        return "" if most is None else f" of at most {most}"
+    return f" of at least {least}" if most is None else f" from {least} to {most}"
+
+
+def _whole(number: int) -> str:
+    """A limit as it is read best: 2**64 - 1 rather than twenty digits.
+
+    >>> _whole(256), _whole(2**64 - 1)
+    ('256', '2**64 - 1')
+    """
+    bits = number.bit_length()
+    return f"2**{bits} - 1" if bits > 24 and number == 2**bits - 1 else str(number)

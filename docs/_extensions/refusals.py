@@ -10,6 +10,7 @@ import functools
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "compute" / "losslandscape"
@@ -97,6 +98,8 @@ def _messages(path: Path, errors: frozenset[str]) -> Iterator[str]:
         if not isinstance(call, ast.Call) or not call.args:
             continue
         name = call.func.id if isinstance(call.func, ast.Name) else ""
+        if name in functions and (made := _made_by(functions[name], errors)):
+            function, call, name = functions[name], made, made.func.id
         # `source.error(...)` of an importer puts the file's name in front
         of_source = isinstance(call.func, ast.Attribute) and call.func.attr == "error"
         if name not in errors and not of_source:
@@ -104,6 +107,16 @@ def _messages(path: Path, errors: frozenset[str]) -> Iterator[str]:
         text = _Message(function, functions).text(call.args[0])
         if re.search(r"[A-Za-z]{3}", re.sub(r"\*[^*]+\*", "", text)):
             yield (f"*file*: {text}" if of_source else text).strip()
+
+
+def _made_by(function: ast.FunctionDef, errors: frozenset[str]) -> Any:
+    """The call of an error that a function of the module returns; None if it returns none."""
+    for node in ast.walk(function):
+        call = node.value if isinstance(node, ast.Return) else None
+        named = isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.args
+        if named and call.func.id in errors:
+            return call
+    return None
 
 
 def _raises(tree: ast.AST) -> Iterator[tuple[ast.AST, ast.Raise]]:

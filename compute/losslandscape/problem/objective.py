@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from losslandscape.argument_checks import check_kind, whole_number
+from losslandscape.argument_checks import COUNT, check_kind
 from losslandscape.errors import LossLandscapeError
 from losslandscape.planes.parameters import sha256
 from losslandscape.problem import batch_norm as bn
@@ -132,9 +132,9 @@ class Objective:
                 f"batch_norm {batch_norm!r} is not one of {', '.join(bn.MODES)}"
             )
         if batch_size is not None:
-            batch_size = whole_number("batch_size", batch_size)
+            batch_size = COUNT.check("batch_size", batch_size)
         if reestimation_samples is not None:
-            reestimation_samples = whole_number("reestimation_samples", reestimation_samples)
+            reestimation_samples = COUNT.check("reestimation_samples", reestimation_samples)
         check_kind("model", model, nn.Module, "its parameters are what moves")
         check_modes(model, modes)
         check_policy(nondeterminism)
@@ -155,7 +155,7 @@ class Objective:
             first = next(iter(self.sets))
             dataset_samples = {} if dataset_samples is None else {first: dataset_samples}
         self.dataset_samples = {
-            name: whole_number(f"dataset_samples of '{name}'", size)
+            name: COUNT.check(f"dataset_samples['{name}']", size)
             for name, size in dataset_samples.items()
         }
         for name, size in self.dataset_samples.items():

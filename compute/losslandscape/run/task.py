@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from losslandscape.adaptive.refinement import Adaptive
-from losslandscape.argument_checks import check_kind, whole_number
+from losslandscape.argument_checks import COUNT, check_kind
 from losslandscape.errors import LossLandscapeError
 from losslandscape.planes.grid import Grid
 from losslandscape.planes.subspace import Subspace
@@ -80,7 +80,7 @@ def checked_task(
     grid = subspace.default_grid() if grid is None else grid
     check_kind("grid", grid, Grid, "Grid.square(51), or Grid.rectangle((61, 41), bounds)")
     if batch_size is not None:
-        batch_size = whole_number("batch_size", batch_size)
+        batch_size = COUNT.check("batch_size", batch_size)
     if grid.dimensions != subspace.dimensions:
         raise LossLandscapeError(
             f"the grid has {grid.dimensions} dimensions and the subspace {subspace.dimensions}"
