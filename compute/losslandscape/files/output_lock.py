@@ -21,12 +21,20 @@ from pathlib import Path
 from typing import Any
 
 from losslandscape.errors import LossLandscapeError
-from losslandscape.files.atomic_files import explained, remove_leftovers
+from losslandscape.files.atomic_files import explained, remove_leftovers, remove_staging
 
 try:
     import fcntl
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
+
+FOLDER_LOCK = ".losslandscape.lock"  # in a folder of results
+_NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
+
+
+def lock_path(output: str | os.PathLike) -> Path:
+    """Path of the lock of an output file."""
+    return Path(f"{os.fspath(output)}.lock")
 
 
 class OutputLock:
@@ -40,6 +48,9 @@ class OutputLock:
         The file to write; the lock file has ``.lock`` added to its name.
     elsewhere : bool
         Whether the message should suggest another output.
+    inside : bool
+        Whether the output is a folder; the lock file is then in it, because the folder around it
+        may be read-only.
 
     Raises
     ------
@@ -58,17 +69,21 @@ class OutputLock:
     False
     """
 
-    def __init__(self, output: str | os.PathLike, elsewhere: bool = True):
+    def __init__(self, output: str | os.PathLike, elsewhere: bool = True, inside: bool = False):
         self.output = Path(output)
         self.elsewhere = elsewhere
-        self.path = Path(f"{os.fspath(output)}.lock")
+        self.inside = inside
+        self.path = self.output / FOLDER_LOCK if inside else lock_path(output)
         self._file = -1
 
     def __enter__(self) -> OutputLock:
         try:
             self._acquire()
-            remove_leftovers(self.output)
-            remove_leftovers(f"{os.fspath(self.output)}.journal")
+            if self.inside:
+                remove_staging(self.output)
+            else:
+                remove_leftovers(self.output)
+                remove_leftovers(f"{os.fspath(self.output)}.journal")
         except OSError as error:
             self._release()
             raise explained(error, self.output) from error
@@ -92,7 +107,8 @@ class OutputLock:
 
     def _acquire(self) -> None:
         while True:
-            self._file = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
+            # not through a link: its target would be emptied
+            self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | _NO_FOLLOW, 0o666)
             try:
                 locks = _lock(self._file)
             except BlockingIOError:
@@ -104,6 +120,11 @@ class OutputLock:
                 if os.path.samestat(os.fstat(self._file), os.stat(self.path)):
                     break
             self._release()
+        if not _is_lock(self._file):
+            raise LossLandscapeError(
+                f"{self.path}: is not a lock of losslandscape, which needs this name while it "
+                "writes; give the file another name"
+            )
         text = json.dumps(
             {
                 "pid": os.getpid(),
@@ -156,6 +177,12 @@ def _owner(file: int) -> dict[str, Any]:
         return {key: owner[key] for key in ("pid", "host", "since")}
     except (ValueError, KeyError, TypeError):
         return {}
+
+
+def _is_lock(file: int) -> bool:
+    """Whether the content may be that of a lock, even of one whose writer was killed."""
+    os.lseek(file, 0, os.SEEK_SET)
+    return os.read(file, 1) in (b"", b"{", b"[")
 
 
 def _gone(owner: dict[str, Any]) -> bool:
