@@ -16,7 +16,8 @@ def template(tmp_path_factory):
     from tests.cli import command_process
 
     folder = tmp_path_factory.mktemp("template")
-    shutil.copy(HERE / "m.py", folder)
+    for name in ("m.py", "faulty.py"):
+        shutil.copy(HERE / name, folder)
     torch.save(m.build().state_dict(), folder / "own.pt")
     own = ["--model", "m:build", "--weights", "own.pt", "--data", "m:load", "--quiet"]
     for arguments in (

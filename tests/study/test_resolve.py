@@ -50,8 +50,10 @@ def test_what_cannot_be_found(name, message):
         resolve(name)
 
 
-def test_errors_of_the_users_module_stay_what_they_are():
-    with pytest.raises(ModuleNotFoundError, match="surely_not_installed"):
+def test_errors_of_the_users_module_show_its_own_line():
+    with pytest.raises(LossLandscapeError, match=r"NotFoundError: .*surely_not_ins") as error:
         resolve("users_package.lacking:build")
-    with pytest.raises(ZeroDivisionError):
+    assert isinstance(error.value.__cause__, ModuleNotFoundError)
+    assert "lacking.py:1: import surely_not_installed" in str(error.value)
+    with pytest.raises(LossLandscapeError, match=r"importing users_package\.failing: your code"):
         resolve("users_package.failing:build")

@@ -66,9 +66,9 @@ class ForwardPass:
                 with torch.enable_grad():
                     values = loss(called, batch)
                 return {name: value.detach() for name, value in values.items()}
-        except LossLandscapeError:
+        except (LossLandscapeError, KeyboardInterrupt):
             raise
-        except Exception as error:  # whatever the user's model raises
+        except BaseException as error:  # whatever the user's model raises, SystemExit too
             if out_of_memory(error):
                 raise
             raise LossLandscapeError(explained(error, self._model, batch, loss)) from error

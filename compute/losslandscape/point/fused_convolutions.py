@@ -72,7 +72,10 @@ class FusedConvolutions(Shortcut):
         try:
             graph = _Tracer().trace(_structure(model))
             graph_module = fx.GraphModule(model, graph)
-        except Exception:  # whatever a forward function does with what it takes for a tensor
+        except (
+            Exception,
+            SystemExit,
+        ):  # whatever a forward function does with what it takes for a tensor
             return
         for chain in list(_chains(graph_module)):
             self._fuse(graph_module, chain)

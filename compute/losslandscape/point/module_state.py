@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from losslandscape.errors import LossLandscapeError
+from losslandscape.own_code import told
 
 
 def kept_state(model: nn.Module) -> Callable[[], None]:
@@ -54,11 +55,11 @@ def copied(model: nn.Module, device: torch.device, dtype: torch.dtype | None) ->
     }
     try:
         return copy.deepcopy(model, without_history).to(device=device, dtype=dtype)
-    except Exception as error:  # whatever the user's modules hold
+    except (Exception, SystemExit) as error:  # whatever the user's modules hold
         raise LossLandscapeError(
             f"{type(model).__name__} cannot be copied to {device}"
             + (f" as {str(dtype).removeprefix('torch.')}" if dtype else "")
-            + f" ({type(error).__name__}: {error}); give a model that is there already, "
+            + f" ({told(error)}); give a model that is there already, "
             "or drop what it keeps from call to call"
         ) from error
 

@@ -165,5 +165,5 @@ def _losses(
             for shortcut in candidates:
                 shortcut.before_batches()
             return trial.losses(_wrapped(candidates, plain))
-        except Exception:  # whatever a shortcut makes of a model that runs as it is
+        except (Exception, SystemExit):  # whatever a shortcut makes of a model that runs as it is
             return None

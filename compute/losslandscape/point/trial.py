@@ -131,7 +131,7 @@ class Trial:
         try:
             with torch.enable_grad():
                 losses = self._forward.plain(self._batch)["loss"]
-        except Exception:  # a model that runs without gradients alone
+        except (Exception, SystemExit):  # a model that runs without gradients alone
             return []
         return unreached(losses, parameters.groups)
 

@@ -41,7 +41,7 @@ def check_data(sets: Mapping[str, Any]) -> None:
         with generators_kept():
             try:
                 first, *others = [read(seed) for seed in range(_READINGS)]
-            except Exception:  # reported when all samples are read
+            except (Exception, SystemExit):  # reported when all samples are read
                 continue
         if any(not _same(first, other) for other in others):
             raise LossLandscapeError(

@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import nn
 
+from losslandscape import own_code
 from losslandscape.problem import precision as arithmetics
 from losslandscape.problem.batches import Batch, describe, tensors_of
 from losslandscape.problem.losses import Loss
@@ -18,18 +19,18 @@ from losslandscape.problem.own_functions import OwnFunction
 _WRITE_ONE = "write your own loss function (model, batch) -> per-sample losses that calls the model"
 
 
-def explained(error: Exception, model: nn.Module, batch: Batch, loss: Loss) -> str:
+def explained(error: BaseException, model: nn.Module, batch: Batch, loss: Loss) -> str:
     """The cause of an error from a forward pass, its message, and a way out.
 
     Parameters
     ----------
-    error : Exception
+    error : BaseException
         What the model or the loss raised.
     batch : Batch
         What they were called with.
     """
     name = type(model).__name__
-    told = f"{type(error).__name__}: {error}".strip()
+    told = own_code.told(error)
     for cause in (
         _gradients, _types, _devices, _arguments, _missing_inputs, _labels, _indices,
         _batch_norm, _shapes,
@@ -41,7 +42,7 @@ def explained(error: Exception, model: nn.Module, batch: Batch, loss: Loss) -> s
     return f"{where} failed with a batch of {describe(batch)}: {told}{_called(loss)}"
 
 
-def _gradients(text: str, error: Exception, model: nn.Module, batch: Batch) -> Any:
+def _gradients(text: str, error: BaseException, model: nn.Module, batch: Batch) -> Any:
     if "does not require grad" not in text and "not have been used in the graph" not in text:
         return None
     return (
@@ -52,7 +53,7 @@ def _gradients(text: str, error: Exception, model: nn.Module, batch: Batch) -> A
     )
 
 
-def _types(text: str, error: Exception, model: nn.Module, batch: Batch) -> Any:
+def _types(text: str, error: BaseException, model: nn.Module, batch: Batch) -> Any:
     if not re.search(r"dtype|scalar type|data type|expected .*Tensor|Input type", text):
         return None
     own = next((p.dtype for p in model.parameters() if p.is_floating_point()), None)
@@ -88,7 +89,7 @@ def _types(text: str, error: Exception, model: nn.Module, batch: Batch) -> Any:
     )
 
 
-def _devices(text: str, error: Exception, model: nn.Module, batch: Batch) -> Any:
+def _devices(text: str, error: BaseException, model: nn.Module, batch: Batch) -> Any:
     if "same device" not in text and "Expected all tensors" not in text:
         return None
     return (
@@ -99,7 +100,7 @@ def _devices(text: str, error: Exception, model: nn.Module, batch: Batch) -> Any
     )
 
 
-def _arguments(text: str, error: Exception, model: nn.Module, batch: Batch) -> Any:
+def _arguments(text: str, error: BaseException, model: nn.Module, batch: Batch) -> Any:
     pattern = (
         r"missing \d+ required positional argument|unexpected keyword argument|"
         r"positional arguments? but|got multiple values for argument"
@@ -118,7 +119,7 @@ def _arguments(text: str, error: Exception, model: nn.Module, batch: Batch) -> A
     )
 
 
-def _missing_inputs(text: str, error: Exception, model: nn.Module, batch: Batch) -> Any:
+def _missing_inputs(text: str, error: BaseException, model: nn.Module, batch: Batch) -> Any:
     if not re.search(r"decoder_input|[Yy]ou (have to|must) specify", text):
         return None
     return (
@@ -128,7 +129,7 @@ def _missing_inputs(text: str, error: Exception, model: nn.Module, batch: Batch)
     )
 
 
-def _labels(text: str, error: Exception, model: nn.Module, batch: Batch) -> Any:
+def _labels(text: str, error: BaseException, model: nn.Module, batch: Batch) -> Any:
     found = re.search(r"Target (-?\d+) is out of bounds", text)
     if not found:
         return None
@@ -138,7 +139,7 @@ def _labels(text: str, error: Exception, model: nn.Module, batch: Batch) -> Any:
     )
 
 
-def _indices(text: str, error: Exception, model: nn.Module, batch: Batch) -> Any:
+def _indices(text: str, error: BaseException, model: nn.Module, batch: Batch) -> Any:
     if "index out of range in self" not in text:
         return None
     return (
@@ -147,7 +148,7 @@ def _indices(text: str, error: Exception, model: nn.Module, batch: Batch) -> Any
     )
 
 
-def _batch_norm(text: str, error: Exception, model: nn.Module, batch: Batch) -> Any:
+def _batch_norm(text: str, error: BaseException, model: nn.Module, batch: Batch) -> Any:
     if "Expected more than 1 value per channel" not in text:
         return None
     return (
@@ -156,7 +157,7 @@ def _batch_norm(text: str, error: Exception, model: nn.Module, batch: Batch) -> 
     )
 
 
-def _shapes(text: str, error: Exception, model: nn.Module, batch: Batch) -> Any:
+def _shapes(text: str, error: BaseException, model: nn.Module, batch: Batch) -> Any:
     pattern = (
         r"shapes cannot be multiplied|size mismatch|[Ee]xpected .*(input|batch|target|size|dim)|"
         r"must match the size|to have \d+ channels|normalized_shape|same (size|shape)|"
@@ -175,7 +176,7 @@ def _shapes(text: str, error: Exception, model: nn.Module, batch: Batch) -> Any:
     return f"the shapes of the data do not fit {part}", advice
 
 
-def _inside(error: Exception, model: nn.Module) -> bool:
+def _inside(error: BaseException, model: nn.Module) -> bool:
     """Whether the error was raised inside of the model's forward pass."""
     modules = {id(module) for module in model.modules()}
     trace = error.__traceback__

@@ -154,7 +154,7 @@ def _tried(loss: Loss, model: nn.Module, batch: Batch) -> Loss | None:
             found = _result(lambda: function.fitted(model, batch))
         if isinstance(found, LossLandscapeError):
             raise found
-        return None if isinstance(found, Exception) else replace(loss, function=found)
+        return None if isinstance(found, BaseException) else replace(loss, function=found)
     ways = function.ways() if isinstance(function, OwnFunction) else [function]
     for way in ways:
         found = _gradients_decided(way, model, batch)
@@ -169,14 +169,14 @@ def _gradients_decided(way: Any, model: nn.Module, batch: Batch) -> Any:
         _result(_called(way, model, batch, enabled)) for enabled in (False, True)
     )
     if not isinstance(way, OwnFunction):
-        return None if isinstance(plain, Exception) else way
-    if isinstance(plain, Exception):
-        if isinstance(with_gradients, Exception):
+        return None if isinstance(plain, BaseException) else way
+    if isinstance(plain, BaseException):
+        if isinstance(with_gradients, BaseException):
             return None
         way, value = replace(way, gradients=True), with_gradients
     else:
         value = plain
-        if not isinstance(with_gradients, Exception) and not _same(plain, with_gradients):
+        if not isinstance(with_gradients, BaseException) and not _same(plain, with_gradients):
             way, value = replace(way, gradients=True), with_gradients
     number = isinstance(value, float) or (isinstance(value, Tensor) and value.dim() == 0)
     if number and batch_length(batch) > 1:
@@ -199,7 +199,9 @@ def _result(call: Callable[[], Any]) -> Any:
     """What a call returns, or the exception that it raises."""
     try:
         return call()
-    except Exception as error:  # whatever the user's function raises if it is called this way
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # whatever the user's function raises if it is called this way
         return error
 
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from losslandscape.errors import LossLandscapeError
+from losslandscape.own_code import told
 from losslandscape.problem.batches import Batch, describe
 from losslandscape.problem.losses import Loss
 from losslandscape.problem.outputs import TARGET_KEYS
@@ -88,9 +89,9 @@ def _frozen(network: nn.Module) -> nn.Module:
                 shared[id(value)] = value.detach().clone()
     try:
         return copy.deepcopy(network, shared)
-    except Exception as error:  # whatever the user's modules hold
+    except (Exception, SystemExit) as error:  # whatever the user's modules hold
         raise LossLandscapeError(
-            f"{type(network).__name__} cannot be copied ({type(error).__name__}: {error}), which a "
+            f"{type(network).__name__} cannot be copied ({told(error)}), which a "
             "landscape over its inputs needs; drop what it keeps from call to call"
         ) from error
 

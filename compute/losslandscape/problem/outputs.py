@@ -100,6 +100,8 @@ def chosen(outputs: Any, output: Output) -> Any:
 
 def several_outputs(outputs: Any) -> str:
     """What a model returned in place of one tensor, and how to choose."""
+    if outputs is None:
+        return "the model's forward pass returned None; does it end with 'return outputs'?"
     first = next(iter(_parts(outputs)), "0")
     choice = first[1:].join('""') if first.startswith(".") else first.replace("'", '"')
     called = f"model(batch[0]){first if first.startswith('.') else f'[{first}]'}"

@@ -71,7 +71,10 @@ class OwnStatistics:
                     buffer.fill_(start)
                 run(batch)
                 ends.append({name: b.clone() for name, b in _statistics(module).items()})
-        except Exception:  # whatever the module does with statistics that it never had
+        except (
+            Exception,
+            SystemExit,
+        ):  # whatever the module does with statistics that it never had
             return None
         finally:
             module.training = False

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, RandomSampler
 
 from losslandscape.errors import LossLandscapeError
+from losslandscape.own_code import own_code, told
 from losslandscape.planes.parameters import sha256
 from losslandscape.problem.batches import (
     Batch,
@@ -65,6 +66,7 @@ class SampleSet:
     def __init__(self, data: Any, name: str = "data", hold_bytes: int = HOLD_BYTES):
         self.name = name
         self.source = type(data).__name__
+        self._reading = f"{name}: reading the {self.source}"
         self._hold_bytes = hold_bytes
         self._whole: Batch | None = None
         self._ragged: list[Batch] | None = None
@@ -76,7 +78,8 @@ class SampleSet:
         elif isinstance(data, (tuple, list, Mapping)):
             data = as_batch(data, name)
             check_lengths(data, name)
-        self._streamed = StreamedSamples.too_large(data, name, hold_bytes)
+        with own_code(self._reading):
+            self._streamed = StreamedSamples.too_large(data, name, hold_bytes)
         if self._streamed is not None:
             self._streamed.scan()
         elif isinstance(data, (tuple, Mapping)):
@@ -89,38 +92,42 @@ class SampleSet:
         if not len(self):
             raise LossLandscapeError(f"{name}: there are no samples")
 
-    def _read(self, data: Any) -> Batch | None:
-        loader: Iterable = data
+    def _loader(self, data: Any) -> Iterable:
+        """What gives the data batch by batch."""
         if isinstance(data, DataLoader):
-            pass
-        elif hasattr(data, "__getitem__") and hasattr(data, "__len__"):
-            loader = DataLoader(data, batch_size=256, collate_fn=Collate(self.name))
-        elif isinstance(data, Iterator):
+            return data
+        if hasattr(data, "__getitem__") and hasattr(data, "__len__"):
+            return DataLoader(data, batch_size=256, collate_fn=Collate(self.name))
+        if isinstance(data, Iterator):
             raise LossLandscapeError(
                 f"{self.name}: a {type(data).__name__} can be read only once; pass list(...) of it"
             )
-        elif not hasattr(data, "__iter__"):
+        if not hasattr(data, "__iter__"):
             raise LossLandscapeError(
                 f"{self.name}: {type(data).__name__} is neither a tuple of tensors, a map-style "
                 "Dataset nor a DataLoader"
             )
-        elif iter(data) is iter(data):
+        if iter(data) is iter(data):
             raise LossLandscapeError(
                 f"{self.name}: the {type(data).__name__} always gives the same iterator, which can "
                 "be read only once; pass list(...) of it"
             )
-        elif isinstance(data, IterableDataset) and _yields_samples(data):
-            loader = DataLoader(data, batch_size=256, collate_fn=Collate(self.name))
+        if isinstance(data, IterableDataset) and _yields_samples(data):
+            return DataLoader(data, batch_size=256, collate_fn=Collate(self.name))
+        return data
+
+    def _read(self, data: Any) -> Batch | None:
+        with own_code(self._reading):
+            loader = self._loader(data)
         try:
             # so that a shuffling loader's order repeats
             with fixed_draws(0, own_generators(data) if isinstance(data, DataLoader) else ()):
                 batches = [as_batch(batch, self.name) for batch in loader]
-        except LossLandscapeError:
+        except (LossLandscapeError, KeyboardInterrupt):
             raise
-        except Exception as error:  # whatever the user's data set raises
+        except BaseException as error:  # whatever the user's data set raises
             raise LossLandscapeError(
-                f"{self.name}: reading the {type(data).__name__} failed: "
-                f"{type(error).__name__}: {error}"
+                f"{self.name}: reading the {type(data).__name__} failed: {told(error)}"
             ) from error
         if not batches:
             raise LossLandscapeError(f"{self.name}: there are no samples")

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from losslandscape.errors import LossLandscapeError
+from losslandscape.own_code import own_code, told
 from losslandscape.problem.batches import (
     Batch,
     as_batch,
@@ -68,7 +69,8 @@ class StreamedSamples:
             collate_fn=list,
             generator=loader.generator,
         )
-        with fixed_draws(0, own_generators(loader)):
+        reading = f"{name}: choosing the order of the samples"
+        with own_code(reading), fixed_draws(0, own_generators(loader)):
             parts = [np.asarray(part, np.int64) for part in order]
         if not parts:
             raise LossLandscapeError(f"{name}: there are no samples")
@@ -102,7 +104,7 @@ class StreamedSamples:
                 items = [dataset[i] for i in range(min(LOOKED_AT, count))]
             few = as_batch(loader.collate_fn(items), name)
             large = batch_bytes(few) * count > hold_bytes * len(items)
-        except Exception:  # reported when all samples are read
+        except (Exception, SystemExit):  # reported when all samples are read
             return None
         return cls(loader, name) if large else None
 
@@ -150,12 +152,12 @@ class StreamedSamples:
                         "(or pass a larger hold_bytes)"
                     )
                 yield batch
-        except (LossLandscapeError, GeneratorExit):
+        except (LossLandscapeError, GeneratorExit, KeyboardInterrupt):
             raise
-        except Exception as error:  # whatever the user's data set raises
+        except BaseException as error:  # whatever the user's data set raises
             source = type(self._loader.dataset).__name__
             raise LossLandscapeError(
-                f"{self.name}: reading the {source} failed: {type(error).__name__}: {error}"
+                f"{self.name}: reading the {source} failed: {told(error)}"
             ) from error
 
     def scan(self) -> None:

@@ -39,6 +39,7 @@ from typing import Any, NamedTuple
 import torch
 
 from losslandscape.errors import LossLandscapeError
+from losslandscape.own_code import told
 from losslandscape.point.evaluator import Evaluator
 from losslandscape.run.computer import computer
 from losslandscape.run.point_records import PointFailure, PointJob, attempt
@@ -278,7 +279,7 @@ def _pickled(job: PointJob) -> bytes:
     folders = [os.path.abspath(folder) for folder in sys.path]
     try:
         return pickle.dumps((folders, dumps(job)))
-    except Exception as error:  # whatever the user's objects raise
+    except (Exception, SystemExit) as error:  # whatever the user's objects raise
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise LossLandscapeError(
             f"{type(job.objective.model).__name__}: cannot be sent to the workers of an executor "
@@ -376,8 +377,8 @@ def _work(key: str, number: int, payload: bytes | None) -> _Reply:
                 return _Reply(number, worker, _WITHOUT_JOB)
             try:
                 opened = _local.opened = _Opened(key, payload)
-            except Exception as error:
-                return _Reply(number, worker, _UNOPENED, text=f"{type(error).__name__}: {error}")
+            except (Exception, SystemExit) as error:  # the user's modules are imported here too
+                return _Reply(number, worker, _UNOPENED, text=told(error))
             text = opened.differences(worker)
     started = time.monotonic()
     outcome = opened.measure(number, worker)

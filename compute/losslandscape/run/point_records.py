@@ -8,6 +8,7 @@ import numpy as np
 
 from losslandscape.adaptive.allotment import Allotment
 from losslandscape.errors import LossLandscapeError
+from losslandscape.own_code import told
 from losslandscape.planes.subspace import Subspace
 from losslandscape.point.device_memory import BatchMemoryError
 from losslandscape.point.evaluator import Evaluator
@@ -79,8 +80,8 @@ def attempt(job: PointJob, evaluator: Evaluator, number: int, worker: str) -> by
         return PointFailure(str(error), worker, too_large=True)
     except LossLandscapeError as error:
         return PointFailure(str(error), worker)
-    except Exception as error:  # whatever the user's model, or the arithmetic, raises
-        return PointFailure(f"{type(error).__name__}: {error}", worker)
+    except (Exception, SystemExit) as error:  # whatever the user's model, or the arithmetic, raises
+        return PointFailure(told(error), worker)
 
 
 def summarised(measurement: Measurement, prefixes: dict[str, str]) -> dict[str, float]:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from losslandscape.errors import LossLandscapeError
+from losslandscape.own_code import call_without_arguments
 from losslandscape.study.resolve import resolve
 
 Samples = tuple[Tensor, Tensor]
@@ -278,9 +279,9 @@ def _cifar(
 def _users_data(name: str, split: str) -> Any:
     function = resolve(name)
     if _takes_split(function):
-        return function(split=split)
+        return call_without_arguments(name, function, split=split)
     if split == "train":
-        return function()
+        return call_without_arguments(name, function)
     raise LossLandscapeError(
         f"{name}: has no parameter 'split', so it cannot return the test set; "
         "define it as load(split='train')"
@@ -310,7 +311,7 @@ def _pair(name: str, samples: Any) -> Samples:
 def _takes_split(function: Callable[..., Any]) -> bool:
     try:
         return "split" in inspect.signature(function).parameters
-    except ValueError:  # a builtin without a signature
+    except (TypeError, ValueError):  # a builtin without a signature
         return False
 
 

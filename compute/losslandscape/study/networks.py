@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from losslandscape.errors import LossLandscapeError
+from losslandscape.own_code import call_without_arguments
 from losslandscape.study.resolve import resolve
 
 ImageShape = tuple[int, int, int]  # channels, height, width
@@ -192,7 +193,7 @@ def build_network(name: str, image_shape: ImageShape = _COLOR_32, classes: int =
     torch.Size([5, 10])
     """
     if ":" in name:
-        model: Any = resolve(name)()
+        model: Any = call_without_arguments(name, resolve(name))
         if not isinstance(model, nn.Module):
             raise LossLandscapeError(
                 f"{name}: returned {type(model).__name__}; a torch.nn.Module is expected"

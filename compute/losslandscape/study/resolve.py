@@ -8,6 +8,9 @@ from difflib import get_close_matches
 from typing import Any
 
 from losslandscape.errors import LossLandscapeError
+from losslandscape.own_code import own_code
+
+_MISSING = object()
 
 
 def resolve(name: str) -> Callable[..., Any]:
@@ -20,8 +23,8 @@ def resolve(name: str) -> Callable[..., Any]:
     Raises
     ------
     LossLandscapeError
-        If the name has no colon, or the module or function does not exist. An error that the
-        module itself raises during import is not caught: its traceback shows where it occurred.
+        If the name has no colon, the module or function does not exist, or the module raises
+        during import.
 
     Examples
     --------
@@ -40,31 +43,53 @@ def resolve(name: str) -> Callable[..., Any]:
             f"{name!r}: names a file, but a module is expected; write {dotted}:{function_name} "
             "and start from the folder that contains it"
         )
-    folder = os.getcwd()
+    if not all([*module_name.split("."), *function_name.split(".")]):
+        raise LossLandscapeError(
+            f"{name!r}: a name is missing beside a dot; write package.module:function without "
+            "leading or trailing dots, such as my_model:build"
+        )
+    folder = _working_folder()
     if folder not in sys.path:
         sys.path.insert(0, folder)
-    try:
-        found: Any = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
-            raise  # the user's module exists, but imports one that does not
-        raise LossLandscapeError(
-            f"{name!r}: there is no module {error.name!r} in {folder} or among the installed "
-            "packages; start from the folder that contains it, or set PYTHONPATH"
-        ) from error
+    found = _imported(name, module_name, folder)
     for part in function_name.split("."):
-        try:
-            found = getattr(found, part)
-        except AttributeError as error:
-            public = [other for other in dir(found) if not other.startswith("_")]
+        with own_code(name):  # a module may have a __getattr__ of its own
+            inside, found = found, getattr(found, part, _MISSING)
+        if found is _MISSING:
+            public = [other for other in dir(inside) if not other.startswith("_")]
             similar = get_close_matches(part, public, n=3) or public[:10]
             raise LossLandscapeError(
                 f"{name!r}: {module_name} has no function {part!r}; it contains "
                 f"{', '.join(similar)}"
-            ) from error
+            )
     if not callable(found):
         raise LossLandscapeError(
             f"{name!r}: is of type {type(found).__name__}, not a function; write a function "
             "without arguments that returns it"
         )
     return found
+
+
+def _imported(name: str, module_name: str, folder: str) -> Any:
+    try:
+        with own_code(f"{name}: importing {module_name}"):
+            return importlib.import_module(module_name)
+    except LossLandscapeError as error:
+        missing = error.__cause__
+        if not isinstance(missing, ModuleNotFoundError) or missing.name is None:
+            raise
+        if not f"{module_name}.".startswith(f"{missing.name}."):
+            raise  # the user's module exists, but imports one that does not
+        raise LossLandscapeError(
+            f"{name!r}: there is no module {missing.name!r} in {folder} or among the installed "
+            "packages; start from the folder that contains it, or set PYTHONPATH"
+        ) from missing
+
+
+def _working_folder() -> str:
+    try:
+        return os.getcwd()
+    except OSError as error:
+        raise LossLandscapeError(
+            "the working folder no longer exists; change to another one and start again"
+        ) from error
