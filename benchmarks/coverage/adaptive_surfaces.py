@@ -325,7 +325,7 @@ def main() -> None:
     parser.add_argument("family", nargs="*", help="families; all by default")
     parser.add_argument("--surfaces", type=int, default=14, help="of each family")
     parser.add_argument("--first", type=int, default=1000, help="first seed")
-    parser.add_argument("--write", action="store_true", help="write results/coverage/adaptive.json")
+    parser.add_argument("--write", action="store_true", help="write results/adaptive_surfaces.json")
     given = parser.parse_args()
     columns = [
         "family", "above the tolerance", "of these narrower than the gaps",
@@ -338,7 +338,7 @@ def main() -> None:
         print(*rows[-1], sep="  ", flush=True)
     if given.write:
         results.write(
-            "coverage/adaptive",
+            "adaptive_surfaces",
             f"Adaptive evaluation against the truth, {given.surfaces} random surfaces of a family, "
             f"tolerance {100 * TOLERANCE:g}% of the range",
             columns,
