@@ -13,6 +13,7 @@ from losslandscape.landscape.confidence import (
     confidence_interval,
     difference_confidence_interval,
     largest_usual_loss,
+    smallest_usual_loss,
     trust,
     trust_arrays,
 )
@@ -85,6 +86,45 @@ def test_the_interval_is_the_means_raised_by_what_was_not_drawn(rng):
         measured.confidence_interval(), measured.confidence_interval(undrawn_loss=usual)
     ):
         np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("count", [30, 100, 300])
+def test_a_plateau_of_equally_wrong_samples_may_have_missed_right_ones(rng, count):
+    """0.5% of the samples are right. Most draws hold none, and the others differ by 0.01."""
+    truth, covered, plain = 2.3 * 0.995, 0, 0
+    for _ in range(300):
+        losses = 2.3 + 0.01 * rng.normal(size=(3, count))
+        losses[:, rng.random(count) < 0.005] = 0.0
+        losses[1:] = rng.gamma(0.5, size=(2, count))  # elsewhere, some samples are right
+        low, high, trusted = landscape_of(losses).confidence_interval(undrawn_loss=2.4)
+        covered += (low[0] <= truth <= high[0]) or not trusted[0]
+        low, high = mean_interval(losses[0], LEVEL)
+        plain += low <= truth <= high
+    assert covered >= fewest(300, 0.95)
+    assert plain < fewest(300, 0.9)  # it takes the warning
+
+
+def test_the_interval_is_the_means_lowered_by_what_was_not_drawn(rng):
+    losses = 2.3 + 0.01 * rng.normal(size=(3, 200))
+    losses[1:] = rng.gamma(0.5, size=(2, 200))
+    measured = landscape_of(losses)
+    assert smallest_usual_loss(measured) == np.median(losses.min(axis=1))
+    low, high, trusted = measured.confidence_interval(undrawn_loss=2.3)
+    plain, mean = mean_interval(losses, LEVEL), losses[0].mean()
+    lowest = mean + undrawn_share(200, LEVEL) * (smallest_usual_loss(measured) - mean)
+    np.testing.assert_allclose(low, [lowest, *plain[0][1:]], rtol=1e-12)
+    assert not trusted[0]
+    np.testing.assert_allclose(high[0], plain[1][0], rtol=1e-12)
+
+
+@pytest.mark.parametrize("count", [2, 30, 100, 1000])
+@pytest.mark.parametrize("value", [0.0, 0.1, 1.7, 1e8])
+def test_equal_losses_are_not_trusted(count, value):
+    """Their mean is rounded, so that their deviations from it need not be 0."""
+    measured = landscape_of(np.full((2, count), value))
+    assert (effective_samples(measured.samples["loss_samples"]) == 0).all()
+    for undrawn in (None, value):
+        assert not measured.confidence_interval(undrawn_loss=undrawn).trusted.any()
 
 
 def test_one_sample_with_half_of_the_variance_is_not_trusted():

@@ -97,9 +97,20 @@ def largest_usual_loss(landscape: Landscape, name: str = "loss") -> float:
     LossLandscapeError
         If the landscape holds no per-sample losses.
     """
-    largest = per_sample_losses(landscape, name).max(axis=1)
-    largest = largest[np.isfinite(largest)]
-    return float(np.median(largest)) if largest.size else float("nan")
+    return _usual(per_sample_losses(landscape, name).max(axis=1))
+
+
+def smallest_usual_loss(landscape: Landscape, name: str = "loss") -> float:
+    """The loss of a sample that is right: the median of the points' smallest losses.
+
+    As :func:`largest_usual_loss`, for samples that were not drawn and would lower a mean.
+
+    Raises
+    ------
+    LossLandscapeError
+        If the landscape holds no per-sample losses.
+    """
+    return _usual(per_sample_losses(landscape, name).min(axis=1))
 
 
 @dataclass(frozen=True)
@@ -116,8 +127,8 @@ class Trust:
     effective_lowest : int
         The same at the lowest point.
     lowest_trusted : bool
-    undrawn_loss : float
-        The loss that was assumed for samples that were not drawn.
+    least_undrawn_loss, undrawn_loss : float
+        The losses between which those of samples that were not drawn were assumed to be.
     """
 
     level: float
@@ -126,6 +137,7 @@ class Trust:
     effective_median: float
     effective_lowest: int
     lowest_trusted: bool
+    least_undrawn_loss: float
     undrawn_loss: float
 
     def lines(self) -> list[str]:
@@ -134,18 +146,19 @@ class Trust:
             f"half of the variance is carried by {self.effective_median:,.0f} samples (median over "
             f"points), by {self.effective_lowest:,} at the lowest point"
         ]
+        assumed = f"{self.least_undrawn_loss:.3g} to {self.undrawn_loss:.3g}"
         if self.untrusted:
             found.append(
                 f"{self.untrusted:,} of {self.points:,} points"
                 + (", the lowest among them" if not self.lowest_trusted else "")
                 + ": too few samples carry the variance; the interval cannot be trusted (one "
-                "sample has half of it, or samples that were not drawn, with an assumed loss of "
-                f"{self.undrawn_loss:.3g}, could exceed it)"
+                "sample has half of it, or samples that were not drawn, with assumed losses of "
+                f"{assumed}, could move the mean beyond it)"
             )
         else:
             found.append(
                 f"confidence intervals can be trusted at all {self.points:,} points, if samples "
-                f"that were not drawn have a loss of at most {self.undrawn_loss:.3g}"
+                f"that were not drawn have losses of {assumed}"
             )
         return found
 
@@ -172,6 +185,7 @@ def trust(landscape: Landscape, name: str = "loss", level: float = LEVEL) -> Tru
         float(np.median(effective[known])),
         int(effective[lowest]),
         bool(trusted[lowest]),
+        smallest_usual_loss(landscape, name),
         largest_usual_loss(landscape, name),
     )
 
@@ -198,18 +212,26 @@ def _interval(
     """Low, high and trusted of all points, shape (points,)."""
     low, high = mean_interval(losses, level, size)
     count = losses.shape[1]
-    unknown = undrawn_loss is None
     if undrawn_loss is None:
         undrawn_loss = largest_usual_loss(landscape, name)
+    share = undrawn_share(count, level, size)
     with np.errstate(all="ignore"):
         mean = losses.mean(axis=1, dtype=np.float64)
-        possible = mean + undrawn_share(count, level, size) * (undrawn_loss - mean)
-    trusted = np.isfinite(low) & ~(possible > high)
+        highest = mean + share * (undrawn_loss - mean)
+        lowest = mean + share * (smallest_usual_loss(landscape, name) - mean)
+    trusted = np.isfinite(low) & ~(highest > high) & ~(lowest < low)
     if size is None or size > count:
-        effective = effective_samples(losses)
-        # equal losses say nothing of what was not drawn, unless the caller does
-        trusted &= (effective >= _FEWEST) | ((effective == 0) & (not unknown))
-    return low, np.where(possible > high, possible, high), trusted
+        trusted &= effective_samples(losses) >= _FEWEST  # equal losses have 0: they say nothing
+    return (
+        np.where(lowest < low, lowest, low),
+        np.where(highest > high, highest, high),
+        trusted,
+    )
+
+
+def _usual(extremes: np.ndarray) -> float:
+    finite = extremes[np.isfinite(extremes)]
+    return float(np.median(finite)) if finite.size else float("nan")
 
 
 def _possible_minima(differences: np.ndarray, level: float, size: int | None) -> int:

@@ -225,10 +225,11 @@ class LandscapeFace:
         """Confidence interval of each mean loss, and whether it can be trusted.
 
         Losses of trained networks are skewed: most are near 0 and a few are large. The interval is
-        Student's, corrected for skewness. Its upper end is raised to what samples that were not
-        drawn could add. If they are of a kind that n draws miss with a chance of (1 - level) / 2,
-        they are a share p of at most 1 - ((1 - level) / 2)^(1/n) of all. The mean is then
-        (1 - p) mean + p ``undrawn_loss``.
+        Student's, corrected for skewness. Its ends are moved to what samples that were not drawn
+        could add. If they are of a kind that n draws miss with a chance of (1 - level) / 2, they
+        are a share p of at most 1 - ((1 - level) / 2)^(1/n) of all. The mean is then at most
+        (1 - p) mean + p ``undrawn_loss``, and at least the same with the median over the evaluated
+        points of the smallest per-sample loss.
 
         Parameters
         ----------
@@ -246,9 +247,10 @@ class LandscapeFace:
         Returns
         -------
         low, high, trusted : ndarray, shape ``grid.shape``
-            ``trusted`` is False where what was not drawn could exceed the skewness-corrected
-            interval, so that the upper end rests on ``undrawn_loss``; where a single sample carries
-            half of the variance; and where there is no interval (NaN).
+            ``trusted`` is False where what was not drawn could move the mean out of the
+            skewness-corrected interval, so that an end rests on the assumed losses; where a single
+            sample carries half of the variance or all losses are equal; and where there is no
+            interval (NaN).
 
         Raises
         ------

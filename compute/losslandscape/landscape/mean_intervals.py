@@ -47,6 +47,7 @@ def effective_samples(losses: np.ndarray) -> np.ndarray:
         count = (sums < 0.5 * sums[:, -1:]).sum(axis=1) + 1.0
         rounding = np.finfo(rows.dtype).eps * np.abs(wide).max(axis=1)
         count[sums[:, -1] <= wide.shape[1] * np.square(rounding)] = 0
+        count[np.ptp(wide, axis=1) <= rounding] = 0  # their mean may be off by more
         count[~np.isfinite(sums[:, -1])] = np.nan
         found[some] = count
     return found.reshape(losses.shape[:-1])
