@@ -197,6 +197,39 @@ class Real:
         return inside and math.isfinite(number) and number not in (self.above, self.below)
 
 
+@dataclass(frozen=True)
+class Interval:
+    """A pair (low, high) of finite numbers, the lower first.
+
+    Examples
+    --------
+    >>> Interval().check("bounds[0]", (-1, 1))
+    (-1.0, 1.0)
+    >>> Interval().check("bounds[0]", (1, 1))
+    Traceback (most recent call last):
+    losslandscape.errors.LossLandscapeError: bounds[0]=(1, 1): must be two finite numbers, the lower
+    first
+    """
+
+    words: str = "two finite numbers, the lower first"
+
+    def check(self, name: str, value: Any) -> tuple[float, float]:
+        """The ends as floats.
+
+        Raises
+        ------
+        LossLandscapeError
+            If they are not two finite numbers, or do not increase.
+        """
+        try:
+            low, high = (None, None) if isinstance(value, (str, bytes)) else map(_float, value)
+        except (TypeError, ValueError):
+            low = high = None
+        if low is None or high is None or not -math.inf < low < high < math.inf:
+            raise refused(name, value, self.words)
+        return low, high
+
+
 COUNT = Whole(1)
 """Samples, points, checkpoints: 1 or more."""
 # torch takes no seed of more than 64 bits, NumPy no negative one
@@ -204,6 +237,13 @@ SEED = Whole(0, 2**64 - 1)
 POSITIVE = Real(above=0)
 NON_NEGATIVE = Real(least=0)
 FINITE = Real()
+AXIS_POINTS = Whole(2, 100_000)
+FACTOR = Whole(1, 10_000)
+DRAWS = Whole(1, 10_000_000)
+LEVELS = Whole(1, 256)
+THREADS = Whole(1, 1024)
+DPI = Real(10, 2400)
+ENDS = Interval()
 SHARE = Real(above=0, below=1)
 
 
@@ -213,7 +253,7 @@ def refused(name: str, value: Any, words: str) -> LossLandscapeError:
     >>> print(refused("seed", "7", "a whole number"))
     seed='7': must be a whole number
     """
-    return LossLandscapeError(f"{name}={_shortened(repr(value))}: must be {words}")
+    return LossLandscapeError(f"{name}={shortened(repr(value))}: must be {words}")
 
 
 def refused_text(option: str, text: str, words: str) -> LossLandscapeError:
@@ -223,12 +263,17 @@ def refused_text(option: str, text: str, words: str) -> LossLandscapeError:
     --seed '': must be a whole number
     """
     shown = text if text.strip() and text.isprintable() else repr(text)
-    return LossLandscapeError(f"{option} {_shortened(shown)}: must be {words}")
+    return LossLandscapeError(f"{option} {shortened(shown)}: must be {words}")
 
 
-def _shortened(shown: str) -> str:
-    shown = " ".join(shown.split())  # an array's is on several lines
-    return shown if len(shown) <= _SHOWN else f"{shown[: _SHOWN - 3]}..."
+def shortened(shown: str, most: int = _SHOWN) -> str:
+    """The text on one line of at most `most` characters.
+
+    >>> shortened("[[1 2]" + chr(10) + " [3 4]]")
+    '[[1 2] [3 4]]'
+    """
+    shown = " ".join(shown.split())
+    return shown if len(shown) <= most else f"{shown[: most - 3]}..."
 
 
 def _is_bool(value: Any) -> bool:

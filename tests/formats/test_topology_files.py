@@ -128,8 +128,9 @@ def test_a_log_scale_is_decades_and_keeps_the_loss_itself(file):
 
 def test_errors_say_what_to_do_and_write_nothing(file, capsys):
     folder = file.with_name("wells_topology")
-    assert main(["topology", str(file), "--persistence", "-1"]) == 1
-    assert "must be 0 or more" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="2"):
+        main(["topology", str(file), "--persistence", "-1"])
+    assert "--persistence -1: must be a finite number of at least 0" in capsys.readouterr().err
     assert not folder.exists()
     assert main(["topology", str(file.with_name("none.nc"))]) == 1
     assert main(["topology", str(file)]) == 0

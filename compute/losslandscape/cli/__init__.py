@@ -7,7 +7,6 @@ import torch, vtk and other large libraries inside `run`, so that the help is fa
 
 import argparse
 import os
-import re
 import shlex
 import sys
 import warnings
@@ -20,6 +19,8 @@ from types import ModuleType
 from typing import Any, Optional
 
 from losslandscape import __version__
+from losslandscape.cli.option_table import RULES
+from losslandscape.cli.parser import Parser
 from losslandscape.errors import LossLandscapeError
 
 # In the order of a typical workflow, which is the order in the help. A verb whose module is missing
@@ -39,14 +40,6 @@ VERBS = (
     "paraview",
     "info",
 )
-
-# numbers joined by commas, of which the first is negative; 'nan' and 'inf' are left to the verbs
-_NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
-_NUMBERS = re.compile(rf"^(?=-){_NUMBER}(?:,{_NUMBER})*,?$")
-
-_NUMBER_WORDS = re.compile(rf"^{_NUMBER}(?:,{_NUMBER})*,?$")
-# options whose numbers may be joined by commas or separated by spaces
-_OF_NUMBERS = ("--bounds", "--minimum", "--valid-range", "--sample-numbers")
 
 EXIT_ERROR = 1
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, the convention of shells
@@ -68,7 +61,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         The arguments after ``losslandscape``; by default those of this process.
     """
     verbs = _available_verbs()
-    arguments = _parser(verbs).parse_args(_with_commas(_given(argv)))
+    arguments = _parser(verbs).parse_args(_given(argv))
     # for the provenance of output files
     arguments.command = shlex.join(["losslandscape", *_given(argv)])
     try:
@@ -118,24 +111,6 @@ def _given(argv: Optional[Sequence[str]]) -> list[str]:
     return list(sys.argv[1:] if argv is None else argv)
 
 
-def _with_commas(words: Sequence[str]) -> list[str]:
-    """The words with ``--bounds -1 1 -1 1`` as ``--bounds=-1,1,-1,1``, for each such option.
-
-    >>> _with_commas(["import", "--bounds", "-1", "1", "x.npy"])
-    ['import', '--bounds=-1,1', 'x.npy']
-    """
-    found: list[str] = []
-    joining = False
-    for word in words:
-        if joining and _NUMBER_WORDS.match(word):
-            separator = "," if "=" in found[-1] else "="
-            found[-1] += f"{separator}{word.rstrip(',')}"
-            continue
-        joining = word in _OF_NUMBERS
-        found.append(word)
-    return found
-
-
 def _to_go_on(module: ModuleType, argv: Optional[Sequence[str]]) -> list[str]:
     """The command line without the options that would discard the finished work."""
     dropped = getattr(module, "NOT_TO_GO_ON", ())
@@ -161,16 +136,8 @@ def _module_name(verb: str) -> str:
     return f"{__name__}.{verb}_" if iskeyword(verb) else f"{__name__}.{verb}"
 
 
-class _Parser(argparse.ArgumentParser):
-    """Accepts ``-1,1`` and ``-1e-3`` as values; argparse itself accepts only ``-1``."""
-
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        self._negative_number_matcher = _NUMBERS
-
-
-def _parser(verbs: dict[str, ModuleType]) -> argparse.ArgumentParser:
-    parser = _Parser(
+def _parser(verbs: dict[str, ModuleType]) -> Parser:
+    parser = Parser(
         prog="losslandscape",
         description="Measure the loss landscape of a PyTorch model, and show it in ParaView.",
         epilog=_EPILOG,
@@ -187,4 +154,5 @@ def _parser(verbs: dict[str, ModuleType]) -> argparse.ArgumentParser:
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         module.add_arguments(verb_parser)
+        verb_parser.add_to_help(RULES[verb])
     return parser

@@ -7,6 +7,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
+from losslandscape.argument_checks import THREADS
+from losslandscape.cli.kinds import COUNTED, PATH, PATH_TEXT, SEED_KIND, TEXT, Kind
 from losslandscape.errors import LossLandscapeError
 
 if TYPE_CHECKING:
@@ -19,6 +21,7 @@ def add_model_arguments(parser: argparse.ArgumentParser, *, weights: bool = True
     group = parser.add_argument_group("model")
     group.add_argument(
         "--model",
+        type=TEXT,
         required=True,
         metavar="NAME",
         help="resnet50, vgg11, small_resnet, mlp, small_transformer, or your own model as "
@@ -27,6 +30,7 @@ def add_model_arguments(parser: argparse.ArgumentParser, *, weights: bool = True
     if weights:
         group.add_argument(
             "--weights",
+            type=PATH_TEXT,
             metavar="FILE",
             help="trained weights: a .safetensors, .pt or .pth file, the .safetensors.index.json "
             "of a sharded checkpoint, or a folder from save_pretrained or 'losslandscape train' "
@@ -34,6 +38,7 @@ def add_model_arguments(parser: argparse.ArgumentParser, *, weights: bool = True
         )
         group.add_argument(
             "--weights-key",
+            type=TEXT,
             metavar="KEY",
             help="entry of the weights files that holds the weights, such as ema or ema.module "
             "(default: the only one that fits the model)",
@@ -45,6 +50,7 @@ def add_data_arguments(parser: argparse.ArgumentParser, *, samples: bool = True)
     group = parser.add_argument_group("data")
     group.add_argument(
         "--data",
+        type=TEXT,
         metavar="NAME",
         help="digits (of scikit-learn, enlarged to 32x32x3; no download), digits8 (8x8, one "
         "channel), cifar10, cifar100, or your own data as package.module:load, a function that "
@@ -53,7 +59,7 @@ def add_data_arguments(parser: argparse.ArgumentParser, *, samples: bool = True)
     )
     group.add_argument(
         "--data-root",
-        type=Path,
+        type=PATH,
         default=Path("data"),
         metavar="FOLDER",
         help="folder of the CIFAR files (default: data)",
@@ -62,13 +68,13 @@ def add_data_arguments(parser: argparse.ArgumentParser, *, samples: bool = True)
     if samples:
         group.add_argument(
             "--samples",
-            type=positive_int,
+            type=COUNTED,
             metavar="N",
             help="use only N samples; each class keeps its share (default: all samples)",
         )
         group.add_argument(
             "--samples-seed",
-            type=int,
+            type=SEED_KIND,
             default=0,
             metavar="SEED",
             help="seed of the choice of the N samples (default: 0)",
@@ -78,14 +84,14 @@ def add_data_arguments(parser: argparse.ArgumentParser, *, samples: bool = True)
 def add_seed_argument(parser: argparse.ArgumentParser, what: str) -> None:
     """Add ``--seed``; `what` describes the random numbers."""
     parser.add_argument(
-        "--seed", type=non_negative_int, default=0, metavar="SEED", help=f"{what} (default: 0)"
+        "--seed", type=SEED_KIND, default=0, metavar="SEED", help=f"{what} (default: 0)"
     )
 
 
 def add_output_arguments(parser: argparse.ArgumentParser, what: str, required: bool = True) -> None:
     """Add ``--output`` (`what` describes it) and ``--overwrite``."""
     group = parser.add_argument_group("output")
-    group.add_argument("--output", type=Path, required=required, metavar="PATH", help=what)
+    group.add_argument("--output", type=PATH, required=required, metavar="PATH", help=what)
     group.add_argument("--overwrite", action="store_true", help="replace an existing output")
 
 
@@ -94,13 +100,14 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("running")
     group.add_argument(
         "--device",
+        type=TEXT,
         default="cpu",
         metavar="DEVICE",
         help="cpu, cuda, cuda:1, mps, ... (default: cpu)",
     )
     group.add_argument(
         "--threads",
-        type=positive_int,
+        type=Kind(THREADS),
         metavar="N",
         help="number of CPU threads (default: PyTorch's choice, one per core)",
     )
@@ -222,35 +229,20 @@ def device_from(arguments: argparse.Namespace) -> "torch.device":
     return device
 
 
-def positive_int(text: str) -> int:
-    """An argparse type: 1, 2, ..."""
-    return _integer(text, least=1)
+def axis_bounds(arguments: argparse.Namespace, dimensions: int) -> list[tuple[float, float]]:
+    """The ends of ``--bounds``, a pair for each direction.
 
-
-def non_negative_int(text: str) -> int:
-    """An argparse type: 0, 1, ..."""
-    return _integer(text, least=0)
-
-
-def positive_float(text: str) -> float:
-    """An argparse type: a finite number above 0."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a positive number")
-    return value
-
-
-def _integer(text: str, least: int) -> int:
-    try:
-        value = int(text)
-    except ValueError:
-        value = least - 1
-    if value < least:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of {least} or more")
-    return value
+    Raises
+    ------
+    LossLandscapeError
+        If there are more or fewer.
+    """
+    if len(arguments.bounds) != dimensions:
+        raise LossLandscapeError(
+            f"{arguments.line.given['--bounds']}: {2 * len(arguments.bounds)} numbers, but "
+            f"{2 * dimensions} are needed, two for each of the {dimensions} directions"
+        )
+    return arguments.bounds
 
 
 def _image_shape_and_classes(

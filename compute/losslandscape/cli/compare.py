@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from losslandscape.cli.arguments import positive_float
+from losslandscape.cli.kinds import PATH, POSITIVE_KIND, TEXT
 from losslandscape.cli.results import add_array_argument
 from losslandscape.cli.topology import add_noise_arguments
 from losslandscape.errors import OutputExistsError
@@ -34,18 +34,19 @@ RUNS_FILE = "trajectories.csv"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "landscapes", type=Path, nargs="+", metavar="FILE.nc", help="two or more landscape files"
+        "landscapes", type=PATH, nargs="+", metavar="FILE.nc", help="two or more landscape files"
     )
     add_array_argument(parser)
     parser.add_argument(
         "--labels",
+        type=TEXT,
         nargs="+",
         metavar="TEXT",
         help="a label for each file; files with equal labels form a group",
     )
     parser.add_argument(
         "--epsilon",
-        type=positive_float,
+        type=POSITIVE_KIND,
         default=0.1,
         metavar="E",
         help="height of the flat regions above the minimum, in units of the loss (default: 0.1)",
@@ -54,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("output")
     group.add_argument(
         "--output",
-        type=Path,
+        type=PATH,
         default=Path("comparison"),
         metavar="FOLDER",
         help="folder for the results (default: comparison)",

@@ -9,7 +9,8 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Optional
 
-from losslandscape.cli.arguments import positive_int
+from losslandscape.argument_checks import THREADS
+from losslandscape.cli.kinds import TEXT, Kind
 from losslandscape.errors import LossLandscapeError
 
 _DASK_SECONDS = 15
@@ -22,7 +23,7 @@ def add_executor_arguments(parser: argparse.ArgumentParser) -> None:
     ).add_mutually_exclusive_group()
     group.add_argument(
         "--workers",
-        type=positive_int,
+        type=Kind(THREADS),
         default=1,
         metavar="N",
         help="number of processes on this machine that share the points; they divide the CPU "
@@ -30,6 +31,7 @@ def add_executor_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--dask",
+        type=TEXT,
         metavar="ADDRESS",
         help="use the workers of a Dask cluster, given the address of its scheduler "
         "(tcp://host:8786) or its scheduler file; each worker uses one thread, or --threads",

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
+
+from losslandscape.cli.kinds import PATH, TEXT
 
 HELP = "write a landscape as .vti, .vtp, .pvd, .ply and .csv for ParaView and other programs"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("landscape", type=Path, metavar="FILE.nc", help="the landscape file")
+    parser.add_argument("landscape", type=PATH, metavar="FILE.nc", help="the landscape file")
     parser.add_argument(
         "--output",
-        type=Path,
+        type=PATH,
         metavar="FOLDER",
         help="folder for the files (default: a folder beside the file, with the same name)",
     )
     parser.add_argument(
         "--formats",
+        type=TEXT,
         nargs="+",
         metavar="NAME",
         help="one or more of vti, vtp, pvd, ply, csv (default: all)",

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from losslandscape.cli.arguments import add_run_arguments, positive_float
+from losslandscape.argument_checks import FINITE
+from losslandscape.cli.arguments import add_run_arguments
+from losslandscape.cli.kinds import PATH, POSITIVE_KIND, TEXT, Kind, Numbers
 from losslandscape.cli.recorded_problem import add_same_problem_arguments, problem_of
 from losslandscape.cli.results import add_array_argument, add_result_arguments, result_folder
-from losslandscape.errors import LossLandscapeError
 
 if TYPE_CHECKING:
     from losslandscape.analysis.flatness import FlatRegion
@@ -35,12 +35,12 @@ REPORT_FILE = "flatness.json"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("landscape", type=Path, metavar="FILE.nc", help="the landscape file")
+    parser.add_argument("landscape", type=PATH, metavar="FILE.nc", help="the landscape file")
     add_array_argument(parser)
     tolerance = parser.add_mutually_exclusive_group()
     tolerance.add_argument(
         "--epsilon",
-        type=positive_float,
+        type=POSITIVE_KIND,
         default=0.1,
         metavar="E",
         help="height above the minimum, in units of the loss; use the same for all networks that "
@@ -48,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     tolerance.add_argument(
         "--factor",
-        type=positive_float,
+        type=POSITIVE_KIND,
         metavar="F",
         help="instead of --epsilon, include losses up to F times the minimum's loss; note that "
         "this favors badly trained networks",
@@ -61,6 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--minimum",
+        type=Kind(Numbers(FINITE)),
         metavar="A,B",
         help="coordinates of the minimum, for example -1,2 (default: the lowest grid point)",
     )
@@ -72,13 +73,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--box",
-        type=positive_float,
+        type=POSITIVE_KIND,
         default=1e-3,
         metavar="E",
         help="epsilon of the sharpness, which sets the size of its box (default: 0.001)",
     )
     group.add_argument(
         "--parts",
+        type=TEXT,
         nargs="*",
         metavar="PATTERN",
         help="measure which part of the network is sharpest at the origin of the plane: the "
@@ -103,15 +105,9 @@ def run(arguments: argparse.Namespace) -> int:
     from losslandscape.landscape.landscape import Landscape
 
     array = arguments.array or "loss"
-    measured_option = "--sharpness" if arguments.sharpness else "--parts"
-    if array != "loss" and (arguments.sharpness or arguments.parts is not None):
-        raise LossLandscapeError(
-            f"{measured_option} is measured with the loss of the first set, not with '{array}'; "
-            f"omit {measured_option} or --array"
-        )
     landscape = of_array(Landscape.open(arguments.landscape), array)
     folder = result_folder(arguments, "flatness", (REPORT_FILE, flat_region_data.OUTLINE_FILE))
-    minimum = _coordinates(arguments.minimum)
+    minimum = arguments.minimum
     found = flat_region(
         landscape,
         arguments.epsilon,
@@ -162,17 +158,6 @@ def run(arguments: argparse.Namespace) -> int:
         print("\n".join(f"  {line}" for line in str(by_part).splitlines()))
     print(f"  written to {folder}")
     return 0
-
-
-def _coordinates(text: str | None) -> list[float] | None:
-    if text is None:
-        return None
-    try:
-        return [float(part) for part in text.split(",")]
-    except ValueError:
-        raise LossLandscapeError(
-            f"--minimum {text}: give one number for each direction, joined by commas"
-        ) from None
 
 
 def _measured(

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
+from losslandscape.argument_checks import FINITE, POSITIVE
 from losslandscape.cli.arguments import add_output_arguments
+from losslandscape.cli.kinds import PATH, TEXT, Intervals, Kind, OrNan, Text
 from losslandscape.errors import LossLandscapeError
 
 HELP = "import a surface that another tool measured"
@@ -28,20 +29,24 @@ examples:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("source", type=Path, metavar="SOURCE", help="the other tool's file")
+    parser.add_argument("source", type=PATH, metavar="SOURCE", help="the other tool's file")
     parser.add_argument(
         "--format",
+        type=TEXT,
         metavar="NAME",
         help="li-h5, li-vtp, landscaper, loss-landscapes, vti, npz, npy or csv (default: detected "
         "from the content; loss-landscapes must be named)",
     )
     parser.add_argument(
         "--bounds",
+        type=Kind(Intervals()),
         metavar="LOW,HIGH,...",
         help="ends of each axis, alpha first, with commas or spaces; needed if the file has no "
         "coordinates, and otherwise used instead of them",
     )
-    parser.add_argument("--array", metavar="NAME", help="name of the array that is the loss")
+    parser.add_argument(
+        "--array", type=TEXT, metavar="NAME", help="name of the array that is the loss"
+    )
     parser.add_argument(
         "--transposed",
         action="store_true",
@@ -49,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--not-evaluated",
-        type=float,
+        type=Kind(OrNan(FINITE)),
         metavar="VALUE",
         help="value that marks points that were not evaluated, a number or nan (default: -1 in "
         "Li et al.'s files, otherwise none)",
@@ -57,24 +62,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("li-h5")
     group.add_argument(
         "--directions",
-        type=Path,
+        type=PATH,
         metavar="FILE",
         help="the direction file, which gives lengths and areas in parameter space",
     )
     group.add_argument(
-        "--trajectory", type=Path, metavar="FILE", help="the file of the projected trajectory"
+        "--trajectory", type=PATH, metavar="FILE", help="the file of the projected trajectory"
     )
     group = parser.add_argument_group("loss-landscapes")
     group.add_argument(
         "--function",
+        type=TEXT,
         metavar="NAME",
         help="the function that returned the array: linear_interpolation, random_line, "
         "planar_interpolation or random_plane",
     )
     group.add_argument(
-        "--distance", type=float, metavar="D", help="the distance passed to the function"
+        "--distance", type=Kind(POSITIVE), metavar="D", help="the distance passed to the function"
     )
-    parser.add_argument("--title", default="", metavar="TEXT", help="title of the landscape")
+    parser.add_argument(
+        "--title",
+        type=Kind(Text(empty=True)),
+        default="",
+        metavar="TEXT",
+        help="title of the landscape",
+    )
     add_output_arguments(parser, "the landscape file, ending in .nc or .llnc")
 
 
@@ -91,7 +103,7 @@ def run(arguments: argparse.Namespace) -> int:
     landscape = Landscape.imported(
         arguments.source,
         arguments.format,
-        bounds=_bounds(arguments.bounds),
+        bounds=arguments.bounds,
         array=arguments.array,
         transposed=arguments.transposed,
         not_evaluated=arguments.not_evaluated,
@@ -105,20 +117,6 @@ def run(arguments: argparse.Namespace) -> int:
     landscape.save(output, overwrite=arguments.overwrite)
     print("\n".join(_lines(landscape, found=arguments.format is None)))
     return 0
-
-
-def _bounds(text: str | None) -> list[tuple[float, float]] | None:
-    if text is None:
-        return None
-    try:
-        ends = [float(end) for end in text.split(",")]
-    except ValueError:
-        ends = []
-    if not ends or len(ends) % 2:
-        raise LossLandscapeError(
-            f"--bounds {text}: give a pair of numbers for each axis, joined by commas"
-        )
-    return list(zip(ends[::2], ends[1::2]))
 
 
 def _lines(landscape, found: bool):

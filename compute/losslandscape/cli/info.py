@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
-from losslandscape.cli.arguments import positive_int
+from losslandscape.cli.kinds import COUNTED, PATH
 
 _ROUNDING = 1e-5
 HELP = "show what a landscape file contains and how it was made"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("landscape", type=Path, metavar="FILE.nc", help="the landscape file")
+    parser.add_argument("landscape", type=PATH, metavar="FILE.nc", help="the landscape file")
     parser.add_argument(
         "--dataset-samples",
-        type=positive_int,
+        type=COUNTED,
         metavar="N",
         help="size of the data set from which the samples of the loss were drawn, for the standard "
         "error with respect to it (default: the size recorded in the file)",

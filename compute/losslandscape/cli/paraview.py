@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 
 from losslandscape.cli.arguments import add_state_trust
+from losslandscape.cli.kinds import PATH
 from losslandscape.paraview.process import FIGURES
 
 HELP = "open ParaView with the plugin loaded, and draw a figure of landscapes if you name some"
@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "files",
         nargs="*",
-        type=Path,
+        type=PATH,
         metavar="FILE",
         help="landscapes (.nc, .vti), a state (.pvsm), or a folder of landscapes",
     )

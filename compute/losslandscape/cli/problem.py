@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from losslandscape.argument_checks import Whole
 from losslandscape.cli.arguments import (
     add_data_arguments,
     add_model_arguments,
@@ -18,11 +19,11 @@ from losslandscape.cli.arguments import (
     dataset_size,
     device_from,
     model_from,
-    positive_int,
     require_pair,
     samples_from,
 )
-from losslandscape.cli.trajectories import add_checkpoint_arguments, check_trajectories, runs_from
+from losslandscape.cli.kinds import COUNTED, PATH_TEXT, TEXT, Ends, Kind, Numbers
+from losslandscape.cli.trajectories import add_checkpoint_arguments, runs_from
 from losslandscape.errors import LossLandscapeError
 from losslandscape.files.relative_paths import seen_from
 
@@ -43,7 +44,6 @@ KEPT = (
 KEPT_IF_GIVEN = (
     "weights_key", "parameters", "input_directions", "sample_numbers", "valid_range", "clip",
 )  # fmt: skip
-_OF_INPUTS = ("input_directions", "sample_numbers", "valid_range", "clip")
 
 
 def add_problem_arguments(parser: argparse.ArgumentParser) -> None:
@@ -53,6 +53,7 @@ def add_problem_arguments(parser: argparse.ArgumentParser) -> None:
     loss = parser.add_argument_group("loss")
     loss.add_argument(
         "--loss",
+        type=TEXT,
         default="cross_entropy",
         metavar="NAME",
         help="cross_entropy, mse, softmax_mse; own, the loss that the model returns itself; a loss "
@@ -63,6 +64,7 @@ def add_problem_arguments(parser: argparse.ArgumentParser) -> None:
     )
     loss.add_argument(
         "--model-output",
+        type=TEXT,
         metavar="NAME",
         help="which of the model's outputs the loss takes, if there are several: a key, an "
         "attribute or a position",
@@ -79,13 +81,13 @@ def add_problem_arguments(parser: argparse.ArgumentParser) -> None:
     )
     loss.add_argument(
         "--reestimation-samples",
-        type=positive_int,
+        type=COUNTED,
         metavar="N",
         help="number of samples for re-estimating the statistics (default: 1024, or all)",
     )
     loss.add_argument(
         "--batch-size",
-        type=positive_int,
+        type=COUNTED,
         metavar="N",
         help="samples per forward pass (default: the fastest in a short trial)",
     )
@@ -145,6 +147,7 @@ def add_problem_arguments(parser: argparse.ArgumentParser) -> None:
     )
     plane.add_argument(
         "--parameters",
+        type=TEXT,
         nargs="+",
         metavar="PATTERN",
         help="move only a part of the network: patterns of parameter names, such as 'layer3.*', or "
@@ -153,6 +156,7 @@ def add_problem_arguments(parser: argparse.ArgumentParser) -> None:
     add_seed_argument(plane, "seed of the random directions")  # type: ignore[arg-type]
     plane.add_argument(
         "--trajectory",
+        type=PATH_TEXT,
         nargs="+",
         metavar="FOLDER",
         help="one or several training runs of the model, for --directions pca, and drawn on the "
@@ -169,12 +173,14 @@ def add_problem_arguments(parser: argparse.ArgumentParser) -> None:
     add_checkpoint_arguments(plane)
     plane.add_argument(
         "--models",
+        type=PATH_TEXT,
         nargs="+",
         metavar="FILE",
         help="two or three weights files, for --directions between",
     )
     plane.add_argument(
         "--labels",
+        type=TEXT,
         nargs="+",
         metavar="TEXT",
         help="names of the runs after --trajectory, or of the --models",
@@ -189,14 +195,14 @@ def add_problem_arguments(parser: argparse.ArgumentParser) -> None:
     )
     inputs.add_argument(
         "--sample-numbers",
-        type=_numbers,
+        type=Kind(Numbers(Whole(0))),
         metavar="N,N,...",
         help="move the inputs of these samples of --data alone, counted from 0 (default: all "
         "samples, or those of --samples)",
     )
     inputs.add_argument(
         "--valid-range",
-        type=_pair,
+        type=Kind(Ends()),
         metavar="LOW,HIGH",
         help="range of valid input values, for example 0,1; the share of values outside it is "
         "measured at each point (outside_range)",
@@ -208,52 +214,6 @@ def add_problem_arguments(parser: argparse.ArgumentParser) -> None:
         help="clip the inputs to --valid-range before they reach the network (default: nothing is "
         "clipped)",
     )
-
-
-def check_plane_arguments(arguments: argparse.Namespace) -> None:
-    """Check that the options match ``--directions``.
-
-    Raises
-    ------
-    LossLandscapeError
-        If an option belongs to other directions.
-    """
-    if arguments.directions != "between":
-        needed = {"models": "--directions between", "labels": "--models or --trajectory"}
-        for name, what in needed.items():
-            if getattr(arguments, name) is None or (name == "labels" and arguments.trajectory):
-                continue
-            raise LossLandscapeError(
-                f"--{name} is only for {what}, but --directions is {arguments.directions}"
-            )
-    elif arguments.parameters is not None:
-        raise LossLandscapeError(
-            "--parameters is not for --directions between: the models differ in all their "
-            "parameters, so a plane of one part would not pass through them; use --directions "
-            "random or pca"
-        )
-    if arguments.directions != "inputs":
-        for name in _OF_INPUTS:
-            if getattr(arguments, name) is not None:
-                raise LossLandscapeError(
-                    f"--{name.replace('_', '-')} is only for --directions inputs, but --directions "
-                    f"is {arguments.directions}"
-                )
-        check_trajectories(arguments)
-        return
-    for name, given in (
-        ("parameters", arguments.parameters),
-        ("trajectory", arguments.trajectory),
-        ("test", arguments.test or None),
-        ("move-vectors", arguments.move_vectors or None),
-    ):
-        if given is not None:
-            raise LossLandscapeError(
-                f"--{name} is not for --directions inputs: the inputs of one set of samples move, "
-                "and the network is fixed; omit it"
-            )
-    if arguments.sample_numbers is not None and arguments.samples is not None:
-        raise LossLandscapeError("--sample-numbers and --samples both choose samples; give one")
 
 
 def built_weights(kept: Mapping[str, Any]) -> str | None:
@@ -355,23 +315,6 @@ def _picked(samples: tuple[Any, Any], numbers: list[int]) -> tuple[Any, Any]:
     return samples[0][numbers], samples[1][numbers]
 
 
-def _numbers(text: str) -> list[int]:
-    try:
-        return [int(number) for number in text.split(",")]
-    except ValueError:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is not whole numbers joined by commas"
-        ) from None
-
-
-def _pair(text: str) -> list[float]:
-    try:
-        low, high = (float(number) for number in text.split(","))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not two numbers joined by a comma") from None
-    return [low, high]
-
-
 def _subspace(arguments: argparse.Namespace, model: Any, samples: Any) -> Subspace:
     from losslandscape.planes.subspace import Subspace
     from losslandscape.training.weights import load_weights
@@ -386,10 +329,6 @@ def _subspace(arguments: argparse.Namespace, model: Any, samples: Any) -> Subspa
             parameters=getattr(arguments, "parameters", None),
         )
     if arguments.directions == "pca":
-        if arguments.trajectory is None:
-            raise LossLandscapeError(
-                "--directions pca needs recorded checkpoints: --trajectory FOLDER"
-            )
         runs = runs_from(arguments, model)
         subspace = Subspace.pca(
             runs,

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from losslandscape.cli.kinds import PATH_TEXT, TEXT
 from losslandscape.cli.problem import KEPT, KEPT_IF_GIVEN, build_problem, kept_arguments
 from losslandscape.errors import LossLandscapeError
 from losslandscape.files.relative_paths import seen_from
@@ -191,22 +192,34 @@ def add_same_problem_arguments(parser: argparse.ArgumentParser, *, trust: bool =
         "model (default: as recorded in the file; your own code, package.module:function, must be "
         "named again)"
     )
-    group.add_argument("--model", metavar="NAME", help="the model, as given to 'surface'")
-    group.add_argument("--weights", metavar="FILE", help="current location of the weights")
     group.add_argument(
-        "--weights-key", metavar="KEY", help="entry of the weights files that holds the weights"
+        "--model", type=TEXT, metavar="NAME", help="the model, as given to 'surface'"
     )
-    group.add_argument("--data", metavar="NAME", help="the data, as given to 'surface'")
-    group.add_argument("--loss", metavar="NAME", help="the loss, as given to 'surface'")
+    group.add_argument(
+        "--weights", type=PATH_TEXT, metavar="FILE", help="current location of the weights"
+    )
+    group.add_argument(
+        "--weights-key",
+        type=TEXT,
+        metavar="KEY",
+        help="entry of the weights files that holds the weights",
+    )
+    group.add_argument("--data", type=TEXT, metavar="NAME", help="the data, as given to 'surface'")
+    group.add_argument("--loss", type=TEXT, metavar="NAME", help="the loss, as given to 'surface'")
     group.add_argument(
         "--trajectory",
         dest="checkpoints",
+        type=PATH_TEXT,
         nargs="+",
         metavar="FOLDER",
         help="current location of the checkpoints, for a plane of their principal components",
     )
     group.add_argument(
-        "--models", nargs="+", metavar="FILE", help="current location of the models of the plane"
+        "--models",
+        type=PATH_TEXT,
+        nargs="+",
+        metavar="FILE",
+        help="current location of the models of the plane",
     )
     if trust:
         group.add_argument(

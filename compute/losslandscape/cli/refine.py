@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
-from losslandscape.cli.arguments import add_output_arguments, add_run_arguments, positive_int
+from losslandscape.argument_checks import AXIS_POINTS, FACTOR
+from losslandscape.cli.arguments import add_output_arguments, add_run_arguments, axis_bounds
+from losslandscape.cli.kinds import PATH, Intervals, Kind
 from losslandscape.cli.recorded_problem import (
     add_same_problem_arguments,
     build_recorded,
@@ -33,26 +34,25 @@ To continue an interrupted run, give the same command again.
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("landscape", type=Path, metavar="FILE.nc", help="the landscape file")
+    parser.add_argument("landscape", type=PATH, metavar="FILE.nc", help="the landscape file")
     parser.add_argument(
         "--bounds",
-        nargs="+",
+        type=Kind(Intervals()),
         required=True,
-        metavar="END",
-        help="ends of the box along each axis, alpha first: A0 A1 B0 B1, or joined by commas: "
-        "-1e-3,0,0,1",
+        metavar="A0,A1,B0,B1",
+        help="ends of the box along each axis, alpha first, with commas or spaces",
     )
     grid = parser.add_mutually_exclusive_group()
     grid.add_argument(
         "--factor",
-        type=positive_int,
+        type=Kind(FACTOR),
         metavar="F",
         help="divide each interval of the old grid into F; the box is enlarged to points of the "
         "old grid (default: 4)",
     )
     grid.add_argument(
         "--grid",
-        type=positive_int,
+        type=Kind(AXIS_POINTS),
         metavar="N",
         help="instead, N points along each axis of exactly this box",
     )
@@ -80,7 +80,7 @@ def run(arguments: argparse.Namespace) -> int:
             f"--output {output}: this is the landscape to refine; give another name"
         )
     landscape = Landscape.open(arguments.landscape)
-    bounds = _bounds(arguments.bounds, landscape.grid.dimensions)
+    bounds = axis_bounds(arguments, landscape.grid.dimensions)
     problem = recorded_problem(landscape, arguments)
 
     from losslandscape.cli.surface import require_free
@@ -108,20 +108,6 @@ def run(arguments: argparse.Namespace) -> int:
     )
     print(f"{output}: {finer.grid.size} points; {describe(finer.provenance['refined'])}")
     return 0
-
-
-def _bounds(words: list[str], dimensions: int) -> list[tuple[float, float]]:
-    text = ",".join(words)
-    try:
-        ends = [float(end) for end in text.split(",")]
-    except ValueError:
-        raise LossLandscapeError(f"--bounds {' '.join(words)}: the ends must be numbers") from None
-    if len(ends) != 2 * dimensions:
-        raise LossLandscapeError(
-            f"--bounds {' '.join(words)}: {2 * dimensions} numbers are needed, two for each of the "
-            f"landscape's {dimensions} directions"
-        )
-    return list(zip(ends[::2], ends[1::2]))
 
 
 def _end_with_input() -> None:

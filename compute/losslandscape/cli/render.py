@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import math
 import re
-from pathlib import Path
+from dataclasses import dataclass
 
-from losslandscape.cli.arguments import add_state_trust, positive_int
+from losslandscape.argument_checks import DPI, FINITE, LEVELS, NON_NEGATIVE, refused_text
+from losslandscape.cli.arguments import add_state_trust
+from losslandscape.cli.kinds import PATH, TEXT, Kind
 from losslandscape.errors import LossLandscapeError, OutputExistsError
 from losslandscape.paraview.process import FIGURES
 
@@ -51,13 +53,45 @@ the path of its pvpython.
 """
 
 
+@dataclass(frozen=True)
+class Size:
+    """A width and a height in pixels, or in print."""
+
+    words: str = (
+        f"width x height, in pixels from 1 to {_LARGEST_PIXELS} (1600x1200), or in mm, cm or in "
+        "(85x73mm)"
+    )
+
+    def parse(self, option: str, text: str) -> str:
+        try:
+            lengths = _lengths(text)[0]
+        except ValueError:
+            raise refused_text(option, text, self.words) from None
+        if not 0 < min(lengths) <= max(lengths) <= _LARGEST_PIXELS:  # more in any unit
+            raise refused_text(option, text, self.words)
+        return text
+
+
+def _lengths(text: str) -> tuple[list[float], str | None]:
+    """The two lengths of a size, and their unit; None for pixels.
+
+    >>> _lengths("85x73.5mm"), _lengths("1600x1200")
+    (([85.0, 73.5], 'mm'), ([1600.0, 1200.0], None))
+    """
+    pattern = r"(\d+(?:\.\d+)?)x(\d+(?:\.\d+)?)(mm|cm|in)?"
+    match = re.fullmatch(pattern, text.strip().lower(), re.ASCII)
+    if match is None or (match[3] is None and "." in text):
+        raise ValueError(text)
+    return [float(match[1]), float(match[2])], match[3]
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = _EPILOG
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument(
         "landscapes",
         nargs="+",
-        type=Path,
+        type=PATH,
         metavar="FILE",
         help="landscape files (.nc, .vti), or one ParaView state (.pvsm)",
     )
@@ -69,7 +103,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--output",
-        type=Path,
+        type=PATH,
         required=True,
         metavar="FILE",
         help="file to write: a picture (.png), an interactive web page (.html), or glTF (.glb, "
@@ -77,37 +111,40 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--state",
-        type=Path,
+        type=PATH,
         metavar="FILE.pvsm",
         help="also write a state file, which ParaView can open",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace existing files")
     state = parser.add_argument_group("state (.pvsm) as the input")
-    state.add_argument("--layout", metavar="NAME", help="layout to draw, if the state has several")
+    state.add_argument(
+        "--layout", type=TEXT, metavar="NAME", help="layout to draw, if the state has several"
+    )
     add_state_trust(state, "draw")
     picture = parser.add_argument_group("picture (.png)")
     picture.add_argument(
         "--size",
+        type=Kind(Size()),
         metavar="WxH",
         help="size in pixels (1600x1200) or in print (85x73mm, 8.5x7.3cm, 3.3x2.9in); in print, "
         f"text is at least {MINIMUM_POINTS:g} pt (default: the figure's own size, in pixels)",
     )
     picture.add_argument(
-        "--dpi", type=float, metavar="N", help=f"pixels per inch (default: {DEFAULT_DPI:g})"
+        "--dpi", type=Kind(DPI), metavar="N", help=f"pixels per inch (default: {DEFAULT_DPI:g})"
     )
     picture.add_argument("--transparent", action="store_true", help="draw no background")
     look = parser.add_argument_group("appearance (the data are not changed)")
-    look.add_argument("--array", metavar="NAME", help="array to draw (default: loss)")
+    look.add_argument("--array", type=TEXT, metavar="NAME", help="array to draw (default: loss)")
     look.add_argument(
         "--log",
         action=argparse.BooleanOptionalAction,
         help="logarithmic scale (default: if the loss spans more than two decades)",
     )
     look.add_argument(
-        "--ceiling", type=float, metavar="VALUE", help="draw larger losses as this value"
+        "--ceiling", type=Kind(FINITE), metavar="VALUE", help="draw larger losses as this value"
     )
     look.add_argument(
-        "--levels", type=positive_int, metavar="N", help="number of contours or isosurfaces"
+        "--levels", type=Kind(LEVELS), metavar="N", help="number of contours or isosurfaces"
     )
     look.add_argument(
         "--show-evaluated",
@@ -117,19 +154,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     look.add_argument(
         "--persistence",
-        type=float,
+        type=Kind(NON_NEGATIVE),
         metavar="T",
         help="leave out pairs up to this persistence from the topology; in decades on a log scale, "
         "otherwise in units of the loss",
     )
     look.add_argument(
         "--topology",
-        type=Path,
+        type=PATH,
         metavar="FOLDER",
         help="draw the topology that `losslandscape topology` wrote there, pairs that are not "
         "significant small, instead of computing it",
     )
-    look.add_argument("--titles", nargs="+", metavar="TEXT", help="a title for each landscape")
+    look.add_argument(
+        "--titles", type=TEXT, nargs="+", metavar="TEXT", help="a title for each landscape"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -140,12 +179,6 @@ def run(arguments: argparse.Namespace) -> int:
         raise LossLandscapeError(
             f"--output {arguments.output}: the name must end in one of {', '.join(OUTPUTS)}"
         )
-    if ending != ".png":
-        for option in ("size", "dpi", "transparent"):
-            if getattr(arguments, option):
-                raise LossLandscapeError(
-                    f"--{option} is only for pictures (.png), not for {ending}; omit it"
-                )
     for path in (arguments.output, arguments.state):
         if path is not None and not path.absolute().parent.is_dir():
             raise LossLandscapeError(f"{path}: the folder {path.parent} does not exist; create it")
@@ -160,25 +193,10 @@ def run(arguments: argparse.Namespace) -> int:
     size, letters = _size(arguments.size, dpi)
     picture = {"dpi": dpi, "transparent": arguments.transparent}
     if any(path.suffix.lower() == ".pvsm" for path in arguments.landscapes):
-        _refuse_for_state(arguments)
         shown = {"layout": arguments.layout, "trust": arguments.trust_file}
         print(render_state(arguments.landscapes[0], arguments.output, size, **picture, **shown))
         return 0
-    if arguments.layout is not None or arguments.trust_file:
-        raise LossLandscapeError("--layout and --trust-file are only for a state (.pvsm)")
     figure = fitting_figure(arguments.figure, arguments.landscapes)
-    if figure is None:
-        raise LossLandscapeError(
-            f"{len(arguments.landscapes)} landscapes were given, but a figure shows at most two"
-        )
-    if arguments.topology is not None and figure != "topology":
-        raise LossLandscapeError(
-            f"--topology is only for the figure topology, not for {figure}; add --figure topology"
-        )
-    if arguments.topology is not None and arguments.persistence is not None:
-        raise LossLandscapeError(
-            "--persistence computes the topology, and --topology draws one that is there; give one"
-        )
     options = {
         "array": arguments.array,
         "log": arguments.log,
@@ -189,10 +207,10 @@ def run(arguments: argparse.Namespace) -> int:
         "folder": None if arguments.topology is None else str(arguments.topology.absolute()),
         "letters": letters,
     }
-    if arguments.titles is not None and max(FIGURES.get(figure, (1,))) > 1:
+    if arguments.titles is not None and max(FIGURES.get(figure or "", (1,))) > 1:
         options["titles"] = arguments.titles
     elif arguments.titles is not None:
-        options["title"] = " ".join(arguments.titles)
+        (options["title"],) = arguments.titles
     report = render(
         arguments.landscapes,
         figure,
@@ -208,33 +226,13 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _refuse_for_state(arguments: argparse.Namespace) -> None:
-    """Refuse the options that build a figure, because a state is drawn as it is.
-
-    Raises
-    ------
-    LossLandscapeError
-        If such an option was given, or another file beside the state.
-    """
-    if len(arguments.landscapes) > 1:
-        raise LossLandscapeError("a state (.pvsm) must be drawn alone; omit the other files")
-    look = ("array", "log", "ceiling", "levels", "show_evaluated", "persistence", "titles")
-    building = ("figure", "state", *look, "topology")
-    for option in building:
-        if getattr(arguments, option) is not None:
-            raise LossLandscapeError(
-                f"--{option.replace('_', '-')} is only for landscapes; {arguments.landscapes[0]} "
-                "is a state, which is drawn as it is (edit it in ParaView)"
-            )
-
-
 def _size(text: str | None, dpi: float) -> tuple[tuple[int, int] | None, float | None]:
     """Width and height in pixels, and the factor by which the text must be enlarged.
 
     Raises
     ------
     LossLandscapeError
-        If the size or the resolution is invalid, or too small for legible text.
+        If it has too many pixels, or is too small for legible text.
 
     >>> _size("1600x1200", 300)
     ((1600, 1200), None)
@@ -243,17 +241,12 @@ def _size(text: str | None, dpi: float) -> tuple[tuple[int, int] | None, float |
     >>> round(_size("85x73mm", 300)[1] * 0.020 * 85 / 25.4 * 72, 6)  # points
     7.0
     """
-    if not 10 <= dpi <= 2400:
-        raise LossLandscapeError(f"--dpi {dpi:g}: must be between 10 and 2400 pixels per inch")
     if text is None:
         return None, None
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)x(\d+(?:\.\d+)?)(mm|cm|in)?", text.strip().lower())
-    if match is None or (match[3] is None and "." in text):
-        raise LossLandscapeError(f"--size {text}: not a size such as 1600x1200 or 85x73mm")
+    lengths, unit = _lengths(text)
     letters = None
-    lengths = [float(match[1]), float(match[2])]
-    if match[3]:
-        inches = [length * _INCHES[match[3]] for length in lengths]
+    if unit:
+        inches = [length * _INCHES[unit] for length in lengths]
         points = LETTER_SHARE * inches[0] * 72
         if points * LARGEST_LETTERS < MINIMUM_POINTS:
             least = MINIMUM_POINTS / (LARGEST_LETTERS * LETTER_SHARE * 72) * 25.4
@@ -265,7 +258,7 @@ def _size(text: str | None, dpi: float) -> tuple[tuple[int, int] | None, float |
     width, height = (round(length) for length in lengths)
     if not (0 < width <= _LARGEST_PIXELS and 0 < height <= _LARGEST_PIXELS):
         raise LossLandscapeError(
-            f"--size {text}: is {width} x {height} pixels; each must be between 1 and "
-            f"{_LARGEST_PIXELS}"
+            f"--size {text}: is {width} x {height} pixels{f' at {dpi:g} dpi' if unit else ''}; "
+            f"each must be from 1 to {_LARGEST_PIXELS}"
         )
     return (width, height), letters

@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from losslandscape.cli.kinds import PATH, TEXT
 from losslandscape.errors import OutputExistsError
 
 
@@ -14,7 +15,7 @@ def add_result_arguments(parser: argparse.ArgumentParser, name: str) -> None:
     group = parser.add_argument_group("output")
     group.add_argument(
         "--output",
-        type=Path,
+        type=PATH,
         metavar="FOLDER",
         help=f"folder for the results (default: FILE_{name}, beside FILE.nc)",
     )
@@ -25,6 +26,7 @@ def add_array_argument(parser: argparse.ArgumentParser) -> None:
     """Add ``--array``, the variable to analyze."""
     parser.add_argument(
         "--array",
+        type=TEXT,
         metavar="NAME",
         help="analyze this variable of the file instead of the loss, such as test_loss",
     )

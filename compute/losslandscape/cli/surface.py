@@ -6,11 +6,11 @@ import argparse
 import sys
 from concurrent.futures import Executor
 
+from losslandscape.argument_checks import AXIS_POINTS, SHARE
 from losslandscape.cli.arguments import (
     add_output_arguments,
     add_run_arguments,
-    positive_float,
-    positive_int,
+    axis_bounds,
 )
 from losslandscape.cli.executors import (
     add_executor_arguments,
@@ -18,14 +18,14 @@ from losslandscape.cli.executors import (
     process_workers,
     serving,
 )
+from losslandscape.cli.kinds import COUNTED, POSITIVE_KIND, Counts, Intervals, Kind, Text
 from losslandscape.cli.problem import (
     add_problem_arguments,
     build_problem,
     built_weights,
-    check_plane_arguments,
     kept_arguments,
 )
-from losslandscape.cli.trajectories import runs_from
+from losslandscape.cli.trajectories import check_trajectories, runs_from
 from losslandscape.errors import LossLandscapeError
 
 HELP = "measure the loss on a grid around a model, and write a landscape file (.nc)"
@@ -51,6 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     grid = parser.add_argument_group("grid")
     grid.add_argument(
         "--grid",
+        type=Kind(Counts(AXIS_POINTS)),
         default="51",
         metavar="N",
         help="number of points along each direction, or for each: 61x41, alpha x beta "
@@ -58,13 +59,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     grid.add_argument(
         "--half-width",
-        type=positive_float,
+        type=POSITIVE_KIND,
         metavar="W",
         help="measure from -W to W along each direction (default: 1, or a window around the "
         "trajectory or models)",
     )
     grid.add_argument(
         "--bounds",
+        type=Kind(Intervals()),
         metavar="A0,A1,B0,B1",
         help="ends of each axis, alpha first, instead of --half-width, for example -1,1,-1,1; "
         "spaces may stand for the commas",
@@ -72,7 +74,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     adaptive = parser.add_argument_group("adaptive evaluation (default: evaluate every point)")
     adaptive.add_argument(
         "--tolerance",
-        type=positive_float,
+        type=Kind(SHARE),
         metavar="SHARE",
         help="evaluate only as many points as needed to interpolate the others with a largest "
         "estimated error of this share of the loss's range, for example 0.01",
@@ -85,7 +87,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     adaptive.add_argument(
         "--max-points",
-        type=positive_int,
+        type=COUNTED,
         metavar="N",
         help="evaluate at most N points; the remaining error is stated",
     )
@@ -98,7 +100,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_output_arguments(
         parser, "the landscape file, ending in .nc or .llnc; not needed with --plan", required=False
     )
-    parser.add_argument("--title", default="", metavar="TEXT", help="title of the landscape")
+    parser.add_argument(
+        "--title",
+        type=Kind(Text(empty=True)),
+        default="",
+        metavar="TEXT",
+        help="title of the landscape",
+    )
     parser.add_argument(
         "--keep-samples",
         action=argparse.BooleanOptionalAction,
@@ -123,7 +131,7 @@ def _measure(arguments: argparse.Namespace, executor: Executor | None) -> int:
     from losslandscape.run.evaluation import evaluate
     from losslandscape.run.plan import plan
 
-    check_plane_arguments(arguments)
+    check_trajectories(arguments)
     if not arguments.plan:
         if arguments.output is None:
             arguments.usage_error("the following arguments are required: --output")
@@ -183,11 +191,6 @@ def _tolerance(arguments: argparse.Namespace):
     from losslandscape.adaptive.refinement import Adaptive
 
     if arguments.tolerance is None:
-        for name in ("tolerance_scale", "max_points"):
-            if getattr(arguments, name) is not None:
-                raise LossLandscapeError(
-                    f"--{name.replace('_', '-')} needs --tolerance; add it, or omit both"
-                )
         return None
     return Adaptive(arguments.tolerance, arguments.tolerance_scale, max_points=arguments.max_points)
 
@@ -223,31 +226,16 @@ def require_free(arguments: argparse.Namespace) -> None:
 def _grid(arguments: argparse.Namespace, subspace):
     from losslandscape.planes.grid import Grid
 
-    try:
-        counts = [int(count) for count in arguments.grid.lower().split("x")]
-    except ValueError:
-        raise LossLandscapeError(
-            f"--grid {arguments.grid}: must be a number of points, or two or three numbers joined "
-            "by x"
-        ) from None
+    counts = list(arguments.grid)
     if len(counts) == 1:
         counts *= subspace.dimensions
     if len(counts) != subspace.dimensions:
         raise LossLandscapeError(
-            f"--grid {arguments.grid}: has {len(counts)} axes, but there are "
-            f"{subspace.dimensions} directions"
+            f"--grid {'x'.join(map(str, counts))}: has {len(counts)} axes, but there are "
+            f"{subspace.dimensions} directions; give one number, or one for each direction"
         )
     if arguments.bounds is not None:
-        try:
-            ends = [float(end) for end in arguments.bounds.split(",")]
-        except ValueError:
-            ends = []
-        if len(ends) != 2 * len(counts):
-            raise LossLandscapeError(
-                f"--bounds {arguments.bounds}: {2 * len(counts)} numbers joined by commas are "
-                "needed"
-            )
-        return Grid.rectangle(counts, list(zip(ends[::2], ends[1::2])))
+        return Grid.rectangle(counts, axis_bounds(arguments, len(counts)))
     if arguments.half_width is not None:
         width = arguments.half_width
         return Grid.rectangle(counts, [(-width, width)] * len(counts))

@@ -6,7 +6,9 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from losslandscape.cli.arguments import add_seed_argument, positive_int
+from losslandscape.argument_checks import DRAWS, NON_NEGATIVE, SHARE
+from losslandscape.cli.arguments import add_seed_argument
+from losslandscape.cli.kinds import PATH, Kind
 from losslandscape.cli.results import add_array_argument, add_result_arguments, result_folder
 
 if TYPE_CHECKING:
@@ -33,11 +35,11 @@ _SHOWN = 20
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("landscape", type=Path, metavar="FILE.nc", help="the landscape file")
+    parser.add_argument("landscape", type=PATH, metavar="FILE.nc", help="the landscape file")
     add_array_argument(parser)
     parser.add_argument(
         "--persistence",
-        type=float,
+        type=Kind(NON_NEGATIVE),
         metavar="T",
         help="threshold, in units of the loss, or in decades on a log scale (default: pairs are "
         "judged by the noise)",
@@ -73,14 +75,14 @@ def add_noise_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--draws",
-        type=positive_int,
+        type=Kind(DRAWS),
         default=1000,
         metavar="N",
         help="number of bootstrap draws (default: 1000)",
     )
     group.add_argument(
         "--confidence",
-        type=float,
+        type=Kind(SHARE),
         default=0.95,
         metavar="SHARE",
         help="probability that no feature made by noise alone is called significant "

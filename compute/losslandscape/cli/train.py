@@ -2,6 +2,7 @@
 
 import argparse
 
+from losslandscape.argument_checks import NON_NEGATIVE
 from losslandscape.cli.arguments import (
     add_data_arguments,
     add_model_arguments,
@@ -10,10 +11,9 @@ from losslandscape.cli.arguments import (
     add_seed_argument,
     device_from,
     model_from,
-    positive_float,
-    positive_int,
     samples_from,
 )
+from losslandscape.cli.kinds import COUNTED, POSITIVE_KIND, Kind
 
 HELP = "train a network, and record its training trajectory"
 NOT_TO_GO_ON = ("--overwrite",)  # it discards the finished epochs
@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("training")
     group.add_argument(
         "--epochs",
-        type=positive_int,
+        type=COUNTED,
         default=5,
         metavar="N",
         help="passes over the training set (default: 5)",
@@ -58,28 +58,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--learning-rate",
-        type=positive_float,
+        type=POSITIVE_KIND,
         default=5e-4,
         metavar="RATE",
         help="learning rate, constant over all epochs (default: 0.0005)",
     )
     group.add_argument(
         "--weight-decay",
-        type=float,
+        type=Kind(NON_NEGATIVE),
         default=0.01,
         metavar="RATE",
         help="weight decay (default: 0.01)",
     )
     group.add_argument(
         "--batch-size",
-        type=positive_int,
+        type=COUNTED,
         default=64,
         metavar="N",
         help="samples per step (default: 64)",
     )
     group.add_argument(
         "--records-per-epoch",
-        type=positive_int,
+        type=COUNTED,
         default=4,
         metavar="N",
         help="checkpoints of the trajectory per epoch (default: 4)",

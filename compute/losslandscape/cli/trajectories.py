@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from losslandscape.cli.kinds import TEXT
 from losslandscape.errors import LossLandscapeError
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ def add_checkpoint_arguments(group) -> None:
     )
     group.add_argument(
         "--checkpoints-key",
+        type=TEXT,
         metavar="KEY",
         help="entry of the checkpoints that holds the weights, such as ema, if there are several",
     )

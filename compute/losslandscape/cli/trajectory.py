@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
 from losslandscape.cli.arguments import add_run_arguments
+from losslandscape.cli.kinds import PATH, PATH_TEXT, TEXT
 from losslandscape.cli.recorded_problem import add_same_problem_arguments, problem_of
 from losslandscape.cli.trajectories import (
     add_checkpoint_arguments,
@@ -18,15 +18,17 @@ HELP = "project a training trajectory onto a landscape, and measure the loss alo
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("landscape", type=Path, metavar="FILE.nc", help="the landscape file")
+    parser.add_argument("landscape", type=PATH, metavar="FILE.nc", help="the landscape file")
     folder = parser.add_argument(
         "trajectory",
+        type=PATH_TEXT,
         metavar="FOLDER",
         help="folder that TrajectoryRecorder or 'losslandscape train' recorded",
     )
     parser.add_argument(
         "--checkpoints",
         dest="files",
+        type=PATH_TEXT,
         nargs="+",
         action=_instead_of(folder),
         metavar="PATTERN",
@@ -36,14 +38,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_checkpoint_arguments(parser)
     parser.add_argument(
-        "--label", metavar="TEXT", help="label in the file (default: the name of the run)"
+        "--label",
+        type=TEXT,
+        metavar="TEXT",
+        help="label in the file (default: the name of the run)",
     )
     parser.add_argument(
         "--overwrite", action="store_true", help="replace a trajectory with the same label"
     )
     add_same_problem_arguments(parser)
     add_run_arguments(parser)
-    parser.set_defaults(usage_error=parser.error)
 
 
 def _instead_of(positional: argparse.Action) -> type[argparse.Action]:
@@ -62,8 +66,6 @@ def run(arguments: argparse.Namespace) -> int:
     from losslandscape.landscape.landscape import Landscape
 
     where: Any = arguments.trajectory
-    if where is not None and arguments.files is not None:
-        arguments.usage_error("give either FOLDER or --checkpoints, not both")
     if arguments.files is not None:
         where = arguments.files[0] if len(arguments.files) == 1 else arguments.files
     landscape = Landscape.open(arguments.landscape)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
-from losslandscape.cli.arguments import add_run_arguments, positive_int
+from losslandscape.cli.arguments import add_run_arguments
+from losslandscape.cli.kinds import COUNTED, PATH
 from losslandscape.cli.recorded_problem import add_same_problem_arguments, problem_of
 from losslandscape.cli.results import add_array_argument, add_result_arguments, result_folder
 from losslandscape.cli.topology import add_noise_arguments
-from losslandscape.errors import LossLandscapeError
 
 HELP = "check the critical points of a landscape with the network's own gradients"
 
@@ -30,7 +29,7 @@ POINTS_FILE = "verified_points.vtp"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("landscape", type=Path, metavar="FILE.nc", help="the landscape file")
+    parser.add_argument("landscape", type=PATH, metavar="FILE.nc", help="the landscape file")
     add_array_argument(parser)
     parser.add_argument(
         "--significant",
@@ -44,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--batch-size",
-        type=positive_int,
+        type=COUNTED,
         metavar="N",
         help="samples per pass; use fewer if memory is short (default: the surface's)",
     )
@@ -65,11 +64,6 @@ def run(arguments: argparse.Namespace) -> int:
     from losslandscape.formats.vtk_xml import write_xml
     from losslandscape.landscape.landscape import Landscape
 
-    if arguments.array not in (None, "loss"):
-        raise LossLandscapeError(
-            f"--array {arguments.array}: verification differentiates the loss of the first set of "
-            "samples alone; omit --array, or measure a landscape whose first set it is"
-        )
     landscape = Landscape.open(arguments.landscape)
     folder = result_folder(arguments, "verification", (REPORT_FILE, POINTS_FILE))
     found = find_critical_points(

@@ -1,0 +1,206 @@
+"""Which options go together, of each verb. `option_rules` says how the table is read."""
+
+from __future__ import annotations
+
+from losslandscape.cli.option_rules import (
+    AsMany,
+    Either,
+    Is,
+    IsGiven,
+    Matches,
+    Number,
+    Rule,
+)
+
+_CIFAR = Is("--data", "cifar10", "cifar100")
+_DATA = (
+    Rule(("--samples-seed",), needs=IsGiven("--samples")),
+    Rule(("--data-root", "--download"), needs=_CIFAR, why="other data are not in files"),
+)
+_RANDOM, _PCA = Is("--directions", "random"), Is("--directions", "pca")
+_BETWEEN, _INPUTS = Is("--directions", "between"), Is("--directions", "inputs")
+_PLANE = (
+    Rule(("--directions",), needs=IsGiven("--trajectory"), when=_PCA, in_help=False),
+    Rule(("--directions",), needs=IsGiven("--models"), when=_BETWEEN, in_help=False),
+    Rule(("--models",), needs=_BETWEEN, in_help=False),
+    Rule(("--models",), needs=Number("--models", 2, 3), in_help=False),
+    Rule(
+        ("--dimensions",),
+        needs=AsMany("--dimensions", "--models", 1, "1 for two models, 2 for three"),
+        when=_BETWEEN,
+    ),
+    Rule(
+        ("--dimensions",),
+        needs=AsMany("--dimensions", "--input-directions"),
+        when=IsGiven("--input-directions"),
+    ),
+    Rule(("--weights",), excludes=_BETWEEN, why="the weights are those of --models"),
+    Rule(("--weights-key",), needs=IsGiven("--weights", "--models"), in_help=False),
+    Rule(("--normalization", "--move-vectors"), needs=_RANDOM),
+    Rule(("--seed",), needs=Is("--directions", "random", "inputs")),
+    Rule(
+        ("--seed",),
+        needs=Matches("--input-directions", "random", "--input-directions random or random_sign"),
+        when=IsGiven("--input-directions"),
+        in_help=False,
+    ),
+    Rule(
+        ("--parameters",),
+        excludes=_BETWEEN,
+        why="the models differ in all their parameters, so a plane of one part would not pass "
+        "through them",
+    ),
+    Rule(
+        ("--parameters", "--trajectory", "--test"),
+        excludes=_INPUTS,
+        why="the inputs of one set of samples move, and the network is fixed",
+    ),
+    Rule(("--center",), needs=_PCA),
+    Rule(("--steps", "--checkpoints-key"), needs=IsGiven("--trajectory")),
+    Rule(("--labels",), needs=IsGiven("--trajectory", "--models"), in_help=False),
+    Rule(("--labels",), needs=AsMany("--labels", "--models"), when=_BETWEEN, in_help=False),
+    Rule(("--input-directions", "--sample-numbers", "--valid-range", "--clip"), needs=_INPUTS),
+    Rule(("--input-directions",), needs=Number("--input-directions", 1, 3), in_help=False),
+    Rule(("--clip",), needs=IsGiven("--valid-range")),
+    Rule(("--sample-numbers",), excludes=IsGiven("--samples"), why="both choose samples"),
+)
+_LOSS = (
+    Rule(
+        ("--reestimation-samples",),
+        needs=Either(Is("--batch-norm", "reestimated"), _BETWEEN),
+    ),
+    Rule(
+        ("--batch-norm",),
+        needs=Is("--batch-norm", "reestimated"),
+        when=_BETWEEN,
+        why="between models the statistics are always re-estimated",
+        in_help=False,
+    ),
+)
+_NOISE = (
+    Rule(("--draws", "--seed"), excludes=Is("--noise", "none", "standard_error")),
+    Rule(("--confidence",), excludes=Is("--noise", "none")),
+)
+# of verbs that measure again on a landscape: what the file says is known when it is open
+RECORDED = (
+    Rule(("--models",), needs=_BETWEEN),
+    Rule(("--trajectory",), needs=_PCA),
+    Rule(("--weights",), excludes=_BETWEEN, why="the weights are those of --models"),
+)
+_PICTURE = Matches("--output", r"\.png$", "--output FILE.png")
+_STATE = Matches("FILE", r"\.pvsm$", "a state (.pvsm)")
+
+RULES: dict[str, tuple[Rule, ...]] = {
+    "train": (
+        *_DATA,
+        Rule(("--records-per-epoch",), excludes=IsGiven("--no-trajectory")),
+    ),
+    "surface": (
+        *_PLANE,
+        *_DATA,
+        *_LOSS,
+        Rule(("--half-width",), excludes=IsGiven("--bounds"), why="both set the window"),
+        Rule(("--tolerance-scale", "--max-points"), needs=IsGiven("--tolerance")),
+        Rule(
+            ("--workers", "--dask", "--mpi"),
+            excludes=IsGiven("--plan"),
+            why="the plan is measured by this process alone",
+        ),
+    ),
+    "refine": (),
+    "trajectory": (Rule(("FOLDER",), excludes=IsGiven("--checkpoints"), why="both name the run"),),
+    "topology": (
+        Rule(
+            ("--noise", "--draws", "--confidence", "--seed"),
+            excludes=IsGiven("--persistence"),
+            why="the threshold is set, not estimated",
+        ),
+        *_NOISE,
+    ),
+    "verify": (
+        *_NOISE,
+        Rule(("--significant",), excludes=Is("--noise", "none"), why="all points are significant"),
+        Rule(
+            ("--array",),
+            needs=Is("--array", "loss"),
+            why="verification differentiates the loss of the first set of samples alone; to "
+            "verify another, measure a landscape whose first set it is",
+            in_help=False,
+        ),
+    ),
+    "flatness": (
+        Rule(("--box",), needs=IsGiven("--sharpness")),
+        Rule(
+            (
+                "--precision", "--model", "--weights", "--weights-key", "--data", "--loss",
+                "--trajectory", "--models", "--device", "--threads",
+            ),
+            needs=IsGiven("--sharpness", "--parts"),
+            why="without them nothing is measured",
+            in_help=False,
+        ),
+        Rule(
+            ("--sharpness", "--parts"),
+            needs=Is("--array", None, "loss"),
+            why="they are measured with the loss of the first set",
+            in_help=False,
+        ),
+    ),
+    "compare": (
+        Rule(("FILE.nc",), needs=Number("FILE.nc", 2, None), in_help=False),
+        Rule(("--labels",), needs=AsMany("--labels", "FILE.nc", words="one for each file")),
+        *_NOISE,
+    ),
+    "import": (
+        Rule(("--function", "--distance"), needs=Is("--format", "loss-landscapes")),
+        Rule(("--directions", "--trajectory"), needs=Is("--format", None, "li-h5"), in_help=False),
+    ),
+    "export": (),
+    "render": (
+        Rule(("--size", "--dpi", "--transparent"), needs=_PICTURE, in_help=False),
+        Rule(
+            ("--dpi",),
+            needs=Matches("--size", r"(mm|cm|in)\s*$", "--size in mm, cm or in"),
+            why="pixels have no size in print",
+        ),
+        Rule(("--layout", "--trust-file"), needs=_STATE, in_help=False),
+        Rule(("FILE",), needs=Number("FILE", 1, 1), when=_STATE, in_help=False),
+        Rule(
+            (
+                "--figure", "--state", "--array", "--log", "--ceiling", "--levels",
+                "--show-evaluated", "--persistence", "--titles", "--topology",
+            ),
+            excludes=_STATE,
+            why="it is drawn as it is: edit it in ParaView",
+            in_help=False,
+        ),
+        Rule(("FILE",), needs=Number("FILE", 1, 2), in_help=False),
+        Rule(("--persistence", "--topology"), needs=Is("--figure", "topology")),
+        Rule(
+            ("--persistence",),
+            excludes=IsGiven("--topology"),
+            why="one computes the topology, the other draws what was computed",
+        ),
+        Rule(("--levels",), needs=Is("--figure", None, "contours", "isosurfaces", "compare")),
+        Rule(("--show-evaluated",), excludes=Is("--figure", "topology", "flatness")),
+        Rule(("--titles",), needs=AsMany("--titles", "FILE", words="one for each file, quoted")),
+    ),
+    "paraview": (
+        Rule(
+            ("FILE", "--figure", "--trust-file"),
+            excludes=IsGiven("--check", "--install", "--uninstall"),
+            why="it opens nothing",
+        ),
+        Rule(("--ask-reader",), needs=IsGiven("--install"), in_help=False),
+        Rule(("--figure",), needs=IsGiven("FILE"), why="there is nothing to draw"),
+        Rule(
+            ("--figure",),
+            excludes=Matches("FILE", r"\.pvsm$", "a state (.pvsm)"),
+            why="it already has its figure",
+        ),
+        Rule(("--trust-file",), needs=Matches("FILE", r"\.pvsm$", "a state (.pvsm)")),
+    ),
+    "info": (
+        Rule(("--dataset-samples",), excludes=IsGiven("--json"), why="it prints no errors"),
+    ),
+}  # fmt: skip
