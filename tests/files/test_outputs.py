@@ -263,7 +263,7 @@ def test_a_current_folder_that_was_deleted(tmp_path):
 
 def test_a_folder_that_is_not_writable(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "access", lambda *_: False)  # root may write everywhere
-    assert "read-only for you" in refusal(OutputFile(tmp_path / "x.nc"))
+    assert "Permission denied); choose a folder" in refusal(OutputFile(tmp_path / "x.nc"))
 
 
 def test_one_writer_at_a_time(tmp_path):

@@ -73,7 +73,7 @@ def test_what_does_not_fit_is_said(files, names, figure, words):
 
 
 def test_missing_and_empty_and_ambiguous(files, tmp_path):
-    with pytest.raises(LossLandscapeError, match=r"gone\.nc: no such file or folder"):
+    with pytest.raises(LossLandscapeError, match=r"gone\.nc: no such file"):
         what_to_open([tmp_path / "gone.nc"])
     (tmp_path / "empty").mkdir()
     with pytest.raises(LossLandscapeError, match="contains no landscape"):

@@ -1,18 +1,27 @@
 """Where resuming is decided: every row of the table in losslandscape/run/resume.py."""
 
+import numpy as np
 import pytest
 
+from losslandscape import Grid, Landscape
 from losslandscape.errors import FileFormatError, LossLandscapeError, OutputExistsError
 from losslandscape.files.journal import Journal, journal_path
 from losslandscape.run.resume import claim_output
 
-RECIPE = {"grid": {"shape": [3, 3]}, "objective": {"loss": "mse"}}
+GRID = Grid.square(3)
+RECIPE = {"grid": GRID.to_json(), "subspace": {"seed": 1}, "objective": {"loss": "mse"}}
 SETTINGS = {"batch_size": 7, "threads": 1, "names": ["loss"], "passes": 2}
 
 
 @pytest.fixture
 def path(tmp_path):
     return tmp_path / "x.nc"
+
+
+def write_landscape(path, grid=GRID):
+    fields, status = {"loss": np.zeros(grid.shape)}, np.ones(grid.shape, np.int8)
+    about = {"grid": grid.to_json(), "subspace": RECIPE["subspace"]}
+    Landscape(grid, fields, status, np.eye(2), about).save(path)
 
 
 def unfinished(path, recipe=RECIPE):
@@ -26,7 +35,7 @@ def unfinished(path, recipe=RECIPE):
 def test_the_same_recipe_goes_on(path, overwrite, there):
     unfinished(path)
     if there:  # the unfinished landscape, for people to look at
-        path.write_text("unfinished")
+        write_landscape(path)
     begun = claim_output(path, RECIPE, overwrite)
     with begun.journal as journal:
         journal.append(5, b"further.")
@@ -83,5 +92,19 @@ def test_a_journal_of_another_recipe_beside_a_finished_file(path):
 def test_a_free_path_and_no_path(path):
     assert claim_output(path, RECIPE).journal is None
     assert claim_output(None, RECIPE).journal is None
-    with pytest.raises(LossLandscapeError, match=r"the folder .*missing does not exist; create it"):
-        claim_output(path.parent / "missing" / "x.nc", RECIPE)
+
+
+@pytest.mark.parametrize("kind", ["text", "landscape"])
+def test_a_file_that_is_not_of_the_run_is_replaced_only_on_request(path, kind):
+    unfinished(path)
+    if kind == "text":
+        path.write_text("precious")
+    else:
+        write_landscape(path, Grid.square(4))
+    before = path.read_bytes()
+    with pytest.raises(OutputExistsError, match="move the file away"):
+        claim_output(path, RECIPE)
+    assert path.read_bytes() == before
+    with claim_output(path, RECIPE, overwrite=True).journal:
+        pass
+    assert path.read_bytes() == before

@@ -253,7 +253,7 @@ def test_one_checkpoint(tmp_path, states):
 def test_what_is_no_checkpoint(tmp_path, recorded):
     with pytest.raises(LossLandscapeError, match="no checkpoint has this name"):
         opened(f"{tmp_path}/nothing_*.pt")
-    with pytest.raises(LossLandscapeError, match="no such checkpoint"):
+    with pytest.raises(LossLandscapeError, match="no such file; a checkpoint is expected"):
         opened([tmp_path / "nothing.pt"])
     with pytest.raises(LossLandscapeError, match="the list of paths is empty"):
         opened([])

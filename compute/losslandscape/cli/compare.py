@@ -6,10 +6,11 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from losslandscape.cli.inputs import inputs_of
 from losslandscape.cli.kinds import PATH, POSITIVE_KIND, TEXT
 from losslandscape.cli.results import add_array_argument
 from losslandscape.cli.topology import add_noise_arguments
-from losslandscape.errors import OutputExistsError
+from losslandscape.files.outputs import OutputFolder, claimed, complete_results
 
 if TYPE_CHECKING:
     from losslandscape.landscape.landscape import Landscape
@@ -64,21 +65,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    files = REPORT_FILE, TABLE_FILE, DISTANCES_FILE, RUNS_FILE
+    output = OutputFolder(arguments.output, files, arguments.overwrite, "--output")
+    with claimed(output, inputs=inputs_of(arguments)):
+        return _compare(arguments, output.path)
+
+
+def _compare(arguments: argparse.Namespace, folder: Path) -> int:
     import numpy as np
 
     from losslandscape.analysis.comparison import compare
-    from losslandscape.files.atomic_files import make_folder
     from losslandscape.formats.report import table_lines, write_csv, write_json
     from losslandscape.landscape.arrays import of_array
     from losslandscape.landscape.landscape import Landscape
 
-    folder = arguments.output
-    for name in (REPORT_FILE, TABLE_FILE, DISTANCES_FILE, RUNS_FILE):
-        if (folder / name).exists() and not arguments.overwrite:
-            raise OutputExistsError(
-                f"{folder / name}: already exists; choose another folder (--output), or replace "
-                "it (--overwrite)"
-            )
     array = arguments.array or "loss"
     landscapes = [of_array(Landscape.open(file), array) for file in arguments.landscapes]
     found = compare(
@@ -94,9 +94,7 @@ def run(arguments: argparse.Namespace) -> int:
         sharpness=[_measured_sharpness(one) if array == "loss" else None for one in landscapes],
     )
     has_distances = bool(np.isfinite(found.wasserstein).any())
-    make_folder(folder)
     columns = list(found.rows[0])
-    write_csv(folder / TABLE_FILE, columns, [[row[c] for c in columns] for row in found.rows])
     labels = [row["label"] for row in found.rows]
     distances = [
         [labels[i], labels[j], float(found.wasserstein[i, j]), float(found.bottleneck[i, j])]
@@ -104,17 +102,18 @@ def run(arguments: argparse.Namespace) -> int:
         for j in range(i + 1, len(labels))
     ]
     header = ("one", "other", "Wasserstein distance", "bottleneck distance")
-    if has_distances:
-        write_csv(folder / DISTANCES_FILE, header, distances)
-    else:
-        (folder / DISTANCES_FILE).unlink(missing_ok=True)  # left by another comparison
     runs = found.trajectories
-    if runs:
-        write_csv(folder / RUNS_FILE, list(runs[0]), [list(row.values()) for row in runs])
-    else:
-        (folder / RUNS_FILE).unlink(missing_ok=True)
     report = {"command": arguments.command, "array": array, **found.to_json()}
-    write_json(folder / REPORT_FILE, report)
+    with complete_results(folder) as place:
+        write_csv(place / TABLE_FILE, columns, [[row[c] for c in columns] for row in found.rows])
+        if has_distances:
+            write_csv(place / DISTANCES_FILE, header, distances)
+        if runs:
+            write_csv(place / RUNS_FILE, list(runs[0]), [list(row.values()) for row in runs])
+        write_json(place / REPORT_FILE, report)
+    for name, is_written in ((DISTANCES_FILE, has_distances), (RUNS_FILE, bool(runs))):
+        if not is_written:  # left by another comparison
+            (folder / name).unlink(missing_ok=True)
 
     unit = "decades" if found.scale == "log" else "units of the loss"
     if array != "loss":
@@ -191,16 +190,16 @@ def _result(rows: list[dict[str, Any]], epsilon: float) -> str:
 
 def _measured_sharpness(landscape: Landscape) -> float | None:
     """The sharpness that ``losslandscape flatness --sharpness`` measured for this landscape."""
-    import json
-
     from losslandscape.cli.flatness import REPORT_FILE as FLATNESS_FILE
+    from losslandscape.errors import FileFormatError
+    from losslandscape.files.guarded_reading import read_json_object
     from losslandscape.formats.report import loss_sha256
 
     assert landscape.path is not None
     file = landscape.path.with_name(f"{landscape.path.stem}_flatness") / FLATNESS_FILE
     try:
-        report = json.loads(file.read_text())
+        report = read_json_object(file, "the report of a flat region")
         found = report["sharpness"]["value"]
         return float(found) if report["loss_sha256"] == loss_sha256(landscape) else None
-    except (OSError, ValueError, KeyError, TypeError):
+    except (FileFormatError, ValueError, KeyError, TypeError):
         return None  # it was not measured

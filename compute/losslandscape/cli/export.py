@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 
+from losslandscape.cli.inputs import inputs_of
 from losslandscape.cli.kinds import PATH, TEXT
+from losslandscape.files.outputs import OutputFolder, claimed
 
 HELP = "write a landscape as .vti, .vtp, .pvd, .ply and .csv for ParaView and other programs"
 
@@ -33,16 +35,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     from losslandscape import formats
-    from losslandscape.errors import OutputExistsError
     from losslandscape.landscape.landscape import Landscape
 
-    landscape = Landscape.open(arguments.landscape)
     folder = arguments.output or arguments.landscape.with_suffix("")
-    if folder.is_dir() and any(folder.iterdir()) and not arguments.overwrite:
-        raise OutputExistsError(
-            f"{folder}: is not empty; choose another folder, or replace its files (--overwrite)"
-        )
-    paths = formats.export(landscape, folder, arguments.formats, alone=True)
+    output = OutputFolder(
+        folder,
+        formats.export_files(),
+        arguments.overwrite,
+        "--output" if arguments.output else "",
+        empty=True,
+    )
+    with claimed(output, inputs=inputs_of(arguments)):
+        landscape = Landscape.open(arguments.landscape)
+        paths = formats.export(landscape, folder, arguments.formats, alone=True)
     print(f"{arguments.landscape}: exported to {len(paths)} files in {folder}")
     for path in paths:
         print(path)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from losslandscape.argument_checks import FINITE
 from losslandscape.cli.arguments import add_run_arguments
+from losslandscape.cli.inputs import inputs_of
 from losslandscape.cli.kinds import PATH, POSITIVE_KIND, TEXT, Kind, Numbers
 from losslandscape.cli.recorded_problem import add_same_problem_arguments, problem_of
 from losslandscape.cli.results import add_array_argument, add_result_arguments, result_folder
+from losslandscape.files.outputs import claimed, complete_results
 
 if TYPE_CHECKING:
     from losslandscape.analysis.flatness import FlatRegion
@@ -97,8 +100,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    from losslandscape.formats import flat_region_data
+
+    output = result_folder(arguments, "flatness", (REPORT_FILE, *flat_region_data.FILES))
+    with claimed(output, inputs=inputs_of(arguments)):
+        return _analyze(arguments, output.path)
+
+
+def _analyze(arguments: argparse.Namespace, folder: Path) -> int:
     from losslandscape.analysis.flatness import BasinOfMinimum, flat_region
-    from losslandscape.files.atomic_files import make_folder
     from losslandscape.formats import flat_region_data
     from losslandscape.formats.report import loss_sha256, table_lines, write_json
     from losslandscape.landscape.arrays import of_array
@@ -106,7 +116,6 @@ def run(arguments: argparse.Namespace) -> int:
 
     array = arguments.array or "loss"
     landscape = of_array(Landscape.open(arguments.landscape), array)
-    folder = result_folder(arguments, "flatness", (REPORT_FILE, flat_region_data.OUTLINE_FILE))
     minimum = arguments.minimum
     found = flat_region(
         landscape,
@@ -119,8 +128,6 @@ def run(arguments: argparse.Namespace) -> int:
     sharpness = by_part = None
     if arguments.sharpness or arguments.parts is not None:
         sharpness, by_part = _measured(arguments, landscape, found)
-    make_folder(folder)
-    flat_region_data.write(landscape, found, folder)
     report = {
         "landscape": landscape.path,
         "array": array,
@@ -131,7 +138,9 @@ def run(arguments: argparse.Namespace) -> int:
         "sharpness": sharpness.to_json() if sharpness else None,
         **({"sharpness_by_part": by_part.to_json()} if by_part else {}),
     }
-    write_json(folder / REPORT_FILE, report)
+    with complete_results(folder) as place:
+        flat_region_data.write(landscape, found, place)
+        write_json(place / REPORT_FILE, report)
     position = ", ".join(f"{c:.4g}" for c in found.minimum)
     at_least = "at least " if found.lower_bound else ""
     of = "" if array == "loss" else f" of '{array}'"

@@ -6,8 +6,10 @@ import argparse
 
 from losslandscape.argument_checks import FINITE, POSITIVE
 from losslandscape.cli.arguments import add_output_arguments
+from losslandscape.cli.inputs import inputs_of
 from losslandscape.cli.kinds import PATH, TEXT, Intervals, Kind, OrNan, Text
 from losslandscape.errors import LossLandscapeError
+from losslandscape.files.outputs import OutputFile, claimed
 
 HELP = "import a surface that another tool measured"
 
@@ -91,15 +93,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from losslandscape.landscape.landscape import Landscape
-
     output = arguments.output
     if output.suffix not in (".nc", ".llnc"):
         raise LossLandscapeError(f"--output {output}: the name must end in .nc or .llnc")
-    if output.exists() and output.samefile(arguments.source):
-        raise LossLandscapeError(
-            f"--output {output}: this is the file to import; give another name"
-        )
+    claim = OutputFile(output, arguments.overwrite, "--output")
+    with claimed(claim, inputs=inputs_of(arguments)):
+        return _import(arguments)
+
+
+def _import(arguments: argparse.Namespace) -> int:
+    from losslandscape.landscape.landscape import Landscape
+
     landscape = Landscape.imported(
         arguments.source,
         arguments.format,
@@ -114,7 +118,7 @@ def run(arguments: argparse.Namespace) -> int:
         title=arguments.title,
     )
     landscape.provenance["command"] = arguments.command
-    landscape.save(output, overwrite=arguments.overwrite)
+    landscape.save(arguments.output, overwrite=arguments.overwrite)
     print("\n".join(_lines(landscape, found=arguments.format is None)))
     return 0
 

@@ -6,6 +6,7 @@ import argparse
 
 from losslandscape.argument_checks import AXIS_POINTS, FACTOR
 from losslandscape.cli.arguments import add_output_arguments, add_run_arguments, axis_bounds
+from losslandscape.cli.inputs import inputs_of
 from losslandscape.cli.kinds import PATH, Intervals, Kind
 from losslandscape.cli.recorded_problem import (
     add_same_problem_arguments,
@@ -13,6 +14,7 @@ from losslandscape.cli.recorded_problem import (
     recorded_problem,
 )
 from losslandscape.errors import LossLandscapeError
+from losslandscape.files.outputs import claimed
 
 HELP = "evaluate a box of a landscape on a finer grid, with the same model, data and plane"
 
@@ -68,31 +70,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from losslandscape.landscape.landscape import Landscape
+    from losslandscape.run.evaluation import run_output
 
     if arguments.end_with_input:
         _end_with_input()
     output = arguments.output
     if output.suffix not in (".nc", ".llnc"):
         raise LossLandscapeError(f"--output {output}: the name must end in .nc or .llnc")
-    if output.exists() and output.samefile(arguments.landscape):
-        raise LossLandscapeError(
-            f"--output {output}: this is the landscape to refine; give another name"
-        )
+    claim = run_output(output, arguments.overwrite, "--output", parents=True)
+    with claimed(claim, inputs=inputs_of(arguments)):
+        return _refine(arguments)
+
+
+def _refine(arguments: argparse.Namespace) -> int:
+    from losslandscape.landscape.landscape import Landscape
+
+    output = arguments.output
     landscape = Landscape.open(arguments.landscape)
     bounds = axis_bounds(arguments, landscape.grid.dimensions)
     problem = recorded_problem(landscape, arguments)
 
-    from losslandscape.cli.surface import require_free
-    from losslandscape.files.atomic_files import make_folder
     from losslandscape.run.box_refinement import describe, finer_grid, refine
 
-    require_free(arguments)
     grid = finer_grid(landscape.grid, bounds, arguments.factor, arguments.grid)
     if not arguments.quiet:
         print(f"{output}: {' x '.join(map(str, grid.counts))} points", flush=True)
     objective, subspace = build_recorded(landscape, problem)
-    make_folder(output.parent)
     finer = refine(
         landscape,
         objective,

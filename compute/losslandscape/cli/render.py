@@ -9,8 +9,11 @@ from dataclasses import dataclass
 
 from losslandscape.argument_checks import DPI, FINITE, LEVELS, NON_NEGATIVE, refused_text
 from losslandscape.cli.arguments import add_state_trust
+from losslandscape.cli.inputs import inputs_of
 from losslandscape.cli.kinds import PATH, TEXT, Kind
-from losslandscape.errors import LossLandscapeError, OutputExistsError
+from losslandscape.errors import LossLandscapeError
+from losslandscape.files.inputs import input_file
+from losslandscape.files.outputs import OutputFile, claimed
 from losslandscape.paraview.process import FIGURES
 
 HELP = "draw a figure of a landscape with ParaView, as PNG, glTF or an interactive web page"
@@ -172,23 +175,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from losslandscape.paraview.process import fitting_figure, render, render_state
-
     ending = arguments.output.suffix.lower()
     if ending not in OUTPUTS:
         raise LossLandscapeError(
             f"--output {arguments.output}: the name must end in one of {', '.join(OUTPUTS)}"
         )
-    for path in (arguments.output, arguments.state):
-        if path is not None and not path.absolute().parent.is_dir():
-            raise LossLandscapeError(f"{path}: the folder {path.parent} does not exist; create it")
-        if path is not None and path.exists() and not arguments.overwrite:
-            raise OutputExistsError(
-                f"{path}: already exists; choose another name, or replace it (--overwrite)"
-            )
+    if arguments.state is not None and arguments.state.suffix.lower() != ".pvsm":
+        raise LossLandscapeError(f"--state {arguments.state}: the name must end in .pvsm")
     for path in arguments.landscapes:
-        if not path.exists():
-            raise LossLandscapeError(f"{path}: no such file")
+        if not path.is_dir():  # of an export
+            input_file(path)
+    outputs = [
+        OutputFile(path, arguments.overwrite, option, ending=path.suffix)
+        for option, path in (("--output", arguments.output), ("--state", arguments.state))
+        if path is not None
+    ]
+    with claimed(*outputs, inputs=inputs_of(arguments)):
+        return _render(arguments)
+
+
+def _render(arguments: argparse.Namespace) -> int:
+    from losslandscape.paraview.process import fitting_figure, render, render_state
+
     dpi = DEFAULT_DPI if arguments.dpi is None else arguments.dpi
     size, letters = _size(arguments.size, dpi)
     picture = {"dpi": dpi, "transparent": arguments.transparent}

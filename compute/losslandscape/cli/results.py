@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 
 from losslandscape.cli.kinds import PATH, TEXT
-from losslandscape.errors import OutputExistsError
+from losslandscape.files.outputs import OutputFolder
 
 
 def add_result_arguments(parser: argparse.ArgumentParser, name: str) -> None:
@@ -32,24 +31,16 @@ def add_array_argument(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def result_folder(arguments: argparse.Namespace, name: str, files: Sequence[str]) -> Path:
-    """The folder for the results; nothing is created or changed yet.
+def result_folder(
+    arguments: argparse.Namespace, name: str, files: Sequence[str], journals: Sequence[str] = ()
+) -> OutputFolder:
+    """The folder for the results, to be claimed.
 
     That of another variable than the loss ends in its name.
-
-    Raises
-    ------
-    OutputExistsError
-        If one of the files exists and ``--overwrite`` was not given.
     """
     landscape = arguments.landscape
     if getattr(arguments, "array", None) not in (None, "loss"):
         name = f"{name}_{arguments.array}"
     folder = arguments.output or landscape.with_name(f"{landscape.stem}_{name}")
-    for file in files:
-        if (folder / file).exists() and not arguments.overwrite:
-            raise OutputExistsError(
-                f"{folder / file}: already exists; choose another folder (--output), or replace "
-                "it (--overwrite)"
-            )
-    return folder
+    option = "--output" if arguments.output else ""
+    return OutputFolder(folder, files, arguments.overwrite, option, journals=journals)

@@ -18,6 +18,7 @@ from losslandscape.cli.executors import (
     process_workers,
     serving,
 )
+from losslandscape.cli.inputs import inputs_of
 from losslandscape.cli.kinds import COUNTED, POSITIVE_KIND, Counts, Intervals, Kind, Text
 from losslandscape.cli.problem import (
     add_problem_arguments,
@@ -27,6 +28,7 @@ from losslandscape.cli.problem import (
 )
 from losslandscape.cli.trajectories import check_trajectories, runs_from
 from losslandscape.errors import LossLandscapeError
+from losslandscape.files.outputs import claimed
 
 HELP = "measure the loss on a grid around a model, and write a landscape file (.nc)"
 
@@ -124,12 +126,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _measure(arguments: argparse.Namespace, executor: Executor | None) -> int:
-    from losslandscape.adaptive.refinement import describe
-    from losslandscape.files.atomic_files import make_folder
-    from losslandscape.landscape.places import describe_places
-    from losslandscape.point.determinism import stated
-    from losslandscape.run.evaluation import evaluate
-    from losslandscape.run.plan import plan
+    from losslandscape.run.evaluation import run_output
 
     check_trajectories(arguments)
     if not arguments.plan:
@@ -139,7 +136,20 @@ def _measure(arguments: argparse.Namespace, executor: Executor | None) -> int:
             raise LossLandscapeError(
                 f"--output {arguments.output}: the name must end in .nc or .llnc"
             )
-        require_free(arguments)
+    outputs = []
+    if not arguments.plan:
+        outputs.append(run_output(arguments.output, arguments.overwrite, "--output", parents=True))
+    with claimed(*outputs, inputs=inputs_of(arguments)):
+        return _measure_claimed(arguments, executor)
+
+
+def _measure_claimed(arguments: argparse.Namespace, executor: Executor | None) -> int:
+    from losslandscape.adaptive.refinement import describe
+    from losslandscape.landscape.places import describe_places
+    from losslandscape.point.determinism import stated
+    from losslandscape.run.evaluation import evaluate
+    from losslandscape.run.plan import plan
+
     weights = built_weights(vars(arguments))
     if weights is not None:
         print(f"losslandscape surface: weights: {weights}", file=sys.stderr)
@@ -149,7 +159,6 @@ def _measure(arguments: argparse.Namespace, executor: Executor | None) -> int:
     if arguments.plan:
         print(plan(objective, subspace, grid, _tolerance(arguments)).describe())
         return 0
-    make_folder(arguments.output.parent)
     kept = kept_arguments(arguments, arguments.output)
     with process_workers(arguments, executor) as executor:
         landscape = evaluate(
@@ -203,24 +212,6 @@ def _range(loss) -> str:
     words = f"loss {finite.min():g} to {finite.max():g}" if finite.size else "no finite loss"
     missing = loss.size - finite.size
     return f"{words}, {missing} not finite" if missing and finite.size else words
-
-
-def require_free(arguments: argparse.Namespace) -> None:
-    """Check, before any work, that the output does not exist yet.
-
-    Raises
-    ------
-    OutputExistsError
-        If it exists, without ``--overwrite`` and without a journal of an interrupted run.
-    """
-    from losslandscape.errors import OutputExistsError
-    from losslandscape.files.journal import journal_path
-
-    output = arguments.output
-    if output.exists() and not arguments.overwrite and not journal_path(output).exists():
-        raise OutputExistsError(
-            f"{output}: already exists; choose another name, or replace it (--overwrite)"
-        )
 
 
 def _grid(arguments: argparse.Namespace, subspace):

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 from losslandscape.argument_checks import DRAWS, NON_NEGATIVE, SHARE
 from losslandscape.cli.arguments import add_seed_argument
+from losslandscape.cli.inputs import inputs_of
 from losslandscape.cli.kinds import PATH, Kind
 from losslandscape.cli.results import add_array_argument, add_result_arguments, result_folder
+from losslandscape.files.outputs import claimed, complete_results
 
 if TYPE_CHECKING:
     from losslandscape.analysis.critical_points import CriticalPoints
@@ -92,8 +94,15 @@ def add_noise_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    from losslandscape.formats import topology_data
+
+    output = result_folder(arguments, "topology", (REPORT_FILE, *topology_data.FILES))
+    with claimed(output, inputs=inputs_of(arguments)):
+        return _analyze(arguments, output.path)
+
+
+def _analyze(arguments: argparse.Namespace, folder: Path) -> int:
     from losslandscape.analysis.critical_points import find_critical_points
-    from losslandscape.files.atomic_files import make_folder
     from losslandscape.formats import topology_data
     from losslandscape.formats.report import table_lines, write_json
     from losslandscape.landscape.arrays import in_words, of_array
@@ -101,7 +110,6 @@ def run(arguments: argparse.Namespace) -> int:
 
     array = arguments.array or "loss"
     landscape = of_array(Landscape.open(arguments.landscape), array)
-    folder = result_folder(arguments, "topology", (REPORT_FILE, topology_data.CRITICAL_POINTS_FILE))
     found = find_critical_points(
         landscape,
         scale=arguments.scale,
@@ -113,15 +121,15 @@ def run(arguments: argparse.Namespace) -> int:
         simplify=arguments.simplify,
         quiet=arguments.quiet,
     )
-    make_folder(folder)
-    topology_data.write(landscape, found, folder)
     report = {
         "landscape": landscape.path,
         "array": array,
         "command": arguments.command,
         **found.to_json(),
     }
-    write_json(folder / REPORT_FILE, report)
+    with complete_results(folder) as place:
+        topology_data.write(landscape, found, place)
+        write_json(place / REPORT_FILE, report)
     rows = found.table()
     quantity = "log10 of the mean loss" if found.scale == "log" else "the mean loss"
     headline, *summary = in_words([f"of {quantity}, {found.headline()}", *found.summary()], array)

@@ -63,11 +63,21 @@ def _instead_of(positional: argparse.Action) -> type[argparse.Action]:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from losslandscape.landscape.landscape import Landscape
+    from losslandscape.files.inputs import input_file
+    from losslandscape.files.outputs import claimed
+    from losslandscape.run.projected_trajectory import trajectory_output
 
     where: Any = arguments.trajectory
     if arguments.files is not None:
         where = arguments.files[0] if len(arguments.files) == 1 else arguments.files
+    input_file(arguments.landscape, endings=(".nc", ".llnc"))
+    with claimed(trajectory_output(arguments.landscape)):
+        return _add(arguments, where)
+
+
+def _add(arguments: argparse.Namespace, where: Any) -> int:
+    from losslandscape.landscape.landscape import Landscape
+
     landscape = Landscape.open(arguments.landscape)
     options = arguments.checkpoints_key, arguments.steps
     recorded_trajectory(where, *options)  # a missing folder is found before the model is built

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from losslandscape.cli.arguments import add_run_arguments
+from losslandscape.cli.inputs import inputs_of
 from losslandscape.cli.kinds import COUNTED, PATH
 from losslandscape.cli.recorded_problem import add_same_problem_arguments, problem_of
 from losslandscape.cli.results import add_array_argument, add_result_arguments, result_folder
 from losslandscape.cli.topology import add_noise_arguments
+from losslandscape.files.journal import JOURNAL
+from losslandscape.files.outputs import claimed, complete_results
 
 HELP = "check the critical points of a landscape with the network's own gradients"
 
@@ -54,18 +58,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    output = result_folder(arguments, "verification", (REPORT_FILE, POINTS_FILE), [JOURNAL])
+    with claimed(output, inputs=inputs_of(arguments)):
+        return _verify(arguments, output.path, output.journal())
+
+
+def _verify(arguments: argparse.Namespace, folder: Path, journal: Path) -> int:
     from vtkmodules.vtkIOXML import vtkXMLPolyDataWriter
 
     from losslandscape.analysis.critical_points import find_critical_points
     from losslandscape.analysis.verification import verify
-    from losslandscape.files.atomic_files import make_folder
     from losslandscape.formats.report import table_lines, write_json
     from losslandscape.formats.topology_data import critical_point_data
     from losslandscape.formats.vtk_xml import write_xml
     from losslandscape.landscape.landscape import Landscape
 
     landscape = Landscape.open(arguments.landscape)
-    folder = result_folder(arguments, "verification", (REPORT_FILE, POINTS_FILE))
     found = find_critical_points(
         landscape,
         scale=arguments.scale,
@@ -76,7 +84,6 @@ def run(arguments: argparse.Namespace) -> int:
         quiet=arguments.quiet,
     )
     objective, subspace = problem_of(landscape, arguments)
-    make_folder(folder.parent)
     result = verify(
         landscape,
         found,
@@ -86,12 +93,12 @@ def run(arguments: argparse.Namespace) -> int:
         batch_size=arguments.batch_size,
         significant_only=arguments.significant,
         quiet=arguments.quiet,
-        journal=folder.with_name(f"{folder.name}.journal"),
+        journal=journal,
     )
-    make_folder(folder)
-    write_xml(vtkXMLPolyDataWriter(), critical_point_data(result.arrays), folder / POINTS_FILE)
     report = {"landscape": landscape.path, "command": arguments.command, **result.to_json()}
-    write_json(folder / REPORT_FILE, report)
+    with complete_results(folder) as place:
+        write_xml(vtkXMLPolyDataWriter(), critical_point_data(result.arrays), place / POINTS_FILE)
+        write_json(place / REPORT_FILE, report)
     outcome, *rest = result.summary()
     print(f"{arguments.landscape}: {outcome}")
     print("\n".join(f"  {line}" for line in (*rest, found.summary()[0])))

@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, Union
 
 from losslandscape.errors import FileFormatError
+from losslandscape.files.inputs import input_file
 
 MAX_TEXT_BYTES = 2**26  # of a list or report; a list of 100,000 checkpoints takes half of this
 
@@ -63,6 +64,7 @@ def read_json_object(file: Path, what: str) -> dict[str, Any]:
     FileFormatError
         If the file is larger than 64 MiB, is not JSON, is nested too deeply, or is not an object.
     """
+    input_file(file)
     try:
         if file.stat().st_size > MAX_TEXT_BYTES:
             raise ValueError("larger than any such file can be")

@@ -30,14 +30,17 @@ _HEAD = struct.Struct("<II")
 _SYNC_SECONDS = 2.0
 
 
+JOURNAL, TRAJECTORY_JOURNAL = ".journal", ".trajectory.journal"
+
+
 def journal_path(output: str | os.PathLike) -> Path:
     """Path of the journal of an output."""
-    return Path(f"{os.fspath(output)}.journal")
+    return Path(f"{os.fspath(output)}{JOURNAL}")
 
 
 def trajectory_journal_path(output: str | os.PathLike) -> Path:
     """Path of the journal of a trajectory that is being measured on a landscape."""
-    return Path(f"{os.fspath(output)}.trajectory.journal")
+    return Path(f"{os.fspath(output)}{TRAJECTORY_JOURNAL}")
 
 
 class Journal:

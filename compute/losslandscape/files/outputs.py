@@ -23,6 +23,7 @@ calls can claim their own outputs too.
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
@@ -49,6 +50,7 @@ from losslandscape.files.file_kinds import (
     reason,
     shown,
 )
+from losslandscape.files.journal import JOURNAL
 from losslandscape.files.output_lock import FOLDER_LOCK, OutputLock, lock_path
 
 _TEMPORARY = len(".") + len(".12345678") + len(TEMPORARY_SUFFIX)  # bytes added to a name
@@ -74,6 +76,8 @@ class OutputFile:
     changed : bool
         Whether the file is there and gets new content (``losslandscape trajectory``). It may then
         be replaced unless another program changes it meanwhile.
+    ending : str
+        Of the names of its temporary files.
     """
 
     path: Path
@@ -82,6 +86,7 @@ class OutputFile:
     parents: bool = False
     journals: Sequence[str] = ()
     changed: bool = False
+    ending: str = ""
 
     @property
     def names(self) -> list[Path]:
@@ -96,7 +101,7 @@ class OutputFile:
     @property
     def longest(self) -> int:
         """Most bytes that are added to the name."""
-        return max(map(len, ("", *self.journals))) + _TEMPORARY
+        return max(map(len, (self.ending, *self.journals))) + _TEMPORARY
 
     def check_kind(self) -> None:
         for name in self.names:
@@ -133,6 +138,8 @@ class OutputFolder:
         What the user calls it, for messages: ``"--output"``.
     empty : bool
         Whether, without ``overwrite``, the folder must be empty.
+    journals : sequence of str
+        What is added to its name for files beside it in which unfinished work is kept.
     """
 
     path: Path
@@ -140,12 +147,18 @@ class OutputFolder:
     overwrite: bool = False
     option: str = ""
     empty: bool = False
+    journals: Sequence[str] = ()
     parents: bool = True
 
     @property
     def names(self) -> list[Path]:
         """All files that are written."""
-        return [self.path / name for name in (*self.files, FOLDER_LOCK)]
+        inside = [self.path / name for name in (*self.files, FOLDER_LOCK)]
+        return [*inside, *map(self.journal, self.journals)]
+
+    def journal(self, name: str = JOURNAL) -> Path:
+        """The path of a journal beside the folder."""
+        return Path(f"{os.path.abspath(self.path)}{name}")
 
     @property
     def folder(self) -> Path:
@@ -153,7 +166,7 @@ class OutputFolder:
 
     @property
     def longest(self) -> int:
-        return 0
+        return max(map(len, self.journals)) + _TEMPORARY if self.journals else 0
 
     def check_kind(self) -> None:
         kind = kind_at(self.path)
@@ -266,10 +279,13 @@ def check_output(output: Output, inputs: Iterable[str | os.PathLike[str]] = ()) 
         ) from error
     if not (isinstance(output, OutputFile) and output.changed):
         for path in inputs:
-            if any(is_same_file(name, path) for name in (output.path, *output.names)):
-                raise LossLandscapeError(
-                    f"{_called(output)}: is an input of the same command; give another name"
-                )
+            for name in (output.path, *output.names):
+                if is_same_file(name, path):
+                    what = "" if name == output.path else f"{shown(name)}, which it needs, "
+                    raise LossLandscapeError(
+                        f"{_called(output)}: {what}is an input of the same command; give another "
+                        "name"
+                    )
     output.check_free()
 
 
@@ -332,9 +348,11 @@ def _check_folder(output: Output) -> None:
             f"{_called(output)}: the folder {shown(output.folder)} does not exist; create it"
         )
     if not os.access(there, os.W_OK | os.X_OK):
+        read_only = os.statvfs(there).f_flag & os.ST_RDONLY if hasattr(os, "statvfs") else 0
         raise LossLandscapeError(
-            f"{_called(output)}: cannot write into {shown(there)} (it is read-only for you); "
-            "choose a folder where you have write permission"
+            f"{_called(output)}: cannot write into {shown(there)} "
+            f"({os.strerror(errno.EROFS if read_only else errno.EACCES)}); choose a folder where "
+            "you have write permission"
         )
 
 

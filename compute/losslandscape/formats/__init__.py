@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from losslandscape.errors import LossLandscapeError
-from losslandscape.files.atomic_files import make_folder
+from losslandscape.files.outputs import OutputFolder, claimed, complete_results
 
 if TYPE_CHECKING:
     from losslandscape.landscape.landscape import Landscape
@@ -56,24 +56,31 @@ def export(
     for name in formats or ():
         if name not in _EXPORTERS:
             raise LossLandscapeError(f"format '{name}' is not one of {', '.join(_EXPORTERS)}")
-    folder = make_folder(folder)
+    folder = Path(folder)
     wanted = set(NAMES if formats is None else formats)
     wanted |= {part for name in wanted for part in _PARTS.get(name, ())}
-    written: list[Path] = []
-    older: list[Path] = []
-    for name, module_name in _EXPORTERS.items():
-        module = import_module(f"{__name__}.{module_name}")
-        if name in wanted or alone:
-            older += [folder / file for file in module.FILES]
-        if name not in wanted:
-            continue
-        if module.applies(landscape):
-            written += module.write(landscape, folder)
-        elif formats is not None:
+    modules = {name: import_module(f"{__name__}.{one}") for name, one in _EXPORTERS.items()}
+    for name in NAMES:
+        if formats is not None and name in wanted and not modules[name].applies(landscape):
             raise LossLandscapeError(
                 f"format '{name}' cannot hold this landscape: it needs two dimensions and at least "
                 "one grid cell with finite losses at all corners"
             )
-    for path in set(older) - set(written):
-        path.unlink(missing_ok=True)
-    return written
+    with claimed(OutputFolder(folder, export_files(), overwrite=True)):
+        with complete_results(folder) as place:
+            written = [
+                file.name
+                for name in NAMES
+                if name in wanted and modules[name].applies(landscape)
+                for file in modules[name].write(landscape, place)
+            ]
+        older = [file for name in NAMES if name in wanted or alone for file in modules[name].FILES]
+        for file in set(older) - set(written):
+            (folder / file).unlink(missing_ok=True)
+    return [folder / file for file in written]
+
+
+def export_files() -> list[str]:
+    """The names of all files that an export may write."""
+    modules = (import_module(f"{__name__}.{module}") for module in _EXPORTERS.values())
+    return [file for module in modules for file in module.FILES]

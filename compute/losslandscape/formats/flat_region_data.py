@@ -29,6 +29,7 @@ REGION_FILE = "flat_region.vtp"
 VOLUME_FILE = "flat_region.vtu"  # VTK's poly data cannot hold tetrahedra
 OUTLINE_FILE = "flat_region_outline.vtp"
 SURFACE_FILE = "flat_region.vti"
+FILES = (REGION_FILE, VOLUME_FILE, OUTLINE_FILE, SURFACE_FILE)
 
 
 def write(landscape: Landscape, found: FlatRegion, folder: Path) -> list[Path]:

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from losslandscape import __version__
-from losslandscape.errors import FileFormatError, LossLandscapeError, OutputExistsError
+from losslandscape.errors import FileFormatError, LossLandscapeError
 from losslandscape.files.atomic_files import replace_file
+from losslandscape.files.outputs import OutputFile, claimed
 from losslandscape.formats import file_seal, guarded_netcdf
 from losslandscape.formats.content_stream import Variable
 from losslandscape.formats.netcdf_content import CHECKSUM, content_sha256
@@ -35,13 +36,10 @@ def save(landscape: Landscape, path: str | os.PathLike, overwrite: bool = False)
     OutputExistsError
         If the file exists and ``overwrite`` is not set.
     LossLandscapeError
-        If the file cannot be written.
+        If the file cannot be written, or another process is writing it.
     """
-    if Path(path).exists() and not overwrite:
-        raise OutputExistsError(
-            f"{path}: already exists; choose another name, or pass overwrite=True (--overwrite)"
-        )
-    write(landscape, path)
+    with claimed(OutputFile(Path(path), overwrite)):
+        write(landscape, path)
     landscape.path = Path(path)
 
 
@@ -61,10 +59,8 @@ def write(landscape: Landscape, path: str | os.PathLike) -> None:
                 fill(dataset, landscape)
                 dataset.setncattr(CHECKSUM, content_sha256(dataset))
             file_seal.seal(temporary)
-        except RuntimeError as error:  # libhdf5 reports a full disk this way
-            raise LossLandscapeError(
-                f"{path}: cannot be written; is the disk full? ({error})"
-            ) from error
+        except RuntimeError as error:  # of libhdf5
+            raise LossLandscapeError(f"{path}: cannot be written ({error})") from error
     guarded_netcdf.remember_own(Path(path))
 
 

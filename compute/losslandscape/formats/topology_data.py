@@ -21,6 +21,7 @@ CRITICAL_POINTS_FILE = "critical_points.vtp"
 SEPARATRICES_FILE = "separatrices.vtp"
 SEGMENTATION_FILE = "segmentation.vti"
 DIAGRAM_FILE = "persistence_diagram.vtp"
+FILES = (CRITICAL_POINTS_FILE, SEPARATRICES_FILE, SEGMENTATION_FILE, DIAGRAM_FILE)
 
 _TTK_MAXIMUM = 3  # TTK's CriticalType: 0 minimum, 1 and 2 saddles, 3 maximum
 

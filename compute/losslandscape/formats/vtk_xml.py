@@ -24,4 +24,4 @@ def write_xml(writer, data, path: Path) -> None:
         writer.SetInputData(data)
         writer.SetDataModeToBinary()
         if not writer.Write():
-            raise LossLandscapeError(f"{path}: VTK could not write it; is the disk full?")
+            raise LossLandscapeError(f"{path}: VTK could not write it")

@@ -22,13 +22,14 @@ import shutil
 import socket
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from losslandscape.errors import LossLandscapeError
+from losslandscape.files.atomic_files import explained, replace_file
+from losslandscape.files.temporary_folders import temporary_folder
 from losslandscape.paraview.programs import clean_environment, find_pvpython, plugin_path
 
 # figure -> the numbers of landscapes that it takes
@@ -141,7 +142,7 @@ def render(
         "dpi": dpi,
         "transparent": transparent,
     }
-    return run_job(job)
+    return _written(job, ("output", "state"))
 
 
 def render_state(
@@ -176,7 +177,32 @@ def render_state(
         "layout": layout,
         "trust": trust,
     }
-    return Path(run_job(job)["picture"])
+    return Path(_written(job, ("output",))["picture"])
+
+
+def _written(job: dict[str, Any], outputs: Sequence[str]) -> dict[str, Any]:
+    """The report of a job that writes to temporary names first; then its outputs are replaced."""
+    names: dict[str, str] = {}
+    with ExitStack() as stack:
+        for key in outputs:
+            if (final := job[key]) is not None:
+                temporary = stack.enter_context(replace_file(final, Path(final).suffix))
+                job[key] = str(temporary)
+                names[str(temporary)] = final
+        try:
+            report = run_job(job)
+        except LossLandscapeError as error:
+            raise LossLandscapeError(_with_names(str(error), names)) from error
+    return {
+        key: _with_names(value, names) if isinstance(value, str) else value
+        for key, value in report.items()
+    }
+
+
+def _with_names(text: str, names: Mapping[str, str]) -> str:
+    for temporary, final in names.items():
+        text = text.replace(temporary, final)
+    return text
 
 
 def run_job(job: Mapping[str, Any], timeout: float = 600.0) -> dict[str, Any]:
@@ -193,9 +219,12 @@ def run_job(job: Mapping[str, Any], timeout: float = 600.0) -> dict[str, Any]:
         LossLandscapeError: the job failed; if ParaView crashed, the message has its last output.
     """
     worker = plugin_path().parent / "losslandscape_paraview" / "job.py"
-    with tempfile.TemporaryDirectory(prefix="losslandscape-") as folder:
-        job_file, result_file = Path(folder, "job.json"), Path(folder, "result.json")
-        job_file.write_text(json.dumps({**job, "result": str(result_file)}), encoding="utf-8")
+    with temporary_folder() as folder:
+        job_file, result_file = folder / "job.json", folder / "result.json"
+        try:
+            job_file.write_text(json.dumps({**job, "result": str(result_file)}), encoding="utf-8")
+        except OSError as error:
+            raise explained(error, job_file) from error
         done = run_script(worker, [str(job_file)], timeout=timeout, capture=True)
         if not result_file.is_file():
             words = "\n".join((done.stderr or done.stdout or "").strip().splitlines()[-8:])
@@ -232,9 +261,8 @@ def run_script(
     environment = clean_environment()
     try:
         # Debian's ParaView starts Open MPI, which leaves a session folder behind in every run
-        scratch = tempfile.TemporaryDirectory(prefix="losslandscape-", ignore_cleanup_errors=True)
-        with screen() as display, scratch as folder:
-            environment["TMPDIR"] = folder
+        with screen() as display, temporary_folder() as folder:
+            environment["TMPDIR"] = str(folder)
             if display:
                 environment["DISPLAY"] = display
             return subprocess.run(

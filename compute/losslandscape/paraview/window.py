@@ -4,12 +4,13 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from losslandscape.errors import LossLandscapeError
+from losslandscape.files.inputs import input_file
+from losslandscape.files.temporary_folders import temporary_folder
 from losslandscape.paraview.process import fitting_figure
 from losslandscape.paraview.programs import clean_environment, find_paraview, plugin_path
 from losslandscape.paraview.settings import files_with_plugin, forget_plugin, settings_folder
@@ -100,13 +101,13 @@ def open_window(opening: Opening) -> int:
     environment["LOSSLANDSCAPE_OPEN"] = json.dumps({"package": str(package), **asdict(opening)})
     # a state names its data relative to its own folder
     folder = os.path.dirname(opening.files[0]) if opening.figure == "state" else None
-    with tempfile.TemporaryDirectory(prefix="losslandscape-") as defaults:
+    with temporary_folder() as defaults:
         # Qt reads defaults from here for settings missing from the user's file (only on Linux).
         Path(defaults, "ParaView.ini").write_text(
             "[General]\nGeneralSettings.ShowWelcomeDialog=false\n", encoding="ascii"
         )
         others = environment.get("XDG_CONFIG_DIRS") or "/etc/xdg"
-        environment["XDG_CONFIG_DIRS"] = os.pathsep.join((defaults, others))
+        environment["XDG_CONFIG_DIRS"] = os.pathsep.join((str(defaults), others))
         try:
             done = subprocess.run(
                 [str(program), f"--script={script}"], env=environment, cwd=folder, check=False
@@ -120,14 +121,13 @@ def open_window(opening: Opening) -> int:
 
 def _files(path: Path) -> list[Path]:
     """The files that a path stands for; see `what_to_open`."""
-    if path.is_file():
+    if not path.is_dir():
+        input_file(path)
         if path.suffix.lower() in (*LANDSCAPES, _VTK, _STATE):
             return [path]
         raise LossLandscapeError(
             f"{path}: neither a landscape (.nc, .llnc, .vti) nor a state (.pvsm)"
         )
-    if not path.is_dir():
-        raise LossLandscapeError(f"{path}: no such file or folder")
     inside = sorted(path.iterdir())
     below = sorted(file for folder in inside if folder.is_dir() for file in folder.iterdir())
     for candidates in (inside, below):

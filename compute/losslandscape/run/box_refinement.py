@@ -11,10 +11,11 @@ import numpy as np
 import torch
 
 from losslandscape.errors import LossLandscapeError
+from losslandscape.files.outputs import claimed
 from losslandscape.landscape.identity import check_plane
 from losslandscape.landscape.landscape import EVALUATED, NOT_FINITE, Landscape
 from losslandscape.planes.grid import Grid
-from losslandscape.run.evaluation import evaluate
+from losslandscape.run.evaluation import evaluate, run_output
 from losslandscape.run.threads import using_threads
 
 if TYPE_CHECKING:
@@ -93,7 +94,12 @@ def refine(
     check_same(landscape, objective, subspace)
     grid = finer_grid(landscape.grid, bounds, factor, points)
     measured = landscape.provenance.get("objective", {})
-    with using_threads(threads or measured.get("threads") or torch.get_num_threads()):
+    outputs = [] if path is None else [run_output(Path(path), overwrite)]
+    inputs = [] if landscape.path is None else [landscape.path]
+    with (
+        claimed(*outputs, inputs=inputs),
+        using_threads(threads or measured.get("threads") or torch.get_num_threads()),
+    ):
         finer = evaluate(
             objective,
             subspace,
@@ -105,14 +111,14 @@ def refine(
             provenance=provenance,
             quiet=quiet,
         )
-    finer.provenance["refined"] = {
-        "landscape": Path(landscape.path).name if landscape.path is not None else None,
-        "bounds": [[float(low), float(high)] for low, high in bounds],
-        **agreement(landscape, finer),
-    }
-    finer.trajectories = list(landscape.trajectories)
-    if path is not None:
-        finer.save(path, overwrite=True)
+        finer.provenance["refined"] = {
+            "landscape": Path(landscape.path).name if landscape.path is not None else None,
+            "bounds": [[float(low), float(high)] for low, high in bounds],
+            **agreement(landscape, finer),
+        }
+        finer.trajectories = list(landscape.trajectories)
+        if path is not None:
+            finer.save(path, overwrite=True)
     return finer
 
 

@@ -20,12 +20,14 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import nullcontext
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from losslandscape.adaptive.refinement import Adaptive
-from losslandscape.files.output_lock import OutputLock
+from losslandscape.files.journal import JOURNAL, TRAJECTORY_JOURNAL
+from losslandscape.files.outputs import OutputFile, claimed
 from losslandscape.landscape.landscape import Landscape
 from losslandscape.planes.grid import Grid
 from losslandscape.planes.subspace import Subspace
@@ -147,7 +149,8 @@ def evaluate(
     runs = labeled_runs(trajectory) if trajectory is not None else {}
     for run in runs.values():
         check_trajectory(task.objective, subspace, run)
-    with OutputLock(path) if path is not None else nullcontext():
+    outputs = [] if task.path is None else [run_output(task.path, overwrite)]
+    with claimed(*outputs):
         recipe = recipe_of(task)
         begun = claim_output(task.path, recipe, overwrite)
         threads = begun.settings.threads if begun.settings else torch.get_num_threads()
@@ -155,6 +158,11 @@ def evaluate(
             points = _measured_points(task, recipe, begun, evaluators, executor)
             with points.store.telling_what_is_kept():
                 return finish(points, recipe, evaluators, runs)
+
+
+def run_output(path: Path, overwrite: bool, option: str = "", parents: bool = False) -> OutputFile:
+    """The landscape file of a run, with the journals beside it."""
+    return OutputFile(path, overwrite, option, parents, [JOURNAL, TRAJECTORY_JOURNAL])
 
 
 def _measured_points(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from losslandscape.adaptive.refinement import Refinement, interpolate, nearest
+from losslandscape.errors import OutputExistsError
 from losslandscape.files.journal import trajectory_journal_path
 from losslandscape.landscape.landscape import INTERPOLATED, NOT_EVALUATED, Landscape
 from losslandscape.landscape.overlays import ModelPoint
@@ -60,11 +61,19 @@ def finish(
         )
         for measured in landscape.trajectories:
             warn_outside(task.grid, measured)
-    if task.path is not None:
-        landscape.save(task.path, overwrite=True)
+    try:
+        if task.path is not None:
+            landscape.save(task.path, overwrite=True)
+    except OutputExistsError:  # the finished landscape has another name
+        _remove_journal(points)
+        raise
+    _remove_journal(points)
+    return landscape
+
+
+def _remove_journal(points: Points) -> None:
     if points.store.journal is not None and not points.failures:
         points.store.journal.remove()
-    return landscape
 
 
 def fill_by_interpolation(landscape: Landscape, refinement: Refinement) -> dict[str, Any]:

@@ -14,8 +14,8 @@ import torch
 
 from losslandscape.errors import LossLandscapeError, OutputExistsError
 from losslandscape.files.finished_parts import finished_parts
-from losslandscape.files.journal import trajectory_journal_path
-from losslandscape.files.output_lock import OutputLock
+from losslandscape.files.journal import TRAJECTORY_JOURNAL, trajectory_journal_path
+from losslandscape.files.outputs import OutputFile, claimed
 from losslandscape.formats import netcdf
 from losslandscape.landscape.identity import check_objective, check_plane
 from losslandscape.landscape.landscape import Landscape
@@ -234,9 +234,7 @@ def add_trajectory(
         objective, subspace = landscape._measured
     check_plane(landscape, subspace)
     check_objective(landscape, objective)
-    with (
-        OutputLock(landscape.path, elsewhere=False) if landscape.path is not None else nullcontext()
-    ):
+    with claimed(*([] if landscape.path is None else [trajectory_output(landscape.path)])):
         target = _as_it_lies(landscape)
         _check_label(target, label, overwrite)
         check_origin_loss(landscape, objective, subspace)
@@ -257,6 +255,11 @@ def add_trajectory(
             netcdf.save(target, landscape.path, overwrite=True)
         landscape.trajectories = list(target.trajectories)
     return projected
+
+
+def trajectory_output(path: Path, option: str = "") -> OutputFile:
+    """A landscape file to which a trajectory is added, with the journal beside it."""
+    return OutputFile(path, option=option, journals=[TRAJECTORY_JOURNAL], changed=True)
 
 
 def _check_label(landscape: Landscape, label: str, overwrite: bool) -> None:

@@ -6,13 +6,15 @@ The decision in one table. "Same" means that the recipes are equal.
 at the output              without ``overwrite``      with ``overwrite``
 =========================  =========================  ==================================
 a journal, same            goes on                    goes on
+the same, and a file that  refused                    goes on, replaced at the end
+is not of this run
 a journal, not the same    refused, difference named  journal deleted, starts anew
 a damaged journal          refused                    journal deleted, starts anew
 the file alone             refused                    starts anew, replaced at the end
 nothing                    starts                     starts
 =========================  =========================  ==================================
 
-The caller holds the output's lock, see :mod:`losslandscape.files.output_lock`.
+The caller has claimed the output, see :mod:`losslandscape.files.outputs`.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from typing import Any
 
 from losslandscape.errors import FileFormatError, LossLandscapeError, OutputExistsError
 from losslandscape.files.journal import Journal, journal_path
+from losslandscape.formats import netcdf
 from losslandscape.landscape.identity import meaning
 from losslandscape.run.recipe import difference
 from losslandscape.run.settings import Settings
@@ -55,8 +58,7 @@ def claim_output(path: Path | None, recipe: dict[str, Any], overwrite: bool = Fa
     OutputExistsError
         If the file exists, and neither ``overwrite`` nor an unfinished run allows replacing it.
     LossLandscapeError
-        If an unfinished run there has another recipe (the difference is named), or the folder does
-        not exist.
+        If an unfinished run there has another recipe (the difference is named).
     FileFormatError
         If the journal is damaged.
     """
@@ -66,6 +68,12 @@ def claim_output(path: Path | None, recipe: dict[str, Any], overwrite: bool = Fa
     if journal.exists():
         differing = _differing(journal, recipe, overwrite)
         if differing is None:
+            if not overwrite and not _is_unfinished(path, recipe):
+                raise OutputExistsError(
+                    f"{path}: an unfinished run lies there ({journal.name}), and the file is not "
+                    "its unfinished landscape; move the file away, or replace it "
+                    "(overwrite=True, --overwrite)"
+                )
             opened, records = Journal.resume(journal)
             return Begun(opened, records, Settings.from_json(opened.header["settings"]))
         if not overwrite:
@@ -75,13 +83,23 @@ def claim_output(path: Path | None, recipe: dict[str, Any], overwrite: bool = Fa
                 "another output, or overwrite it (--overwrite)"
             )
         journal.unlink()
-    if path.exists() and not overwrite:
+    if path.exists() and not overwrite:  # without its journal since the claim
         raise OutputExistsError(
-            f"{path}: exists; choose another name or overwrite it (overwrite=True, --overwrite)"
+            f"{path}: already exists; choose another name, or replace it (overwrite=True, "
+            "--overwrite)"
         )
-    if not path.exists() and not path.parent.is_dir():
-        raise LossLandscapeError(f"{path}: the folder {path.parent} does not exist; create it")
     return Begun()
+
+
+def _is_unfinished(path: Path, recipe: dict[str, Any]) -> bool:
+    """Whether the file at the output may be one that a run of this recipe wrote, or none is."""
+    if not path.exists():
+        return True
+    try:
+        there = netcdf.read(path).provenance
+    except FileFormatError:
+        return False
+    return there.get("grid") == recipe["grid"] and there.get("subspace") == recipe["subspace"]
 
 
 def _differing(journal: Path, recipe: dict[str, Any], overwrite: bool) -> str | None:

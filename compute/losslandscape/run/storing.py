@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from losslandscape.errors import LossLandscapeError
+from losslandscape.files.claims import claim_of
 from losslandscape.files.journal import Journal
 from losslandscape.landscape.landscape import EVALUATED, NOT_FINITE, Landscape
 from losslandscape.run.point_records import PointJob
@@ -82,6 +83,14 @@ class Store:
 
     def _save_unfinished(self, path: Path) -> None:
         """Write what there is, for people to look at; per-sample losses are in the journal."""
+        claim = claim_of(path)
+        if claim is not None and claim.is_lost():
+            warnings.warn(
+                f"{path}: a file appeared there, and is not replaced; the run continues",
+                stacklevel=2,
+            )
+            self.path = None
+            return
         try:
             dataclasses.replace(self.landscape, samples={}).save(path, overwrite=True)
         except LossLandscapeError as error:  # the journal has everything; the run goes on

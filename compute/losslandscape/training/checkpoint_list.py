@@ -16,6 +16,7 @@ from typing import NamedTuple, Optional, Union
 import numpy as np
 
 from losslandscape.errors import FileFormatError, LossLandscapeError
+from losslandscape.files.inputs import input_file
 from losslandscape.training.manifest import MANIFEST
 from losslandscape.training.weights import IN_A_FOLDER
 
@@ -67,8 +68,8 @@ def checkpoint_paths(paths: "Union[PathLike, Iterable[PathLike]]") -> tuple[list
         text = os.fspath(paths)
         if os.path.isdir(text):
             return _inside(Path(text)), False
-        if os.path.isfile(text):
-            return [Path(text)], False
+        if os.path.lexists(text):
+            return [input_file(text, "a checkpoint is expected")], False
         found = [Path(name) for name in glob.glob(text, recursive=True)]
         found = [path for path in found if _holds_weights(path)]
         if not found:
@@ -88,8 +89,8 @@ def checkpoint_paths(paths: "Union[PathLike, Iterable[PathLike]]") -> tuple[list
     if not found:
         raise FileFormatError("no checkpoint was given: the list of paths is empty")
     for path in found:
-        if not path.exists():
-            raise FileFormatError(f"{path}: no such checkpoint")
+        if not path.is_dir():
+            input_file(path, "a checkpoint is expected")
         if (path / MANIFEST).is_file():
             raise FileFormatError(_recorded(path))
     return found, not _is_iterator(paths)

@@ -120,7 +120,8 @@ class Trajectory:
         """
         folder = Path(path)
         if not folder.is_dir():
-            raise FileFormatError(f"{folder}: no such folder; a recorded trajectory is expected")
+            what = "is a file" if folder.exists() else "no such folder"
+            raise FileFormatError(f"{folder}: {what}; the folder of a trajectory is expected")
         trajectory = cls(folder, read_manifest(folder / MANIFEST))
         moved: set[str] = set()
         for index in range(len(trajectory)):

@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from losslandscape.errors import FileFormatError, LossLandscapeError
 from losslandscape.files.atomic_files import replace_file
 from losslandscape.files.guarded_reading import file_inside, read_json_object
+from losslandscape.files.inputs import input_file
 from losslandscape.training.tensor_names import bare_name, bare_names
 from losslandscape.training.torch_files import read_content, state_dicts, under_key
 
@@ -166,11 +167,7 @@ def weights_file(path: PathLike) -> Path:
     if file.is_dir():
         inside = [file / name for name in IN_A_FOLDER]
         file = next((one for one in inside if one.is_file()), inside[0])
-    if not file.is_file():
-        raise FileFormatError(
-            f"{file}: no such file; a weights file is expected (.safetensors, .pt, .pth)"
-        )
-    return file
+    return input_file(file, "a weights file is expected (.safetensors, .pt, .pth)")
 
 
 def read_state_dict(
@@ -303,10 +300,9 @@ def _load_shards(index: Path) -> "dict[str, Tensor]":
 
 
 def _load_shard(file: Path) -> "dict[str, Tensor]":
+    input_file(file, "the index of the shards lists it")
     if file.suffix == ".safetensors":
         return _load_safetensors(file)
-    if not file.is_file():
-        raise FileFormatError(f"{file}: no such file, which the index of the shards lists")
     return _named_tensors(read_content(file), file)
 
 

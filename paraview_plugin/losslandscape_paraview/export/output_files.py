@@ -25,7 +25,8 @@ def replaced(path):
     try:
         temporary.touch(exist_ok=False)
         yield temporary
-        if not temporary.stat().st_size:
+        # on a full disk, VTK removes what it began to write
+        if not temporary.exists() or not temporary.stat().st_size:
             raise LandscapeError(f"{path}: ParaView wrote nothing")
         descriptor = os.open(temporary, os.O_RDWR)
         try:

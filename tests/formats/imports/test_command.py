@@ -53,7 +53,10 @@ def test_a_table_without_bounds_comes_back_from_the_export(imported, tmp_path):
         (["--bounds=a,2", "--output", "x.nc"], "give a pair of numbers for each axis"),
         (["--bounds=0,1,0,1", "--distance", "1", "--output", "x.nc"], "takes no option distance"),
         (["--bounds=0,1,0,1", "--output", "there.nc"], "exists; choose another name"),
-        (["--bounds=0,1,0,1", "--overwrite", "--output", "link.nc"], "is the file to import"),
+        (
+            ["--bounds=0,1,0,1", "--overwrite", "--output", "link.nc"],
+            "is an input of the same command",
+        ),
         (["--bounds=0,1,0,1", "--output", "no/x.nc"], "does not exist; create it"),
     ],
 )

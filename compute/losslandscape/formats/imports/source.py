@@ -15,6 +15,7 @@ import numpy as np
 
 from losslandscape import __version__
 from losslandscape.errors import FileFormatError, LossLandscapeError
+from losslandscape.files.inputs import input_file
 from losslandscape.landscape.landscape import EVALUATED, NOT_EVALUATED, NOT_FINITE, Landscape
 from losslandscape.landscape.overlays import ProjectedTrajectory
 from losslandscape.planes.grid import AXIS_NAMES, Grid
@@ -65,14 +66,11 @@ class Source:
     path: Path
 
     def __post_init__(self):
-        if self.path.is_dir():
-            raise FileFormatError(f"{self.path}: is a folder; give a file in it")
+        input_file(self.path)
         try:
             with open(self.path, "rb") as file:
                 self.head = file.read(_HEAD_BYTES)
                 self.size = os.fstat(file.fileno()).st_size
-        except FileNotFoundError:
-            raise FileFormatError(f"{self.path}: no such file") from None
         except OSError as error:
             raise FileFormatError(
                 f"{self.path}: cannot be read ({error.strerror or error})"

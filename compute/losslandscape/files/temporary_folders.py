@@ -1,0 +1,51 @@
+"""Temporary folders, made in one place so that an ending process can remove all of them."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from losslandscape.errors import LossLandscapeError
+from losslandscape.files.file_kinds import reason
+
+_folders: set[str] = set()
+
+
+@contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """Yield a new folder, which is removed at the end of the block.
+
+    Raises
+    ------
+    LossLandscapeError
+        If none can be made.
+
+    Examples
+    --------
+    >>> with temporary_folder() as folder:
+    ...     folder.is_dir()
+    True
+    >>> folder.exists()
+    False
+    """
+    try:
+        folder = tempfile.mkdtemp(prefix="losslandscape-")
+    except OSError as error:
+        raise LossLandscapeError(
+            f"no temporary folder can be made: {reason(error)}; free some space, or set TMPDIR to "
+            "a folder where you can write"
+        ) from error
+    _folders.add(folder)
+    try:
+        yield Path(folder)
+    finally:
+        # what another process of the block still writes there is left
+        shutil.rmtree(folder, ignore_errors=True)
+        _folders.discard(folder)
+
+
+def remove_temporary_folders() -> None:
+    """Remove all temporary folders of this process, which ends without leaving their blocks."""
+    for folder in list(_folders):
+        shutil.rmtree(folder, ignore_errors=True)
