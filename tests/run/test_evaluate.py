@@ -330,13 +330,13 @@ def test_arguments_of_another_kind_are_said_first():
     for name in ("batch_size", "reestimation_samples", "dataset_samples"):
         for wrong in ("8", 8.5, 0):
             with pytest.raises(
-                LossLandscapeError, match=f"{name}.* is {wrong!r}; it must be a whole number"
+                LossLandscapeError, match=f"{name}.*={wrong!r}: must be a whole number"
             ):
                 Objective(model, "mse", data, **{name: wrong})
     assert Objective(model, "mse", data, dataset_samples=np.int64(9)).dataset_samples == {
         "train": 9
     }
-    with pytest.raises(LossLandscapeError, match="batch_size is 2"):
+    with pytest.raises(LossLandscapeError, match=r"batch_size=2.0: must be a whole"):
         evaluate(objective, plane, Grid.square(3), batch_size=2.0)
 
 

@@ -37,6 +37,7 @@ from losslandscape.problem.objective import Objective
 from losslandscape.run.executors import PointPool
 from losslandscape.run.finishing import finish
 from losslandscape.run.measuring import Points, may_halve
+from losslandscape.run.memory_needed import require_landscape_memory
 from losslandscape.run.one_evaluator import OneEvaluator
 from losslandscape.run.pilot import find_allotment
 from losslandscape.run.point_records import attempt
@@ -152,6 +153,8 @@ def evaluate(
     outputs = [] if task.path is None else [run_output(task.path, overwrite)]
     with claimed(*outputs):
         recipe = recipe_of(task)
+        kept = sum(task.objective.sizes[name] for name in recipe["keep_samples"])
+        require_landscape_memory(task.grid, kept)
         begun = claim_output(task.path, recipe, overwrite)
         threads = begun.settings.threads if begun.settings else torch.get_num_threads()
         with using_threads(threads), OneEvaluator(subspace) as evaluators:

@@ -17,6 +17,7 @@ from losslandscape.point.evaluator import Evaluator
 from losslandscape.point.measurement import mean_loss
 from losslandscape.problem.objective import Objective
 from losslandscape.progress import duration
+from losslandscape.run.memory_needed import require_landscape_memory
 
 _SHARE = 0.01  # of the grid's points, which a probe may measure however long it takes
 _MOST_A_LINE = 13
@@ -131,6 +132,7 @@ def plan(
         objective = objective.with_batch_norm("reestimated")  # as evaluate does
     if tolerance is not None:
         tolerance.check(grid)
+    require_landscape_memory(grid)
     lines = _cross(grid)
     points = grid.points()
     losses = np.full(grid.size, np.nan)

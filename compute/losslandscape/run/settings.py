@@ -11,8 +11,12 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+import numpy as np
 import torch
 
+from losslandscape.errors import LossLandscapeError
+from losslandscape.planes.parameters import Segment
+from losslandscape.planes.subspace import Subspace, combine
 from losslandscape.point import determinism
 from losslandscape.point.carried_buffers import refuse_whole_numbers
 from losslandscape.point.copied_model import check_copy
@@ -77,12 +81,14 @@ def find_settings(task: Task, evaluator: Evaluator) -> tuple[Settings, Measureme
     Raises
     ------
     LossLandscapeError
-        If a point's value depends on random numbers or on the batches before it, a copy of the
+        If neighboring points are one point in the precision of the computation, a point's value
+        depends on random numbers or on the batches before it, a copy of the
         model has other losses than the model, or labeled models differ in buffers of whole numbers
         that change the loss.
     """
     check_copy(task.objective, task.subspace)
     _check_whole_numbers(task, evaluator)
+    _check_steps(task, evaluator)
     origin, observed = determinism.observe(evaluator)
     determinism.refuse_observed(task.objective, observed)
     determinism.refuse_empty_samples(origin)
@@ -110,6 +116,38 @@ def _moved(task: Task, names: Sequence[str]) -> list[str]:
     """Those of the parameters along which a direction is not 0."""
     directions = [task.subspace.layout.views(d) for d in task.subspace.directions]
     return [name for name in names if any(d[name].any() for d in directions)]
+
+
+def _check_steps(task: Task, evaluator: Evaluator) -> None:
+    """Raise a LossLandscapeError if a step of the grid changes no value in float32 or float64.
+
+    Of less precise types, whose deviation is stated, a step may well be lost. Tried is the step at
+    the end that is farther from the origin, where the most digits are lost.
+    """
+    subspace, grid = evaluator.subspace, task.grid
+    if subspace.layout.dtype not in (torch.float32, torch.float64):
+        return
+    segments = subspace.layout.segments
+    for axis, (name, ends, step) in enumerate(zip(grid.axis_names, grid.bounds, grid.spacing)):
+        far = max(ends, key=abs)
+        places = np.zeros((2, grid.dimensions))
+        places[:, axis] = far, far + (step if far == ends[0] else -step)
+        if not any(_differ(subspace, segment, *places.tolist()) for segment in segments):
+            kind = str(subspace.layout.dtype).removeprefix("torch.")
+            raise LossLandscapeError(
+                f"grid: neighboring points along {name}, {step:g} apart, coincide in {kind}: no "
+                "value changes between them; choose wider bounds, or precision='float64' "
+                "(--precision float64)"
+            )
+
+
+@torch.no_grad()
+def _differ(subspace: Subspace, segment: Segment, *places: Sequence[float]) -> bool:
+    """Whether a parameter has different values at two points."""
+    own = slice(segment.start, segment.stop)
+    origin, directions = subspace.origin[own], [d[own] for d in subspace.directions]
+    one, other = (combine(at, origin, directions, torch.empty_like(origin)) for at in places)
+    return not torch.equal(one, other)
 
 
 def _check_whole_numbers(task: Task, evaluator: Evaluator) -> None:
