@@ -21,6 +21,7 @@ from losslandscape.analysis.region_errors import (
     resampled_fields,
     trusted_rise,
 )
+from losslandscape.analysis.region_joins import doubtful_points
 from losslandscape.analysis.significance import on_scale
 from losslandscape.analysis.sublevel_set import PiecewiseLinearField, Region
 from losslandscape.errors import LossLandscapeError
@@ -112,12 +113,20 @@ class FlatRegion:
         """Whether the grid is fine enough for the size.
 
         The thickness is at least 6 cells (but for a tenth of a cell), and the estimated
-        discretization error at most 1% of the size, in 3-D 3%. An error that is not known, because
+        discretization error at most 1% of the size, in 3-D 3%. So are the parts that may be joined
+        to the region, or cut off from it, between grid points. An error that is not known, because
         a value around the region is missing, resolves nothing.
         """
-        thick = self.thickness >= RESOLVED_CELLS - _LOST_CELLS
         allowed = _RESOLVED_ERROR[self.grid.dimensions] * self.size
-        return bool(thick and self.errors.discretization <= allowed)
+        return bool(self._thick and self.errors.discretization <= allowed and self._joined)
+
+    @property
+    def _thick(self) -> bool:
+        return self.thickness >= RESOLVED_CELLS - _LOST_CELLS
+
+    @property
+    def _joined(self) -> bool:
+        return self.errors.joins <= _RESOLVED_ERROR[self.grid.dimensions] * self.size
 
     @property
     def loss(self) -> np.ndarray:
@@ -125,13 +134,17 @@ class FlatRegion:
         return 10**self.region.values if self.scale == "log" else self.region.values
 
     def proposed_grid(self) -> Grid:
-        """A grid around the region, with 8 cells along its shortest semi-axis and its thickness."""
+        """A grid around the region, with 8 cells along its shortest semi-axis and its thickness.
+
+        At least twice as fine as this one, if the region is thick enough.
+        """
         low, high = self.region.points.min(axis=0), self.region.points.max(axis=0)
         spacing = np.array(self.grid.spacing)
         half = 1.25 * np.maximum((high - low) / 2, spacing)
         center = (low + high) / 2
         # a region within one cell is known no better than to a quarter of it
-        finer = spacing * max(min(self.semi_axes[0], self.thickness), 0.25) / _PROPOSED_CELLS
+        part = max(min(self.semi_axes[0], self.thickness), 0.25) / _PROPOSED_CELLS
+        finer = spacing * (min(part, 0.5) if self._thick else part)
         counts = np.clip(np.ceil(2 * half / finer) + 1, *_PROPOSED_POINTS).astype(int)
         bounds = zip((center - half).tolist(), (center + half).tolist())
         return Grid.rectangle(counts.tolist(), tuple(bounds))
@@ -157,11 +170,18 @@ class FlatRegion:
         if not self.resolved:
             grid = self.proposed_grid()
             bounds = ",".join(f"{end:.6g}" for pair in grid.bounds for end in pair)
+            doubt = (
+                ""
+                if self._joined
+                else "; parts as large as "
+                f"{self._share(self.errors.joins)} of it may be joined to it, or cut off from it, "
+                "between grid points"
+            )
             lines.append(
                 f"unresolved: the region is {self.thickness:.2g} cells thick "
                 f"({RESOLVED_CELLS:g} are needed), and the grid's own error of the size is "
                 f"{self._share(self.errors.discretization)} "
-                f"({_RESOLVED_ERROR[self.grid.dimensions]:.0%} is allowed); evaluate with "
+                f"({_RESOLVED_ERROR[self.grid.dimensions]:.0%} is allowed){doubt}; evaluate with "
                 f"--grid {'x'.join(map(str, grid.counts))} --bounds={bounds}"
             )
         if self.interpolation.interpolated:
@@ -330,6 +350,9 @@ class BasinOfMinimum:
             at_edge,
             effective,
             trusted,
+            float(
+                doubtful_points(self._field, level, component, self.vertex).sum() * spacing.prod()
+            ),
         )
         return FlatRegion(
             epsilon, factor, self.scale, self.minimum, self.loss, component, self.grid,

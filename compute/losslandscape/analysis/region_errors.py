@@ -53,6 +53,9 @@ class SizeErrors:
         Samples that carry half of the variance of the rise from the minimum to the region's edge.
     sampling_trusted : bool or None
         Whether the interval can be trusted; see :func:`trusted_rise`. None without an interval.
+    joins : float
+        Size of the parts that may be joined to the region, or cut off from it, between grid points;
+        see :func:`losslandscape.analysis.region_joins.doubtful_points`.
     """
 
     discretization: float
@@ -63,6 +66,7 @@ class SizeErrors:
     draws_at_edge: int = 0
     effective_samples: int | None = None
     sampling_trusted: bool | None = None
+    joins: float = 0.0
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
