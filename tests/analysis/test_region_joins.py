@@ -85,8 +85,7 @@ def test_smooth_wells_whose_barrier_is_clear_are_resolved():
 
 
 def test_values_that_are_missing_join_nothing():
-    values, minimum = discs(0.3, 0.0)
-    values = values.reshape(GRID.shape)
+    values = discs(0.3, 0.0)[0].reshape(GRID.shape)
     values[:, 30:] = np.nan
     field = PiecewiseLinearField(GRID.points(), values)
     vertex = int(np.nanargmin(values))
