@@ -12,7 +12,8 @@ from losslandscape.cli.arguments import add_state_trust
 from losslandscape.cli.inputs import inputs_of
 from losslandscape.cli.kinds import PATH, TEXT, Kind
 from losslandscape.errors import LossLandscapeError
-from losslandscape.files.inputs import input_file
+from losslandscape.files.file_kinds import FOLDER
+from losslandscape.files.inputs import input_file, input_kind
 from losslandscape.files.outputs import OutputFile, claimed
 from losslandscape.paraview.process import FIGURES
 
@@ -183,7 +184,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.state is not None and arguments.state.suffix.lower() != ".pvsm":
         raise LossLandscapeError(f"--state {arguments.state}: the name must end in .pvsm")
     for path in arguments.landscapes:
-        if not path.is_dir():  # of an export
+        if input_kind(path) != FOLDER:  # of an export
             input_file(path)
     outputs = [
         OutputFile(path, arguments.overwrite, option, ending=path.suffix)

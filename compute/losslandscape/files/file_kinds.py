@@ -58,6 +58,21 @@ def shown(path: PathLike) -> str:
     return os.fspath(path).encode("utf-8", "backslashreplace").decode()
 
 
+def is_utf8(text: str) -> bool:
+    """Whether text can be stored: not with a part of a name that is no UTF-8.
+
+    Examples
+    --------
+    >>> is_utf8("é"), is_utf8(chr(0xdcff))
+    (True, False)
+    """
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def reason(error: Exception) -> str:
     """Why the system refuses a path, in words."""
     if isinstance(error, ValueError):

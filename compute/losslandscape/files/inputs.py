@@ -3,9 +3,18 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Optional
 
 from losslandscape.errors import FileFormatError
-from losslandscape.files.file_kinds import FILE, FOLDER, PathLike, kind_at, reason, shown
+from losslandscape.files.file_kinds import (
+    FILE,
+    FOLDER,
+    PathLike,
+    is_utf8,
+    kind_at,
+    reason,
+    shown,
+)
 
 _LISTED = 3  # names of a folder's files in a message
 
@@ -36,13 +45,13 @@ def input_file(path: PathLike, wanted: str = "", endings: Sequence[str] = ()) ->
     save its content to a file and give that
     """
     more = f"; {wanted}" if wanted else ""
-    try:
-        kind = kind_at(path)
-    except NotADirectoryError:
-        kind = None
-    except (OSError, ValueError) as error:
-        raise FileFormatError(f"{shown(path)}: cannot be read: {reason(error)}") from error
+    kind = input_kind(path)
     if kind == FILE:
+        if not is_utf8(os.path.abspath(path)):
+            raise FileFormatError(
+                f"{shown(os.path.abspath(path))}: the name is not UTF-8, which the libraries that "
+                "read it need; rename it"
+            )
         return Path(path)
     if kind is None:
         if os.path.islink(path):
@@ -58,6 +67,22 @@ def input_file(path: PathLike, wanted: str = "", endings: Sequence[str] = ()) ->
         f"{shown(path)}: is {kind}, which cannot be read as a file; save its content to a file "
         "and give that"
     )
+
+
+def input_kind(path: PathLike) -> Optional[str]:
+    """What lies at an input, as of :func:`~losslandscape.files.file_kinds.kind_at`.
+
+    Raises
+    ------
+    FileFormatError
+        If no file can have this name, or the system refuses to look.
+    """
+    try:
+        return kind_at(path)
+    except NotADirectoryError:
+        return None
+    except (OSError, ValueError) as error:
+        raise FileFormatError(f"{shown(path)}: cannot be read: {reason(error)}") from error
 
 
 def _inside(folder: Path, endings: Sequence[str]) -> str:

@@ -46,6 +46,7 @@ from losslandscape.files.file_kinds import (
     FOLDER,
     first_existing,
     is_same_file,
+    is_utf8,
     kind_at,
     reason,
     shown,
@@ -295,16 +296,20 @@ def _called(output: Output) -> str:
 
 def _check_name(output: Output) -> None:
     text = os.fspath(output.path)
-    try:
-        os.fsencode(text)
-        text.encode("utf-8")
-    except UnicodeEncodeError as error:
-        raise LossLandscapeError(
-            f"{_called(output)}: the name is not UTF-8, which files and reports need; give another "
-            "name"
-        ) from error
     if "\0" in text:
         raise LossLandscapeError(f"{text!r}: a name cannot contain a null character")
+    try:
+        os.fsencode(text)
+        encoded = is_utf8(os.path.abspath(text))
+    except UnicodeEncodeError:
+        encoded = False
+    except FileNotFoundError:  # the current folder, of which more below
+        encoded = is_utf8(text)
+    if not encoded:
+        raise LossLandscapeError(
+            f"{_called(output)}: the name, or that of its folder, is not UTF-8, which files and "
+            "reports need; give another name"
+        )
     if isinstance(output, OutputFile) and not output.path.name:
         raise LossLandscapeError(f"{_called(output)}: is a folder; give a file name")
     try:

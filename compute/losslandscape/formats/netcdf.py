@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import numpy as np
 from losslandscape import __version__
 from losslandscape.errors import FileFormatError, LossLandscapeError
 from losslandscape.files.atomic_files import replace_file
+from losslandscape.files.file_kinds import is_utf8
 from losslandscape.files.outputs import OutputFile, claimed
 from losslandscape.formats import file_seal, guarded_netcdf
 from losslandscape.formats.content_stream import Variable
@@ -20,6 +23,8 @@ from losslandscape.landscape.landscape import FORMAT_VERSION, Landscape
 from losslandscape.landscape.overlays import ModelPoint, ProjectedTrajectory
 from losslandscape.planes.grid import AXIS_NAMES, Grid
 
+_NAME = re.compile(r"\w[^/\x00-\x1f\x7f]*(?<! )")  # of netCDF, and of at most 256 bytes
+_NAME_BYTES = 256
 _TRAJECTORY_FIELDS = {
     "step": "training step",
     "loss": "loss at the projection",
@@ -51,6 +56,7 @@ def write(landscape: Landscape, path: str | os.PathLike) -> None:
     LossLandscapeError
         If the file cannot be written.
     """
+    check_attributes(landscape.provenance)
     import netCDF4  # only for writing: a child process reads files of unknown origin
 
     with replace_file(path) as temporary:
@@ -146,6 +152,37 @@ def _write_trajectories(dataset, landscape: Landscape) -> None:
     for name, long_name in _TRAJECTORY_FIELDS.items():
         values = np.concatenate([getattr(t, name) for t in trajectories]).astype(np.float64)
         _variable(dataset, f"trajectory_{name}", ("step",), values, long_name)
+
+
+def check_attributes(provenance: Mapping[str, Any]) -> None:
+    """Check that the entries of a provenance can be stored.
+
+    Raises
+    ------
+    LossLandscapeError
+        If a name, or the title or command, is not one that netCDF can hold.
+
+    Examples
+    --------
+    >>> check_attributes({"a/b": 1})
+    Traceback (most recent call last):
+    losslandscape.errors.LossLandscapeError: provenance entry 'a/b': the name must be text in UTF-8
+    of at most 256 bytes that begins with a letter, a digit or _, and has no '/'
+    """
+    for key in provenance:
+        if not (isinstance(key, str) and is_utf8(key) and _NAME.fullmatch(key)) or (
+            len(key.encode()) > _NAME_BYTES
+        ):
+            raise LossLandscapeError(
+                f"provenance entry {key!r}: the name must be text in UTF-8 of at most "
+                f"{_NAME_BYTES} bytes that begins with a letter, a digit or _, and has no '/'"
+            )
+    for key in ("title", "command"):
+        text = provenance.get(key, "")
+        if not (isinstance(text, str) and is_utf8(text) and "\0" not in text):
+            raise LossLandscapeError(
+                f"{key} {text!r}: must be text in UTF-8, without null characters"
+            )
 
 
 def _write_provenance(dataset, provenance: dict[str, Any]) -> None:

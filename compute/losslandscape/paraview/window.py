@@ -9,7 +9,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from losslandscape.errors import LossLandscapeError
-from losslandscape.files.inputs import input_file
+from losslandscape.files.file_kinds import FOLDER
+from losslandscape.files.inputs import input_file, input_kind
 from losslandscape.files.temporary_folders import temporary_folder
 from losslandscape.paraview.process import fitting_figure
 from losslandscape.paraview.programs import clean_environment, find_paraview, plugin_path
@@ -121,7 +122,7 @@ def open_window(opening: Opening) -> int:
 
 def _files(path: Path) -> list[Path]:
     """The files that a path stands for; see `what_to_open`."""
-    if not path.is_dir():
+    if input_kind(path) != FOLDER:
         input_file(path)
         if path.suffix.lower() in (*LANDSCAPES, _VTK, _STATE):
             return [path]

@@ -12,6 +12,7 @@ from typing import Any
 from losslandscape.adaptive.refinement import Adaptive
 from losslandscape.argument_checks import COUNT, check_kind
 from losslandscape.errors import LossLandscapeError
+from losslandscape.formats.netcdf import check_attributes
 from losslandscape.planes.grid import Grid
 from losslandscape.planes.subspace import Subspace
 from losslandscape.problem.objective import Objective
@@ -99,6 +100,7 @@ def checked_task(
         json.dumps(labels)
     except (TypeError, ValueError) as error:
         raise LossLandscapeError(f"title and provenance must be JSON: {error}") from error
+    check_attributes(labels)
     return Task(
         objective=objective,
         subspace=subspace,

@@ -16,7 +16,8 @@ from typing import NamedTuple, Optional, Union
 import numpy as np
 
 from losslandscape.errors import FileFormatError, LossLandscapeError
-from losslandscape.files.inputs import input_file
+from losslandscape.files.file_kinds import FOLDER
+from losslandscape.files.inputs import input_file, input_kind
 from losslandscape.training.manifest import MANIFEST
 from losslandscape.training.weights import IN_A_FOLDER
 
@@ -66,7 +67,7 @@ def checkpoint_paths(paths: "Union[PathLike, Iterable[PathLike]]") -> tuple[list
     """
     if isinstance(paths, (str, os.PathLike)):
         text = os.fspath(paths)
-        if os.path.isdir(text):
+        if input_kind(text) == FOLDER:
             return _inside(Path(text)), False
         if os.path.lexists(text):
             return [input_file(text, "a checkpoint is expected")], False
@@ -89,7 +90,7 @@ def checkpoint_paths(paths: "Union[PathLike, Iterable[PathLike]]") -> tuple[list
     if not found:
         raise FileFormatError("no checkpoint was given: the list of paths is empty")
     for path in found:
-        if not path.is_dir():
+        if input_kind(path) != FOLDER:
             input_file(path, "a checkpoint is expected")
         if (path / MANIFEST).is_file():
             raise FileFormatError(_recorded(path))

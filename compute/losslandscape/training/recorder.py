@@ -17,6 +17,7 @@ from safetensors import safe_open
 
 from losslandscape.errors import LossLandscapeError, OutputExistsError
 from losslandscape.files.atomic_files import make_folder, replace_file
+from losslandscape.files.outputs import OutputFolder, check_output
 from losslandscape.training.manifest import (
     BASE,
     FORMAT,
@@ -87,6 +88,8 @@ class TrajectoryRecorder:
         self._parameters = descriptions(parameter_tensors(model))
         self._buffers = descriptions(buffer_tensors(model))
 
+        # whether it may be replaced is decided below
+        check_output(OutputFolder(self.path, [MANIFEST, BASE], overwrite=True))
         make_folder(self.path)
         existing = sorted(self.path.glob("checkpoint_*.safetensors"))
         if (self.path / MANIFEST).exists() or existing:

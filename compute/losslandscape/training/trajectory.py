@@ -23,7 +23,9 @@ from safetensors import SafetensorError, safe_open
 
 from losslandscape.argument_checks import check_kind
 from losslandscape.errors import FileFormatError, LossLandscapeError
+from losslandscape.files.file_kinds import FOLDER
 from losslandscape.files.guarded_reading import file_inside
+from losslandscape.files.inputs import input_kind
 from losslandscape.training.checkpoint_files import listed_checkpoints
 from losslandscape.training.manifest import MANIFEST, file_sha256, files_sha256, read_manifest
 from losslandscape.training.tensor_names import partners
@@ -119,8 +121,8 @@ class Trajectory:
             names it).
         """
         folder = Path(path)
-        if not folder.is_dir():
-            what = "is a file" if folder.exists() else "no such folder"
+        if (kind := input_kind(folder)) != FOLDER:
+            what = f"is {kind}" if kind is not None else "no such folder"
             raise FileFormatError(f"{folder}: {what}; the folder of a trajectory is expected")
         trajectory = cls(folder, read_manifest(folder / MANIFEST))
         moved: set[str] = set()

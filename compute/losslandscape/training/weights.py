@@ -12,8 +12,9 @@ from safetensors.torch import load_file, save_file
 
 from losslandscape.errors import FileFormatError, LossLandscapeError
 from losslandscape.files.atomic_files import replace_file
+from losslandscape.files.file_kinds import FOLDER
 from losslandscape.files.guarded_reading import file_inside, read_json_object
-from losslandscape.files.inputs import input_file
+from losslandscape.files.inputs import input_file, input_kind
 from losslandscape.training.tensor_names import bare_name, bare_names
 from losslandscape.training.torch_files import read_content, state_dicts, under_key
 
@@ -164,7 +165,7 @@ def weights_file(path: PathLike) -> Path:
         If there is no such file.
     """
     file = Path(path)
-    if file.is_dir():
+    if input_kind(file) == FOLDER:
         inside = [file / name for name in IN_A_FOLDER]
         file = next((one for one in inside if one.is_file()), inside[0])
     return input_file(file, "a weights file is expected (.safetensors, .pt, .pth)")
