@@ -1,5 +1,6 @@
 """One writer an output: who is refused, and what the refusal says."""
 
+import errno
 import json
 import os
 import re
@@ -134,3 +135,12 @@ def test_a_folder_that_is_missing_is_refused_and_no_other_file_is_closed(tmp_pat
     open_before = sorted(os.listdir("/dev/fd"))
     assert "missing" in refusal(tmp_path / "missing" / "x.nc")
     assert sorted(os.listdir("/dev/fd")) == open_before
+
+
+def test_a_lock_that_cannot_be_written_is_removed(output, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(output_lock.os, "write", full)
+    assert "no space left on the disk" in refusal(output)
+    assert list(output.parent.iterdir()) == []

@@ -132,9 +132,14 @@ class OutputLock:
                 "since": time.strftime("%Y-%m-%d %H:%M:%S"),
             }
         )
-        os.ftruncate(self._file, 0)
-        os.lseek(self._file, 0, os.SEEK_SET)
-        os.write(self._file, text.encode())
+        try:
+            os.ftruncate(self._file, 0)
+            os.lseek(self._file, 0, os.SEEK_SET)
+            os.write(self._file, text.encode())
+        except OSError:  # a full disk
+            with suppress(OSError):
+                self.path.unlink()
+            raise
 
     def _refusal(self, owner: dict[str, Any], locks: bool) -> LossLandscapeError:
         who = (

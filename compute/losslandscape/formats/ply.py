@@ -16,6 +16,7 @@ from losslandscape.landscape.landscape import Landscape
 
 FILE_NAME = "surface.ply"
 FILES = (FILE_NAME,)
+_END = b"end_header\n"
 
 
 def applies(landscape: Landscape) -> bool:
@@ -55,14 +56,17 @@ def write(landscape: Landscape, folder: Path) -> list[Path]:
     mesh.SetPolys(cells)
     path = folder / FILE_NAME
     writer = vtkPLYWriter()
-    with replace_file(path) as temporary:
-        named = temporary.with_name(f"{temporary.name}.ply")  # vtkPLYWriter requires this suffix
-        writer.SetFileName(str(named))
-        writer.SetInputData(mesh)
-        try:
-            if not writer.Write():
-                raise LossLandscapeError(f"{path}: VTK could not write it; is the disk full?")
-            named.replace(temporary)
-        finally:
-            named.unlink(missing_ok=True)
+    writer.SetInputData(mesh)
+    with replace_file(path, ".ply") as temporary:  # vtkPLYWriter requires this suffix
+        writer.SetFileName(str(temporary))
+        # on a full disk, VTK leaves out the end and says nothing
+        if not writer.Write() or not _is_whole(temporary, len(xyz), len(faces)):
+            raise LossLandscapeError(f"{path}: VTK could not write it")
     return [path]
+
+
+def _is_whole(file: Path, vertices: int, faces: int) -> bool:
+    """Whether a binary PLY file has all vertices (3 floats) and triangles (a byte, 3 integers)."""
+    with file.open("rb") as opened:
+        header = opened.read(4096).find(_END) + len(_END)
+    return file.stat().st_size == header + 12 * vertices + 13 * faces

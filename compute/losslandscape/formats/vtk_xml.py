@@ -19,9 +19,11 @@ def write_xml(writer, data, path: Path) -> None:
     LossLandscapeError
         If the file cannot be written.
     """
+    writer.SetInputData(data)
+    writer.SetDataModeToBinary()
+    writer.SetWriteToOutputString(True)  # VTK crashes if it writes to a full disk itself
+    if not writer.Write():
+        raise LossLandscapeError(f"{path}: VTK could not write it")
+    made = writer.GetOutputString()  # bytes, if it is not UTF-8
     with replace_file(path) as temporary:
-        writer.SetFileName(str(temporary))
-        writer.SetInputData(data)
-        writer.SetDataModeToBinary()
-        if not writer.Write():
-            raise LossLandscapeError(f"{path}: VTK could not write it")
+        temporary.write_bytes(made if isinstance(made, bytes) else made.encode("utf-8"))
