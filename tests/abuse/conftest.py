@@ -13,9 +13,13 @@ HERE = Path(__file__).parent
 @pytest.fixture(scope="session")
 def template(tmp_path_factory):
     """A folder with what users have when they mistype; see the head of commands.txt."""
+    return make_template(tmp_path_factory.mktemp("template"))
+
+
+def make_template(folder):
+    """Fill a folder with what users have."""
     from tests.cli import command_process
 
-    folder = tmp_path_factory.mktemp("template")
     for name in ("m.py", "faulty.py"):
         shutil.copy(HERE / name, folder)
     torch.save(m.build().state_dict(), folder / "own.pt")
