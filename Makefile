@@ -6,6 +6,7 @@
 # make figures   renders every figure from state_files/
 # make docs      builds this documentation as a site: docs/_build/html/index.html
 # make refusals  writes docs/refusals.md, every message of refusal, from the code
+# make options   writes docs/options.md, the range of each option and which go together
 # make screenshots  records the pictures of docs/window_tour.md in ParaView's window
 # make mutants   changes the package's code in small ways, and lists the changes that its tests pass
 # make bench     measures time and memory beside other programs, and fills in docs/performance.md
@@ -25,7 +26,7 @@ INSTALLED_TEST ?= $(VENV)/.installed_test
 LANDSCAPER := landscaper==1.3.1
 
 .DELETE_ON_ERROR:
-.PHONY: help install demo test lint test-arithmetic coverage figures docs docs-links refusals screenshots \
+.PHONY: help install demo test lint test-arithmetic coverage figures docs docs-links refusals options screenshots \
     mutants bench coverage-study paper clean clean-study
 
 help:
@@ -113,6 +114,10 @@ docs-links: $(INSTALLED_TEST)
 # Read from the code alone: any Python will do.
 refusals:
 	$(PYTHON) docs/_extensions/refusals.py
+
+# Python 3.10 or newer, nothing else.
+options:
+	$(PYTHON) docs/_extensions/options.py
 
 clean:
 	rm -rf docs/_build docs/generated

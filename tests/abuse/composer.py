@@ -14,6 +14,7 @@ import collections
 import contextlib
 import io
 import itertools
+import json
 import os
 import shlex
 import shutil
@@ -24,6 +25,7 @@ import time
 import traceback
 import warnings
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 from unittest import mock
@@ -35,7 +37,8 @@ from losslandscape.argument_checks import Whole
 from losslandscape.cli import _available_verbs, _parser, main
 from losslandscape.cli.kinds import FileName, Kind, Text
 from losslandscape.cli.parser import _name
-from losslandscape.errors import LossLandscapeError
+from losslandscape.errors import FileFormatError, LossLandscapeError
+from losslandscape.formats import content_stream, limited_process
 
 SECONDS = 120  # of a line on a busy machine; a longer one hangs
 OWN = "--model m:build --data m:load"
@@ -192,11 +195,26 @@ def _no_paraview(*_: Any) -> Any:
     raise LossLandscapeError("ParaView was not found: install it")
 
 
+def _read_here(reader: str, files: Any, options: Any = None) -> Any:
+    """Read files of unknown origin in this process, which starts no child for each."""
+    try:
+        size = sum(os.stat(file).st_size for file in files)
+    except OSError as error:
+        raise FileFormatError(f"{error.filename}: cannot be read: {error.strerror}") from error
+    output, module = io.BytesIO(), import_module(reader)
+    names = [os.fspath(file) for file in files]
+    with mock.patch.object(limited_process, "limit_this_process"):
+        limited_process.main(module, names, json.loads(json.dumps(options)), output)
+    output.seek(0)
+    return content_stream.receive(output, files[0], module.LIMITS.bytes_of_values(size))
+
+
 @contextlib.contextmanager
-def without_paraview() -> Iterator[None]:
-    """Draw and open nothing, and leave the user's settings of ParaView alone."""
+def in_this_process() -> Iterator[None]:
+    """Start no other process; draw nothing, and leave the user's settings of ParaView alone."""
     with contextlib.ExitStack() as patches:
         for name, stub in (
+            ("losslandscape.formats.guarded_child.read", _read_here),
             ("losslandscape.paraview.process.run_job", _drawn),
             ("losslandscape.paraview.window.open_window", lambda opening: 0),
             ("losslandscape.paraview.programs.find_paraview", _no_paraview),
@@ -247,7 +265,7 @@ class Composer:
                 contextlib.redirect_stdout(out),
                 contextlib.redirect_stderr(err),
                 warnings.catch_warnings(),
-                without_paraview(),
+                in_this_process(),
                 _limit(),
             ):
                 status: Any = main(words)

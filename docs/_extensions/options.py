@@ -1,0 +1,84 @@
+"""Write ``docs/options.md``: the range of each option, and which options go together.
+
+``python docs/_extensions/options.py`` writes the page; `page()` returns its text. It is read from
+the parsers and from the table that checks command lines.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "options.md"
+
+_HEAD = """\
+# Which values and options go together
+
+After this page you can look up the range of each option, and which options a command takes together.
+
+A value out of range and an option that would be ignored are refused before any work, with exit status 2:
+
+```text
+losslandscape render: --levels 2000: must be a whole number from 1 to 256
+losslandscape surface: --center mean: only goes with --directions pca, but --directions is random by default; add that, or leave out --center
+```
+
+What needs more memory than there is, a grid, directions, a picture or processes, is refused with both sizes before it is begun.
+The functions of the Python package check their arguments by the same ranges.
+
+This page is generated from the code: `make options` writes it again.
+"""
+
+
+def page() -> str:
+    """The text of the page."""
+    from losslandscape import cli
+    from losslandscape.cli.option_table import RULES
+
+    whole = cli._parser(cli._available_verbs())
+    verbs = next(a for a in whole._actions if isinstance(a, argparse._SubParsersAction))
+    parts = [_HEAD]
+    for verb, parser in verbs.choices.items():
+        parts += [f"## {verb}", "", *_ranges(parser)]
+        if RULES[verb]:
+            parts += ["", *_together(RULES[verb])]
+        parts.append("")
+    return "\n".join(parts)
+
+
+def _ranges(parser: argparse.ArgumentParser) -> Iterator[str]:
+    from losslandscape.cli.parser import _name
+
+    yield from ("| argument | must be |", "| --- | --- |")
+    for action in parser._actions:
+        if action.nargs == 0 or isinstance(action, argparse.BooleanOptionalAction):
+            continue  # it takes no value
+        if action.choices is not None:
+            words = f"one of {', '.join(map(str, action.choices))}"
+        else:
+            words = action.type.range.words  # type: ignore[union-attr]
+        several = "; one or more" if action.nargs in ("+", "*") else ""
+        yield f"| `{_name(action)}` | {plain(words)}{several} |"
+
+
+def _together(rules: tuple) -> Iterator[str]:
+    yield from ("| argument | goes | because |", "| --- | --- | --- |")
+    for rule in rules:
+        names = ", ".join(f"`{name}`" for name in rule.options)
+        when = f"with {plain(rule.when.words)}: " if rule.when is not None else ""
+        yield f"| {names} | {when}{plain(rule.words)} | {plain(rule.why)} |"
+
+
+def plain(text: str) -> str:
+    """Text as Markdown shows it as it is."""
+    return re.sub(r"([\\`*_\[\]<>|$#])", r"\\\1", text)
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(ROOT / "compute"))
+    PAGE.write_text(page(), encoding="utf-8")
+    print(PAGE.relative_to(ROOT))
