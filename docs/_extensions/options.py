@@ -18,16 +18,18 @@ PAGE = ROOT / "docs" / "options.md"
 _HEAD = """\
 # Which values and options go together
 
-After this page you can look up the range of each option, and which options a command takes together.
+After this page you can look up the range of each option, and which options go together.
 
-A value out of range and an option that would be ignored are refused before any work, with exit status 2:
+A value out of range and an option that would be ignored are refused before any work, with exit
+status 2:
 
 ```text
 losslandscape render: --levels 2000: must be a whole number from 1 to 256
-losslandscape surface: --center mean: only goes with --directions pca, but --directions is random by default; add that, or leave out --center
+losslandscape topology: --draws 9: cannot go with --noise none; leave one of them out
 ```
 
-What needs more memory than there is, a grid, directions, a picture or processes, is refused with both sizes before it is begun.
+A grid, directions, a picture or processes that need more memory than there is are refused with both
+sizes before the work.
 The functions of the Python package check their arguments by the same ranges.
 
 This page is generated from the code: `make options` writes it again.

@@ -68,7 +68,10 @@ def test_what_was_given_is_told_from_defaults(parser):
         (["rendr", "a.nc"], "rendr: must be one of train, surface, "),
         (["rendr", "a.nc"], "(did you mean 'render'?)"),
         (["info", "\udcff.nc"], r"'\udcff.nc': is not UTF-8 text"),
-        (["info", "x" * 256], ": must be the name of a file or folder of at most 255 bytes"),
+        (
+            ["info", "x" * 256],
+            ": must be the name of a file or folder, each at most 255 bytes long",
+        ),
         (
             ["flatness", "a.nc", "--epsilon", "1", "--factor", "2"],
             "--factor: cannot go with --epsilon; give one of them",

@@ -89,7 +89,7 @@ class FileName:
         data = os.fsencode(text)
         if len(data) > _LONGEST_PATH or max(map(len, data.split(b"/"))) > _LONGEST_NAME:
             raise refused_text(
-                option, text, f"{self.words} of at most {_LONGEST_NAME} bytes between two /"
+                option, text, f"{self.words}, each at most {_LONGEST_NAME} bytes long"
             )
         return self.make(text)
 
