@@ -174,10 +174,11 @@ def own_line(error: BaseException) -> str:
     return ""
 
 
-def last_in_package(error: BaseException) -> bool:
-    """Whether the exception arose in this package, called by itself, and not in a user's code."""
-    lines = list(_lines(error))
-    return not lines or all(line.library == 2 for line in lines)
+def raised_by_own_code(error: BaseException) -> bool:
+    """Whether an exception arose in the user's code, or in what that called."""
+    owners = [line.library for line in _lines(error)]
+    ours = [i for i, line in enumerate(_lines(error)) if line.file.startswith(_PACKAGE)]
+    return 0 in owners[max(ours, default=-1) + 1 :]
 
 
 def _in_brackets(error: BaseException) -> str:

@@ -156,7 +156,8 @@ class Progress:
     def _say(self, line: str) -> None:
         if self._bar is not None:
             self._bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
-        else:
+            return
+        with contextlib.suppress(OSError, ValueError):  # a closed or full stream ends no work
             print(line, file=sys.stderr, flush=True)
 
     @property

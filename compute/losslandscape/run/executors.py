@@ -31,6 +31,7 @@ from concurrent.futures import (
     Future,
     ProcessPoolExecutor,
 )
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import wait
 from queue import SimpleQueue
@@ -43,6 +44,7 @@ from losslandscape.own_code import told
 from losslandscape.point.evaluator import Evaluator
 from losslandscape.run.computer import computer
 from losslandscape.run.point_records import PointFailure, PointJob, attempt
+from losslandscape.standard_streams import StandardStreams
 
 _AHEAD = 64  # points submitted at a time, or two a worker: a worker that is done finds the next
 _ATTEMPTS = 3
@@ -190,9 +192,12 @@ class PointPool:
                         waiting.append(number)
                         continue
                 yield number, reply.outcome
+        except BaseException as error:
+            if not _ended_by_itself(self._executor, error):
+                for future in list(running):
+                    future.cancel()
+            raise
         finally:
-            for future in list(running):
-                future.cancel()
             self._account(start, last)
 
     def _submitted(self, number: int, parcel: Any) -> Future:
@@ -240,18 +245,61 @@ def _lost(error: BaseException) -> LossLandscapeError:
     )
 
 
+class _LocalPool(ProcessPoolExecutor):
+    """Worker processes that no signal reaches while they start, and that end with an interruption.
+
+    A worker that Ctrl-C reaches before :func:`_end_with_parent` would print a traceback.
+    """
+
+    def submit(self, *arguments: Any, **named: Any) -> Future:
+        with _ctrl_c_waits():  # starts the workers, which inherit the mask
+            return super().submit(*arguments, **named)
+
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> bool | None:
+        if kind is not None and not issubclass(kind, Exception):  # do not wait for their points
+            for worker in list((self._processes or {}).values()):
+                worker.kill()
+        return super().__exit__(kind, error, trace)
+
+
+def _ended_by_itself(executor: Executor, error: BaseException) -> bool:
+    """Whether the executor deals with its unfinished calls itself.
+
+    A call that is canceled while a pool of processes breaks down would end the pool's own thread.
+    """
+    if isinstance(error.__cause__, BrokenExecutor):
+        return True
+    if not isinstance(executor, _LocalPool):
+        return False
+    return bool(getattr(executor, "_broken", False)) or isinstance(error, KeyboardInterrupt)
+
+
+@contextmanager
+def _ctrl_c_waits() -> Iterator[None]:
+    """Inside the block, Ctrl-C is held back; it comes at the end."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGHUP})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def process_pool(workers: int) -> ProcessPoolExecutor:
     """Worker processes on this machine that end with this process, however it ends.
 
     They are spawned: a fork of a process that has run torch's threads can hang.
     """
     context = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(workers, mp_context=context, initializer=_end_with_parent)
+    return _LocalPool(workers, mp_context=context, initializer=_end_with_parent)
 
 
 def _end_with_parent() -> None:
     """Make a pool's worker end with its parent; if the parent is killed, it would wait forever."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the parent ends the workers
+    StandardStreams().__enter__()  # what the user's code prints must not end a point
     parent = multiprocessing.parent_process()
     assert parent is not None
 
