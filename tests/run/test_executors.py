@@ -265,7 +265,8 @@ def test_a_worker_that_cannot_open_the_job_is_told(problem, monkeypatch):
     with (
         ThreadPoolExecutor(2) as pool,
         pytest.raises(
-            LossLandscapeError, match=r"cannot open the job: .*'my_project'; workers need the same"
+            LossLandscapeError,
+            match=r"cannot open the job: .*'my_project'.*; workers need",
         ),
     ):
         evaluate(*problem, Grid.square(5), executor=pool, quiet=True)

@@ -73,7 +73,7 @@ class StopSignals:
         If one came already, the process ends after some seconds, whatever still runs in it.
         """
         if self.received is not None:
-            last = threading.Timer(_PATIENCE, os._exit, (status,))
+            last = threading.Timer(_PATIENCE, _end, (status,))
             last.daemon = True
             last.start()
         for number in self._before:
@@ -113,6 +113,13 @@ class StopSignals:
     @property
     def words(self) -> str:
         return _SIGNALS[(self.received or signal.SIGINT).name]
+
+
+def _end(status: int) -> None:
+    from losslandscape.files.temporary_folders import remove_temporary_folders
+
+    remove_temporary_folders()
+    os._exit(status)
 
 
 def _handled(error: BaseException | None) -> bool:

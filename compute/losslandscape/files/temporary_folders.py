@@ -1,7 +1,9 @@
 """Temporary folders, made in one place so that an ending process can remove all of them."""
 
+import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,6 +11,7 @@ from pathlib import Path
 from losslandscape.errors import LossLandscapeError
 from losslandscape.files.file_kinds import reason
 
+_REMOVALS, _PAUSE = 20, 0.05  # tries to remove a folder; seconds between two
 _folders: set[str] = set()
 
 
@@ -40,8 +43,11 @@ def temporary_folder() -> Iterator[Path]:
     try:
         yield Path(folder)
     finally:
-        # what another process of the block still writes there is left
-        shutil.rmtree(folder, ignore_errors=True)
+        for _ in range(_REMOVALS):  # a process that was ended may still write there
+            shutil.rmtree(folder, ignore_errors=True)
+            if not os.path.exists(folder):
+                break
+            time.sleep(_PAUSE)
         _folders.discard(folder)
 
 

@@ -15,15 +15,17 @@ is no other:
 ``python -m losslandscape.paraview.process state_files/render_all.py --output figures``.
 """
 
+import ctypes
 import json
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +49,7 @@ FIGURES: dict[str, tuple[int, ...]] = {
 
 Paths = Iterable[str | os.PathLike[str]]
 
+_PR_SET_PDEATHSIG = 1  # of Linux's prctl
 _ANSWER_SECONDS = 3.0  # for an X server on another machine
 # VTK draws off screen, but Debian's build still needs an X server for its OpenGL context.
 _VIRTUAL_SCREEN = ("-screen", "0", "2560x1600x24", "-nolisten", "tcp", "-noreset")
@@ -225,7 +228,10 @@ def run_job(job: Mapping[str, Any], timeout: float = 600.0) -> dict[str, Any]:
             job_file.write_text(json.dumps({**job, "result": str(result_file)}), encoding="utf-8")
         except OSError as error:
             raise explained(error, job_file) from error
-        done = run_script(worker, [str(job_file)], timeout=timeout, capture=True)
+        try:
+            done = run_script(worker, [str(job_file)], timeout=timeout, capture=True)
+        finally:  # a process that was stopped in a write leaves its temporary file
+            _remove_unfinished(job.get("output"), job.get("state"))
         if not result_file.is_file():
             words = "\n".join((done.stderr or done.stdout or "").strip().splitlines()[-8:])
             raise LossLandscapeError(
@@ -259,23 +265,64 @@ def run_script(
     """
     command = [str(find_pvpython()), str(script), *arguments]
     environment = clean_environment()
+    # Debian's ParaView starts Open MPI, which leaves a session folder behind in every run
+    with screen() as display, temporary_folder() as folder:
+        environment["TMPDIR"] = str(folder)
+        if display:
+            environment["DISPLAY"] = display
+        process = subprocess.Popen(
+            command,
+            env=environment,
+            stdout=subprocess.PIPE if capture else None,
+            stderr=subprocess.PIPE if capture else None,
+            text=True,
+            errors="replace",
+            start_new_session=capture,  # a job's own processes can then be ended with it
+            preexec_fn=_end_with_parent(),
+        )
+        try:
+            out, error_text = process.communicate(timeout=timeout)
+        except BaseException as error:
+            _end(process, with_group=capture)
+            if isinstance(error, subprocess.TimeoutExpired):
+                raise LossLandscapeError(f"ParaView did not finish in {timeout:g} s") from error
+            raise
+        return subprocess.CompletedProcess(command, process.returncode, out, error_text)
+
+
+def _end(process: "subprocess.Popen[str]", with_group: bool) -> None:
+    """Kill a process, and the processes that it started."""
+    with suppress(OSError):
+        if with_group and hasattr(os, "killpg"):
+            os.killpg(process.pid, signal.SIGKILL)
+    process.kill()
+    process.communicate()
+
+
+def _remove_unfinished(*outputs: str | None) -> None:
+    """Remove the temporary files of outputs, which `export/output_files.py` of the plugin names."""
+    for output in outputs:
+        if output is None:
+            continue
+        target = Path(os.path.realpath(output))
+        name = re.compile(
+            rf"\.{re.escape(target.stem[:100])}\.[0-9a-f]{{8}}{re.escape(target.suffix)}"
+        )
+        with suppress(OSError):
+            for file in target.parent.iterdir():
+                if name.fullmatch(file.name):
+                    file.unlink(missing_ok=True)
+
+
+def _end_with_parent() -> "Callable[[], None] | None":
+    """For a child process: be ended by the kernel (SIGTERM) if this process is killed; on Linux."""
+    if not sys.platform.startswith("linux"):
+        return None
     try:
-        # Debian's ParaView starts Open MPI, which leaves a session folder behind in every run
-        with screen() as display, temporary_folder() as folder:
-            environment["TMPDIR"] = str(folder)
-            if display:
-                environment["DISPLAY"] = display
-            return subprocess.run(
-                command,
-                env=environment,
-                timeout=timeout,
-                capture_output=capture,
-                text=True,
-                errors="replace",
-                check=False,
-            )
-    except subprocess.TimeoutExpired as error:
-        raise LossLandscapeError(f"ParaView did not finish in {timeout:g} s") from error
+        prctl = ctypes.CDLL(None).prctl
+    except (AttributeError, OSError):
+        return None
+    return lambda: prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 @contextmanager
@@ -314,8 +361,9 @@ def screen() -> Iterator[str | None]:
     # in the meantime.
     command = ["Xvfb", "-displayfd", str(writing), *_VIRTUAL_SCREEN]
     server = subprocess.Popen(
-        command, pass_fds=(writing,), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    )
+        command, pass_fds=(writing,), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        preexec_fn=_end_with_parent(),
+    )  # fmt: skip
     os.close(writing)
     try:
         with os.fdopen(reading) as pipe:

@@ -1,0 +1,237 @@
+"""How a command ends: its exit status, one sentence, and no traceback of ours."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from losslandscape import LossLandscapeError, __version__, cli
+from losslandscape.cli import arguments as shared
+from losslandscape.cli import info, main
+from losslandscape.cli.stop_signals import StopSignals
+
+
+def raising(error):
+    def run(_):
+        raise error
+
+    return run
+
+
+def test_a_fault_of_ours_is_one_line_and_a_file(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(info, "run", shared.require_pair)  # which takes other arguments
+    monkeypatch.chdir(tmp_path)
+    assert main(["info", "x.nc"]) == cli.EXIT_FAULT == 70
+    out, err = capsys.readouterr()
+    assert not out
+    assert err.startswith(f"losslandscape info: this is a fault of losslandscape {__version__}, ")
+    assert "TypeError: require_pair() missing 2 required positional arguments" in err
+    assert "(cli/__init__.py:" in err
+    assert len(err.splitlines()) == 1
+    (file,) = tmp_path.iterdir()
+    assert f"the file {file.name}, which has the details" in err
+    text = file.read_text()
+    assert "command: losslandscape info x.nc" in text
+    assert "Traceback (most recent call last)" in text
+    assert f"losslandscape {__version__}, Python 3." in text
+
+
+def test_the_file_of_a_fault_is_beside_the_output(monkeypatch, tmp_path, capsys):
+    from losslandscape.cli import topology
+
+    monkeypatch.setattr(topology, "run", shared.require_pair)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "results").mkdir()
+    assert main(["topology", "x.nc", "--output", "results/topology"]) == 70
+    (file,) = (tmp_path / "results").iterdir()
+    assert str(file.relative_to(tmp_path)) in capsys.readouterr().err
+    assert main(["topology", "x.nc", "--output", "no such folder/topology"]) == 70
+    assert len(list(tmp_path.glob("losslandscape-fault-*.txt"))) == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (LossLandscapeError("the sentence"), "losslandscape info: the sentence"),
+        (SystemExit(0), "your code ended the process with sys.exit(0) ("),
+        (KeyboardInterrupt(), "your code raised KeyboardInterrupt ("),
+        (RecursionError("deep"), "your code calls itself without end"),
+        (ValueError("odd"), "your code raised ValueError: odd ("),  # of this file, not ours
+        (MemoryError(), "the computer's memory is used up"),
+        (ImportError("libGL.so.1 is missing"), "cannot be imported: libGL.so.1 is missing"),
+        (FileNotFoundError(2, "No such file or directory", "y"), "y: No such file or directory"),
+        (OSError(28, "No space left on device"), "no space left on the disk"),
+    ],
+)
+def test_what_is_no_fault_of_ours(monkeypatch, capsys, error, words):
+    monkeypatch.setattr(info, "run", raising(error))
+    assert main(["info", "x.nc"]) == cli.EXIT_ERROR
+    err = capsys.readouterr().err
+    assert words in err
+    assert len(err.splitlines()) == 1
+
+
+def test_folders_that_are_gone(monkeypatch, tmp_path, capsys):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert main(["info", "x.nc"]) == 1
+    assert "the working folder no longer exists; change to another one" in capsys.readouterr().err
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("tempfile.tempdir", str(gone))
+    monkeypatch.setattr(info, "run", raising(FileNotFoundError(2, "No such file", str(gone / "x"))))
+    assert main(["info", "x.nc"]) == 1
+    assert "no folder for temporary files can be written" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "words"),
+    [
+        ("SIGINT", 130, "interrupted"),
+        ("SIGTERM", 143, "ended by SIGTERM"),
+        ("SIGHUP", 129, "ended by SIGHUP, because its terminal closed"),
+    ],
+)
+def test_signals(monkeypatch, capsys, name, status, words):
+    before = signal.getsignal(getattr(signal, name))
+
+    def run(_):
+        signal.raise_signal(getattr(signal, name))
+
+    monkeypatch.setattr(info, "run", run)
+    assert main(["info", "x.nc"]) == status
+    said, again = capsys.readouterr().err.strip().splitlines()
+    assert said == f"losslandscape info: {words}; nothing was finished. To start again:"
+    assert again.split() == ["losslandscape", "info", "x.nc"]
+    assert signal.getsignal(getattr(signal, name)) is before
+
+
+def test_a_signal_that_a_library_makes_another_error_of(monkeypatch, capsys):
+    def run(_):
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt:
+            raise ImportError("numpy.core.multiarray failed to import") from None
+
+    monkeypatch.setattr(info, "run", run)
+    assert main(["info", "x.nc"]) == 130
+    assert "interrupted; the same command continues, or starts again:" in capsys.readouterr().err
+
+
+def test_a_signal_that_is_dropped_comes_again():
+    def drop_and_wait():
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        except KeyboardInterrupt:
+            pass
+        else:
+            pytest.fail("not interrupted")
+        time.sleep(20)
+
+    with StopSignals() as signals, pytest.raises(KeyboardInterrupt):
+        drop_and_wait()
+    assert signals.received == signal.SIGTERM
+
+
+def test_cleaning_up_is_not_interrupted_by_the_same_signal():
+    cleaned = []
+
+    def work():
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        finally:
+            signal.raise_signal(signal.SIGTERM)
+            time.sleep(0.8)  # it comes again in the meantime
+            cleaned.append(1)
+
+    with StopSignals(), pytest.raises(KeyboardInterrupt):
+        work()
+    assert cleaned
+
+
+def test_in_another_thread_nothing_is_changed():
+    found = []
+
+    def run():
+        with StopSignals():
+            found.append(signal.getsignal(signal.SIGINT))
+
+    before = signal.getsignal(signal.SIGINT)
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    assert found == [before]
+
+
+# in processes of their own: the ends of standard streams
+
+
+def _shell(line, folder):
+    package = str(Path(cli.__file__).parents[2])
+    return subprocess.run(
+        ["bash", "-c", f"run() {{ '{sys.executable}' -m losslandscape \"$@\"; }}; {line}"],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": package, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        errors="surrogateescape",
+        timeout=120,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    place = tmp_path_factory.mktemp("streams")
+    (place / "own.py").write_text(
+        "import torch\n"
+        "def build():\n    return torch.nn.Linear(3, 3)\n"
+        "def load():\n    print('loading')\n    return torch.zeros(6, 3), torch.arange(6) % 3\n"
+    )
+    return place
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")
+@pytest.mark.parametrize(
+    "ends", ["> /dev/full", "<&- >&- 2>&-", "2>&1 | true; exit ${PIPESTATUS[0]}"]
+)
+def test_streams_that_cannot_be_written_stop_no_work(folder, ends):
+    surface = "run surface --model own:build --data own:load --grid 3 --overwrite --output x.nc"
+    done = _shell(f"{surface} {ends}", folder)
+    assert done.returncode == cli.EXIT_NOT_PRINTED == 74
+    assert "Traceback" not in done.stderr + done.stdout
+    assert "Exception ignored" not in done.stderr
+    from losslandscape import Landscape
+
+    assert Landscape.open(folder / "x.nc").grid.size == 9
+    (folder / "x.nc").unlink()
+    assert not list(folder.glob("x.nc*"))
+
+
+def test_help_and_errors_that_cannot_be_written(folder):
+    assert _shell("run --help >&-", folder).returncode == 74
+    assert _shell("run bake 2>&-", folder).returncode == 2
+
+
+@pytest.mark.parametrize("setting", ["PYTHONIOENCODING=ascii", "LC_ALL=C PYTHONUTF8=0"])
+def test_names_that_the_terminal_cannot_show(folder, setting):
+    done = _shell(f"export {setting}; run info $'\\u00e9\\xff.nc'", folder)
+    assert done.returncode in (1, 2)
+    assert ".nc" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_deleted_working_folder(folder):
+    (folder / "gone").mkdir()
+    done = _shell("cd gone; rmdir ../gone; run info x.nc", folder)
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [
+        "losslandscape info: the working folder no longer exists; change to another one and start "
+        "again"
+    ]
