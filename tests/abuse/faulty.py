@@ -93,3 +93,15 @@ def samples_raise_in_a_worker():
 
 def samples_have_no_length():
     return Samples("has no length")
+
+
+def inputs_with_nan():
+    inputs = torch.randn(30, 3, generator=torch.Generator().manual_seed(1))
+    inputs[12, 1] = float("nan")
+    return inputs, torch.arange(30) % 3
+
+
+def weights_with_nan():
+    model = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 3)).eval()
+    model[1].bias.data[2] = float("nan")
+    return model

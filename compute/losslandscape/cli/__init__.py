@@ -140,7 +140,7 @@ def _told(error: BaseException) -> str:
         )
     if isinstance(error, OSError):
         return broken_system(error)
-    if isinstance(error, ImportError) and not (error.name or "").startswith(__name__):
+    if isinstance(error, ImportError) and not (error.name or "").startswith("losslandscape"):
         return (
             f"a library that is needed cannot be imported: {error}; install losslandscape again, "
             "with its dependencies"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -112,8 +113,18 @@ class Points:
             self._origin = self._measured_origin(source)
             if self.store.journal is not None:
                 self.store.journal.append(self.job.origin, self._origin)
+        self._check_origin(self._origin)
         self._measure_rounds(source)
         self._compare_origin(self._origin, self._measured_origin(source))
+
+    def _check_origin(self, record: bytes) -> None:
+        """Of a journal that an older version wrote, or of the samples in another order."""
+        loss = float(self._numbers(record)[0][self.job.names.index("loss")])
+        if not math.isfinite(loss):
+            raise LossLandscapeError(
+                f"the loss at the center, at the model's own weights, is {loss}: there is no "
+                "landscape around it. Give other weights or data, and another output"
+            )
 
     def _measured_origin(self, source: Source) -> bytes:
         number = self.job.origin

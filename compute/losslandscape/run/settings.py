@@ -22,6 +22,7 @@ from losslandscape.point.carried_buffers import refuse_whole_numbers
 from losslandscape.point.copied_model import check_copy
 from losslandscape.point.evaluator import Evaluator
 from losslandscape.point.measurement import Measurement
+from losslandscape.point.not_finite import refuse_not_finite, refuse_other
 from losslandscape.run.point_records import summarised
 from losslandscape.run.task import Task
 
@@ -91,7 +92,9 @@ def find_settings(task: Task, evaluator: Evaluator) -> tuple[Settings, Measureme
     _check_steps(task, evaluator)
     origin, observed = determinism.observe(evaluator)
     determinism.refuse_observed(task.objective, observed)
+    refuse_not_finite(evaluator, origin)
     determinism.refuse_empty_samples(origin)
+    refuse_other(origin)
     if unseen := _moved(task, observed.get("unseen_parameters", [])):
         warnings.warn(
             f"no loss of {type(task.objective.model).__name__} depends on "
