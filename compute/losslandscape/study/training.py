@@ -19,9 +19,11 @@ import hashlib
 import json
 import math
 import os
+import shutil
+import sys
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, Optional, Union
 
@@ -32,9 +34,24 @@ from torch import Tensor, nn
 
 from losslandscape import __version__
 from losslandscape.errors import FileFormatError, LossLandscapeError, OutputExistsError
-from losslandscape.files.atomic_files import make_folder, remove_leftovers, replace_file
+from losslandscape.files.atomic_files import remove_leftovers, replace_file
+from losslandscape.files.outputs import OutputFolder, claimed, content_of
 from losslandscape.progress import Progress
+from losslandscape.study.training_checks import (
+    LossFunction,
+    Samples,
+    check_first_pass,
+    check_samples,
+    check_start,
+    check_trainable,
+    check_weights,
+    explaining,
+    loss_of,
+    needs_gradient,
+    smaller,
+)
 from losslandscape.training.recorder import TrajectoryRecorder
+from losslandscape.training.trajectory import Trajectory
 from losslandscape.training.weights import (
     buffer_tensors,
     load_into,
@@ -43,9 +60,7 @@ from losslandscape.training.weights import (
     save_weights,
 )
 
-Samples = tuple[Tensor, Tensor]
 Metrics = dict[str, float]
-LossFunction = Callable[[Tensor, Tensor], Tensor]
 
 OPTIMIZERS = ("adamw", "sgd")
 
@@ -79,8 +94,8 @@ def train(
 
     Call it again with the same settings to resume an interrupted run after its last finished
     epoch. It ends with the same bits on the same kind of processor with the same number of
-    threads. A finished run is loaded; with more epochs it continues. Temporary files of a killed
-    run are removed, so only one process at a time may train into a folder.
+    threads. A finished run is loaded; with more epochs it continues. One process at a time trains
+    into a folder. A run that fails before its first epoch is finished leaves nothing.
 
     Parameters
     ----------
@@ -115,9 +130,11 @@ def train(
     OutputExistsError
         If the folder contains a run with other settings (the message names the first difference).
     FileFormatError
-        If the folder's files are damaged.
+        If the folder's files are damaged, or its trajectory is missing or of another run.
     LossLandscapeError
-        If a setting is invalid, or the loss becomes NaN or infinite.
+        If a setting is invalid; there is nothing to train; the model or the loss raises; the loss
+        or a weight becomes NaN or infinite; another process trains into the folder; or the folder
+        is removed meanwhile.
 
     Examples
     --------
@@ -134,7 +151,13 @@ def train(
             f"epochs ({epochs}), batch_size ({batch_size}) and records_per_epoch "
             f"({records_per_epoch}) must be at least 1"
         )
+    check_trainable(model)
+    check_samples(data, "data")
+    if test_data is not None:
+        check_samples(test_data, "test_data")
+    data = data[0], data[1]
     model.to(device)
+    check_first_pass(model, _on(device, data), loss_function)
     channels_last = _runs_channels_last(model, data[0][:2].to(device))
     if channels_last:
         data = data[0].contiguous(memory_format=torch.channels_last), data[1]
@@ -169,8 +192,15 @@ def train(
             metrics.update(_evaluate(model, test_data, loss_function, "test_"))
         return metrics
 
+    names = (_SETTINGS, _STATE, _METRICS, _WEIGHTS)
+    output = OutputFolder(Path(folder), names, overwrite=True, option="")
+    outside = ExitStack()
     try:
+        outside.enter_context(claimed(output))
+        outside.enter_context(run.removed_if_it_fails())
         run.open(epochs, overwrite=overwrite)
+        due_in_epoch = list(_records_due(steps_per_epoch, records_per_epoch).values())
+        run.check_trajectory(trajectory, due_in_epoch)
         if run.last_epoch < epochs:
             with (
                 run.recording(trajectory) as recorder,
@@ -188,6 +218,9 @@ def train(
                 if run.last_epoch < 0:
                     started = time.perf_counter()
                     metrics = evaluated()
+                    check_start(
+                        model, data, loss_function, metrics["train_loss"], _EVALUATION_BATCH_SIZE
+                    )
                     progress.extra_seconds = epochs * (time.perf_counter() - started)
                     progress.begin()
                     if recorder is not None:
@@ -204,19 +237,31 @@ def train(
                         if not math.isfinite(loss):
                             raise LossLandscapeError(
                                 f"the loss became {loss} in batch {count} of epoch {epoch}; "
-                                f"try a learning rate smaller than {learning_rate:g}"
+                                f"{smaller(learning_rate)}"
                             )
                         losses.append(loss)
                         progress.note = f"loss {loss:.3g}"
                         progress.advance()
                         if recorder is not None and count in due:
+                            after = f"after batch {count} of epoch {epoch}"
+                            check_weights(model, after, learning_rate)
+                            run.check_folder()
                             recorder.record(epoch - 1 + due[count], batch_loss=_mean(losses))
                             losses = []
                     seconds = time.perf_counter() - started
+                    check_weights(model, f"after epoch {epoch}", learning_rate)
                     metrics = evaluated()
+                    for what, value in metrics.items():
+                        if what.endswith("loss") and not math.isfinite(value):
+                            raise LossLandscapeError(
+                                f"{what} became {value} after epoch {epoch}; "
+                                f"{smaller(learning_rate)}"
+                            )
+                    run.check_folder()
                     if recorder is not None:
                         recorder.record(epoch, batch_loss=_mean(losses), **metrics)
                     run.finish_epoch({"epoch": epoch, **metrics, "seconds": round(seconds, 3)})
+        run.check_folder()
         run.finish()
     except KeyboardInterrupt as error:
         done = run.last_epoch
@@ -224,6 +269,7 @@ def train(
         error.args = (kept,) if done > 0 else ()  # shown as the last line of the traceback
         raise
     finally:
+        outside.__exit__(*sys.exc_info())
         model.eval()
         if channels_last:
             model.to(memory_format=torch.contiguous_format)
@@ -243,6 +289,7 @@ class _Run:
         self.folder = folder
         self.metrics: list[Metrics] = []
         self._trained = False
+        self._place = (0, 0)  # the folder's device and number
         self._settings = settings
         self._model = model
         self._optimizer = optimizer
@@ -254,14 +301,15 @@ class _Run:
 
     def open(self, epochs: int, *, overwrite: bool) -> None:
         """Resume the run in the folder, or start one."""
-        make_folder(self.folder)
+        place = self.folder.stat()
+        self._place = place.st_dev, place.st_ino
         for name in (_SETTINGS, _STATE, _METRICS, _WEIGHTS):
             remove_leftovers(self.folder / name)
         settings_file = self.folder / _SETTINGS
         if settings_file.exists() and not overwrite:
             self._require_same_settings(settings_file)
         else:
-            if not overwrite and any(self.folder.iterdir()):
+            if not overwrite and content_of(self.folder):
                 raise OutputExistsError(
                     f"{self.folder}: the folder is not empty and does not contain a training run; "
                     "give another folder, or pass overwrite=True (--overwrite) to use it anyway"
@@ -275,6 +323,72 @@ class _Run:
             raise OutputExistsError(
                 f"{self.folder}: this run already has {self.last_epoch} finished epochs, more than "
                 f"{epochs}; give another folder, or pass overwrite=True (--overwrite)"
+            )
+
+    @contextmanager
+    def removed_if_it_fails(self) -> Iterator[None]:
+        """Remove what a run wrote that ends with an error before its first epoch is finished."""
+        free = not content_of(self.folder)
+        try:
+            yield
+        except Exception:
+            if free and self.last_epoch < 1 and self._is_there():
+                for name in (_SETTINGS, _STATE, _METRICS):
+                    with suppress(OSError):
+                        (self.folder / name).unlink()
+                shutil.rmtree(self.folder / _TRAJECTORY, ignore_errors=True)
+            raise
+
+    def check_folder(self) -> None:
+        """Raise a LossLandscapeError if the folder was removed, or another one took its place."""
+        if not self.folder.exists():
+            raise LossLandscapeError(
+                f"{self.folder}: the folder was removed during the training; start it again"
+            )
+        if not self._is_there():
+            raise LossLandscapeError(
+                f"{self.folder}: the folder was replaced by another one during the training; start "
+                "it again"
+            )
+
+    def _is_there(self) -> bool:
+        """Whether the folder is the one in which the run began."""
+        try:
+            place = self.folder.stat()
+        except OSError:
+            return False
+        return (place.st_dev, place.st_ino) == self._place
+
+    def check_trajectory(self, wanted: bool, due_in_epoch: list[float]) -> None:
+        """Check that the trajectory of a run to continue has all its checkpoints until now.
+
+        Raises
+        ------
+        FileFormatError
+            If it is missing, or of another run.
+        """
+        if not wanted or self.last_epoch < 0:
+            return
+        path = self.folder / _TRAJECTORY
+        expected = [0.0]
+        for epoch in range(1, self.last_epoch + 1):
+            expected += [*(epoch - 1 + share for share in due_in_epoch), float(epoch)]
+        try:
+            found = Trajectory.open(path)
+            steps = [float(step) for step in found.steps if step <= self.last_epoch]
+            if steps != expected:
+                why = f"it has {len(steps)} of the {len(expected)} checkpoints until now"
+            else:
+                own = parameter_tensors(self._model)
+                last = found.parameters(len(steps) - 1)
+                same = all(torch.equal(own[name].cpu(), last[name]) for name in own)
+                why = "" if same else "its last checkpoint has other weights"
+        except (LossLandscapeError, KeyError, OSError) as error:
+            why = str(error)
+        if why:
+            raise FileFormatError(
+                f"{path}: does not belong to the run in {self.folder} ({why}); put the run's own "
+                "trajectory back, or train again (overwrite=True, --overwrite)"
             )
 
     def recording(self, wanted: bool) -> AbstractContextManager[Optional[TrajectoryRecorder]]:
@@ -379,11 +493,12 @@ def _step(
     loss_function: LossFunction,
     samples: Samples,
 ) -> float:
-    inputs, targets = samples
     optimizer.zero_grad(set_to_none=True)
-    loss = loss_function(model(inputs), targets)
-    loss.backward()
-    optimizer.step()
+    _, loss = loss_of(model, samples, loss_function)
+    needs_gradient(model, loss)
+    with explaining(model, samples, loss_function):
+        loss.backward()
+        optimizer.step()
     return loss.item()
 
 
@@ -396,8 +511,8 @@ def _evaluate(model: nn.Module, data: Samples, loss_function: LossFunction, pref
     for start in range(0, count, _EVALUATION_BATCH_SIZE):
         rows = slice(start, start + _EVALUATION_BATCH_SIZE)
         inputs, targets = _rows(data, rows)
-        outputs = model(inputs)
-        loss += loss_function(outputs, targets).item() * len(inputs)
+        outputs, mean = loss_of(model, (inputs, targets), loss_function)
+        loss += mean.item() * len(inputs)
         if classes:
             correct += int((outputs.argmax(1) == targets).sum())
     metrics = {f"{prefix}loss": loss / count}
@@ -449,7 +564,7 @@ def _runs_channels_last(model: nn.Module, inputs: Tensor) -> bool:
     model.eval().to(memory_format=torch.channels_last)
     try:
         model(inputs.contiguous(memory_format=torch.channels_last))
-    except RuntimeError:
+    except (Exception, SystemExit):  # whatever the user's model raises in this layout
         model.to(memory_format=torch.contiguous_format)
         return False
     return True
