@@ -105,3 +105,34 @@ def weights_with_nan():
     model = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 3)).eval()
     model[1].bias.data[2] = float("nan")
     return model
+
+
+def labels_out_of_range():
+    inputs, targets = inputs_with_nan()
+    return inputs.nan_to_num(), targets + 1
+
+
+def targets_float():
+    inputs, targets = inputs_with_nan()
+    return inputs.nan_to_num(), targets.float()
+
+
+def inputs_too_narrow():
+    inputs, targets = inputs_with_nan()
+    return inputs.nan_to_num()[:, :2], targets
+
+
+def frozen():
+    return nn.Sequential(nn.Linear(3, 3)).requires_grad_(False)
+
+
+def half():
+    return nn.Sequential(nn.Linear(3, 3)).half()
+
+
+def no_parameters():
+    return nn.Identity()
+
+
+def lazy():
+    return nn.LazyLinear(3)
