@@ -542,6 +542,24 @@ def test_a_killed_run_resumes_to_the_same_bits(undisturbed, tmp_path):
     same(undisturbed, evaluate(*small_problem(), GRID, tolerance=0.01, path=path, quiet=True))
 
 
+def test_scattered_losses_that_are_not_finite_are_counted_by_the_checks(rng):
+    """No model predicts them: that they were met says how many to expect."""
+    field = 1 + X**2 + Y**2
+    field[rng.random(field.size) < 0.1] = np.nan
+    refinement, evaluated, values, _ = refined(SQUARE, field)
+    done = refinement.to_json()
+    json.dumps(done, allow_nan=False)
+    wrong = sum(check["not_finite"] for check in done["checks"])
+    points = sum(check["points"] for check in done["checks"])
+    assert wrong > 0
+    assert all(check["within"] <= check["points"] - check["not_finite"] for check in done["checks"])
+    words = f"at {wrong} of {points} random points the loss was not finite, unpredicted"
+    assert words in describe(done)
+    assert "inf" not in describe(done).replace("finite", "")
+    missed = np.isnan(field) & ~np.isnan(values)
+    assert missed.sum() / (~evaluated).sum() == pytest.approx(wrong / points, abs=0.1)
+
+
 def test_losses_that_are_not_finite_keep_their_status():
     def loss(model, batch):
         (scale,) = batch

@@ -272,12 +272,16 @@ class Check:
     points, within : int
         Number of points, and how many of them were within their estimated error.
     largest_error : float
-        Largest error found, as a share of the range.
+        Largest error found where the loss is finite, as a share of the range.
+    not_finite : int
+        At how many of them the loss is not finite although a finite one was predicted, or the other
+        way round. They are not within their estimated error.
     """
 
     points: int = 0
     within: int = 0
     largest_error: float = 0.0
+    not_finite: int = 0
 
 
 class Refinement:
@@ -512,10 +516,18 @@ class Refinement:
             self._bends_as_predicted = bool(np.nanmax(errors, initial=0.0) <= most)
         if pending.kind == "check":
             errors[~np.isfinite(found) & np.isnan(pending.predicted)] = 0.0  # predicted correctly
-            errors[np.isnan(errors)] = np.inf
-            largest = float(errors.max() / self.model.range) if self.model.range else 0.0
+            wrong = np.isnan(errors)
+            largest = float(np.nanmax(errors, initial=0.0))
+            errors[wrong] = np.inf
             within = int((errors <= np.nan_to_num(pending.error)).sum())
-            self.checks.append(Check(pending.numbers.size, within, largest))
+            self.checks.append(
+                Check(
+                    pending.numbers.size,
+                    within,
+                    largest / self.model.range if self.model.range else 0.0,
+                    int(wrong.sum()),
+                )
+            )
         return pending.kind == "check"
 
 
@@ -592,10 +604,30 @@ def describe(done: dict[str, Any]) -> str:
         text += (
             f"; check: of {points} random points, predicted before they were evaluated, "
             f"{within} lay within their estimated error; largest error {100 * largest:.2g}%"
+            f"{not_finite_in_checks(done)}"
         )
     if done["interpolated"] and done.get("gaps"):  # not in older files
         text += f"; {gaps.describe(done['gaps'])}"
     return text
+
+
+def not_finite_in_checks(done: dict[str, Any]) -> str:
+    """A clause on losses that are not finite where the checks had predicted finite ones; or "".
+
+    Examples
+    --------
+    >>> check = {"points": 30, "within": 28, "largest_error": 0.0, "not_finite": 2}
+    >>> not_finite_in_checks({"checks": [check, {**check, "not_finite": 0}]})
+    '; at 2 of 60 random points the loss was not finite, unpredicted; expect the same elsewhere'
+    """
+    points = sum(check["points"] for check in done["checks"])
+    wrong = sum(check.get("not_finite", 0) for check in done["checks"])  # not in older files
+    if not wrong:
+        return ""
+    return (
+        f"; at {wrong} of {points} random points the loss was not finite, unpredicted; expect "
+        "the same elsewhere"
+    )
 
 
 def stated_errors(done: dict[str, Any]) -> str:

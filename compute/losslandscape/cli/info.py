@@ -252,6 +252,8 @@ def _weights(name, quantity, about):
 
 def _adaptive(about):
     """How well the interpolated points are known, in one line."""
+    from losslandscape.adaptive.refinement import not_finite_in_checks
+
     words = f"tolerance {about.get('tolerance', '?')} of the range"
     if isinstance(about.get("range"), (int, float)):
         unit = "decades" if about.get("scale") == "log" else "units of the loss"
@@ -264,7 +266,7 @@ def _adaptive(about):
         last = about["checks"][-1]
         words += (
             f"; check: {last['within']} of {last['points']} random points lay within their "
-            "estimated error"
+            f"estimated error{not_finite_in_checks(about)}"
         )
     return words
 
