@@ -36,10 +36,18 @@ This page is generated from the code: `make options` writes it again.
 """
 
 
+_FILES = """\
+## What a file decides
+
+Commands that measure again on a landscape, or judge its noise, check these options when the file is
+open. `--directions` is that of the file, and `--noise` the method that its values allow.
+"""
+
+
 def page() -> str:
     """The text of the page."""
     from losslandscape import cli
-    from losslandscape.cli.option_table import RULES
+    from losslandscape.cli.option_table import DRAWN, RECORDED, RULES
 
     whole = cli._parser(cli._available_verbs())
     verbs = next(a for a in whole._actions if isinstance(a, argparse._SubParsersAction))
@@ -49,6 +57,7 @@ def page() -> str:
         if RULES[verb]:
             parts += ["", *_together(RULES[verb])]
         parts.append("")
+    parts += [_FILES, *_together((*RECORDED, *DRAWN)), ""]
     return "\n".join(parts)
 
 

@@ -119,7 +119,7 @@ def test_ctrl_c_says_how_to_go_on(tmp_path, monkeypatch, capsys):
         (["train", "--model", "mlp"], "--output"),
         (
             ["train", "--model", "mlp", "--output", "x", "--epochs", "0"],
-            "--epochs 0: must be a whole number of at least 1",
+            "--epochs 0: must be a whole number from 1 to 100000",
         ),
         (
             ["train", "--model", "mlp", "--output", "x", "--epochs", "two"],

@@ -145,6 +145,10 @@ def test_a_landscape_without_samples_says_so(file, capsys):
     measured.save(file, overwrite=True)
     assert main(["topology", str(file)]) == 0
     assert "nothing is told from noise" in capsys.readouterr().out
+    for option in ("--draws", "--seed"):  # there is nothing to draw
+        assert main(["topology", str(file), option, "9", "--overwrite"]) == 1
+        said = f"has no per-sample losses; leave out {option}"
+        assert said in " ".join(capsys.readouterr().err.split())
     assert main(["topology", str(file), "--noise", "bootstrap", "--overwrite"]) == 1
     assert "loss_samples" in capsys.readouterr().err
 

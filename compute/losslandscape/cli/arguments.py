@@ -220,7 +220,7 @@ def device_from(arguments: argparse.Namespace) -> "torch.device":
         torch.set_num_threads(arguments.threads)
     try:
         device = torch.device(arguments.device)
-        torch.empty(1, device=device)
+        torch.ones(1, device=device).item()  # of "meta" there are no values
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).splitlines()[0]
         raise LossLandscapeError(

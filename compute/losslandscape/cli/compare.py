@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from losslandscape.cli.inputs import inputs_of
 from losslandscape.cli.kinds import PATH, POSITIVE_KIND, TEXT
 from losslandscape.cli.results import add_array_argument
-from losslandscape.cli.topology import add_noise_arguments
+from losslandscape.cli.topology import add_noise_arguments, check_noise_arguments
 from losslandscape.files.outputs import OutputFolder, claimed, complete_results
 
 if TYPE_CHECKING:
@@ -81,6 +81,7 @@ def _compare(arguments: argparse.Namespace, folder: Path) -> int:
 
     array = arguments.array or "loss"
     landscapes = [of_array(Landscape.open(file), array) for file in arguments.landscapes]
+    check_noise_arguments(arguments, landscapes)
     found = compare(
         landscapes,
         arguments.labels,

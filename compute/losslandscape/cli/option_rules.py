@@ -13,6 +13,9 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 from losslandscape.argument_checks import shortened
+from losslandscape.errors import LossLandscapeError
+
+BY_DEFAULT = "by default"
 
 
 class Given(NamedTuple):
@@ -40,7 +43,7 @@ class Line(NamedTuple):
 
     given: dict[str, Given]
     values: dict[str, Any]
-    origin: str = "by default"
+    origin: str = BY_DEFAULT
 
 
 class Condition(Protocol):
@@ -69,7 +72,8 @@ class _Companion:
     def unmet(self, given: Given, line: Line) -> str:
         found = self.instead(line)
         but = f", but {found}" if found else ""
-        return f"only goes with {self.words}{but}; add that, or leave out {given.name}"
+        add = "add that, or " if line.origin == BY_DEFAULT else ""  # a file is as it is
+        return f"only goes with {self.words}{but}; {add}leave out {given.name}"
 
 
 @dataclass(frozen=True, init=False)
@@ -265,6 +269,18 @@ def broken_rule(rules: Iterable[Rule], line: Line) -> str | None:
     '--clip: only goes with --valid-range; add that, or leave out --clip'
     """
     return next((found for rule in rules if (found := rule.broken_by(line))), None)
+
+
+def check_line(rules: Iterable[Rule], line: Line) -> None:
+    """Check a command line by rules that need more than its words, such as an open file.
+
+    Raises
+    ------
+    LossLandscapeError
+        If it breaks one.
+    """
+    if broken := broken_rule(rules, line):
+        raise LossLandscapeError(broken)
 
 
 def _named(condition: Condition, line: Line) -> str:

@@ -81,11 +81,16 @@ _NOISE = (
     Rule(("--draws", "--seed"), excludes=Is("--noise", "none", "standard_error")),
     Rule(("--confidence",), excludes=Is("--noise", "none")),
 )
-# of verbs that measure again on a landscape: what the file says is known when it is open
+# What follows is known when the landscape is open: the plane and weights that it was measured with,
+# for verbs that measure again, and whether a bootstrap has samples to draw.
 RECORDED = (
     Rule(("--models",), needs=_BETWEEN),
     Rule(("--trajectory",), needs=_PCA),
     Rule(("--weights",), excludes=_BETWEEN, why="the weights are those of --models"),
+    Rule(("--weights-key",), needs=IsGiven("--weights", "--models")),
+)
+DRAWN = (
+    Rule(("--draws", "--seed"), needs=Is("--noise", "studentized", "bootstrap", "bottleneck")),
 )
 _PICTURE = Matches("--output", r"\.png$", "--output FILE.png")
 _STATE = Matches("FILE", r"\.pvsm$", "a state (.pvsm)")

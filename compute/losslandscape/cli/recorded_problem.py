@@ -20,6 +20,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from losslandscape.cli.kinds import PATH_TEXT, TEXT
+from losslandscape.cli.option_rules import Given, Line, check_line
+from losslandscape.cli.option_table import RECORDED
 from losslandscape.cli.problem import KEPT, KEPT_IF_GIVEN, build_problem, kept_arguments
 from losslandscape.errors import LossLandscapeError
 from losslandscape.files.relative_paths import seen_from
@@ -114,6 +116,7 @@ def recorded_problem(landscape: Landscape, arguments: argparse.Namespace) -> Rec
         _check_kept(landscape, kept)
     else:
         kept = _from_recipe(landscape, arguments)
+    _check_options(landscape, arguments, kept)
     problem = argparse.Namespace(**{name: kept[name] for name in KEPT})
     vars(problem).update({name: kept.get(name) for name in KEPT_IF_GIVEN})
     problem.weights_key = getattr(arguments, "weights_key", None) or problem.weights_key
@@ -228,6 +231,22 @@ def add_same_problem_arguments(parser: argparse.ArgumentParser, *, trust: bool =
             help="run the code that the file names, from the folder that it names; use this only "
             "for files from people you trust",
         )
+
+
+def _check_options(
+    landscape: Landscape, arguments: argparse.Namespace, kept: dict[str, Any]
+) -> None:
+    """Check that the options given go with the plane and the weights that the file records.
+
+    Raises
+    ------
+    LossLandscapeError
+        If one would be ignored.
+    """
+    line = getattr(arguments, "line", Line({}, {}))
+    recorded = {f"--{name}": Given(f"--{name}", ()) for name in ("weights", "models") if kept[name]}
+    values = {"--directions": kept["directions"]}
+    check_line(RECORDED, Line({**recorded, **line.given}, values, f"in {landscape.path}"))
 
 
 def _check_kept(landscape: Landscape, kept: dict[str, Any]) -> None:

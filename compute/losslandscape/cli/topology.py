@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,11 +11,14 @@ from losslandscape.argument_checks import DRAWS, NON_NEGATIVE, SHARE
 from losslandscape.cli.arguments import add_seed_argument
 from losslandscape.cli.inputs import inputs_of
 from losslandscape.cli.kinds import PATH, Kind
+from losslandscape.cli.option_rules import Line, check_line
+from losslandscape.cli.option_table import DRAWN
 from losslandscape.cli.results import add_array_argument, add_result_arguments, result_folder
 from losslandscape.files.outputs import claimed, complete_results
 
 if TYPE_CHECKING:
     from losslandscape.analysis.critical_points import CriticalPoints
+    from losslandscape.landscape.landscape import Landscape
 
 HELP = "find minima, saddles and maxima, and distinguish them from sampling noise"
 
@@ -93,6 +97,23 @@ def add_noise_arguments(parser: argparse.ArgumentParser) -> None:
     add_seed_argument(group, "seed of the bootstrap")  # type: ignore[arg-type]
 
 
+def check_noise_arguments(arguments: argparse.Namespace, landscapes: Sequence[Landscape]) -> None:
+    """Check that the options of a bootstrap have samples to draw in one of the landscapes.
+
+    Raises
+    ------
+    LossLandscapeError
+        If they would be ignored.
+    """
+    from losslandscape.analysis.significance import keeps_samples
+
+    if arguments.noise is not None or any(map(keeps_samples, landscapes)):
+        return
+    line = arguments.line
+    why = f"because {landscapes[0].path} has no per-sample losses"
+    check_line(DRAWN, Line(line.given, {**line.values, "--noise": "not a bootstrap"}, why))
+
+
 def run(arguments: argparse.Namespace) -> int:
     from losslandscape.formats import topology_data
 
@@ -110,6 +131,7 @@ def _analyze(arguments: argparse.Namespace, folder: Path) -> int:
 
     array = arguments.array or "loss"
     landscape = of_array(Landscape.open(arguments.landscape), array)
+    check_noise_arguments(arguments, [landscape])
     found = find_critical_points(
         landscape,
         scale=arguments.scale,

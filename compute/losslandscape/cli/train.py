@@ -2,7 +2,7 @@
 
 import argparse
 
-from losslandscape.argument_checks import NON_NEGATIVE
+from losslandscape.argument_checks import EPOCHS, NON_NEGATIVE
 from losslandscape.cli.arguments import (
     add_data_arguments,
     add_model_arguments,
@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("training")
     group.add_argument(
         "--epochs",
-        type=COUNTED,
+        type=Kind(EPOCHS),
         default=5,
         metavar="N",
         help="passes over the training set (default: 5)",

@@ -10,7 +10,7 @@ from losslandscape.cli.inputs import inputs_of
 from losslandscape.cli.kinds import COUNTED, PATH
 from losslandscape.cli.recorded_problem import add_same_problem_arguments, problem_of
 from losslandscape.cli.results import add_array_argument, add_result_arguments, result_folder
-from losslandscape.cli.topology import add_noise_arguments
+from losslandscape.cli.topology import add_noise_arguments, check_noise_arguments
 from losslandscape.files.journal import JOURNAL
 from losslandscape.files.outputs import claimed, complete_results
 
@@ -74,6 +74,7 @@ def _verify(arguments: argparse.Namespace, folder: Path, journal: Path) -> int:
     from losslandscape.landscape.landscape import Landscape
 
     landscape = Landscape.open(arguments.landscape)
+    check_noise_arguments(arguments, [landscape])
     found = find_critical_points(
         landscape,
         scale=arguments.scale,

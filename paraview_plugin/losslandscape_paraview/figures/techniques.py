@@ -19,6 +19,7 @@ TECHNIQUES = {
 }
 # technique -> how many directions a landscape must have; those not named draw any
 DIRECTIONS = {"curve": 1, "surface": 2, "contours": 2, "isosurfaces": 3, "volume": 3}
+_WITH_LEVELS = {"contours", "isosurfaces"}  # layers that take a number of levels
 # number of directions -> the technique where none is asked for
 DEFAULT_TECHNIQUE = {1: "curve", 2: "surface", 3: "isosurfaces"}
 SINGLE_SIZE = (1400, 1200)
@@ -149,6 +150,12 @@ def compare(
         techniques = DEFAULT_TECHNIQUE[left.dimensions]
     if isinstance(techniques, str):
         techniques = (techniques, techniques)
+    drawn = {layer for technique in techniques for layer in TECHNIQUES.get(technique, ())}
+    if levels is not None and not drawn & _WITH_LEVELS:
+        raise LandscapeError(
+            f"levels {levels}: {' and '.join(dict.fromkeys(techniques))} have neither contours nor "
+            "isosurfaces; leave it out (--levels)"
+        )
     figure = Figure(
         [left, right],
         titles,
@@ -178,8 +185,7 @@ def _draw(figure, index, technique, levels, evaluated):
     _require_directions(panel.landscape, technique)
     options = {} if levels is None else {"count": levels}
     layers: list = [
-        (layer, options if layer in ("contours", "isosurfaces") else {})
-        for layer in TECHNIQUES[technique]
+        (layer, options if layer in _WITH_LEVELS else {}) for layer in TECHNIQUES[technique]
     ]
     if DIRECTIONS.get(technique) == 3:
         # a trajectory's end is its own mark, and the origin of most planes along it
