@@ -8,7 +8,8 @@ from torch import nn
 from torch.nn import functional
 
 import losslandscape as ll
-from losslandscape.point.determinism import stated
+from losslandscape.point.determinism import observe, stated
+from losslandscape.point.evaluator import Evaluator
 
 DATA = (
     torch.randn(24, 4, generator=torch.Generator().manual_seed(0)),
@@ -95,5 +96,7 @@ def test_models_that_write_nothing_have_nothing_stated():
         model = Rewriting("nothing", frozen=frozen)
         with torch.no_grad():
             model.last.weight[0, 0] = torch.nan
-        found = evaluated(model, ll.Subspace.random(model), batch_size=8).provenance["determinism"]
+        objective = ll.Objective(model.eval(), "cross_entropy", DATA, batch_size=8)
+        with Evaluator(objective, ll.Subspace.random(model)) as evaluator:
+            _, found = observe(evaluator)
         assert not {"altered_parameters", "altered_frozen_parameters"} & set(found)
