@@ -17,36 +17,6 @@ from losslandscape.errors import LossLandscapeError
 _SHOWN = 60  # characters of a refused value
 
 
-def check_kind(what: str, value: Any, kind: type, hint: str) -> None:
-    """Check that an argument is an instance of a class.
-
-    Parameters
-    ----------
-    what : str
-        The argument's name, for the message.
-    hint : str
-        What to pass instead, for the message.
-
-    Raises
-    ------
-    LossLandscapeError
-        If it is not.
-
-    Examples
-    --------
-    >>> check_kind("grid", 5, dict, "give {}")
-    Traceback (most recent call last):
-    losslandscape.errors.LossLandscapeError: grid is 5 (int), but a dict is expected: give {}
-    """
-    if not isinstance(value, kind):
-        shown = repr(value)
-        shown = f"{shown} ({type(value).__name__})" if len(shown) < 40 else type(value).__name__
-        article = "an" if kind.__name__[0] in "AEIOU" else "a"
-        raise LossLandscapeError(
-            f"{what} is {shown}, but {article} {kind.__name__} is expected: {hint}"
-        )
-
-
 @dataclass(frozen=True)
 class Whole:
     """Whole numbers from `least` to `most`, both included.
@@ -254,7 +224,7 @@ def refused(name: str, value: Any, words: str) -> LossLandscapeError:
     >>> print(refused("seed", "7", "a whole number"))
     seed='7': must be a whole number
     """
-    return LossLandscapeError(f"{name}={shortened(repr(value))}: must be {words}")
+    return LossLandscapeError(f"{name}={shown(value)}: must be {words}")
 
 
 def refused_text(option: str, text: str, words: str) -> LossLandscapeError:
@@ -265,6 +235,18 @@ def refused_text(option: str, text: str, words: str) -> LossLandscapeError:
     """
     shown = text if text.strip() and text.isprintable() else repr(text)
     return LossLandscapeError(f"{option} {shortened(shown)}: must be {words}")
+
+
+def shown(value: Any) -> str:
+    """A value's text for a message, shortened; its type where it has no text.
+
+    >>> shown(3), shown(10**5000)
+    ('3', 'int')
+    """
+    try:
+        return shortened(repr(value))
+    except Exception:  # an int of thousands of digits, and whatever the user's object raises
+        return type(value).__name__
 
 
 def shortened(shown: str, most: int = _SHOWN) -> str:

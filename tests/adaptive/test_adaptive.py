@@ -272,7 +272,7 @@ def test_an_error_in_decades_becomes_an_error_of_the_loss():
 
 @pytest.mark.parametrize("tolerance", [0.0, 1.0, -0.1, float("nan")])
 def test_an_invalid_tolerance_is_refused(tolerance):
-    with pytest.raises(LossLandscapeError, match=r"between 0 and 1"):
+    with pytest.raises(LossLandscapeError, match=r"above 0 and below 1"):
         Adaptive(tolerance)
 
 

@@ -407,7 +407,7 @@ def test_simplification_keeps_what_was_judged(rng):
 def test_bad_arguments_are_refused(rng):
     measured = landscape_of(rng.random((4, 4, 9)))
     for options, words in (
-        ({"confidence": 1.0}, "between 0 and 1"),
+        ({"confidence": 1.0}, "above 0 and below 1"),
         ({"draws": 19}, "19 bootstrap draws"),
     ):
         with pytest.raises(LossLandscapeError, match=words):

@@ -129,7 +129,7 @@ def test_what_is_refused(problem, cnn, images):
     for arguments, words in [
         ({"parts": ["9"]}, "near are"),
         ({"parts": []}, "parts is empty"),
-        ({"probes": 0}, "probes is 0"),
+        ({"probes": 0}, "probes=0: must be"),
     ]:
         with pytest.raises(LossLandscapeError, match=words):
             sharpness_by_part(objective, **arguments)

@@ -221,7 +221,7 @@ def test_a_saddle_that_only_closes_around_a_hole_is_no_feature_of_the_loss():
         ({"persistence": np.nan}, "must be 0 or more"),
         ({"scale": "cubic"}, "not one of log, linear"),
         ({"method": "guess"}, "not one of studentized, bootstrap"),
-        ({"confidence": 1.0}, "between 0 and 1"),
+        ({"confidence": 1.0}, "above 0 and below 1"),
         ({"draws": 0}, "0 bootstrap draws"),
     ],
 )

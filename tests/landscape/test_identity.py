@@ -20,7 +20,12 @@ from losslandscape.landscape.identity import (
 
 def landscape_of(path=None, **provenance):
     return Landscape(
-        Grid.line(2), {"loss": np.zeros(2)}, np.ones(2, np.int8), np.eye(1), provenance, path=path
+        Grid.square(2),
+        {"loss": np.zeros((2, 2))},
+        np.ones((2, 2), np.int8),
+        np.eye(2),
+        provenance,
+        path=path,
     )
 
 
@@ -65,7 +70,7 @@ def test_the_weights_and_the_file_are_in_the_message():
 def test_planes_of_another_dimension_and_files_with_the_whole_hash_alone():
     line = Subspace({"w": torch.tensor([0.0, 1.0])}, [{"w": torch.tensor([1.0, 1.0])}])
     measured = landscape_of(subspace=described_plane(plane_of()))
-    with pytest.raises(LossLandscapeError, match="the directions"):
+    with pytest.raises(LossLandscapeError, match="2 dimensions and the given subspace 1"):
         check_plane(measured, line)
     old = landscape_of(subspace={"sha256": plane_of().identity})
     check_plane(old, plane_of())

@@ -65,9 +65,13 @@ def test_projection_is_the_least_squares_solution(cnn, rng):
 def test_dependent_directions_are_refused():
     origin = {"w": torch.zeros(3)}
     direction = {"w": torch.tensor([1.0, 2.0, 3.0])}
-    plane = Subspace(origin, [direction, {"w": 2 * direction["w"]}])
+    with pytest.raises(
+        LossLandscapeError, match=r"direction 1 \(beta\) is parallel to direction 0"
+    ):
+        Subspace(origin, [direction, {"w": 2 * direction["w"]}])
+    nearly = {"w": 2 * direction["w"] + torch.tensor([1e-5, 0.0, 0.0])}
     with pytest.raises(LossLandscapeError, match="not independent"):
-        plane.project(origin)
+        Subspace(origin, [direction, nearly]).project(origin)
 
 
 def test_a_trajectory_on_the_plane_projects_back(cnn, record_trajectory):
@@ -302,13 +306,15 @@ def test_random_subspaces_of_each_dimension(cnn, dimensions):
     np.testing.assert_allclose(
         subspace.project(subspace.parameters_at(coordinates)), coordinates, atol=1e-4
     )
-    with pytest.raises(LossLandscapeError, match=f"{dimensions + 1} .* {dimensions} directions"):
+    with pytest.raises(LossLandscapeError, match=f"{dimensions + 1} .* {dimensions} direction"):
         subspace.parameters_at([0.0] * (dimensions + 1))
 
 
 @pytest.mark.parametrize("dimensions", [0, 4, 1.5])
 def test_random_subspaces_of_other_dimensions_are_refused(cnn, dimensions):
-    with pytest.raises(LossLandscapeError, match=f"1, 2 or 3, not {dimensions}"):
+    with pytest.raises(
+        LossLandscapeError, match=f"dimensions={dimensions}: must be a whole number from 1 to 3"
+    ):
         Subspace.random(cnn, dimensions)
 
 
@@ -407,9 +413,10 @@ def test_a_frozen_parameter_that_the_second_direction_moves_is_refused():
     model = nn.Linear(2, 1)
     model.bias.requires_grad_(False)
     parts = {"weight": torch.ones(1, 2), "bias": torch.zeros(1)}
-    still = Subspace(dict(model.named_parameters()), [parts, parts])
+    others = {"weight": torch.tensor([[1.0, 0.0]]), "bias": torch.zeros(1)}
+    still = Subspace(dict(model.named_parameters()), [parts, others])
     still.check_model(model)
-    moved = Subspace(dict(model.named_parameters()), [parts, {**parts, "bias": torch.ones(1)}])
+    moved = Subspace(dict(model.named_parameters()), [parts, {**others, "bias": torch.ones(1)}])
     with pytest.raises(LossLandscapeError, match="'bias' is frozen"):
         moved.check_model(model)
 

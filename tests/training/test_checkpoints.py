@@ -260,7 +260,7 @@ def test_what_is_no_checkpoint(tmp_path, recorded):
     for wrong in (5, [None]):
         with pytest.raises(LossLandscapeError, match=r"a pattern such as .* is expected"):
             opened(wrong)
-    with pytest.raises(LossLandscapeError, match="a Module is expected: the model that was"):
+    with pytest.raises(LossLandscapeError, match="a Module is expected: build the model"):
         ll.Trajectory.of_checkpoints(tmp_path, {})
     with pytest.raises(LossLandscapeError, match=r"open it with Trajectory\.open"):
         opened(recorded)

@@ -81,7 +81,7 @@ def test_the_list_has_each_files_checksum(recorded):
 
 @pytest.mark.parametrize(
     ("step", "message"),
-    [(1, "is not after step 1"), (0.5, "is not after"), (math.nan, "not a finite")],
+    [(1, "is not after step 1"), (0.5, "is not after"), (math.nan, "must be a finite")],
 )
 def test_steps_ascend(model, tmp_path, step, message):
     with ll.TrajectoryRecorder(model, tmp_path / "t") as recorder:
@@ -207,7 +207,7 @@ def test_foreign_checkpoint_is_named(tmp_path, tensors, message):
 
 
 def test_index_out_of_range(recorded):
-    with pytest.raises(IndexError, match="no checkpoint 3; there are 3"):
+    with pytest.raises(LossLandscapeError, match="no checkpoint 3; there are 3"):
         ll.Trajectory.open(recorded).parameters(3)
 
 

@@ -11,8 +11,9 @@ limits, see ``docs/adaptive.md``.
 
 from __future__ import annotations
 
-import operator
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -20,10 +21,13 @@ from scipy.spatial import cKDTree
 
 from losslandscape.adaptive.kriging import LocalInterpolation
 from losslandscape.adaptive.selection import at_minima, bend, largest_apart
+from losslandscape.argument_checks import COUNT, SEED, SHARE
+from losslandscape.argument_kinds import Kind, Maybe, Word
 from losslandscape.errors import LossLandscapeError
 from losslandscape.landscape import gaps
 from losslandscape.landscape.scale import scale_of
 from losslandscape.planes.grid import Grid
+from losslandscape.public_calls import public
 
 COARSE_POINTS = {1: 9, 2: 9, 3: 6}  # per axis in the first round, by number of dimensions
 CHECK_POINTS = 30
@@ -42,6 +46,17 @@ _CERTAIN = 0.1  # share of the tolerance; a point with a smaller estimate is not
 _ROUNDING = 1e-12  # share of the largest value; no estimate is smaller
 _ROUND_SHARE = 0.12  # of the points evaluated so far, if that is more than the round size
 _CANDIDATES = 0.7  # share of the tolerance; points with smaller estimates are not chosen
+
+
+_SETTINGS: Mapping[str, Kind] = MappingProxyType(
+    {
+        "tolerance": SHARE,
+        "scale": Maybe(Word(("log", "linear"))),
+        "seed": SEED,
+        "round_size": COUNT,
+        "max_points": Maybe(COUNT),
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -82,28 +97,10 @@ class Adaptive:
     max_points: int | None = None
 
     def __post_init__(self):
-        try:
-            object.__setattr__(self, "tolerance", float(self.tolerance))
-            for name in ("seed", "round_size", "max_points"):
-                if getattr(self, name) is not None:
-                    object.__setattr__(self, name, operator.index(getattr(self, name)))
-        except (TypeError, ValueError) as error:
-            raise LossLandscapeError(
-                "tolerance must be a number, and seed, round_size and max_points whole numbers "
-                f"({error})"
-            ) from error
-        if self.seed < 0:
-            raise LossLandscapeError(f"seed is {self.seed}; it must be 0 or more")
-        if not 0 < self.tolerance < 1:
-            raise LossLandscapeError(
-                f"tolerance is {self.tolerance:g}; pass a share of the loss's range between 0 and "
-                "1, such as 0.01"
-            )
-        if self.scale not in (None, "log", "linear"):
-            raise LossLandscapeError(f"scale {self.scale!r} is neither 'log' nor 'linear'")
-        if self.round_size < 1:
-            raise LossLandscapeError(f"round_size is {self.round_size}; it must be at least 1")
+        for name, kind in _SETTINGS.items():
+            object.__setattr__(self, name, kind.check(name, getattr(self, name)))
 
+    @public()
     def check(self, grid: Grid) -> None:
         """Raise a LossLandscapeError if ``max_points`` is too small for this grid."""
         least = coarse_points(grid).size

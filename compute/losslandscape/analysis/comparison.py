@@ -22,12 +22,15 @@ from losslandscape.analysis.diagrams import (
 )
 from losslandscape.analysis.flatness import flat_region
 from losslandscape.analysis.roughness import roughness
-from losslandscape.analysis.significance import Method, on_scale
+from losslandscape.analysis.significance import METHODS, SCALES, Method, on_scale
+from losslandscape.argument_kinds import Items, Maybe, Number, Word
 from losslandscape.errors import LossLandscapeError
 from losslandscape.landscape.identity import samples_alone
 from losslandscape.landscape.interpolation_errors import interpolation_of
 from losslandscape.landscape.landscape import Landscape
+from losslandscape.landscape.opening import LandscapeOrPath, opened
 from losslandscape.landscape.overlays import run_shares
+from losslandscape.public_calls import LANDSCAPE, public
 
 _TOPOLOGY_DIMENSIONS = (1, 2)
 
@@ -100,8 +103,14 @@ class Comparison:
         }
 
 
+@public(
+    landscapes=Items(LANDSCAPE, "landscapes"),
+    scale=Word(SCALES),
+    method=Word(METHODS),
+    sharpness=Items(Maybe(Number()), "numbers"),
+)
 def compare(
-    landscapes: Sequence[Landscape],
+    landscapes: Sequence[LandscapeOrPath],
     labels: Sequence[str] | None = None,
     *,
     epsilon: float = 0.1,
@@ -146,28 +155,30 @@ def compare(
     >>> [round(row["flat_size"], 2) for row in found.rows]
     [0.3, 1.25]
     """
-    if len(landscapes) < 2:
+    measured = [opened(landscape) for landscape in landscapes]
+    if len(measured) < 2:
         raise LossLandscapeError("a comparison needs at least two landscapes")
-    if labels is not None and len(labels) != len(landscapes):
+    if labels is not None and len(labels) != len(measured):
+        raise LossLandscapeError(f"{len(labels)} labels were given for {len(measured)} landscapes")
+    if sharpness is not None and len(sharpness) != len(measured):
         raise LossLandscapeError(
-            f"{len(labels)} labels were given for {len(landscapes)} landscapes"
+            f"{len(sharpness)} values of sharpness were given for {len(measured)} landscapes"
         )
-    dimensions = {landscape.grid.dimensions for landscape in landscapes}
+    dimensions = {landscape.grid.dimensions for landscape in measured}
     if len(dimensions) > 1:
         raise LossLandscapeError(
             "landscapes of different dimensions cannot be compared: "
             + ", ".join(
-                f"{name} has {one.grid.dimensions}"
-                for name, one in zip(_names(landscapes), landscapes)
+                f"{name} has {one.grid.dimensions}" for name, one in zip(_names(measured), measured)
             )
         )
-    names = labels or _names(landscapes)
-    scale = scale or _common_scale(landscapes)
-    comparable_planes = _same(landscapes, _normalization)
-    interpolations = [interpolation_of(landscape) for landscape in landscapes]
+    names = labels or _names(measured)
+    scale = scale or _common_scale(measured)
+    comparable_planes = _same(measured, _normalization)
+    interpolations = [interpolation_of(landscape) for landscape in measured]
     any_interpolated = any(one.interpolated for one in interpolations)
     rows, diagrams = [], []
-    for i, landscape in enumerate(landscapes):
+    for i, landscape in enumerate(measured):
         region = flat_region(landscape, epsilon, scale=scale)
         row: dict[str, Any] = {
             "label": names[i],
@@ -207,7 +218,7 @@ def compare(
         explained = landscape.provenance.get("subspace", {}).get("explained_variance")
         row["explained_variance"] = float(sum(explained)) if explained else None
         rows.append(row)
-    notes = _notes(landscapes, comparable_planes)
+    notes = _notes(measured, comparable_planes)
     if any_interpolated:
         notes += [f"{name}: {one}" for name, one in zip(names, interpolations) if one.interpolated]
         notes.append(
@@ -224,12 +235,12 @@ def compare(
         diagrams = []
     return Comparison(
         rows,
-        _matrix(diagrams, wasserstein_distance, len(landscapes)),
-        _matrix(diagrams, bottleneck_distance, len(landscapes)),
+        _matrix(diagrams, wasserstein_distance, len(measured)),
+        _matrix(diagrams, bottleneck_distance, len(measured)),
         scale,
         epsilon,
         notes,
-        [row for name, one in zip(names, landscapes) for row in _trajectory_rows(name, one)],
+        [row for name, one in zip(names, measured) for row in _trajectory_rows(name, one)],
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,15 +12,19 @@ from losslandscape.analysis.pair_significance import PairSignificance, pair_sign
 from losslandscape.analysis.short_table import short_table
 from losslandscape.analysis.significance import (
     METHODS,
+    SCALES,
     Method,
     NoiseThreshold,
     keeps_samples,
     noise_threshold,
     on_scale,
 )
-from losslandscape.errors import LossLandscapeError
+from losslandscape.argument_kinds import FLAG, Word
+from losslandscape.landscape.identity import source_of
 from losslandscape.landscape.interpolation_errors import Interpolation, interpolation_of
 from losslandscape.landscape.landscape import INTERPOLATED, Landscape
+from losslandscape.landscape.opening import LandscapeOrPath, opened
+from losslandscape.public_calls import public
 from losslandscape.topology import MorseSmaleComplex, morse_smale_complex
 
 
@@ -56,6 +60,8 @@ class CriticalPoints:
     pair_arrays : dict of ndarray, shape (pairs,)
         ``significant`` int8 of the complex's ``persistence_pairs``, and ``p_value`` float64 if they
         were judged one by one.
+    source : dict of str
+        Hashes of the landscape's plane, grid and losses.
     """
 
     arrays: dict[str, np.ndarray]
@@ -66,6 +72,7 @@ class CriticalPoints:
     simplified: bool
     interpolation: Interpolation
     pair_arrays: dict[str, np.ndarray]
+    source: Mapping[str, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.arrays["points"])
@@ -220,8 +227,9 @@ class CriticalPoints:
 _PLURALS = {"minimum": "minima", "saddle": "saddles", "maximum": "maxima"}
 
 
+@public(scale=Word(SCALES), method=Word(METHODS), simplify=FLAG)
 def find_critical_points(
-    landscape: Landscape,
+    landscape: LandscapeOrPath,
     *,
     scale: str | None = None,
     persistence: float | None = None,
@@ -274,17 +282,11 @@ def find_critical_points(
     >>> find_critical_points(line, persistence=0.2).counts["minimum"]["significant"]
     1
     """
-    if persistence is not None and not persistence >= 0:
-        raise LossLandscapeError(
-            f"the persistence threshold is {persistence:g}; it must be 0 or more, in "
-            "units of the loss, or in decades on the log scale"
-        )
+    landscape = opened(landscape)
     values, scale = on_scale(landscape, scale)
     origin, spacing = landscape.grid.origin, landscape.grid.spacing
     complex_ = morse_smale_complex(values, origin, spacing)  # refuses bad fields before any draw
     noise: PairSignificance | NoiseThreshold | None = None
-    if persistence is None and method is not None and method not in METHODS:
-        raise LossLandscapeError(f"method {method!r} is not one of {', '.join(METHODS)}")
     measured = complex_.persistence_pairs
     options: dict[str, Any] = {
         "draws": draws, "seed": seed, "confidence": confidence, "quiet": quiet
@@ -321,7 +323,15 @@ def find_critical_points(
         status = landscape.status.ravel()[arrays["ttkVertexScalarField"]]
         arrays["interpolated"] = (status == INTERPOLATED).astype(np.int8)
     return CriticalPoints(
-        arrays, complex_, scale, float(persistence), noise, simplify, interpolation, pair_arrays
+        arrays,
+        complex_,
+        scale,
+        float(persistence),
+        noise,
+        simplify,
+        interpolation,
+        pair_arrays,
+        source_of(landscape),
     )
 
 

@@ -22,12 +22,16 @@ from losslandscape.analysis.region_errors import (
     trusted_rise,
 )
 from losslandscape.analysis.region_joins import doubtful_points
-from losslandscape.analysis.significance import on_scale
+from losslandscape.analysis.significance import SCALES, on_scale
 from losslandscape.analysis.sublevel_set import PiecewiseLinearField, Region
+from losslandscape.argument_checks import POSITIVE
+from losslandscape.argument_kinds import Items, Word, coordinates
 from losslandscape.errors import LossLandscapeError
 from losslandscape.landscape.interpolation_errors import Interpolation, interpolation_of
-from losslandscape.landscape.landscape import INTERPOLATED, Landscape
+from losslandscape.landscape.landscape import INTERPOLATED
+from losslandscape.landscape.opening import LandscapeOrPath, opened
 from losslandscape.planes.grid import Grid
+from losslandscape.public_calls import public
 
 MEASURES = {1: "length", 2: "area", 3: "volume"}
 RESOLVED_CELLS = 6.0
@@ -275,24 +279,21 @@ class BasinOfMinimum:
         If no grid point, or not the one asked for, has a finite value on the scale.
     """
 
+    @public(scale=Word(SCALES))
     def __init__(
         self,
-        landscape: Landscape,
+        landscape: LandscapeOrPath,
         scale: str | None = None,
         minimum: Sequence[float] | None = None,
     ):
+        landscape = opened(landscape)
         values, self.scale = on_scale(landscape, scale)
         self.grid, self.gram_matrix = landscape.grid, landscape.gram_matrix
         points = landscape.grid.points()
         if minimum is None:
             self.vertex = int(np.nanargmin(values))
         else:
-            wanted = np.asarray(minimum, dtype=np.float64)
-            if wanted.shape != (self.grid.dimensions,):
-                raise LossLandscapeError(
-                    f"minimum: {wanted.size} coordinates were given for "
-                    f"{self.grid.dimensions} directions"
-                )
+            wanted = np.array(coordinates("minimum", minimum, self.grid.dimensions))
             away = abs(points - wanted) / np.array(self.grid.spacing)
             if not (np.linalg.norm(away, axis=1).min() <= np.sqrt(self.grid.dimensions)):
                 raise LossLandscapeError(
@@ -308,6 +309,7 @@ class BasinOfMinimum:
         self._field = PiecewiseLinearField(points, values)
         self._landscape = landscape
 
+    @public()
     def region(
         self, epsilon: float, factor: float | None = None, draws: int = 0, seed: int = 0
     ) -> FlatRegion:
@@ -320,8 +322,6 @@ class BasinOfMinimum:
         seed : int
             Seed for the draws.
         """
-        if not 0 < epsilon < np.inf:
-            raise LossLandscapeError(f"epsilon is {epsilon:g}; it must be a number above 0")
         level = self._level(self.loss, epsilon)
         component = self._field.component(level, self.vertex)
         if not len(component.simplices):
@@ -387,6 +387,7 @@ class BasinOfMinimum:
             at_edge += region.touches_edge
         return percentiles(sizes), at_edge
 
+    @public(epsilons=Items(POSITIVE, "epsilons"))
     def curve(self, epsilons: Sequence[float] = CURVE_EPSILONS) -> list[dict]:
         """Size, lower bound and resolution for each epsilon; by default 0.001 to 10."""
         regions = [self.region(epsilon) for epsilon in epsilons]
@@ -402,8 +403,9 @@ class BasinOfMinimum:
         ]
 
 
+@public(scale=Word(SCALES))
 def flat_region(
-    landscape: Landscape,
+    landscape: LandscapeOrPath,
     epsilon: float = 0.1,
     *,
     factor: float | None = None,
@@ -443,6 +445,7 @@ def flat_region(
 
     Examples
     --------
+    >>> from losslandscape import Landscape
     >>> grid = Grid.square(51)
     >>> values = (grid.points() ** 2).sum(axis=1).reshape(grid.shape)
     >>> bowl = Landscape(grid, {"loss": values}, np.ones(grid.shape, np.int8), 4 * np.eye(2))
@@ -450,6 +453,7 @@ def flat_region(
     >>> round(region.size / np.pi, 3), round(region.parameter_size / np.pi, 3), region.lower_bound
     (0.249, 0.998, False)
     """
+    landscape = opened(landscape)
     basin = BasinOfMinimum(landscape, scale, minimum)
     if factor is not None:
         if not 1 < factor < np.inf:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 from scipy import ndimage
@@ -18,10 +19,14 @@ from scipy.special import ndtri, stdtr
 
 from losslandscape.analysis.linear_interpolation import linear_interpolation_matrix
 from losslandscape.analysis.resampling import blocks, bootstrap_counts
+from losslandscape.analysis.significance import SCALES
+from losslandscape.argument_kinds import ANYTHING, Table, Word, described
 from losslandscape.errors import LossLandscapeError
 from losslandscape.landscape.interpolation_errors import interpolation_errors
 from losslandscape.landscape.landscape import INTERPOLATED, Landscape
+from losslandscape.landscape.opening import LandscapeOrPath, opened
 from losslandscape.progress import Progress
+from losslandscape.public_calls import public
 from losslandscape.topology import persistence_pairs
 
 # A draw's change is enlarged by this factor where it decides which pairs there are. The measured
@@ -107,8 +112,9 @@ class PairSignificance:
         return {**rest, "scales": list(self.scales), "reason": self.reason}
 
 
+@public(values=ANYTHING, scale=Word(SCALES), pairs=Table("of persistence_pairs(values)"))
 def pair_significance(
-    landscape: Landscape,
+    landscape: LandscapeOrPath,
     values: np.ndarray,
     scale: str,
     pairs: Mapping[str, np.ndarray],
@@ -187,8 +193,8 @@ def pair_significance(
     >>> found.significant, found.p_values.round(3)
     (array([False,  True]), array([  nan, 0.001]))
     """
-    if not 0 < confidence < 1:
-        raise LossLandscapeError(f"confidence is {confidence:g}; it lies between 0 and 1")
+    landscape = opened(landscape)
+    _check_field(landscape, values, pairs)
     if draws * (1 - confidence) < 1:
         raise LossLandscapeError(
             f"{draws} bootstrap draws were asked for; they have no {100 * confidence:g}% quantile "
@@ -235,6 +241,30 @@ def pair_significance(
         draws=draws,
         seed=seed,
     )
+
+
+_ARRAYS = ("birth_vertex", "death_vertex", "PairType", "IsFinite", "Birth", "Persistence")
+
+
+def _check_field(landscape: Landscape, values: np.ndarray, pairs: Mapping[str, Any]) -> None:
+    """Raise a LossLandscapeError if values are not on the grid, or pairs not of the values."""
+    shape = landscape.grid.shape
+    if not isinstance(values, np.ndarray) or values.shape != shape or values.dtype.kind != "f":
+        raise LossLandscapeError(
+            f"values is {described(values)}; pass an array of floats on the grid, shape {shape}"
+        )
+    arrays = [pairs[name] for name in _ARRAYS if isinstance(pairs.get(name), np.ndarray)]
+    fits = len(arrays) == len(_ARRAYS) and len({one.shape for one in arrays}) == 1
+    if fits:
+        births, deaths, *_, heights = arrays[0], arrays[1], arrays[4]
+        ends = np.concatenate([births, deaths]).ravel()
+        fits = ends.dtype.kind in "iu" and bool(((ends >= 0) & (ends < values.size)).all())
+        fits = fits and np.array_equal(values.ravel()[births], heights)
+    if not fits:
+        raise LossLandscapeError(
+            "pairs are not those of the values; pass losslandscape.topology.persistence_pairs("
+            "values)"
+        )
 
 
 class _Changes:

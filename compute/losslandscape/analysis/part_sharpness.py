@@ -10,6 +10,8 @@ import torch
 from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 from torch import Tensor, nn
 
+from losslandscape.argument_checks import COUNT, SHARE
+from losslandscape.argument_kinds import Either, Table, Word
 from losslandscape.errors import LossLandscapeError
 from losslandscape.planes.directions import is_vector, random_direction
 from losslandscape.planes.parameters import ParameterLayout, Segment
@@ -17,7 +19,9 @@ from losslandscape.planes.parts import matching_names
 from losslandscape.planes.subspace import Subspace
 from losslandscape.point.plane_derivatives import PlaneDerivatives
 from losslandscape.problem.objective import Objective
+from losslandscape.problem.precision import PRECISIONS
 from losslandscape.progress import Progress
+from losslandscape.public_calls import PATTERNS, public
 
 _DENSE = 16  # parameters of a part whose Hessian is made column by column
 _LANCZOS_VECTORS = 20
@@ -129,6 +133,12 @@ def _with_error(value: float | None, error: float | None) -> str:
     return f"{value:.4g} +- {error:.2g}" if np.isfinite(error) else f"{value:.4g}"
 
 
+@public(
+    parts=Either(Table("title -> patterns", PATTERNS), PATTERNS),
+    probes=COUNT,
+    tolerance=SHARE,
+    precision=Word(tuple(PRECISIONS)),
+)
 def sharpness_by_part(
     objective: Objective,
     parts: Mapping[str, str | Sequence[str]] | Sequence[str] | None = None,
@@ -193,7 +203,8 @@ def sharpness_by_part(
     chosen = _parts(parts, layout, model)
     origin = dict(model.named_parameters())
     values = {segment.name: origin[segment.name].detach() for segment in layout.segments}
-    plane = Subspace(values, [values], dict(model.named_buffers()))
+    any_direction = {name: torch.ones_like(value) for name, value in values.items()}
+    plane = Subspace(values, [any_direction], dict(model.named_buffers()))
     samples = next(iter(objective.sizes.values()))
     with (
         PlaneDerivatives(objective, plane, precision, batch_size) as loss,

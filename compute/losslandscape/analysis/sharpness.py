@@ -9,12 +9,15 @@ from itertools import product
 import numpy as np
 from scipy.optimize import minimize
 
+from losslandscape.argument_kinds import Word, coordinates
 from losslandscape.errors import LossLandscapeError
 from losslandscape.planes.parameters import inner_products
 from losslandscape.planes.subspace import Subspace
 from losslandscape.point.checked_derivatives import AUTOMATIC, checked_derivatives
 from losslandscape.problem.objective import Objective
+from losslandscape.problem.precision import PRECISIONS
 from losslandscape.progress import Progress
+from losslandscape.public_calls import public
 
 _COMPARED = 0.05  # of the coordinates: over this derivatives are compared with losses
 _ITERATIONS = 10  # of L-BFGS-B, as in Keskar et al.
@@ -60,6 +63,7 @@ class Sharpness:
         return asdict(self)
 
 
+@public(precision=Word(tuple(PRECISIONS)))
 def epsilon_sharpness(
     objective: Objective,
     subspace: Subspace,
@@ -111,9 +115,7 @@ def epsilon_sharpness(
     >>> found.value, found.box
     (25.0, [[-0.5, 0.5]])
     """
-    if not 0 < epsilon < np.inf:
-        raise LossLandscapeError(f"epsilon is {epsilon:g}; it must be a number above 0")
-    center = np.array([float(c) for c in position])
+    center = np.array(coordinates("position", position, subspace.dimensions))
     # A^+ x = G^+ A^T theta0 + c
     projected = np.linalg.pinv(subspace.gram_matrix) @ inner_products(
         subspace.directions, [subspace.origin]

@@ -17,10 +17,13 @@ import numpy as np
 from losslandscape.analysis.diagrams import finite_bottleneck_distance
 from losslandscape.analysis.linear_interpolation import linear_interpolation_matrix
 from losslandscape.analysis.resampling import blocks, bootstrap_counts
+from losslandscape.argument_kinds import Word
 from losslandscape.errors import LossLandscapeError
 from losslandscape.landscape.interpolation_errors import interpolation_errors
 from losslandscape.landscape.landscape import INTERPOLATED, Landscape
+from losslandscape.landscape.opening import LandscapeOrPath, opened
 from losslandscape.progress import Progress
+from losslandscape.public_calls import public
 from losslandscape.topology import persistence_pairs
 
 Method = Literal["studentized", "bootstrap", "bottleneck", "standard_error", "none"]
@@ -180,8 +183,9 @@ def on_scale(landscape: Landscape, scale: str | None = None) -> tuple[np.ndarray
     return values, scale
 
 
+@public(scale=Word(SCALES), method=Word(METHODS))
 def noise_threshold(
-    landscape: Landscape,
+    landscape: LandscapeOrPath,
     *,
     scale: str | None = None,
     method: Method | None = None,
@@ -245,6 +249,7 @@ def noise_threshold(
     >>> noise_threshold(line, draws=1000).persistence
     0.5
     """
+    landscape = opened(landscape)
     if not 0 < confidence < 1:
         raise LossLandscapeError(f"confidence is {confidence:g}; it lies between 0 and 1")
     if method is not None and method not in METHODS[1:]:

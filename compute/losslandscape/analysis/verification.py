@@ -23,14 +23,17 @@ from losslandscape.analysis.critical_point_search import (
 from losslandscape.analysis.critical_points import CriticalPoints
 from losslandscape.analysis.short_table import short_table
 from losslandscape.analysis.stationarity import displacement, sampling_radius
+from losslandscape.argument_kinds import FLAG, PATH, Instance, Word
 from losslandscape.files.finished_parts import finished_parts
-from losslandscape.landscape.identity import check_plane
-from losslandscape.landscape.landscape import Landscape
+from losslandscape.landscape.identity import check_plane, check_source
+from losslandscape.landscape.opening import LandscapeOrPath, opened
 from losslandscape.planes.subspace import Subspace
 from losslandscape.point.checked_derivatives import AUTOMATIC, Derivatives, checked_derivatives
 from losslandscape.point.determinism import require_one_value
 from losslandscape.problem.objective import Objective
+from losslandscape.problem.precision import PRECISIONS
 from losslandscape.progress import Progress
+from losslandscape.public_calls import public
 
 VERIFIED, MOVED, BOUNDARY, NON_SMOOTH, NOT_CONVERGED = range(5)
 OUTCOMES = ("verified", "moved", "boundary", "non-smooth", "not converged")
@@ -216,11 +219,15 @@ _NUMBERS = (
     "eigenvalue_min", "eigenvalue_max", "outward_derivative", "cycle_diameter",
     "relative_gradient", "position_rounding", "position_sampling",
 )  # fmt: skip
+RULE = Instance(
+    "losslandscape.analysis.critical_point_search:StoppingRule", "StoppingRule(iterations=60)"
+)
 _PLURALS = {"minimum": "minima", "saddle": "saddles", "maximum": "maxima"}
 
 
+@public(precision=Word(tuple(PRECISIONS)), significant_only=FLAG, rule=RULE, journal=PATH)
 def verify(
-    landscape: Landscape,
+    landscape: LandscapeOrPath,
     critical_points: CriticalPoints,
     objective: Objective,
     subspace: Subspace,
@@ -263,7 +270,11 @@ def verify(
     The search is that of :class:`losslandscape.analysis.critical_point_search.CriticalPointSearch`;
     what is found is judged by :class:`losslandscape.analysis.stationarity.Surroundings`.
     """
+    landscape = opened(landscape)
     check_plane(landscape, subspace)
+    check_source(
+        landscape, critical_points.source, "the critical points", "find_critical_points(landscape)"
+    )
     require_one_value(landscape)
     measured = landscape.provenance.get("objective", {})
     mode = measured.get("batch_norm", objective.batch_norm)

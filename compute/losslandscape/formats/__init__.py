@@ -12,11 +12,13 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from losslandscape.argument_kinds import FLAG
 from losslandscape.errors import LossLandscapeError
 from losslandscape.files.outputs import OutputFolder, claimed, complete_results
+from losslandscape.public_calls import FORMATS, public
 
 if TYPE_CHECKING:
-    from losslandscape.landscape.landscape import Landscape
+    from losslandscape.landscape.opening import LandscapeOrPath
 
 _EXPORTERS = {
     "vti": "image_data",
@@ -29,8 +31,9 @@ NAMES = tuple(_EXPORTERS)
 _PARTS = {"pvd": {"vti", "vtp"}}  # formats of the files that a collection refers to
 
 
+@public(formats=FORMATS, alone=FLAG)
 def export(
-    landscape: Landscape,
+    landscape: LandscapeOrPath,
     folder: str | os.PathLike,
     formats: Sequence[str] | None = None,
     *,
@@ -53,6 +56,9 @@ def export(
         If a format is unknown, a named format cannot hold this landscape, or the folder cannot be
         written to.
     """
+    from losslandscape.landscape.opening import opened  # without it, importing costs less
+
+    landscape = opened(landscape)
     for name in formats or ():
         if name not in _EXPORTERS:
             raise LossLandscapeError(f"format '{name}' is not one of {', '.join(_EXPORTERS)}")

@@ -19,9 +19,12 @@ from losslandscape.files.outputs import OutputFile, claimed
 from losslandscape.formats import file_seal, guarded_netcdf
 from losslandscape.formats.content_stream import Variable
 from losslandscape.formats.netcdf_content import CHECKSUM, content_sha256
+from losslandscape.landscape.consistency import wrong_provenance
 from losslandscape.landscape.landscape import FORMAT_VERSION, Landscape
+from losslandscape.landscape.opening import LandscapeOrPath, opened
 from losslandscape.landscape.overlays import ModelPoint, ProjectedTrajectory
 from losslandscape.planes.grid import AXIS_NAMES, Grid
+from losslandscape.public_calls import public
 
 _NAME = re.compile(r"\w[^/\x00-\x1f\x7f]*(?<! )")  # of netCDF, and of at most 256 bytes
 _NAME_BYTES = 256
@@ -48,7 +51,8 @@ def save(landscape: Landscape, path: str | os.PathLike, overwrite: bool = False)
     landscape.path = Path(path)
 
 
-def write(landscape: Landscape, path: str | os.PathLike) -> None:
+@public()
+def write(landscape: LandscapeOrPath, path: str | os.PathLike) -> None:
     """Write a landscape file atomically, with its checksums.
 
     Raises
@@ -56,6 +60,7 @@ def write(landscape: Landscape, path: str | os.PathLike) -> None:
     LossLandscapeError
         If the file cannot be written.
     """
+    landscape = opened(landscape)
     check_attributes(landscape.provenance)
     import netCDF4  # only for writing: a child process reads files of unknown origin
 
@@ -201,6 +206,7 @@ def _write_provenance(dataset, provenance: dict[str, Any]) -> None:
             dataset.setncattr(key, json.dumps(value))
 
 
+@public()
 def read(path: str | os.PathLike) -> Landscape:
     """Read a landscape file; its origin may be unknown.
 
@@ -273,24 +279,6 @@ def _landscape(variables: dict[str, Variable], path: Path) -> Landscape:
     )
 
 
-# Provenance entries that commands and figures use without checking their type.
-_PROVENANCE_TYPES: dict[str, type | tuple[type, ...]] = {
-    "format_version": (int, float),
-    "title": str,
-    "command": str,
-    "direction_names": list,
-    "subspace": dict,
-    "grid": dict,
-    "objective": dict,
-    "quantities": dict,
-    "adaptive": (dict, type(None)),
-    "models": list,
-    "trajectories": list,
-    "arguments": dict,
-    "versions": dict,
-}
-
-
 def _provenance(characters: np.ndarray, path: Path) -> dict[str, Any]:
     try:
         provenance = json.loads(characters.tobytes().decode("ascii"))
@@ -298,10 +286,8 @@ def _provenance(characters: np.ndarray, path: Path) -> dict[str, Any]:
         raise FileFormatError(f"{path}: its provenance is not JSON ({error})") from error
     if not isinstance(provenance, dict):
         raise FileFormatError(f"{path}: its provenance is not a JSON object")
-    for key, expected in _PROVENANCE_TYPES.items():
-        if key in provenance and not isinstance(provenance[key], expected):
-            found = type(provenance[key]).__name__
-            raise FileFormatError(f"{path}: '{key}' in its provenance has the wrong type, {found}")
+    if wrong := wrong_provenance(provenance):
+        raise FileFormatError(f"{path}: {wrong}")
     if provenance.get("format_version", 0) > FORMAT_VERSION:
         raise FileFormatError(
             f"{path}: format version {provenance['format_version']} is newer than the version "

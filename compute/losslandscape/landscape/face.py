@@ -15,8 +15,12 @@ from typing import TYPE_CHECKING, Any, Literal, Union
 
 import numpy as np
 
+from losslandscape.argument_checks import FINITE
+from losslandscape.argument_kinds import ANYTHING, FLAG, TEXT, Word
 from losslandscape.landscape.confidence_interval import ConfidenceInterval
 from losslandscape.landscape.overlays import ProjectedTrajectory
+from losslandscape.planes.grid import AXIS_NAMES
+from losslandscape.public_calls import FORMATS, public
 
 if TYPE_CHECKING:
     import xarray
@@ -29,6 +33,7 @@ if TYPE_CHECKING:
     from losslandscape.training.trajectory import Trajectory
 
 Against = Literal["population", "dataset"]
+AGAINST = ("population", "dataset")
 # "minimum", or a grid point by number (x fastest) or by coordinates
 Reference = Union[str, int, Sequence[float]]
 
@@ -43,6 +48,7 @@ class LandscapeFace:
     """The methods of a landscape that other parts of the package implement."""
 
     @classmethod
+    @public()
     def open(cls, path: str | os.PathLike) -> Self:
         """Read a landscape file (netCDF).
 
@@ -54,6 +60,7 @@ class LandscapeFace:
         return _above("formats.netcdf:read")(path)
 
     @classmethod
+    @public(format=TEXT, options=ANYTHING)
     def imported(cls, path: str | os.PathLike, format: str | None = None, **options: Any) -> Self:
         """Read a file of another tool: Li et al.'s HDF5, Landscaper's ``.npz``, ``.npy``, CSV, ...
 
@@ -83,6 +90,7 @@ class LandscapeFace:
         """
         return _above("formats.imports:read")(path, format, **options)
 
+    @public(against=Word(AGAINST))
     def standard_error(
         self,
         name: str = "loss",
@@ -129,6 +137,7 @@ class LandscapeFace:
             self, name, against, dataset_samples
         )
 
+    @public(reference=ANYTHING, against=Word(AGAINST))
     def difference_standard_error(
         self,
         reference: Reference = "minimum",
@@ -179,6 +188,7 @@ class LandscapeFace:
             self, reference, name, against, dataset_samples
         )
 
+    @public(axis=Word(AXIS_NAMES), against=Word(AGAINST))
     def neighbour_difference_standard_error(
         self,
         axis: str,
@@ -213,6 +223,7 @@ class LandscapeFace:
             self, axis, name, against, dataset_samples
         )
 
+    @public(against=Word(AGAINST), undrawn_loss=FINITE)
     def confidence_interval(
         self,
         name: str = "loss",
@@ -279,6 +290,7 @@ class LandscapeFace:
             self, name, level, against, dataset_samples, undrawn_loss
         )
 
+    @public(reference=ANYTHING, against=Word(AGAINST), undrawn_loss=FINITE)
     def difference_confidence_interval(
         self,
         reference: Reference = "minimum",
@@ -361,6 +373,7 @@ class LandscapeFace:
         """
         return _above("landscape.evaluated_gaps:gaps_of")(self)
 
+    @public()
     def add_trajectory(
         self,
         trajectory: Trajectory,
@@ -389,6 +402,7 @@ class LandscapeFace:
             self, trajectory, label, objective, subspace, quiet, overwrite
         )
 
+    @public()
     def check_objective(self, objective: Objective) -> None:
         """Raise a LossLandscapeError if an objective is not the one that was measured.
 
@@ -396,6 +410,7 @@ class LandscapeFace:
         """
         _above("landscape.identity:check_objective")(self, objective)
 
+    @public()
     def save(self, path: str | os.PathLike, overwrite: bool = False) -> None:
         """Write a landscape file (netCDF), completely or not at all.
 
@@ -406,6 +421,7 @@ class LandscapeFace:
         """
         _above("formats.netcdf:save")(self, path, overwrite)
 
+    @public(formats=FORMATS)
     def export(self, folder: str | os.PathLike, formats: Sequence[str] | None = None) -> list[Path]:
         """Write ``.vti``, ``.vtp``, ``.pvd``, ``.ply`` and ``.csv`` files; return their paths.
 
@@ -420,6 +436,16 @@ class LandscapeFace:
         """
         return _above("formats:export")(self, folder, formats)
 
+    @public(
+        kind=TEXT,
+        field=TEXT,
+        scale=TEXT,
+        trajectory=FLAG,
+        critical_points=FLAG,
+        show_interpolated=FLAG,
+        ceiling=FINITE,
+        ax=ANYTHING,
+    )
     def plot(
         self,
         kind: str | None = None,

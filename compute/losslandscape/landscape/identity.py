@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from losslandscape.errors import LossLandscapeError
 from losslandscape.planes.grid import AXIS_NAMES
@@ -60,6 +64,11 @@ def check_plane(landscape: Landscape, subspace: Subspace, weights: object = None
 
     ``weights``, the source of the weights, is for the message.
     """
+    if landscape.grid.dimensions != subspace.dimensions:
+        raise LossLandscapeError(
+            f"{landscape._where()}the landscape has {landscape.grid.dimensions} dimensions and the "
+            f"given subspace {subspace.dimensions}; pass the subspace that it was evaluated on"
+        )
     found = landscape.provenance.get("subspace", {})
     wanted = found.get("sha256")
     same_buffers = found.get("model_buffers_sha256") == subspace.model_buffers_sha256
@@ -77,6 +86,43 @@ def check_plane(landscape: Landscape, subspace: Subspace, weights: object = None
         f"{landscape._where()}the given subspace is not the landscape's; what differs: "
         f"{what}{source}"
     )
+
+
+def source_of(landscape: Landscape) -> dict[str, str]:
+    """Hashes of a landscape's plane, grid and losses, for what is computed from it."""
+    loss = np.ascontiguousarray(landscape.values("loss"), dtype=np.float64)
+    plane = landscape.provenance.get("subspace", {}).get("sha256")
+    return {
+        **({"plane": str(plane)} if plane else {}),
+        "grid": _sha256(json.dumps(landscape.grid.to_json()).encode()),
+        "losses": _sha256(loss.tobytes() + landscape.status.astype(np.int8).tobytes()),
+    }
+
+
+def check_source(landscape: Landscape, source: Mapping[str, str], what: str, how: str) -> None:
+    """Raise a LossLandscapeError if something was computed from another landscape.
+
+    Parameters
+    ----------
+    source : dict
+        Of :func:`source_of`; empty where it is not known.
+    what : str
+        What was computed.
+    how : str
+        How to compute it from this one.
+    """
+    own = source_of(landscape)
+    for part, words in (
+        ("plane", "on another plane"), ("grid", "on another grid"), ("losses", "with other losses")
+    ):  # fmt: skip
+        if part in source and part in own and source[part] != own[part]:
+            raise LossLandscapeError(
+                f"{landscape._where()}{what} are those of another landscape, {words}; {how}"
+            )
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def _directions(there: Any, given: list[str]) -> list[str]:

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from losslandscape.errors import LossLandscapeError
+from losslandscape.landscape.consistency import check_consistency
 from losslandscape.landscape.face import LandscapeFace
 from losslandscape.landscape.overlays import ModelPoint, ProjectedTrajectory
 from losslandscape.landscape.scale import scale_of
 from losslandscape.planes.grid import Grid
+from losslandscape.public_calls import public
 
 if TYPE_CHECKING:
     from losslandscape.planes.subspace import Subspace
@@ -67,11 +69,22 @@ class Landscape(LandscapeFace):
     path: Path | None = None
     _measured: tuple[Objective, Subspace] | None = field(default=None, repr=False, compare=False)
 
+    def __post_init__(self):
+        check_consistency(self)
+
+    def check(self) -> None:
+        """Raise a LossLandscapeError if an attribute does not fit the grid any more.
+
+        Attributes can be replaced; functions of a landscape look at them again.
+        """
+        check_consistency(self)
+
     def __repr__(self) -> str:
         size = " x ".join(map(str, self.grid.counts))
         where = f" {str(self.path)!r}" if self.path is not None else ""
         return f"<Landscape{where}: {size} points, {', '.join(self.fields)}>"
 
+    @public()
     def values(self, name: str = "loss") -> np.ndarray:
         """A grid variable, shape ``grid.shape``: in 2-D (ny, nx), axis 0 along beta.
 

@@ -7,12 +7,14 @@ defined in ``docs/measurement.md``. W. G. Cochran, "Sampling Techniques", 3rd ed
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, Union
 
 import numpy as np
 
+from losslandscape.argument_kinds import coordinates, is_whole
 from losslandscape.errors import LossLandscapeError
 from losslandscape.landscape.landscape import EVALUATED, Landscape
 
@@ -250,18 +252,14 @@ def reference_point(landscape: Landscape, reference: Reference, name: str = "los
         values = landscape.values(name).ravel()
         return int(np.nanargmin(np.where(measured, values, np.nan)))
     points = grid.points()
-    if isinstance(reference, (int, np.integer)):
-        point = int(reference)
+    if is_whole(reference):
+        point = operator.index(reference)  # type: ignore[arg-type]
         if not 0 <= point < grid.size:
             raise LossLandscapeError(
                 f"reference {point}: the grid's points have the numbers 0 to {grid.size - 1}"
             )
     else:
-        wanted = np.asarray(reference, dtype=np.float64)
-        if wanted.shape != (grid.dimensions,):
-            raise LossLandscapeError(
-                f"reference: {wanted.size} coordinates were given for {grid.dimensions} directions"
-            )
+        wanted = np.array(coordinates("reference", reference, grid.dimensions))
         cells = (abs(points - wanted) / np.array(grid.spacing)).max(axis=1)
         point = int(cells.argmin())
         if not cells[point] <= _ON_GRID:

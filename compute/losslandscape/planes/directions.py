@@ -10,8 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from losslandscape.argument_checks import COUNT, Whole
+from losslandscape.argument_kinds import Names, Word
 from losslandscape.errors import LossLandscapeError
 from losslandscape.planes.parameters import ParameterLayout, Segment
+from losslandscape.public_calls import public
 from losslandscape.training.trajectory import joint_blocks
 
 if TYPE_CHECKING:
@@ -19,11 +22,13 @@ if TYPE_CHECKING:
 
 Normalization = Literal["filter", "layer", "none"]
 NORMALIZATIONS = ("filter", "layer", "none")
+CENTERS = ("origin", "mean")
 
 _TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 _PCA_BLOCK_BYTES = 64 << 20
 
 
+@public(index=Whole(0), normalization=Word(NORMALIZATIONS), moving=Names())
 def random_direction(
     model: nn.Module,
     layout: ParameterLayout,
@@ -163,6 +168,7 @@ def _match_norms(
         direction.copy_(direction.double() * scale)
 
 
+@public(center=Word(CENTERS), block_bytes=COUNT, moving=Names())
 def principal_directions(
     trajectory: Trajectory,
     layout: ParameterLayout,

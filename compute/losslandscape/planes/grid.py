@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from losslandscape.argument_checks import COUNT, FINITE, NON_NEGATIVE
+from losslandscape.argument_kinds import WHOLE, Bounds, Coordinates, Items, Number, Table
 from losslandscape.errors import LossLandscapeError
+from losslandscape.public_calls import public
 
 AXIS_NAMES = ("alpha", "beta", "gamma")
+MOST_POINTS = 2**31 - 1  # points have int32 numbers in files and figures
+COUNTS = Items(FINITE, "numbers of points")  # whole floats, too
+BOUNDS = Bounds(Number())  # what is not finite is refused by the name of its axis
+DESCRIBED = Table('what Grid.to_json() returned, with "shape" and "bounds"')
 
 
 @dataclass(frozen=True)
@@ -45,49 +53,65 @@ class Grid:
     lattice: tuple[tuple[int, int, float, float], ...] | None = None
 
     def __post_init__(self):
-        counts = tuple(self.counts)
-        bounds = tuple((float(low), float(high)) for low, high in self.bounds)
+        counts = tuple(COUNTS.check("counts", self.counts))
+        bounds = tuple(BOUNDS.check("bounds", self.bounds))
         if not 1 <= len(counts) <= 3 or len(counts) != len(bounds):
             raise LossLandscapeError(
                 f"a grid has 1, 2 or 3 axes, each with a pair of bounds; "
                 f"{len(counts)} counts and {len(bounds)} bounds were given"
             )
         for name, count, (low, high) in zip(AXIS_NAMES, counts, bounds):
-            if int(count) != count or count < 2:
-                raise LossLandscapeError(f"grid: {name} has {count} points; at least 2 are needed")
-            if not (np.isfinite(low) and np.isfinite(high) and low < high):
+            if count != int(count) or count < 2:
+                raise LossLandscapeError(
+                    f"grid: {name} has {count:g} points; at least 2 are needed"
+                )
+            if not -math.inf < low < high < math.inf:
                 raise LossLandscapeError(
                     f"grid: {name} runs from {low:g} to {high:g}; "
                     "bounds must be finite and increasing"
                 )
-        object.__setattr__(self, "counts", tuple(int(count) for count in counts))
-        object.__setattr__(self, "bounds", bounds)
-        if self.lattice is not None and len(self.lattice) != len(counts):
+            if (high - low) / (count - 1) < 2 * np.spacing(max(-low, high)) or high - low == np.inf:
+                raise LossLandscapeError(
+                    f"grid: {count:g} points from {low!r} to {high!r} along {name} are not "
+                    "different numbers in float64; choose other bounds or fewer points"
+                )
+        counts = tuple(map(int, counts))
+        if math.prod(counts) > MOST_POINTS:
             raise LossLandscapeError(
-                f"a grid of {len(counts)} axes cannot be part of a grid of {len(self.lattice)} axes"
+                f"grid: {' x '.join(map(str, counts))} points are more than the {MOST_POINTS:,} "
+                "that the numbers of points in the files allow; choose fewer"
             )
+        object.__setattr__(self, "counts", counts)
+        object.__setattr__(self, "bounds", bounds)
+        if self.lattice is not None:
+            object.__setattr__(self, "lattice", _checked_lattice(self.lattice, len(counts)))
 
     @classmethod
+    @public()
     def line(cls, points: int, half_width: float = 1.0) -> Grid:
         """One dimension, ``points`` from -half_width to half_width."""
         return cls((points,), ((-half_width, half_width),))
 
     @classmethod
+    @public()
     def square(cls, points: int, half_width: float = 1.0) -> Grid:
         """Two dimensions, ``points`` x ``points``, +-half_width."""
         return cls((points,) * 2, ((-half_width, half_width),) * 2)
 
     @classmethod
+    @public()
     def cube(cls, points: int, half_width: float = 1.0) -> Grid:
         """Three dimensions, ``points`` along each axis, +-half_width."""
         return cls((points,) * 3, ((-half_width, half_width),) * 3)
 
     @classmethod
+    @public(counts=COUNTS)
     def rectangle(cls, counts: Sequence[int], bounds: Sequence[tuple[float, float]]) -> Grid:
         """One to three dimensions with any counts and bounds, alpha first."""
         return cls(tuple(counts), tuple(tuple(pair) for pair in bounds))  # type: ignore[misc]
 
     @classmethod
+    @public(coordinates=Items(Coordinates(), "points", least=1), margin=NON_NEGATIVE)
     def around(cls, coordinates: np.ndarray, margin: float, points: int = 51) -> Grid:
         """The bounding box of some coordinates, with a margin on every side.
 
@@ -99,11 +123,20 @@ class Grid:
         points : int
             Along every axis.
         """
+        rows = list(coordinates)
+        if not 1 <= len(rows[0]) <= 3 or len({len(row) for row in rows}) > 1:
+            raise LossLandscapeError(
+                "coordinates have rows of "
+                f"{' and '.join(sorted({str(len(row)) for row in rows}))} numbers; pass an array "
+                "of shape (n, dimensions), with 1 to 3 dimensions"
+            )
+        coordinates = np.array(rows)
         low, high = coordinates.min(axis=0), coordinates.max(axis=0)
         border = margin * max(float((high - low).max()), np.finfo(np.float32).tiny)
         bounds = zip((low - border).tolist(), (high + border).tolist())
         return cls.rectangle((points,) * coordinates.shape[1], tuple(bounds))
 
+    @public(factor=COUNT)
     def refined(self, bounds: Sequence[tuple[float, float]], factor: int) -> Grid:
         """A ``factor`` times finer grid over a box.
 
@@ -129,8 +162,6 @@ class Grid:
         >>> finer.axes()[0]
         array([0.  , 0.25, 0.5 , 0.75, 1.  ])
         """
-        if int(factor) != factor or factor < 1:
-            raise LossLandscapeError(f"the factor is {factor}; pass a whole number of 1 or more")
         box = Grid.rectangle((2,) * self.dimensions, bounds)  # checks it
         lattice, counts = [], []
         own = [(0, n, low, high) for n, (low, high) in zip(self.counts, self.bounds)]
@@ -146,6 +177,7 @@ class Grid:
         ends = tuple((float(axis[0]), float(axis[-1])) for axis in axes)
         return Grid(tuple(counts), ends, tuple(lattice))
 
+    @public()
     def resized(self, points: int) -> Grid:
         """A grid of the same bounds with ``points`` along every axis."""
         return Grid((points,) * self.dimensions, self.bounds)
@@ -194,13 +226,38 @@ class Grid:
         return {**found, "lattice": [list(p) for p in self.lattice]} if self.lattice else found
 
     @classmethod
+    @public(value=DESCRIBED)
     def from_json(cls, value: dict) -> Grid:
-        lattice = value.get("lattice")
-        return cls(
-            tuple(value["shape"][::-1]),
-            tuple(tuple(pair) for pair in value["bounds"]),  # type: ignore[misc]
-            tuple((int(f), int(n), low, high) for f, n, low, high in lattice) if lattice else None,
+        """The grid that :meth:`to_json` describes.
+
+        Raises
+        ------
+        LossLandscapeError
+            If it is not one.
+        """
+        DESCRIBED.check("value", value)
+        for name in ("shape", "bounds"):
+            if name not in value:
+                raise LossLandscapeError(f"value has no entry '{name}'; {DESCRIBED.what}")
+        counts = COUNTS.check("shape", value["shape"])[::-1]
+        return cls(tuple(counts), value["bounds"], value.get("lattice") or None)
+
+
+def _checked_lattice(
+    lattice: Sequence[tuple[int, int, float, float]], dimensions: int
+) -> tuple[tuple[int, int, float, float], ...]:
+    """One (first, count, low, high) per axis of a grid."""
+    axes = Items(Items(FINITE, "first, count, low, high"), "axes").check("lattice", lattice)
+    if len(axes) != dimensions:
+        raise LossLandscapeError(
+            f"a grid of {dimensions} axes cannot be part of a grid of {len(axes)} axes"
         )
+    if any(len(axis) != 4 for axis in axes):
+        raise LossLandscapeError("lattice: each axis has four numbers: first, count, low, high")
+    return tuple(
+        (WHOLE.check("lattice: first", first), COUNT.check("lattice: count", count), low, high)
+        for (first, count, *_), (*_, low, high) in zip(lattice, axes)
+    )
 
 
 def _lattice_axis(points: int, first: int, count: int, low: float, high: float) -> np.ndarray:

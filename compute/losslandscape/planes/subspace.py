@@ -15,14 +15,18 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from losslandscape.argument_checks import check_kind
+from losslandscape.argument_kinds import ANYTHING, FLAG, TEXT, Instance, Items, Word
+from losslandscape.argument_kinds import coordinates as coordinates_of
 from losslandscape.errors import LossLandscapeError
 from losslandscape.planes.directions import (
+    CENTERS,
+    NORMALIZATIONS,
     Normalization,
     joint_principal_directions,
     random_direction,
 )
 from losslandscape.planes.grid import AXIS_NAMES, Grid
+from losslandscape.planes.independence import check_directions
 from losslandscape.planes.model_buffers import (
     buffers_of,
     check_buffers,
@@ -38,6 +42,7 @@ from losslandscape.planes.parameters import (
     trainable_parameters,
 )
 from losslandscape.planes.parts import as_patterns, matching_names, part_title
+from losslandscape.public_calls import MODEL, TENSOR, TENSORS, public
 from losslandscape.training.tensor_names import renamed, renaming
 from losslandscape.training.trajectory import labeled_runs
 
@@ -45,6 +50,8 @@ if TYPE_CHECKING:
     from losslandscape.training.trajectory import Trajectory
 
 
+DEVICE = Instance("torch:device", "torch.device('cpu')")
+DTYPE = Instance("torch:dtype", "torch.float64")
 _COORDINATE_ERROR = 1e-3  # by rounding, above which coordinates are refused
 _PARALLEL = 100.0  # how many times the rounding counts more than on orthogonal directions
 
@@ -103,6 +110,7 @@ class Subspace:
     array([2., 3.])
     """
 
+    @public(origin=TENSORS, directions=Items(TENSORS, "dicts of tensors"), buffers=TENSORS)
     def __init__(
         self,
         origin: Mapping[str, Tensor],
@@ -124,6 +132,7 @@ class Subspace:
             buffers,
             {"kind": "given"},
         )
+        check_directions(self.directions)
 
     @staticmethod
     def _flattened(layout: ParameterLayout, direction: Mapping[str, Tensor], index: int) -> Tensor:
@@ -164,6 +173,7 @@ class Subspace:
         return subspace
 
     @classmethod
+    @public(normalization=Word(NORMALIZATIONS))
     def random(
         cls,
         model: nn.Module,
@@ -202,7 +212,6 @@ class Subspace:
         >>> plane.direction_names
         ('alpha: 2.*', 'beta: 2.*')
         """
-        check_kind("model", model, nn.Module, "pass the model, with its weights loaded")
         layout = ParameterLayout.of(model)
         moving = _chosen(parameters, layout, model)
         directions = [
@@ -216,11 +225,13 @@ class Subspace:
             "zero_vectors": zero_vectors,
         }
         origin = layout.flatten(dict(model.named_parameters()))
+        check_directions(directions)
         subspace = cls._make(layout, origin, directions, dict(model.named_buffers()), recipe)
         subspace._name_part(parameters)
         return subspace
 
     @classmethod
+    @public(trajectory=ANYTHING, center=Word(CENTERS))
     def pca(
         cls,
         trajectory: Trajectory | Sequence[Trajectory] | Mapping[str, Trajectory],
@@ -322,6 +333,7 @@ class Subspace:
         return subspace
 
     @classmethod
+    @public(directions=Items(TEXT, "kinds of directions", one=True))
     def inputs(
         cls,
         objective: Any,
@@ -391,6 +403,7 @@ class Subspace:
         return subspace
 
     @classmethod
+    @public(model_a=MODEL, model_b=MODEL, model_c=MODEL)
     def between(
         cls,
         model_a: nn.Module,
@@ -419,8 +432,6 @@ class Subspace:
         labels = list(labels or [f"model {letter}" for letter in "abc"[: len(models)]])
         if len(labels) != len(models):
             raise LossLandscapeError(f"{len(labels)} labels were given for {len(models)} models")
-        for label, model in zip(labels, models):
-            check_kind(label, model, nn.Module, "pass models, with their weights loaded")
         layout = ParameterLayout.of(model_a)
         _check_fixed_parts(layout, models, labels)
         flat = [
@@ -515,16 +526,19 @@ class Subspace:
             **({"model_buffers_sha256": carried} if carried else {}),
         }
 
+    @public()
     def default_grid(self, points: int = 51, half_width: float = 1.0) -> Grid:
         """A grid around the trajectory or the models of the plane; otherwise +-half_width."""
         if self._default_grid is not None:
             return self._default_grid.resized(points)
         return Grid((points,) * self.dimensions, ((-half_width, half_width),) * self.dimensions)
 
+    @public()
     def parameters_at(self, coordinates: Sequence[float]) -> dict[str, Tensor]:
         """The parameters theta0 + a * d1 + b * d2, name -> tensor, in new memory."""
         return self.layout.views(self.move(self.layout.empty(), coordinates))
 
+    @public(flat=TENSOR)
     def move(self, flat: Tensor, coordinates: Sequence[float]) -> Tensor:
         """Write theta0 + a * d1 + b * d2 into a flat buffer, always from the origin.
 
@@ -533,20 +547,18 @@ class Subspace:
         """
         return combine(self.checked(coordinates), self.origin, self.directions, flat)
 
-    def checked(self, coordinates: Sequence[float]) -> list[float]:
+    @public()
+    def checked(self, coordinates: Sequence[float] | np.ndarray) -> list[float]:
         """Coordinates as floats.
 
         Raises
         ------
         LossLandscapeError
-            If there is not one per direction.
+            If there is not one finite number per direction.
         """
-        if len(coordinates) != self.dimensions:
-            raise LossLandscapeError(
-                f"{len(coordinates)} coordinates were given for {self.dimensions} directions"
-            )
-        return [float(coordinate) for coordinate in coordinates]
+        return coordinates_of("coordinates", coordinates, self.dimensions)
 
+    @public(device=DEVICE, dtype=DTYPE, channels_last=FLAG)
     def placed(
         self, device: torch.device, dtype: torch.dtype, channels_last: bool = True
     ) -> Subspace:
@@ -576,6 +588,7 @@ class Subspace:
             self._default_grid,
         )
 
+    @public()
     def model_shares(self, coordinates: Sequence[float] | np.ndarray) -> np.ndarray:
         """The shares of the labeled models in a point, which sum to 1, float64, shape (models,).
 
@@ -587,9 +600,15 @@ class Subspace:
         >>> line.model_shares((0.25,))
         array([0.75, 0.25])
         """
+        if len(self.points) != self.dimensions + 1:
+            raise LossLandscapeError(
+                "a plane that is not between models has no shares of models in a point; "
+                "Subspace.between(model_a, model_b) makes one that is"
+            )
         places = np.array([[1.0, *point.coordinates] for point in self.points]).T
-        return np.linalg.solve(places, np.array([1.0, *map(float, coordinates)]))
+        return np.linalg.solve(places, np.array([1.0, *self.checked(coordinates)]))
 
+    @public(parameters=TENSORS)
     def project(self, parameters: Mapping[str, Tensor]) -> np.ndarray:
         """Coordinates of the orthogonal projection of parameters, float64, shape (dimensions,).
 
@@ -606,6 +625,7 @@ class Subspace:
         """
         return self._project(parameters)[0]
 
+    @public()
     def project_trajectory(self, trajectory: Trajectory) -> Projection:
         """Coordinates and distances of all checkpoints of a training trajectory."""
         names = {segment.name: None for segment in self.layout.segments}
@@ -666,6 +686,7 @@ class Subspace:
             squared += float(rest @ rest)
         return squared
 
+    @public()
     def fitted_to(self, model: nn.Module) -> Subspace:
         """The same subspace with the model's names, whatever wrappers add to one of them.
 
@@ -696,6 +717,7 @@ class Subspace:
         subspace.fixed = renamed(self.fixed, fixed or {})
         return subspace
 
+    @public()
     def check_model(self, model: nn.Module) -> None:
         """Raise a LossLandscapeError if the subspace does not fit the model's parameters."""
         what = f"model {type(model).__name__}"

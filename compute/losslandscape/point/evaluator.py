@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.parameter import is_lazy
 
 from losslandscape.adaptive.allotment import Allotment
-from losslandscape.argument_checks import check_kind
+from losslandscape.argument_kinds import ANYTHING, FLAG, Instance
 from losslandscape.planes.grid import Grid
 from losslandscape.planes.subspace import Subspace
 from losslandscape.point.batch_size import pass_rate, trial_batch_size
@@ -40,7 +40,9 @@ from losslandscape.problem.objective import Objective
 from losslandscape.problem.own_statistics import OwnStatistics, candidates
 from losslandscape.problem.sample_weights import check_same
 from losslandscape.problem.sums import SUM, pooled
+from losslandscape.public_calls import TENSORS, public
 
+ALLOTMENT = Instance("losslandscape.adaptive.allotment:Allotment", "an Allotment of its settings")
 _SEEN_ON = 32  # samples that show how a module renews its running statistics
 
 
@@ -75,9 +77,8 @@ class Evaluator:
 
     seed = 0
 
+    @public()
     def __init__(self, objective: Objective, subspace: Subspace, batch_size: int | None = None):
-        check_kind("objective", objective, Objective, "objective first, then the subspace")
-        check_kind("subspace", subspace, Subspace, "objective first, then the subspace")
         model = objective.model
         subspace = subspace.fitted_to(model)
         subspace.check_model(model)
@@ -210,6 +211,7 @@ class Evaluator:
             self._deviation = self.deviation_on(self._given.default_grid())
         return self._deviation
 
+    @public()
     def deviation_on(self, grid: Grid) -> dict[str, Any] | None:
         """How far the first set's loss is from that of plain arithmetic; None where it is that.
 
@@ -249,6 +251,7 @@ class Evaluator:
             if not (parameter.requires_grad or is_lazy(parameter))
         }
 
+    @public(measured=ANYTHING)
     def without_effect(self, measured: Measurement) -> list[str]:
         """Names of parameters that change no loss, where ``measured`` is the origin's."""
         if not self.unreached:
@@ -264,11 +267,13 @@ class Evaluator:
         origin = self._given.parameters_at((0.0,) * self._given.dimensions)
         return without_effect(self.unreached, origin, same)
 
+    @public()
     def move(self, coordinates: Sequence[float]) -> None:
         """Set the model's parameters to a point of the subspace."""
         self._moving.move(coordinates, self.shortcuts.left)
         self.shortcuts.at_point(coordinates)
 
+    @public(allotment=ALLOTMENT)
     def measure(
         self, coordinates: Sequence[float], allotment: Allotment | None = None
     ) -> Measurement:
@@ -293,6 +298,7 @@ class Evaluator:
             carried = {**self.carried.at(coordinates), **self.carried.from_weights()}
             self.buffers.start_from({**self._given.buffers, **carried})
 
+    @public(parameters=TENSORS, buffers=TENSORS, own_statistics=FLAG)
     def measure_parameters(
         self,
         parameters: Mapping[str, Tensor],

@@ -15,6 +15,8 @@ from torch.func import functional_call
 from torch.nn import functional
 from torch.nn.modules.instancenorm import _InstanceNorm
 
+from losslandscape.argument_kinds import Word
+from losslandscape.argument_kinds import coordinates as coordinates_of
 from losslandscape.errors import LossLandscapeError
 from losslandscape.planes.parameters import sharing
 from losslandscape.planes.subspace import Subspace
@@ -29,6 +31,7 @@ from losslandscape.problem.precision import PRECISIONS
 from losslandscape.problem.sample_weights import WEIGHT, linearized
 from losslandscape.problem.samples import SampleSet
 from losslandscape.problem.sums import pooled
+from losslandscape.public_calls import TENSORS, public
 
 Parameters = dict[str, Tensor]
 Coordinates = Union[Sequence[float], np.ndarray]
@@ -95,6 +98,7 @@ class PlaneDerivatives:
     Expansion(value=9.0, gradient=array([6.]), hessian=array([[2.]]))
     """
 
+    @public(precision=Word(tuple(PRECISIONS)))
     def __init__(
         self,
         objective: Objective,
@@ -196,20 +200,24 @@ class PlaneDerivatives:
         """An eigenvalue of the Hessian below this share of the largest has no sign."""
         return float(torch.finfo(self.dtype).eps ** 0.5)
 
+    @public()
     def gradient(self, coordinates: Coordinates) -> np.ndarray:
         """Gradient per unit of the coordinates, float64, shape (dimensions,)."""
         return self.value_and_gradient(coordinates)[1]
 
+    @public()
     def value_and_gradient(self, coordinates: Coordinates) -> tuple[float, np.ndarray]:
         """The mean loss, and its gradient per unit of the coordinates, float64, (dimensions,)."""
         value, (gradient,) = self._gradient(lambda: self._on_plane(coordinates))
         return value, gradient.cpu().numpy()
 
+    @public()
     def full_gradient_norm(self, coordinates: Coordinates) -> float:
         """Euclidean norm of the gradient in the space of all parameters that move."""
         _, gradients = self._gradient(lambda: self._free(coordinates))
         return float(sum(g.double().square().sum() for g in gradients) ** 0.5)
 
+    @public()
     def expansion(self, coordinates: Coordinates) -> Expansion:
         """Value, gradient and Hessian.
 
@@ -261,6 +269,7 @@ class PlaneDerivatives:
         hessian = (hessian + hessian.T) / 2
         return Expansion(value / total, (gradient / total).numpy(), (hessian / total).numpy())
 
+    @public()
     def sample_gradients(self, coordinates: Coordinates) -> np.ndarray:
         """The gradient of each sample's loss, float64, shape (samples, dimensions).
 
@@ -300,6 +309,7 @@ class PlaneDerivatives:
         return self._by_sample(make)
 
     @torch.no_grad()
+    @public()
     def sample_losses(self, coordinates: Coordinates) -> np.ndarray:
         """Each sample's loss, float64, shape (samples,); linearized if samples have weights."""
         torch.manual_seed(0)
@@ -340,6 +350,7 @@ class PlaneDerivatives:
             axis=1,
         )
 
+    @public(vectors=TENSORS)
     def hessian_product(self, vectors: Parameters) -> Parameters:
         """H v for the parameters that ``vectors`` names, at the origin; the others are constants.
 
@@ -377,6 +388,7 @@ class PlaneDerivatives:
             total += self._loss.weight
         return dict(zip(vectors, (part / total for part in products or [])))
 
+    @public(vectors=TENSORS)
     def sample_curvatures(self, vectors: Parameters) -> np.ndarray:
         """v^T H_i v of each sample's loss at the origin, float64, shape (samples,).
 
@@ -478,7 +490,9 @@ class PlaneDerivatives:
     def _on_plane(self, coordinates: Coordinates) -> tuple[Place, list[Tensor]]:
         """Parameters and buffers as functions of the coordinates."""
         leaf = torch.tensor(
-            [float(c) for c in coordinates], dtype=torch.float64, requires_grad=True
+            coordinates_of("coordinates", coordinates, self.dimensions),
+            dtype=torch.float64,
+            requires_grad=True,
         )
         factors = leaf.to(self._device, self.dtype)
         moved = {}

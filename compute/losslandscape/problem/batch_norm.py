@@ -18,22 +18,36 @@ from collections.abc import Callable, Sequence
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
 
+from losslandscape.argument_kinds import ANYTHING, Instance, Items, With
 from losslandscape.problem.batches import Batch
 from losslandscape.problem.own_statistics import OwnStatistics, candidates
+from losslandscape.public_calls import public
 
 MODES = ("fixed", "reestimated")
+OWN = Instance(
+    "losslandscape.problem.own_statistics:OwnStatistics", "OwnStatistics.seen(module, ...)"
+)
+NORM = Instance("torch.nn.modules.batchnorm:_NormBase", "one of layers(model)")
 
 
+@public()
 def layers(model: nn.Module) -> list[_NormBase]:
     """The batch-norm and instance-norm layers that keep running statistics."""
     return [m for m in model.modules() if isinstance(m, _NormBase) and m.track_running_stats]
 
 
+@public()
 def keeps_statistics(model: nn.Module) -> bool:
     """Whether a module of the model has running statistics."""
     return bool(layers(model) or candidates(model))
 
 
+@public(
+    norms=Items(NORM, "norm layers"),
+    batches=ANYTHING,
+    run=With("__call__", "a function of a batch"),
+    own=Items(OWN, "modules with statistics of their own"),
+)
 def reestimate(
     norms: Sequence[_NormBase],
     batches: Sequence[Batch],

@@ -15,6 +15,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from losslandscape.argument_kinds import ANYTHING, described
 from losslandscape.errors import LossLandscapeError
 from losslandscape.planes.grid import AXIS_NAMES
 from losslandscape.problem import code_hash
@@ -26,6 +27,7 @@ from losslandscape.problem.own_loss import OwnLoss
 from losslandscape.problem.sample_weights import WEIGHT, split_weights
 from losslandscape.problem.samples import SampleSet
 from losslandscape.problem.torch_losses import as_torch_loss
+from losslandscape.public_calls import METRICS, public
 
 LossCallable = Callable[[nn.Module, Batch], Any]
 
@@ -148,6 +150,7 @@ def name_taken(name: Any) -> str:
     return ""
 
 
+@public(loss=ANYTHING, metrics=METRICS, output=ANYTHING)
 def resolve(
     loss: str | LossCallable,
     metrics: Mapping[str, Metric] | None = None,
@@ -191,16 +194,17 @@ def resolve(
         name = getattr(loss, "__qualname__", type(loss).__name__)
         own = OwnFunction(loss, output=output)
         return Loss(f"{getattr(loss, '__module__', '')}:{name}", "loss", own)
-    if loss == OWN:
+    if isinstance(loss, str) and loss == OWN:
         if metrics or output is not None:
             raise LossLandscapeError(
                 "loss own: the model computes it, so there are no metrics and no output to choose; "
                 "leave them out, or name another loss"
             )
         return Loss(OWN, "loss", OwnLoss())
-    if loss not in NAMED:
+    if not isinstance(loss, str) or loss not in NAMED:
+        shown = repr(loss) if isinstance(loss, str) else f"is {described(loss)}, which"
         raise LossLandscapeError(
-            f"loss {loss!r} is not one of {', '.join(NAMED)}; choose one, or pass a function "
+            f"loss {shown} is not one of {', '.join(NAMED)}; choose one, or pass a function "
             "(model, batch) -> per-sample losses"
         )
     title, per_sample, classifies = NAMED[loss]

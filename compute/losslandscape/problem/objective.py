@@ -12,20 +12,22 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from losslandscape.argument_checks import COUNT, check_kind
+from losslandscape.argument_checks import COUNT, Whole
+from losslandscape.argument_kinds import ANYTHING, FLAG, Either, Maybe, Pair, Table, Word
 from losslandscape.errors import LossLandscapeError
 from losslandscape.planes.parameters import sha256
 from losslandscape.problem import batch_norm as bn
 from losslandscape.problem import precision as arithmetics
 from losslandscape.problem.batches import tensors_of
-from losslandscape.problem.determinism import check_data, check_policy
+from losslandscape.problem.determinism import POLICIES, check_data
 from losslandscape.problem.fitting import fitted
 from losslandscape.problem.inputs import InputsModel, moving_inputs
 from losslandscape.problem.losses import Loss, LossCallable, Metric, resolve
-from losslandscape.problem.modes import check_modes, refuse_batch_norm, training_modules
+from losslandscape.problem.modes import MODES, check_modes, refuse_batch_norm, training_modules
 from losslandscape.problem.outputs import TARGET_KEYS, Output
 from losslandscape.problem.samples import HOLD_BYTES, SampleSet
 from losslandscape.problem.sums import SUM, same_samples_of, split_terms
+from losslandscape.public_calls import METRICS, public
 
 _REESTIMATION_SAMPLES = 1024
 _REESTIMATION_BATCH = 256
@@ -108,6 +110,21 @@ class Objective:
     {'loss': 'mean squared error'}
     """
 
+    @public(
+        loss=ANYTHING,
+        data=ANYTHING,
+        batch_norm=Word(bn.MODES),
+        metrics=METRICS,
+        reestimation_samples=COUNT,
+        precision=Word(arithmetics.NAMES),
+        compile=FLAG,
+        device=ANYTHING,
+        dataset_samples=Either(Table("set -> size of its data set", COUNT), COUNT),
+        output=ANYTHING,
+        modes=Word(MODES),
+        nondeterminism=Word(POLICIES),
+        hold_bytes=Whole(0),
+    )
     def __init__(
         self,
         model: nn.Module,
@@ -127,17 +144,7 @@ class Objective:
         nondeterminism: str = "refused",
         hold_bytes: int = HOLD_BYTES,
     ):
-        if batch_norm not in bn.MODES:
-            raise LossLandscapeError(
-                f"batch_norm {batch_norm!r} is not one of {', '.join(bn.MODES)}"
-            )
-        if batch_size is not None:
-            batch_size = COUNT.check("batch_size", batch_size)
-        if reestimation_samples is not None:
-            reestimation_samples = COUNT.check("reestimation_samples", reestimation_samples)
-        check_kind("model", model, nn.Module, "its parameters are what moves")
         check_modes(model, modes)
-        check_policy(nondeterminism)
         self.model = model
         self.modes = modes
         self.nondeterminism = nondeterminism
@@ -202,6 +209,7 @@ class Objective:
         self._reestimation_batch: int | None = None  # another size than follows from batch_size
 
     @classmethod
+    @public(terms=ANYTHING, options=ANYTHING)
     def sum(cls, model: nn.Module, terms: Mapping[str, tuple], **options: Any) -> Objective:
         """A weighted sum of mean losses, each over a set of its own.
 
@@ -260,6 +268,7 @@ class Objective:
         found = {name: len(samples) for name, samples in self.sets.items()}
         return found if self.factors is None else {SUM: sum(found.values()), **found}
 
+    @public(stated=ANYTHING)
     def may_have_code(self, stated: Any) -> bool:
         """Whether the hash of the loss's code from a file can belong to this objective."""
         if self.factors is None:
@@ -273,12 +282,14 @@ class Objective:
         """Number of samples per batch when batch-norm statistics are re-estimated."""
         return self._reestimation_batch or self.batch_size or _REESTIMATION_BATCH
 
+    @public(size=Maybe(COUNT))
     def with_reestimation_batches(self, size: int | None) -> Objective:
         """The same objective with re-estimation batches of this size; None changes nothing."""
         other = copy.copy(self)
         other._reestimation_batch = size or self._reestimation_batch
         return other
 
+    @public(mode=Word((*bn.MODES, "none")))
     def with_batch_norm(self, mode: str) -> Objective:
         """The same objective with another treatment of batch norm."""
         other = copy.copy(self)
@@ -294,6 +305,7 @@ class Objective:
         other.compile = False
         return other
 
+    @public(valid_range=Pair(), clip=FLAG, place=ANYTHING)
     def over_inputs(
         self,
         valid_range: tuple[float, float] | None = None,
@@ -354,6 +366,7 @@ class Objective:
         other.sets, other.reestimation = {name: moved}, moved
         return other
 
+    @public()
     def limited(self, count: int) -> Objective:
         """The same objective on at most ``count`` first samples of its first set alone."""
         other = copy.copy(self)
@@ -361,6 +374,7 @@ class Objective:
         other.sets = {name: SampleSet(samples.first(count), name)}
         return other
 
+    @public()
     def shuffled(self, seed: int) -> Objective:
         """The same objective with every set's samples in a random order."""
         other = copy.copy(self)

@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from losslandscape.argument_checks import COUNT
 from losslandscape.errors import LossLandscapeError
 from losslandscape.files.outputs import claimed
 from losslandscape.landscape.identity import check_plane
 from losslandscape.landscape.landscape import EVALUATED, NOT_FINITE, Landscape
+from losslandscape.landscape.opening import LandscapeOrPath, opened
 from losslandscape.planes.grid import Grid
+from losslandscape.public_calls import public
 from losslandscape.run.evaluation import evaluate, run_output
 from losslandscape.run.threads import using_threads
 
@@ -25,8 +28,9 @@ if TYPE_CHECKING:
 FACTOR = 4
 
 
+@public(factor=COUNT)
 def refine(
-    landscape: Landscape,
+    landscape: LandscapeOrPath,
     objective: Objective,
     subspace: Subspace,
     bounds: Sequence[tuple[float, float]],
@@ -91,6 +95,7 @@ def refine(
     >>> fine.provenance["refined"]["points"], fine.provenance["refined"]["equal"]
     (2, 2)
     """
+    landscape = opened(landscape)
     check_same(landscape, objective, subspace)
     grid = finer_grid(landscape.grid, bounds, factor, points)
     measured = landscape.provenance.get("objective", {})

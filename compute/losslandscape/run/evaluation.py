@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from losslandscape.adaptive.refinement import Adaptive
+from losslandscape.argument_kinds import ANYTHING, FLAG, With
 from losslandscape.files.journal import JOURNAL, TRAJECTORY_JOURNAL
 from losslandscape.files.outputs import OutputFile, claimed
 from losslandscape.landscape.landscape import Landscape
@@ -34,6 +35,7 @@ from losslandscape.planes.subspace import Subspace
 from losslandscape.point.device_memory import BatchMemoryError, release_memory
 from losslandscape.point.measurement import Measurement
 from losslandscape.problem.objective import Objective
+from losslandscape.public_calls import TOLERANCE, public
 from losslandscape.run.executors import PointPool
 from losslandscape.run.finishing import finish
 from losslandscape.run.measuring import Points, may_halve
@@ -53,6 +55,12 @@ if TYPE_CHECKING:
     from losslandscape.training.trajectory import Trajectory
 
 
+@public(
+    tolerance=TOLERANCE,
+    executor=With("submit", "a concurrent.futures.Executor"),
+    keep_samples=FLAG,
+    trajectory=ANYTHING,
+)
 def evaluate(
     objective: Objective,
     subspace: Subspace,

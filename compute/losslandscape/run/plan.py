@@ -9,7 +9,7 @@ import numpy as np
 
 from losslandscape.adaptive.kriging import LocalInterpolation
 from losslandscape.adaptive.refinement import CHECK_POINTS, Adaptive, coarse_points
-from losslandscape.argument_checks import check_kind
+from losslandscape.argument_checks import NON_NEGATIVE
 from losslandscape.landscape.scale import scale_of
 from losslandscape.planes.grid import Grid
 from losslandscape.planes.subspace import Subspace
@@ -17,6 +17,7 @@ from losslandscape.point.evaluator import Evaluator
 from losslandscape.point.measurement import mean_loss
 from losslandscape.problem.objective import Objective
 from losslandscape.progress import duration
+from losslandscape.public_calls import TOLERANCE, public
 from losslandscape.run.memory_needed import require_landscape_memory
 
 _SHARE = 0.01  # of the grid's points, which a probe may measure however long it takes
@@ -25,7 +26,6 @@ _MOST_A_LINE = 13
 # Calibrated on the ten surfaces of benchmarks/surfaces.
 _CASES = ((4.0, 1.0), (2.0, 2.5))  # order, error elsewhere / error on the axes
 _MOST = 1.25  # with minima, sharp bends and their neighbors, which are evaluated last
-_ORDER = "plan(objective, subspace, grid)"
 
 
 @dataclass(frozen=True)
@@ -95,6 +95,7 @@ class Plan:
         return "\n".join(lines)
 
 
+@public(tolerance=TOLERANCE, seconds=NON_NEGATIVE)
 def plan(
     objective: Objective,
     subspace: Subspace,
@@ -123,9 +124,6 @@ def plan(
     >>> found.points, found.passes, found.expected[0] >= 81
     (2601, 2, True)
     """
-    check_kind("objective", objective, Objective, _ORDER)
-    check_kind("subspace", subspace, Subspace, _ORDER)
-    check_kind("grid", grid, Grid, "Grid.square(51), or Grid.rectangle((61, 41), bounds)")
     if tolerance is not None and not isinstance(tolerance, Adaptive):
         tolerance = Adaptive(tolerance)
     if subspace.recipe["kind"] == "between" and objective.batch_norm == "fixed":

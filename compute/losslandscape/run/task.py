@@ -10,14 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from losslandscape.adaptive.refinement import Adaptive
-from losslandscape.argument_checks import COUNT, check_kind
 from losslandscape.errors import LossLandscapeError
 from losslandscape.formats.netcdf import check_attributes
 from losslandscape.planes.grid import Grid
 from losslandscape.planes.subspace import Subspace
 from losslandscape.problem.objective import Objective
-
-_ORDER = "evaluate(objective, subspace, grid)"
 
 
 @dataclass(frozen=True)
@@ -75,13 +72,8 @@ def checked_task(
         If an argument is of the wrong kind, the grid has another dimension than the subspace, or
         the labels are not JSON.
     """
-    check_kind("objective", objective, Objective, _ORDER)
-    check_kind("subspace", subspace, Subspace, _ORDER)
     subspace = subspace.fitted_to(objective.model)
     grid = subspace.default_grid() if grid is None else grid
-    check_kind("grid", grid, Grid, "Grid.square(51), or Grid.rectangle((61, 41), bounds)")
-    if batch_size is not None:
-        batch_size = COUNT.check("batch_size", batch_size)
     if grid.dimensions != subspace.dimensions:
         raise LossLandscapeError(
             f"the grid has {grid.dimensions} dimensions and the subspace {subspace.dimensions}"
@@ -90,7 +82,7 @@ def checked_task(
         warnings.warn(
             "between models there is no one set of batch-norm statistics to keep: "
             "they are re-estimated at each point (batch_norm='reestimated')",
-            stacklevel=3,
+            stacklevel=4,
         )
         objective = objective.with_batch_norm("reestimated")
     if tolerance is not None and not isinstance(tolerance, Adaptive):

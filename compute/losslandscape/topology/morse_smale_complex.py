@@ -9,7 +9,7 @@ import numpy as np
 from losslandscape.topology.discrete_gradient import DiscreteGradient
 from losslandscape.topology.grid_triangulation import RING, GridTriangulation
 from losslandscape.topology.persistence import highest_vertex, morse_pairs, pair_arrays
-from losslandscape.topology.scalar_field import FieldError, ScalarField, scalar_field
+from losslandscape.topology.scalar_field import FieldError, ScalarField, scalar_field, shown
 from losslandscape.topology.segmentation import (
     maximum_labels,
     maximum_labels_1d,
@@ -151,13 +151,14 @@ def morse_smale_complex(
 
 def _vector(numbers, name: str, positive: bool = False) -> tuple[float, ...]:
     try:
-        array = np.asarray(numbers, dtype=np.float64)
-    except (TypeError, ValueError):
+        array = np.empty(0) if isinstance(numbers, (str, bytes)) else np.asarray(numbers)
+        array = array.astype(np.float64) if array.dtype.kind in "iuf" else np.empty(0)
+    except Exception:  # whatever the conversion of an object raises
         array = np.empty(0)
     if array.ndim != 1 or not 1 <= array.size <= 3 or not np.isfinite(array).all():
-        raise FieldError(f"{name} must be 1 to 3 finite numbers (x, y, z); it is {numbers!r}")
+        raise FieldError(f"{name} must be 1 to 3 finite numbers (x, y, z); it is {shown(numbers)}")
     if positive and array.min() <= 0:
-        raise FieldError(f"{name} must be positive along each axis; it is {numbers!r}")
+        raise FieldError(f"{name} must be positive along each axis; it is {shown(numbers)}")
     return tuple(array.tolist())
 
 

@@ -13,6 +13,15 @@ class FieldError(LossLandscapeError, ValueError):
     """The field, its grid or a threshold is unusable; the message gives the reason and a remedy."""
 
 
+def shown(value) -> str:
+    """A value for a message, by its type where it has no short text."""
+    try:
+        text = repr(value)
+    except Exception:  # whatever the object raises; a whole number of thousands of digits, too
+        text = ""
+    return text if 0 < len(text) < 80 else f"a {type(value).__name__}"
+
+
 @dataclass(frozen=True)
 class ScalarField:
     """A scalar field on the vertices of a regular grid, with a strict total order of its vertices.
@@ -83,7 +92,14 @@ def scalar_field(values) -> ScalarField:
     array([[1, 0],
            [3, 2]], dtype=int32)
     """
-    array = np.asarray(values)
+    try:
+        array = np.asarray(values)
+    except Exception as error:  # rows of several lengths, tensors without values, ...
+        reason = str(error).partition("\n")[0]
+        raise FieldError(
+            f"the field must be an array of real numbers; it is a {type(values).__name__} that "
+            f"makes none ({reason})"
+        ) from error
     if array.dtype.kind not in "fiub":
         raise FieldError(f"the field must hold real numbers; its type is {array.dtype}")
     if array.ndim == 3:
@@ -99,6 +115,8 @@ def scalar_field(values) -> ScalarField:
             "pass a single row or column as a 1-D array of at least 2 points"
         )
     dimension = array.ndim
+    if isinstance(values, np.ma.MaskedArray):  # what is masked is outside the domain
+        array = np.where(np.ma.getmaskarray(values), np.nan, array)
     array = np.array(np.atleast_2d(array), dtype=np.float64, order="C")
     flat = array.ravel()
     ranked = np.argsort(flat)

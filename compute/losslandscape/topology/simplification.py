@@ -13,7 +13,7 @@ import numpy as np
 
 from losslandscape.topology.discrete_gradient import DiscreteGradient
 from losslandscape.topology.persistence import elder_rule, highest_vertex
-from losslandscape.topology.scalar_field import FieldError, ScalarField, scalar_field
+from losslandscape.topology.scalar_field import FieldError, ScalarField, scalar_field, shown
 from losslandscape.topology.segment_order import segment_order
 from losslandscape.topology.segmentation import minimum_labels
 from losslandscape.topology.v_paths import path_ends
@@ -83,12 +83,12 @@ def check_threshold(threshold) -> float:
     """Return a persistence threshold as a float, or raise :class:`FieldError`."""
     try:
         number = float(threshold)
-    except (TypeError, ValueError):
+    except Exception:  # whatever the conversion of an object raises
         number = math.nan
-    if not number >= 0:
+    if isinstance(threshold, (bool, str, bytes)) or not number >= 0:
         raise FieldError(
-            f"the persistence threshold must be a number of 0 or more, in the units of the "
-            f"values; it is {threshold!r}"
+            "the persistence threshold must be a number of 0 or more, in the units of the "
+            f"values; it is {shown(threshold)}"
         )
     return number
 

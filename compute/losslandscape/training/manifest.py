@@ -54,6 +54,22 @@ def manifest_sha256(manifest: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(rest, sort_keys=True).encode("ascii")).hexdigest()
 
 
+def lists_checkpoints(manifest: Any, with_files: bool) -> bool:
+    """Whether a value has what a trajectory reads from a list, with the names of files or not."""
+    try:
+        for entry in (*manifest["parameters"], *manifest["buffers"]):
+            if not isinstance(entry["name"], str):
+                return False
+            tuple(entry["shape"])
+        for entry in manifest["checkpoints"]:
+            float(entry["step"])
+            if with_files and not isinstance(entry["file"], str):
+                return False
+        return not with_files or "frozen" not in manifest or bool(manifest["frozen"]["file"])
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError):
+        return False
+
+
 def _is_manifest(manifest: dict[str, Any]) -> bool:
     """Whether all entries that are used later are present and of the right type."""
     try:

@@ -15,9 +15,12 @@ from typing import TYPE_CHECKING, Any, Optional, Union
 import torch
 from safetensors import safe_open
 
+from losslandscape.argument_checks import FINITE
+from losslandscape.argument_kinds import FLAG, Number
 from losslandscape.errors import LossLandscapeError, OutputExistsError
 from losslandscape.files.atomic_files import make_folder, replace_file
 from losslandscape.files.outputs import OutputFolder, check_output
+from losslandscape.public_calls import public
 from losslandscape.training.manifest import (
     BASE,
     FORMAT,
@@ -74,6 +77,7 @@ class TrajectoryRecorder:
     array([0.7, 0.5])
     """
 
+    @public(resume=FLAG)
     def __init__(
         self, model: "nn.Module", path: PathLike, *, overwrite: bool = False, resume: bool = False
     ) -> None:
@@ -120,6 +124,7 @@ class TrajectoryRecorder:
                 "training from one, use TrajectoryRecorder(..., resume=True)",
             )
 
+    @public(step=FINITE, numbers=Number())
     def record(self, step: float, **numbers: float) -> None:
         """Save the current parameters and buffers as a checkpoint.
 
@@ -171,6 +176,7 @@ class TrajectoryRecorder:
         )
         self._write_manifest()
 
+    @public(numbers=Number())
     def add_numbers(self, **numbers: float) -> None:
         """Add scalars to the last checkpoint, such as a validation loss that was computed later.
 
@@ -197,6 +203,7 @@ class TrajectoryRecorder:
         self._checkpoints[-1]["numbers"].update(_numbers_to_json(numbers))
         self._write_manifest()
 
+    @public(step=FINITE)
     def resume_from(self, step: float) -> None:
         """Drop the checkpoints at `step` and later, because training resumes before them."""
         self._resumed = False

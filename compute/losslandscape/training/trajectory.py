@@ -21,23 +21,29 @@ import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 
-from losslandscape.argument_checks import check_kind
+from losslandscape.argument_checks import COUNT, FINITE
+from losslandscape.argument_kinds import ANYTHING, TEXT, WHOLE, Either, Items, Names
 from losslandscape.errors import FileFormatError, LossLandscapeError
 from losslandscape.files.file_kinds import FOLDER
 from losslandscape.files.guarded_reading import file_inside
 from losslandscape.files.inputs import input_kind
+from losslandscape.public_calls import TRAJECTORY, public
 from losslandscape.training.checkpoint_files import listed_checkpoints
-from losslandscape.training.manifest import MANIFEST, file_sha256, files_sha256, read_manifest
+from losslandscape.training.manifest import (
+    MANIFEST,
+    file_sha256,
+    files_sha256,
+    lists_checkpoints,
+    read_manifest,
+)
 from losslandscape.training.tensor_names import partners
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 PathLike = Union[str, "os.PathLike[str]"]
-_HOW_TO_OPEN = (
-    "open a recorded folder with Trajectory.open(...), and checkpoints on disk with "
-    "Trajectory.of_checkpoints(...)"
-)
+# the name of a source, or the steps
+STEPS = Either(Items(FINITE, "steps, one per checkpoint"), TEXT)
 
 
 class Block(NamedTuple):
@@ -66,6 +72,7 @@ class Trajectory:
         Names of the parameters that were frozen in the model and are the same everywhere.
     """
 
+    @public(manifest=ANYTHING, files=ANYTHING, opened=ANYTHING, step_source=TEXT)
     def __init__(
         self,
         path: Path,
@@ -74,7 +81,12 @@ class Trajectory:
         opened: Optional[Callable[[int], Any]] = None,
         step_source: str = "recorded",
     ) -> None:
-        self.path = path
+        self.path = path = Path(path)
+        if not lists_checkpoints(manifest, files is None):
+            raise LossLandscapeError(
+                f"{path}: manifest is not the list of a trajectory; open a recorded folder with "
+                "Trajectory.open(...), and checkpoints with Trajectory.of_checkpoints(...)"
+            )
         self.step_source = step_source
         self._parameters: list[dict[str, Any]] = manifest["parameters"]
         self._buffers: list[dict[str, Any]] = manifest["buffers"]
@@ -107,6 +119,7 @@ class Trajectory:
         )
 
     @classmethod
+    @public()
     def open(cls, path: PathLike) -> "Trajectory":
         """Open a folder written by `TrajectoryRecorder`, even while it is still being written.
 
@@ -133,6 +146,7 @@ class Trajectory:
         return trajectory
 
     @classmethod
+    @public(paths=ANYTHING, steps=STEPS)
     def of_checkpoints(
         cls,
         paths: "Union[PathLike, Iterable[PathLike]]",
@@ -187,7 +201,6 @@ class Trajectory:
         >>> trajectory.steps, trajectory.step_source
         (array([ 9., 10.]), "the number after 'epoch' in the names")
         """
-        check_kind("model", model, torch.nn.Module, "the model that was trained")
         checkpoints, manifest, types, source = listed_checkpoints(paths, model, key, steps)
         parents = [os.fspath(one.path.absolute().parent) for one in checkpoints]
         trajectory = cls(
@@ -211,6 +224,7 @@ class Trajectory:
         generic = "trajectory" if self.step_source == "recorded" else "checkpoints"
         return path.parent.name if path.name == generic and path.parent.name else path.name
 
+    @public(parameters=Names(), buffers=Names())
     def named_as(self, parameters: Iterable[str], buffers: Iterable[str] = ()) -> "Trajectory":
         """The same trajectory with the names of a model, whatever wrappers add to one of them.
 
@@ -261,6 +275,7 @@ class Trajectory:
             f"{_range_of(self.steps)} ({self.step_source})>"
         )
 
+    @public()
     def numbers(self, name: str) -> np.ndarray:
         """A recorded scalar, float64, shape (checkpoints,); NaN where it was not recorded.
 
@@ -278,6 +293,7 @@ class Trajectory:
             )
         return np.array([math.nan if value is None else float(value) for value in values])
 
+    @public(index=WHOLE, names=Names())
     def parameters(
         self, index: int, names: Optional[Collection[str]] = None
     ) -> "dict[str, Tensor]":
@@ -290,10 +306,12 @@ class Trajectory:
             wanted = [name for name in wanted if name in names]
         return self._tensors(index, wanted)
 
+    @public(index=WHOLE)
     def buffers(self, index: int) -> "dict[str, Tensor]":
         """The buffers at checkpoint `index`, such as batch norm's running statistics."""
         return self._tensors(index, [entry["name"] for entry in self._buffers])
 
+    @public(start=WHOLE, stop=WHOLE, index=WHOLE)
     def block(self, name: str, start: int, stop: int, index: int) -> np.ndarray:
         """Part of one parameter at one checkpoint; the rest of it is not read.
 
@@ -323,6 +341,7 @@ class Trajectory:
             piece = _flat_range(file, name, self.shapes[name], start, stop)
             return piece.to(torch.float64, copy=True).numpy()  # not a view of the mapped file
 
+    @public(max_bytes=COUNT)
     def blocks(self, max_bytes: int = 64 * 2**20) -> Iterator[Block]:
         """Iterate over all parameters at all checkpoints in blocks, in bounded memory.
 
@@ -378,7 +397,10 @@ class Trajectory:
 
     def _reading(self, index: int) -> Any:
         if not -len(self) <= index < len(self):
-            raise IndexError(f"{self.path}: no checkpoint {index}; there are {len(self)}")
+            raise LossLandscapeError(
+                f"{self.path}: no checkpoint {index}; there are {len(self)}, from 0 to "
+                f"{len(self) - 1}"
+            )
         index %= len(self)
         opened = self._opened(index)
         stamps = _stamps(self._files[index])
@@ -486,7 +508,7 @@ def labeled_runs(given: Any) -> "dict[str, Trajectory]":
     if not pairs:
         raise LossLandscapeError("no trajectory was given: the list is empty")
     for _, one in pairs:
-        check_kind("trajectory", one, Trajectory, _HOW_TO_OPEN)
+        TRAJECTORY.check("trajectory", one)
     runs: dict[str, Trajectory] = {}
     for label, one in pairs:
         if not isinstance(label, str) or not label.strip():

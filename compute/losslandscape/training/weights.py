@@ -15,6 +15,7 @@ from losslandscape.files.atomic_files import replace_file
 from losslandscape.files.file_kinds import FOLDER
 from losslandscape.files.guarded_reading import file_inside, read_json_object
 from losslandscape.files.inputs import input_file, input_kind
+from losslandscape.public_calls import public
 from losslandscape.training.tensor_names import bare_name, bare_names
 from losslandscape.training.torch_files import read_content, state_dicts, under_key
 
@@ -89,6 +90,7 @@ def save_weights(
             raise LossLandscapeError(f"{path}: cannot be written: {error}") from error
 
 
+@public()
 def load_weights(model: "nn.Module", path: PathLike, key: Optional[str] = None) -> None:
     """Copy the weights in a file into a model's parameters and buffers, in place.
 

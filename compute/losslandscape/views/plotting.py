@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from losslandscape.argument_kinds import described
 from losslandscape.errors import LossLandscapeError
 from losslandscape.landscape.landscape import EVALUATED, INTERPOLATED, Landscape
 from losslandscape.landscape.scale import scale_of
@@ -271,6 +272,10 @@ def _checked_kind(landscape: Landscape, kind: str | None) -> str:
 
 
 def _checked_axes(kind: str, ax: Any) -> Any:
+    if isinstance(ax, type) or not hasattr(ax, "get_legend_handles_labels"):
+        raise LossLandscapeError(
+            f"ax is {described(ax)}; pass matplotlib axes, such as pyplot.subplots()[1]"
+        )
     if kind == "surface" and not hasattr(ax, "plot_surface"):
         raise LossLandscapeError(
             "a surface needs three-dimensional axes: "
