@@ -44,11 +44,12 @@ def described(value: Any) -> str:
         return f"the class {value.__name__}"
     kind = type(value).__name__
     if isinstance(value, (str, bytes, numbers.Number, os.PathLike)):
-        text = shown(value)
+        plain = value.item() if hasattr(value, "item") else value  # of NumPy's numbers
+        text = shown(plain)
         if text != kind:
             return f"{text} ({kind})"
     shape = getattr(value, "shape", None)
-    if isinstance(shape, tuple):
+    if isinstance(shape, tuple) and hasattr(value, "dtype"):
         what = {"ndarray": "an array", "Tensor": "a tensor"}.get(kind, f"a {kind}")
         return f"{what} of shape {tuple(shape)}"
     if callable(value) and hasattr(value, "__qualname__"):
@@ -176,11 +177,11 @@ class Word:
         if isinstance(value, str) and value in self.words:
             return value
         words = repr(value) if isinstance(value, str) else f"is {described(value)}, which"
-        near = isinstance(value, str) and (
-            difflib.get_close_matches(value.lower(), self.words, 1, 0.5)
-            or [word for word in self.words if word.startswith(value.lower()[:2])]
-        )
-        hint = f"; did you mean {near[0]!r}?" if near and value else ""
+        # torch.float64 says "float64"
+        text = value.lower() if isinstance(value, str) else shown(value).rpartition(".")[2]
+        near = difflib.get_close_matches(text, self.words, 1, 0.5)
+        near = near or [word for word in self.words if len(text) > 1 and word.startswith(text[:2])]
+        hint = f"; did you mean {near[0]!r}?" if near else ""
         raise LossLandscapeError(f"{name} {words} is not one of {', '.join(self.words)}{hint}")
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import os
 from collections.abc import Callable, Mapping
 from types import FunctionType, MappingProxyType
 from typing import Any, Optional, TypeVar, cast
@@ -217,6 +218,15 @@ def _kinds_of(
     if unknown:
         raise TypeError(f"{function.__qualname__}: has no parameter {min(unknown)!r}")
     return places, by_name, others
+
+
+def users_line() -> int:
+    """The `stacklevel` of a warning, so that it names the user's line that called the package."""
+    package = os.path.dirname(__file__) + os.sep
+    frame, level = inspect.currentframe(), 0
+    while frame is not None and frame.f_code.co_filename.startswith(package):
+        frame, level = frame.f_back, level + 1
+    return level
 
 
 def _refuse(

@@ -200,7 +200,7 @@ def test_a_factor_is_warned_of():
         ({"epsilon": np.nan}, "above 0"),
         ({"factor": 1.0}, "above 1"),
         ({"factor": 2.0}, "no tolerance"),
-        ({"minimum": (1.0,)}, "1 coordinates were given for 2"),
+        ({"minimum": (1.0,)}, "1 coordinate was given for 2"),
     ],
 )
 def test_bad_arguments_are_refused(options, message):
@@ -282,7 +282,7 @@ def test_the_verb_on_a_line_and_on_a_volume(tmp_path, dimensions):
     assert names == {region, "flat_region_outline.vtp", "flat_region.vti", "flatness.json"}
 
 
-@pytest.mark.parametrize("minimum", [(100.0, 100.0), (float("nan"), 0.0)])
+@pytest.mark.parametrize("minimum", [(100.0, 100.0), (-1e9, 0.0)])
 def test_a_minimum_outside_the_window_is_refused(minimum):
     grid = Grid.square(9)
     values = 1 + (grid.points() ** 2).sum(axis=1).reshape(grid.shape)
@@ -382,7 +382,7 @@ def test_a_factor_is_of_the_minimums_loss():
     assert any("0.5 times" in line for line in third.summary())
     assert not any("times" in line for line in epsilon.summary())
     for factor in (1.0, 0.5, np.inf, np.nan):
-        with pytest.raises(LossLandscapeError, match="above 1"):
+        with pytest.raises(LossLandscapeError, match="above 1|must be a finite"):
             flat_region(bowl, factor=factor)
     with pytest.raises(LossLandscapeError, match="above 0"):
         flat_region(bowl, np.inf)
@@ -466,7 +466,7 @@ def test_epsilon_sharpness_finds_a_maximum_between_the_points_of_the_lattice():
 def test_a_box_of_no_size_or_without_end_is_refused(epsilon):
     model = Ridge()
     objective = Objective(model, lambda model, batch: model(batch[0]), (torch.zeros(2, 1),))
-    line = Subspace(dict(model.named_parameters()), [dict(model.named_parameters())])
+    line = Subspace(dict(model.named_parameters()), [{"position": torch.ones(2).double()}])
     with pytest.raises(LossLandscapeError, match="epsilon"):
         epsilon_sharpness(objective, line, (0.0,), epsilon=epsilon)
 

@@ -279,9 +279,9 @@ def test_points_without_samples_have_no_difference_error_and_are_no_reference(rn
         (lambda m: m.difference_standard_error("start"), "give 'minimum'"),
         (lambda m: m.difference_standard_error(12), "0 to 11"),
         (lambda m: m.difference_standard_error(-1), "0 to 11"),
-        (lambda m: m.difference_standard_error((0.0,)), "1 coordinates .* 2 directions"),
+        (lambda m: m.difference_standard_error((0.0,)), "1 coordinate .* 2 directions"),
         (lambda m: m.difference_standard_error((0.1, 0.0)), r"nearest is \(0.333.*, 0.0\)"),
-        (lambda m: m.difference_standard_error((np.nan, 0.0)), "not a grid point"),
+        (lambda m: m.difference_standard_error((np.nan, 0.0)), "must be a finite number"),
         (lambda m: m.neighbour_difference_standard_error("gamma"), "not one of alpha, beta"),
     ],
 )

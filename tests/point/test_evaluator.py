@@ -180,5 +180,5 @@ def test_a_batch_size_is_found_once_for_samples_of_one_length(model, monkeypatch
 @pytest.mark.parametrize("swapped", [(0, 0), (1, 1), (1, 0)])
 def test_arguments_of_another_kind_are_refused(model, swapped):
     arguments = Objective(model, "mse", data(6)), Subspace.random(model)
-    with pytest.raises((LossLandscapeError, TypeError), match="objective first"):
+    with pytest.raises((LossLandscapeError, TypeError), match="is expected"):
         Evaluator(*(arguments[place] for place in swapped))

@@ -321,9 +321,9 @@ def test_arguments_of_another_kind_are_said_first():
         with pytest.raises(LossLandscapeError, match=r"but a Grid is expected"):
             plan(objective, plane, grid)
     for function in (evaluate, plan, lambda *arguments: Evaluator(*arguments[:2])):
-        with pytest.raises(LossLandscapeError, match="objective is Subspace, but an Objective"):
+        with pytest.raises(LossLandscapeError, match="objective is a Subspace, but an Objective"):
             function(plane, objective, Grid.square(3))
-        with pytest.raises(LossLandscapeError, match="subspace is Objective"):
+        with pytest.raises(LossLandscapeError, match="subspace is an Objective"):
             function(objective, objective, Grid.square(3))
     with pytest.raises(LossLandscapeError, match=r"model is .* but a Module is expected"):
         Objective(lambda inputs: inputs, "mse", data)

@@ -153,11 +153,11 @@ def test_what_is_no_run_is_refused_before_the_first_point(tmp_path, problem, run
     sgd = runs[0]["sgd"]
     for given, words in (
         ([sgd, sgd], "both runs have the label 'sgd'"),
-        ([sgd, str(sgd.path)], r"open a recorded folder with Trajectory\.open"),
+        ([sgd, str(sgd.path)], r"open it with Trajectory\.open"),
         ([], "the list is empty"),
     ):
         with pytest.raises(LossLandscapeError, match=words):
             ll.evaluate(objective, plane, trajectory=given, path=tmp_path / "x.nc", quiet=True)
         assert not list(tmp_path.glob("x.nc*"))
-    with pytest.raises(LossLandscapeError, match=r"open a recorded folder"):
+    with pytest.raises(LossLandscapeError, match=r"open it with"):
         ll.evaluate(objective, plane, ll.Grid.square(3)).add_trajectory(str(sgd.path))

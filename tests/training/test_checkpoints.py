@@ -152,7 +152,7 @@ def test_given_steps(tmp_path, states):
         opened(files, steps="batch")
     with pytest.raises(LossLandscapeError, match="no step 'epoch' in all"):
         opened(files, steps="epoch")
-    with pytest.raises(LossLandscapeError, match="not a finite number"):
+    with pytest.raises(LossLandscapeError, match="must be a finite number"):
         opened(files, steps=[0, 1, float("nan")])
 
 

@@ -293,7 +293,9 @@ def test_into_axes_of_ones_own():
         (bowl(), {"ceiling": 0.5}, "not above the lowest value"),
         (line(loss=(np.nan, np.inf, np.nan)), {}, "no finite value"),
         (
-            Landscape(Grid.cube(2), {"loss": np.ones((2, 2, 2))}, np.ones((2, 2, 2)), np.eye(3)),
+            Landscape(
+                Grid.cube(2), {"loss": np.ones((2, 2, 2))}, np.ones((2, 2, 2), np.int8), np.eye(3)
+            ),
             {},
             "three dimensions; draw it in ParaView",
         ),
@@ -340,7 +342,9 @@ def test_a_notebook_without_matplotlib_shows_the_table(monkeypatch):
 
 
 def test_a_notebook_shows_what_has_no_picture():
-    cube = Landscape(Grid.cube(2), {"loss": np.ones((2, 2, 2))}, np.ones((2, 2, 2)), np.eye(3))
+    cube = Landscape(
+        Grid.cube(2), {"loss": np.ones((2, 2, 2))}, np.ones((2, 2, 2), np.int8), np.eye(3)
+    )
     nothing = line(loss=(np.nan,) * 3)
     nothing.status[:] = 0
     assert "<img" not in cube._repr_html_()

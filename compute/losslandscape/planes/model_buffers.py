@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
 from losslandscape.errors import LossLandscapeError
+from losslandscape.public_calls import users_line
 
 
 def buffers_of(model: nn.Module) -> dict[str, Tensor]:
@@ -65,7 +66,7 @@ def check_buffers(
             f"{labels[0]} and {' and '.join(labels[1:])} have other shapes of "
             f"{', '.join(map(repr, sorted(passing)))}, which is not in the state dict "
             f"(persistent=False): {labels[0]}'s is used",
-            stacklevel=3,
+            stacklevel=users_line(),
         )
     for one in buffers:
         for name in passing:

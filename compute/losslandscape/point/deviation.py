@@ -14,6 +14,7 @@ from losslandscape.errors import LossLandscapeError
 from losslandscape.planes.grid import Grid
 from losslandscape.problem import precision as arithmetics
 from losslandscape.problem.objective import Objective
+from losslandscape.public_calls import users_line
 
 Points = Sequence[tuple[float, ...]]
 # losses of the first set at points, shape (points,)
@@ -62,7 +63,7 @@ def deviation(
     try:
         reference = in_float32(points)
     except LossLandscapeError as error:
-        warnings.warn(f"{advice}, if the model could: {error}", stacklevel=3)
+        warnings.warn(f"{advice}, if the model could: {error}", stacklevel=users_line())
         return None
     found = _differences(points, losses, reference, torch.float32)
     finite = np.array(reference)[np.isfinite(reference)]
@@ -70,7 +71,7 @@ def deviation(
     warnings.warn(
         f"{advice}. The loss is off by up to {found['largest_absolute']:.3g} here, where it "
         f"spans {spread:.3g}",
-        stacklevel=3,
+        stacklevel=users_line(),
     )
     return found
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.parameter import is_lazy
 
 from losslandscape.adaptive.allotment import Allotment
-from losslandscape.argument_kinds import ANYTHING, FLAG, Instance
+from losslandscape.argument_kinds import ANYTHING, FLAG, With
 from losslandscape.planes.grid import Grid
 from losslandscape.planes.subspace import Subspace
 from losslandscape.point.batch_size import pass_rate, trial_batch_size
@@ -42,7 +42,7 @@ from losslandscape.problem.sample_weights import check_same
 from losslandscape.problem.sums import SUM, pooled
 from losslandscape.public_calls import TENSORS, public
 
-ALLOTMENT = Instance("losslandscape.adaptive.allotment:Allotment", "an Allotment of its settings")
+ALLOTMENT = With("suffices", "an Allotment")
 _SEEN_ON = 32  # samples that show how a module renews its running statistics
 
 

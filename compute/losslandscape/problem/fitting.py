@@ -24,6 +24,7 @@ from losslandscape.problem.own_functions import OwnFunction, first_samples
 from losslandscape.problem.own_loss import OwnLoss
 from losslandscape.problem.samples import SampleSet
 from losslandscape.problem.trial_state import as_measured
+from losslandscape.public_calls import users_line
 
 _FEW, _FEW_OF_OWN, _SPREAD, _LOOKED_AT = 2, 4, 16, 1024  # samples
 _CONVERTED_TO = (torch.float32, torch.float64)
@@ -139,7 +140,7 @@ def _tell_cost(loss: Loss, samples: SampleSet) -> None:
             f"loss {loss.name} returns one number per batch, so it is called for each sample: "
             f"{len(samples):,} calls at each point for '{samples.name}'. One that returns a loss "
             "per sample (reduction='none') is faster",
-            stacklevel=5,
+            stacklevel=users_line(),
         )
 
 

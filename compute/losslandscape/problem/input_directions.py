@@ -14,6 +14,7 @@ from losslandscape.errors import LossLandscapeError
 from losslandscape.problem.inputs import InputsLoss, InputsModel
 from losslandscape.problem.modes import set_modes
 from losslandscape.problem.objective import Objective
+from losslandscape.public_calls import users_line
 
 # name -> title on axes, short enough to stay in a picture
 TITLES = {
@@ -74,7 +75,7 @@ def input_directions(
             warnings.warn(
                 f"the gradient is exactly zero for {zero} of {len(gradient)} samples: these do "
                 "not move along it, and lower the rise of the mean loss",
-                stacklevel=4,
+                stacklevel=users_line(),
             )
     directions: list[Tensor] = []
     for i, kind in enumerate(kinds):

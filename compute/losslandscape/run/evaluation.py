@@ -35,7 +35,7 @@ from losslandscape.planes.subspace import Subspace
 from losslandscape.point.device_memory import BatchMemoryError, release_memory
 from losslandscape.point.measurement import Measurement
 from losslandscape.problem.objective import Objective
-from losslandscape.public_calls import TOLERANCE, public
+from losslandscape.public_calls import TOLERANCE, public, users_line
 from losslandscape.run.executors import PointPool
 from losslandscape.run.finishing import finish
 from losslandscape.run.measuring import Points, may_halve
@@ -206,7 +206,7 @@ def _measured_points(
         warnings.warn(
             f"memory does not hold batches of {size} samples any more: the run begins anew with "
             f"{smaller}, since the last bits of the values depend on it (batch_size, --batch-size)",
-            stacklevel=3,
+            stacklevel=users_line(),
         )
         # the journal stays until the new one takes its place
         begun = Begun()

@@ -7,6 +7,7 @@ import warnings
 import numpy as np
 
 from losslandscape.landscape.landscape import Landscape
+from losslandscape.public_calls import users_line
 from losslandscape.run.point_records import PointFailure
 
 
@@ -36,7 +37,7 @@ class Failures(dict[int, PointFailure]):
         place = ", ".join(f"{x:g}" for x in self._points[number])
         return f"at ({place}), on {failure.worker}: {failure.error}"
 
-    def state(self, landscape: Landscape, tried_again: bool, stacklevel: int = 2) -> None:
+    def state(self, landscape: Landscape, tried_again: bool) -> None:
         """Put the failures into the landscape's provenance, and warn of them.
 
         ``tried_again`` says whether the same call will try these points again.
@@ -51,5 +52,5 @@ class Failures(dict[int, PointFailure]):
         warnings.warn(
             f"{len(self)} points could not be measured and are left out; the first "
             f"{self.describe(min(self))}{again}",
-            stacklevel=stacklevel,
+            stacklevel=users_line(),
         )

@@ -16,6 +16,7 @@ from losslandscape.landscape.overlays import ModelPoint
 from losslandscape.planes.subspace import Subspace
 from losslandscape.point.determinism import shortened
 from losslandscape.point.measurement import mean_loss
+from losslandscape.public_calls import users_line
 from losslandscape.run.measuring import Points
 from losslandscape.run.one_evaluator import OneEvaluator
 from losslandscape.run.projected_trajectory import measure_trajectories, warn_outside
@@ -43,7 +44,7 @@ def finish(
         done = fill_by_interpolation(landscape, points.refinement)
         landscape.provenance["adaptive"] = _with_allotment(done, points)
     warn_constant(task, landscape)
-    points.failures.state(landscape, tried_again=task.path is not None, stacklevel=4)
+    points.failures.state(landscape, tried_again=task.path is not None)
     batch_size = points.settings.batch_size
     if task.subspace.points:
         landscape.models = _measured_models(task, batch_size, evaluators)
@@ -140,14 +141,14 @@ def warn_constant(task: Task, landscape: Landscape) -> None:
             f"{shortened(still)}: all values are 0, and normalization by filter keeps a direction "
             "of norm 0 there, so this part does not move. Train first, or pass "
             "normalization='none' (--normalization none)",
-            stacklevel=4,
+            stacklevel=users_line(),
         )
     losses = landscape.fields["loss"]
     if losses.size > 1 and (losses == losses.flat[0]).all():
         warnings.warn(
             f"the loss is exactly constant, {losses.flat[0]:.6g} at all points: nothing that moves "
             "changes it",
-            stacklevel=4,
+            stacklevel=users_line(),
         )
 
 
@@ -188,5 +189,5 @@ def warn_models(landscape: Landscape) -> None:
             f"the plane differs from the models' own loss at {', '.join(far)}: their buffers are "
             "re-estimated, recomputed or interpolated on it, see docs/measurement.md; both losses "
             "are in the file",
-            stacklevel=4,
+            stacklevel=users_line(),
         )

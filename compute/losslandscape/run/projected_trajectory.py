@@ -27,6 +27,7 @@ from losslandscape.point.evaluator import Evaluator
 from losslandscape.point.measurement import mean_loss
 from losslandscape.problem.objective import Objective
 from losslandscape.progress import Progress
+from losslandscape.public_calls import users_line
 from losslandscape.training.trajectory import labeled_runs
 
 if TYPE_CHECKING:
@@ -182,7 +183,7 @@ def warn_outside(grid: Grid, trajectory: ProjectedTrajectory) -> None:
         warnings.warn(
             f"{outside} of {len(trajectory.step)} checkpoints of '{trajectory.label}' lie outside "
             "the grid and are not drawn; subspace.default_grid() of a PCA plane contains them all",
-            stacklevel=3,
+            stacklevel=users_line(),
         )
 
 

@@ -23,6 +23,7 @@ from losslandscape.point.copied_model import check_copy
 from losslandscape.point.evaluator import Evaluator
 from losslandscape.point.measurement import Measurement
 from losslandscape.point.not_finite import refuse_not_finite, refuse_other
+from losslandscape.public_calls import users_line
 from losslandscape.run.point_records import summarised
 from losslandscape.run.task import Task
 
@@ -101,7 +102,7 @@ def find_settings(task: Task, evaluator: Evaluator) -> tuple[Settings, Measureme
             f"{determinism.shortened(unseen)}: moving does nothing there, and counts in lengths. "
             "Is that part called, and does the model compute from it in each pass? If it is not "
             "used, freeze it (requires_grad=False)",
-            stacklevel=4,
+            stacklevel=users_line(),
         )
     settings = Settings(
         batch_size=evaluator.batch_size,

@@ -15,6 +15,7 @@ from losslandscape.formats.netcdf import check_attributes
 from losslandscape.planes.grid import Grid
 from losslandscape.planes.subspace import Subspace
 from losslandscape.problem.objective import Objective
+from losslandscape.public_calls import users_line
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ def checked_task(
         warnings.warn(
             "between models there is no one set of batch-norm statistics to keep: "
             "they are re-estimated at each point (batch_norm='reestimated')",
-            stacklevel=4,
+            stacklevel=users_line(),
         )
         objective = objective.with_batch_norm("reestimated")
     if tolerance is not None and not isinstance(tolerance, Adaptive):

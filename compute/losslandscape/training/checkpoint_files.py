@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Optional, Union
 import torch
 
 from losslandscape.errors import FileFormatError, LossLandscapeError
+from losslandscape.public_calls import users_line
 from losslandscape.training.checkpoint_list import checkpoint_paths, find_steps
 from losslandscape.training.manifest import files_sha256
 from losslandscape.training.torch_files import read_content, under_key
@@ -210,7 +211,8 @@ def _without_copies(read: Sequence[CheckpointFile]) -> list[CheckpointFile]:
             kept.append(one)
             continue
         warnings.warn(
-            f"{one.path}: left out, because it holds the same weights as {same.path}", stacklevel=4
+            f"{one.path}: left out, because it holds the same weights as {same.path}",
+            stacklevel=users_line(),
         )
     return kept
 
@@ -247,7 +249,7 @@ def _require_same_entries(checkpoints: Sequence[CheckpointFile]) -> None:
         places = ", ".join(f"{prefix!r} in {one.path.name}" for prefix, one in prefixes.items())
         warnings.warn(
             f"{first.path.parent}: a prefix is before every name and is removed: {places}",
-            stacklevel=4,
+            stacklevel=users_line(),
         )
 
 
@@ -268,7 +270,7 @@ def _common_names(checkpoints: Sequence[CheckpointFile], model: "nn.Module") -> 
             f"{checkpoints[0].path.parent}: the checkpoints hold {len(names)} tensors; "
             f"{len(absent)} frozen parameters of the model are not in them and are taken from the "
             f"model: {listed}",
-            stacklevel=4,
+            stacklevel=users_line(),
         )
     return names
 
@@ -301,7 +303,7 @@ def _warn_of_types(found: "dict[torch.dtype, CheckpointFile]", name: str) -> Non
     warnings.warn(
         f"the checkpoints have different types ({name!r}: {places}): those of lower precision "
         "are rounded, which moves them by up to the rounding error",
-        stacklevel=5,
+        stacklevel=users_line(),
     )
 
 

@@ -18,6 +18,7 @@ import numpy as np
 from losslandscape.errors import FileFormatError, LossLandscapeError
 from losslandscape.files.file_kinds import FOLDER
 from losslandscape.files.inputs import input_file, input_kind
+from losslandscape.public_calls import users_line
 from losslandscape.training.manifest import MANIFEST
 from losslandscape.training.weights import IN_A_FOLDER
 
@@ -225,7 +226,7 @@ def find_steps(
                 f"{paths[result.order[0]].parent}: the checkpoints are ordered by {result.source}; "
                 "the entry 'step' in the files orders them differently (it may begin anew in "
                 "each epoch). To use it, pass steps='step' (--steps)",
-                stacklevel=5,
+                stacklevel=users_line(),
             )
     return result
 

@@ -15,7 +15,7 @@ from losslandscape.files.atomic_files import replace_file
 from losslandscape.files.file_kinds import FOLDER
 from losslandscape.files.guarded_reading import file_inside, read_json_object
 from losslandscape.files.inputs import input_file, input_kind
-from losslandscape.public_calls import public
+from losslandscape.public_calls import public, users_line
 from losslandscape.training.tensor_names import bare_name, bare_names
 from losslandscape.training.torch_files import read_content, state_dicts, under_key
 
@@ -347,13 +347,14 @@ def load_into(model: "nn.Module", weights: "Mapping[str, Tensor]", source: str =
     given, prefix = matched_names(model, weights, source)
     if prefix:
         warnings.warn(
-            f"{source}: the prefix {prefix!r} is before every name; it is removed", stacklevel=2
+            f"{source}: the prefix {prefix!r} is before every name; it is removed",
+            stacklevel=users_line(),
         )
     if counter := _average_counter(model, weights):
         warnings.warn(
             f"{source}: these weights are an average, of torch.optim.swa_utils.AveragedModel "
             f"({counter} = {weights[counter].item()}); {counter!r} is left out",
-            stacklevel=2,
+            stacklevel=users_line(),
         )
     targets = {**parameter_tensors(model), **buffer_tensors(model)}
     for name, (_, tensor) in given.items():
