@@ -382,7 +382,7 @@ def test_a_factor_is_of_the_minimums_loss():
     assert any("0.5 times" in line for line in third.summary())
     assert not any("times" in line for line in epsilon.summary())
     for factor in (1.0, 0.5, np.inf, np.nan):
-        with pytest.raises(LossLandscapeError, match="above 1|must be a finite"):
+        with pytest.raises(LossLandscapeError, match=r"above 1|must be a finite"):
             flat_region(bowl, factor=factor)
     with pytest.raises(LossLandscapeError, match="above 0"):
         flat_region(bowl, np.inf)
