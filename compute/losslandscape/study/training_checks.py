@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from losslandscape.argument_checks import check_kind
 from losslandscape.errors import LossLandscapeError
 from losslandscape.point.device_memory import raise_if_used_up
 from losslandscape.problem.failure_messages import explained
@@ -19,6 +18,7 @@ from losslandscape.problem.losses import Loss
 from losslandscape.problem.not_finite import in_network, in_sample, in_weights
 from losslandscape.problem.outputs import several_outputs
 from losslandscape.problem.trial_state import as_measured
+from losslandscape.public_calls import MODEL
 
 Samples = tuple[Tensor, Tensor]
 LossFunction = Callable[[Tensor, Tensor], Tensor]
@@ -36,7 +36,7 @@ def check_trainable(model: Any) -> None:
     Traceback (most recent call last):
     losslandscape.errors.LossLandscapeError: ReLU has no parameters: there is nothing to train
     """
-    check_kind("model", model, nn.Module, "its parameters are trained")
+    MODEL.check("model", model)
     name = type(model).__name__
     parameters = dict(model.named_parameters())
     if not parameters:
