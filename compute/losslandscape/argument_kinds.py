@@ -159,7 +159,7 @@ class Text:
             raise LossLandscapeError(f"{name} is {described(value)}; pass text (str)")
         if "\0" in value or not _has_bytes(value):
             raise LossLandscapeError(f"{name} is {value!r}, which no file can hold as text")
-        return value
+        return str(value)  # of NumPy's, too
 
 
 @dataclass(frozen=True)
@@ -175,7 +175,7 @@ class Word:
 
     def check(self, name: str, value: Any) -> str:
         if isinstance(value, str) and value in self.words:
-            return value
+            return str(value)
         words = repr(value) if isinstance(value, str) else f"is {described(value)}, which"
         # torch.float64 says "float64"
         text = value.lower() if isinstance(value, str) else shown(value).rpartition(".")[2]

@@ -7,7 +7,7 @@ import dataclasses
 import hashlib
 import io
 import itertools
-import pickle
+import shutil
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from fractions import Fraction
@@ -35,12 +35,14 @@ class World:
     """Small objects of every kind; what a call changes is made again by `mend`."""
 
     def __init__(self, template: Path, folder: Path):
-        self.template, self.folder = template, folder
+        self._original, self.template, self.folder = template, folder / "template", folder
         self._numbers = itertools.count()
         self.mend()
 
     def mend(self) -> None:
         """Make everything anew."""
+        shutil.rmtree(self.template, ignore_errors=True)
+        shutil.copytree(self._original, self.template)
         torch.manual_seed(0)
         self.model, self.data = m.build(), m.load()
         self.other = m.build()
@@ -79,6 +81,11 @@ class World:
         """Whether something is not what it was."""
         return self._fingerprint() != self.fingerprint
 
+    def _files(self) -> list[tuple[str, int, int]]:
+        """Names, sizes and times of the files that calls are given."""
+        files = sorted(path for path in self.template.rglob("*") if path.is_file())
+        return [(one.name, one.stat().st_size, one.stat().st_mtime_ns) for one in files]
+
     def _fingerprint(self) -> str:
         models = [self.model, self.other, self.norms]
         state = [{k: v.clone() for k, v in one.state_dict().items()} for one in models]
@@ -90,7 +97,7 @@ class World:
             [(one.fields, one.samples, one.status, one.gram_matrix) for one in landscapes],
             [(one.origin, one.directions, one.buffers) for one in (self.plane, self.line)],
             self.points.arrays, self.trajectory.steps, list(self.objective.sets),
-            torch.get_num_threads(),
+            torch.get_num_threads(), self._files(),
         ]  # fmt: skip
         return digest(things)
 
@@ -400,7 +407,8 @@ def other_forms(value: Any) -> list[Any]:
     if isinstance(value, int):
         return [np.int64(value), np.int8(value), np.array(value), torch.tensor(value), Whole(value)]
     if isinstance(value, float):
-        return [np.float64(value), np.float32(value), torch.tensor(value), Fraction(value)]
+        narrow = [np.float32(value), torch.tensor(value)]
+        return [np.float64(value), Fraction(value), *(n for n in narrow if float(n) == value)]
     if isinstance(value, str):
         return [np.str_(value), Words(value)]
     if isinstance(value, Path):
@@ -419,5 +427,5 @@ def other_forms(value: Any) -> list[Any]:
 
 
 __all__ = [
-    "World", "call", "digest", "junk", "other_forms", "pickle", "valid_arguments",
+    "World", "call", "digest", "junk", "other_forms", "valid_arguments",
 ]  # fmt: skip

@@ -23,6 +23,7 @@ CALLABLES = public_callables()
 CHANGES = (
     "load_weights", "Landscape.add_trajectory", "Landscape.save", "TrajectoryRecorder",
     "reestimate",
+    "write",  # replaces a file
 )  # fmt: skip
 # modules that ParaView loads, too: they check by themselves
 OWN_CHECKS = ("losslandscape.topology",)

@@ -545,6 +545,12 @@ class Subspace:
         ``flat``, the origin and the directions must have one device and one type. The result does
         not depend on the points visited before.
         """
+        if flat.shape != self.origin.shape or flat.dtype != self.origin.dtype or flat.requires_grad:
+            raise LossLandscapeError(
+                f"flat is a {flat.dtype} tensor of shape {tuple(flat.shape)}; pass one of "
+                f"{self.origin.dtype} and shape {tuple(self.origin.shape)} that needs no gradient, "
+                "such as plane.layout.empty()"
+            )
         return combine(self.checked(coordinates), self.origin, self.directions, flat)
 
     @public()

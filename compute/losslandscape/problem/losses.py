@@ -194,6 +194,8 @@ def resolve(
         name = getattr(loss, "__qualname__", type(loss).__name__)
         own = OwnFunction(loss, output=output)
         return Loss(f"{getattr(loss, '__module__', '')}:{name}", "loss", own)
+    if isinstance(loss, str):
+        loss = str(loss)  # of NumPy's, too
     if isinstance(loss, str) and loss == OWN:
         if metrics or output is not None:
             raise LossLandscapeError(

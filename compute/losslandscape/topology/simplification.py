@@ -82,7 +82,7 @@ def simplify(values, threshold) -> SimplifiedField:
 def check_threshold(threshold) -> float:
     """Return a persistence threshold as a float, or raise :class:`FieldError`."""
     try:
-        number = float(threshold)
+        number = math.nan if np.iscomplexobj(threshold) else float(threshold)
     except Exception:  # whatever the conversion of an object raises
         number = math.nan
     if isinstance(threshold, (bool, str, bytes)) or not number >= 0:
