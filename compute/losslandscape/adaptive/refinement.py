@@ -20,7 +20,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from losslandscape.adaptive.kriging import LocalInterpolation
-from losslandscape.adaptive.selection import at_minima, bend, largest_apart
+from losslandscape.adaptive.selection import at_minima, bend, largest_apart, largest_of
 from losslandscape.argument_checks import COUNT, SEED, SHARE
 from losslandscape.argument_kinds import Kind, Maybe, Word
 from losslandscape.errors import LossLandscapeError
@@ -38,8 +38,8 @@ _MARGIN = 0.9  # stop at this share of the tolerance: some errors exceed the est
 # Beside a cusp or kink, more errors than elsewhere exceed their estimate: there, the estimate
 # follows the largest of the nearest residuals relative to their own deviations.
 _LOCAL_RESIDUALS = 3
-# At a kink between points a distance h apart, with a second difference c of the interpolated field,
-# the error is about c h^2 / 4. Where that exceeds the tolerance, points are tried, until they
+# At a kink a distance h from the nearest points, with a second difference c of the interpolated
+# field, the error may be c h^2 / 2. Where that exceeds the tolerance, points are tried, until they
 # are as predicted.
 _AS_PREDICTED = 0.7  # share of the tolerance
 _CERTAIN = 0.1  # share of the tolerance; a point with a smaller estimate is not tried
@@ -324,6 +324,7 @@ class Refinement:
         self.checks: list[Check] = []
         self._pending: _Pending | None = None
         self._bends_as_predicted = False
+        self._raised = 1.0  # factor by which a check has raised the estimates
         self._ratios = np.empty(0)  # |error| / deviation of points predicted before evaluation
 
     @property
@@ -440,6 +441,7 @@ class Refinement:
         if self._ratios.size >= _LEAST_PREDICTIONS:
             # residuals are many, but lie farther from other points than interpolated points do
             self.factor = float(np.sqrt(self.factor * _bounding_factor(self._ratios)))
+        self.factor *= self._raised
 
     def _worst(self, count: int) -> np.ndarray:
         """Points with the largest estimates."""
@@ -464,7 +466,7 @@ class Refinement:
         estimates = self._estimates()
         plain = estimates < _CERTAIN * self.settings.tolerance
         bent[plain | ~np.isfinite(estimates)] = 0.0
-        return self._apart(bent * self.model.distance**2 / 4, 1.0, count)
+        return self._apart(bent * self.model.distance**2 / 2, 1.0, count)
 
     def _apart(self, scores: np.ndarray, least: float, count: int) -> np.ndarray:
         """Numbers of the targets with the largest scores above a share of the tolerance."""
@@ -484,24 +486,26 @@ class Refinement:
         """Remember the predictions at points that are evaluated next."""
         assert self.model is not None
         place = np.searchsorted(self.model.targets, numbers)
+        error = self.model.error(self.factor)
         self._pending = _Pending(
             numbers=numbers,
             predicted=self.model.predicted[place],
             deviation=self.model.deviation[place],
-            error=self.model.error(self.factor)[place],
+            error=error[place],
+            largest=float(np.nanmax(error, initial=0.0)),
             scale=self.model.scale,
             kind=kind,
         )
         return numbers
 
     def _settle(self, values: np.ndarray) -> bool:
-        """Compare predictions with the values found; return whether this was a check."""
+        """Compare predictions with the values found; return whether a check agreed."""
         pending, self._pending = self._pending, None
         if pending is None:
             return False
         assert self.model is not None
         if pending.scale != self.model.scale:  # the new values need the other scale
-            self._ratios = np.empty(0)
+            self._ratios, self._raised = np.empty(0), 1.0
             return False
         found = _to_scale(values[pending.numbers], self.model.scale)
         errors = np.abs(found - pending.predicted)
@@ -525,7 +529,25 @@ class Refinement:
                     int(wrong.sum()),
                 )
             )
-        return pending.kind == "check"
+            return self._agrees(errors, pending.largest)
+        return False
+
+    def _agrees(self, errors: np.ndarray, estimated: float) -> bool:
+        """Whether the errors of random points are small enough; if not, raise the estimates.
+
+        Parameters
+        ----------
+        errors : ndarray, shape (n,)
+            Of the random points, on the model's scale.
+        estimated : float
+            The largest estimate of all points when they were drawn.
+        """
+        assert self.model is not None
+        expected = largest_of(errors, self.model.targets.size)
+        if expected <= self.settings.tolerance * self.model.range:
+            return True
+        self._raised *= max(1.0, expected / estimated) if estimated > 0 else 1.0
+        return False
 
 
 @dataclass(frozen=True)
@@ -536,6 +558,7 @@ class _Pending:
     predicted: np.ndarray
     deviation: np.ndarray
     error: np.ndarray
+    largest: float  # estimated error of all points
     scale: str
     kind: str  # "worst", "minima", "bends" or "check"
 

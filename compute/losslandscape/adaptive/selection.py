@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy import ndimage
+from scipy import ndimage, special
 
 # Share of the tolerance above which an estimate is checked by an evaluation: at a local minimum of
 # the interpolated field, and at its neighbors.
@@ -110,3 +110,34 @@ def bend(field: np.ndarray) -> np.ndarray:
         second[tuple(inner)] = np.abs(np.diff(field, 2, axis=axis))
         found = np.fmax(found, np.where(np.isfinite(second), second, 0.0))
     return ndimage.maximum_filter(found, 3)
+
+
+def largest_of(errors: np.ndarray, count: int) -> float:
+    """The largest error to expect of some points, from the errors of a few random ones of them.
+
+    The largest of n normal errors is about at the quantile n / (n + 1) of their absolute values.
+    Errors are normal where the field is rough. Where it is smooth, most are far below the largest,
+    and so are those of random points.
+
+    Parameters
+    ----------
+    errors : ndarray, shape (n,)
+        Absolute errors of the random points; those that are not finite are left out.
+    count : int
+        Number of points.
+
+    Returns
+    -------
+    float
+        No less than the largest error; 0 if none is finite.
+
+    Examples
+    --------
+    >>> round(largest_of(np.array([0.2, 1.0, 0.5]), 2000), 2)
+    3.03
+    """
+    finite = errors[np.isfinite(errors)]
+    if not finite.size:
+        return 0.0
+    few, all_points = (special.ndtri((1 + n / (n + 1)) / 2) for n in (finite.size, count))
+    return float(finite.max() * max(1.0, all_points / few))
