@@ -1,6 +1,7 @@
 # make demo      a small network from nothing to its figures, in .venv
 # make test      every check and test, ParaView rendering included
 # make lint      style, types and the order of imports alone
+# make test-paraviews  the plugin's tests in each ParaView it supports (root, Debian)
 # make test-arithmetic  the numerical tests with another processor's arithmetic
 # make coverage  the share of lines that the tests run, by folder
 # make figures   renders every figure from state_files/

@@ -7,7 +7,8 @@ user's Python and ParaView's never share a process. Its keys:
   `size`, `options`) or `state` (with `state`, `output`, `size`, `layout`,
   `trust`); `output` is a picture, a glTF file or a web page, and of a picture are `dpi` and
   `transparent` (see `outputs.write_output`);
-- `result`: the JSON file to write, `{"report": ...}` or `{"error": "one message for people"}`.
+- `result`: the JSON file to write, `{"report": ...}` or `{"error": "one message for people"}`, both
+  with `"warnings": [...]`.
 """
 
 import json
@@ -15,6 +16,7 @@ import sys
 from importlib.machinery import PathFinder
 from importlib.util import module_from_spec
 from pathlib import Path
+from typing import Any
 
 
 def _load_package():
@@ -75,6 +77,7 @@ def _described(written):
 def main(path):
     """Read the job file, do it, write its result; 0 where it was done."""
     _load_package()
+    from losslandscape_paraview.compatibility import warnings
     from losslandscape_paraview.errors import LandscapeError
     from losslandscape_paraview.quick_import import import_simple
     from losslandscape_paraview.session import end_session
@@ -83,11 +86,12 @@ def main(path):
 
     job = json.loads(Path(path).read_text(encoding="utf-8"))
     try:
-        result = {"report": do(job)}
+        result: dict[str, Any] = {"report": do(job)}
     except LandscapeError as error:
         result = {"error": str(error)}
     finally:
         end_session()
+    result["warnings"] = warnings()
     Path(job["result"]).write_text(json.dumps(result), encoding="utf-8")
     return 1 if "error" in result else 0
 

@@ -1,8 +1,9 @@
 """The readers and filters as ParaView shows them: proxies, properties and help texts."""
 
-from .compatibility import restore_getargspec
+from .compatibility import restore_getargspec, warn_if_untried
 
 restore_getargspec()
+warn_if_untried()
 
 from paraview.util.vtkAlgorithm import smdomain, smhint, smproperty, smproxy  # noqa: E402
 

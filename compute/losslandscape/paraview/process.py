@@ -24,6 +24,7 @@ import signal
 import socket
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -216,7 +217,8 @@ def run_job(job: Mapping[str, Any], timeout: float = 600.0) -> dict[str, Any]:
         timeout: seconds after which ParaView is stopped.
 
     Returns:
-        The job's report.
+        The job's report. What ParaView was warned of, such as a version that was not tried, is a
+        Python warning here.
 
     Raises:
         LossLandscapeError: the job failed; if ParaView crashed, the message has its last output.
@@ -238,6 +240,8 @@ def run_job(job: Mapping[str, Any], timeout: float = 600.0) -> dict[str, Any]:
                 f"ParaView crashed (exit code {done.returncode}): {words or 'it printed nothing'}"
             )
         result = json.loads(result_file.read_text(encoding="utf-8"))
+    for text in result.get("warnings", ()):
+        warnings.warn(text, stacklevel=3)
     if "error" in result:
         raise LossLandscapeError(result["error"])
     return result["report"]

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ..compatibility import std_format
 from ..errors import LandscapeError
 from ..sources.landscape_sources import fetch
 from ..sources.provenance import plain
@@ -203,12 +204,14 @@ def _bar(proxy):
         function.GetColor(float(value), rgb)
         colours.append([round(x, 4) for x in rgb])
     # a state's text: nothing but the digits is taken from it
-    digits = re.match(r"%\.(\d{1,2})g$", str(proxy.LabelFormat))
-    label, ticks = f"%.{digits[1]}g" if digits else "%g", []
+    digits = re.match(r"\{:\.(\d{1,2})g\}$", std_format(str(proxy.LabelFormat)))
+    label, ticks = "{:g}", []
+    if digits and not proxy.AutomaticLabelFormat:
+        label = f"{{:.{digits[1]}g}}"
     for tick in proxy.CustomLabels:
         span = np.log(high / low) if log else high - low
         place = (np.log(tick / low) if log else tick - low) / span if span else 0.5
-        ticks.append([label % tick, float(min(max(place, 0.0), 1.0))])
+        ticks.append([label.format(tick), float(min(max(place, 0.0), 1.0))])
     return {"title": plain(proxy.Title), "colours": colours, "ticks": ticks}
 
 

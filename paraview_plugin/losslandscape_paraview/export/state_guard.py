@@ -22,7 +22,7 @@ _ALLOWED_TYPES = {
     "animation": "AnimationScene CameraAnimationCue KeyFrameAnimationCue TimeAnimationCue",
     "animation_keyframes": "BooleanKeyFrame CameraKeyFrame CompositeKeyFrame ExponentialKeyFrame "
     "RampKeyFrame SinusoidKeyFrame",
-    "annotations": "GridAxes3DActor",
+    "annotations": "GridAxes3DActor LegendGridActor PolarGridActor",
     "cell_locators": "CellLocator CellTreeLocator ModifiedBSPTree OBBTree StaticCellLocator",
     "clip_implicit_functions": "Box Cylinder Plane Scalar Sphere",
     "extended_sources": "BoundedPlaneSource BoundedVolumeSource FixedRadiusPointSource "
@@ -39,7 +39,8 @@ _ALLOWED_TYPES = {
     "GlyphWithCustomSource Gradient GradientLegacy GroupDataSets IntegrateAttributes IsoVolume "
     "LinearExtrusionFilter LoopSubdivisionFilter MaskPoints MergeBlocks MeshQuality "
     "OutlineCornerFilter OutlineFilter PVConnectivityFilter PassArrays PlotOnIntersectionCurves "
-    "PlotOnSortedLines PointDataToCellData PointDatasetInterpolator PolyDataNormals "
+    "PlotOnSortedLines PointAndCellIds PointDataToCellData PointDatasetInterpolator "
+    "PolyDataNormals PolylineLength "
     "ProbeCustomLines ProbeLine ProbePoint QuadricClustering ReflectionFilter RenameArrays "
     "ResampleToImage ResampleToLine ResampleWithDataset ReverseSense RibbonFilter "
     "RotationalExtrusionFilter ShrinkFilter SliceAlongPolyLine SliceWithPlane "
@@ -62,13 +63,14 @@ _ALLOWED_TYPES = {
     "representations": "FeatureEdgesRepresentation GeometryRepresentation "
     "GeometrySliceRepresentation GridAxesRepresentation HistogramChartRepresentation "
     "ImageSliceRepresentation OutlineRepresentation PolarAxesRepresentation "
-    "RulerSourceRepresentation ScalarBarWidgetRepresentation SelectionRepresentation "
-    "SpreadSheetRepresentation StructuredGridRepresentation TextSourceRepresentation "
-    "UniformGridRepresentation UnstructuredGridRepresentation XYBarChartRepresentation "
+    "RectilinearGridRepresentation RulerSourceRepresentation ScalarBarWidgetRepresentation "
+    "SelectionRepresentation SpreadSheetRepresentation StructuredGridRepresentation "
+    "TextSourceRepresentation UniformGridRepresentation UnstructuredGridRepresentation "
+    "XYBarChartRepresentation "
     "XYChartRepresentation XYPointChartRepresentation",
     "seed_sources": "HighResLineSource PointSource",
-    "settings": "ColorPalette GeneralSettings RenderViewInteractionSettings RenderViewSettings "
-    "RepresentedArrayListSettings",
+    "settings": "ColorPalette GeneralSettings IOSettings RenderViewInteractionSettings "
+    "RenderViewSettings RepresentedArrayListSettings",
     "slice_implicit_functions": "Box Cylinder Plane Sphere",
     "sources": "ArrowSource Axes BlockSelectionSource BlockSelectorsSelectionSource CSVReader "
     "CompositeDataIDSelectionSource ConeSource CubeSource CylinderSource DiskSource EllipseSource "
@@ -81,17 +83,30 @@ _ALLOWED_TYPES = {
     "XMLPolyDataReader XMLRectilinearGridReader XMLStructuredGridReader XMLTableReader "
     "XMLUnstructuredGridReader",
     "transfer_2d_functions": "TransferFunction2D",
-    "transforms": "Transform",
+    "transforms": "GeoTransform Transform",
     "views": "RenderView SpreadSheetView XYBarChartView XYChartView XYHistogramChartView "
     "XYPointChartView",
 }
 ALLOWED = {group: frozenset(types.split()) for group, types in _ALLOWED_TYPES.items()}
 
+# Those that ParaView from 5.13 on writes into every state, and whose texts a figure does not need:
+# names of readers, and projections, which may be files.
+WITHOUT_TEXTS = frozenset({"GeoTransform", "IOSettings"})
+
 # The properties of all these that name files.
 FILE_PROPERTIES = frozenset({"FileName", "FileNames", "LoadMaterials"})
 
-# ParaView hands these to printf, whose other conversions read or write at places of their own.
-_NUMBER_FORMAT = re.compile(r"([^%]|%%)*(%[-+ #0]*\d{0,3}(\.\d{0,3})?[eEfFgGdiuxX]([^%]|%%)*)?")
+# ParaView hands these to printf, whose other conversions read or write at places of their own, and
+# from 6.1 on to std::format, where a wrong one ends ParaView.
+_NUMBER_FORMATS = (
+    re.compile(r"([^%]|%%)*(%[-+ #0]*\d{0,3}(\.\d{0,3})?[eEfFgGdiuxX]([^%]|%%)*)?"),
+    re.compile(
+        r"([^{}]|\{\{|\}\})*"
+        r"(\{(:[<>^]?[-+ ]?#?\d{0,3}(\.\d{1,3})?[eEfFgG]?)?\}([^{}]|\{\{|\}\})*)?"
+    ),
+)
+
+_NUMBER = re.compile(r"[-+.\deE]{0,30}")
 
 _TRUST = (
     "it was not loaded; if it is your own, or of people you trust, say so (--trust-file, in Python "
@@ -189,16 +204,23 @@ def _refuse_objects(root, path):
             f"{path}: has {', '.join(others)}, which may hold code, start programs or write files, "
             "or is not known to be harmless, so " + _TRUST
         )
+    for element in root.iter():
+        for value in element.iter("Element") if element.get("type") in WITHOUT_TEXTS else ():
+            if not _NUMBER.fullmatch(value.get("value", "")):
+                raise LandscapeFileError(
+                    f"{path}: {element.get('type')} has the text '{value.get('value')}', which no "
+                    "figure needs, so " + _TRUST
+                )
 
 
 def _refuse_formats(root, path):
     for prop in root.iter("Property"):
         name = prop.get("name") or ""
         for element in prop.iter("Element") if name.endswith("Format") else ():
-            if not _NUMBER_FORMAT.fullmatch(element.get("value", "")):
+            value = element.get("value", "")
+            if not all(pattern.fullmatch(value) for pattern in _NUMBER_FORMATS):
                 raise LandscapeFileError(
-                    f"{path}: {name} is '{element.get('value')}', which is no format of a number, "
-                    "so " + _TRUST
+                    f"{path}: {name} is '{value}', which is no format of a number, so " + _TRUST
                 )
 
 

@@ -4,9 +4,19 @@ import os
 import tempfile
 import xml.etree.ElementTree as ElementTree
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
-from ..compatibility import restore_getargspec
+from ..compatibility import (
+    as_numbers,
+    name_of_filter,
+    number_format,
+    restore_getargspec,
+    ttk_not_loaded,
+    version,
+    warn_if_untried,
+    written,
+)
 from ..errors import LandscapeError, LandscapeFileError
 from .output_files import replaced
 from .state_guard import checked_state, is_file_property, kinds, named_files
@@ -48,10 +58,26 @@ def _make_portable(tree, folder):
                     element.set("value", Path(os.path.relpath(name, folder)).as_posix())
     # Domains say what a property may be; ParaView knows that and would only repeat it, in a third
     # of the file. Those with content hold the choice of a glyph's shape and the like.
+    _leave_out_formats(tree)
     for prop in tree.iter("Property"):
         for domain in prop.findall("Domain"):
             if not len(domain) and domain.get("name") != "files":
                 prop.remove(domain)
+
+
+def _leave_out_formats(tree):
+    """Remove the formats that a colour bar does not use: ParaView 6.1 warns of those of 5.11."""
+    for proxy in tree.iter("Proxy"):
+        values = {
+            prop.get("name"): [element.get("value") for element in prop.findall("Element")]
+            for prop in proxy.findall("Property")
+        }
+        unused = [("LabelFormat", values.get("AutomaticLabelFormat") == ["1"])]
+        unused += [("RangeLabelFormat", values.get("AddRangeLabels") == ["0"])]
+        unused += [("DataRangeLabelFormat", values.get("DrawDataRange") == ["0"])]
+        for prop in proxy.findall("Property"):
+            if (prop.get("name"), True) in unused:
+                proxy.remove(prop)
 
 
 def load_state(path, layout=None, trust=False):
@@ -75,6 +101,7 @@ def load_state(path, layout=None, trust=False):
 def open_state(path, trust=False):
     """Load a state file; see `load_state`."""
     restore_getargspec()
+    warn_if_untried()
     from paraview import simple
 
     path = Path(path).resolve()
@@ -82,6 +109,7 @@ def open_state(path, trust=False):
     _require_files(root, path)
     simple._DisableFirstRenderCameraReset()
     _require_proxies(root, path)
+    _translate_formats(root)
     with tempfile.TemporaryDirectory(prefix="losslandscape-") as folder:
         checked = Path(folder, path.name)
         checked.write_bytes(ElementTree.tostring(root, encoding="utf-8"))
@@ -219,12 +247,38 @@ def _require_proxies(root, path):
 
         load_plugin()
     manager = servermanager.ProxyManager().SMProxyManager
-    unknown = sorted(kind for group, kind in wanted if not manager.HasDefinition(group, kind))
+    unknown = set()
+    for proxy in root.iter("Proxy"):
+        group, name = proxy.get("group"), proxy.get("type")
+        if (group, name) in wanted:
+            found = name_of_filter(name, partial(manager.HasDefinition, group))
+            if found is None:
+                unknown.add(name)
+            else:
+                proxy.set("type", found)
     if unknown:
         raise LandscapeError(
-            f"{path}: ParaView knows no {', '.join(unknown)}; a plugin is missing "
-            "(Tools > Manage Plugins)"
+            f"{path}: ParaView {written(version())} knows no {', '.join(sorted(unknown))}; "
+            f"{_why_unknown(root, unknown)}"
         )
+
+
+def _why_unknown(root, unknown):
+    ttk = ttk_not_loaded()
+    if ttk and any(name.startswith("ttk") for name in unknown):
+        return f"it did not load {ttk}, which may be built for another version of ParaView"
+    saved = next((e.get("version", "") for e in root.iter("ServerManagerState")), "")
+    if as_numbers(saved) > version():
+        return f"ParaView {saved} saved this state; open it with that, or a newer one"
+    return "a plugin is missing (Tools > Manage Plugins)"
+
+
+def _translate_formats(root):
+    """The formats of labels as this ParaView understands them; it is right in no other's."""
+    for prop in root.iter("Property"):
+        if (prop.get("name") or "").endswith("LabelFormat"):
+            for element in prop.iter("Element"):
+                element.set("value", number_format(element.get("value", "")))
 
 
 @contextmanager

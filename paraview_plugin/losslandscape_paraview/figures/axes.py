@@ -27,6 +27,9 @@ def dress_axes(view, titles, width, box):
         setattr(axes, f"{letter}LabelFontSize", round(theme.LETTER_SHARE * width))
         setattr(axes, f"{letter}TitleColor", theme.INK)
         setattr(axes, f"{letter}LabelColor", theme.INK)
+        # by default they are bold from ParaView 6.2 on
+        setattr(axes, f"{letter}TitleBold", 0)
+        setattr(axes, f"{letter}LabelBold", 0)
     for axis, letter in enumerate("XYZ"[: box.dimensions]):
         ends = [
             (box.bounds[2 * axis + end] - box.axes_position[axis]) / box.axes_scale[axis]
@@ -84,7 +87,7 @@ def label_axes(panel):
     label = label_format(ticks)
     for tick in ticks:
         height = float(scale.heights(tick)) * box.factor
-        written = label % tick
+        written = label.format(tick)
         text = simple.Text(registrationName=panel.named(f"axes: loss {written}"), Text=written)
         place = [left - 0.8 * letter, 0.0, height - 0.42 * letter]
         write_at(panel.view, text, place, width).Justification = "Right"

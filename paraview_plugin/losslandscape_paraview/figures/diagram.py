@@ -219,7 +219,7 @@ class _Diagram:
         )
         self._show(simple, tube, theme.GRID)
         label = label_format(ticks)
-        for written, place in zip((label % tick for tick in ticks), places):
+        for written, place in zip((label.format(tick) for tick in ticks), places):
             self._write(simple, f"birth {written}", written, [place, -0.14, 0.0])
             self._write(simple, f"death {written}", written, [-0.06, place - 0.05, 0.0], "Right")
         self._write(simple, "birth", "loss at birth", [side / 2, -0.32, 0.0])

@@ -2,10 +2,11 @@
 
 import math
 
+from ..compatibility import number_format
 from ..sources import provenance as words
 from ..style import theme
 from ..style.text import fitted, write_at
-from ..style.ticks import label_format, step_ticks
+from ..style.ticks import are_written_alike, label_format, step_ticks
 
 
 def draw_legend(figure):
@@ -75,6 +76,7 @@ def dress_colour_bar(bar, title, ticks, centre, length, width, letter_width):
     """
     bar.Title, bar.ComponentTitle, bar.HorizontalTitle = title, "", 1
     bar.TitleColor = bar.LabelColor = theme.INK
+    bar.TitleBold = bar.LabelBold = 0
     bar.LabelFontSize = round(theme.BAR_LETTER_SHARE * letter_width)
     room = 1.9 * min(centre, 1 - centre) * width
     bar.TitleFontSize = fitted(bar.LabelFontSize, title, room)
@@ -85,8 +87,12 @@ def dress_colour_bar(bar, title, ticks, centre, length, width, letter_width):
     bar.ScalarBarThickness = round(0.6 * theme.BAR_LETTER_SHARE * width)
     bar.UseCustomLabels, bar.CustomLabels = 1, ticks
     bar.AddRangeLabels = 0
-    bar.AutomaticLabelFormat = 0
-    bar.LabelFormat = bar.RangeLabelFormat = label_format(ticks)
+    label = label_format(ticks)
+    # Formats differ by ParaView's version, and a state file with one is right in some: where
+    # ParaView itself writes the numbers as they are, it does.
+    bar.AutomaticLabelFormat = int(are_written_alike(ticks, label))
+    if not bar.AutomaticLabelFormat:
+        bar.LabelFormat = number_format(label)
     bar.DrawTickMarks = 1
 
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ..compatibility import function
 from ..sources.landscape_sources import fetch
 from ..style import theme
 from ..style.scale import HEIGHT, DisplayScale
@@ -145,6 +146,12 @@ class Panel:
             Radius=radius * self.box.unit,
             NumberofSides=sides,
             Capping=1,
+        )
+
+    def smooth(self, source, name):
+        """A lifted surface with normals, under exactly this name: shaded without facets."""
+        return function("SurfaceNormals")(
+            registrationName=self.named(name), Input=source, FeatureAngle=180.0, Splitting=0
         )
 
     def contour(self, source, levels, what):

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from ..compatibility import drawn_by_tried_versions
 from ..errors import LandscapeError
 from ..layers.evaluated_points import has_evaluated_points
 from ..layers.trajectory import has_trajectory
@@ -26,6 +27,7 @@ SINGLE_SIZE = (1400, 1200)
 CURVE_SIZE = (1400, 1000)
 
 
+@drawn_by_tried_versions
 def default(landscape, **options):
     """The figure that fits a landscape's number of directions: curve, surface, or isosurfaces.
 
@@ -41,6 +43,7 @@ def default(landscape, **options):
     return fitting(landscape, **options)
 
 
+@drawn_by_tried_versions
 def curve(landscape, title=None, size=CURVE_SIZE, evaluated=None, **scale):
     """The loss along the direction of a 1-D landscape, with its error band; see `surface`.
 
@@ -53,6 +56,7 @@ def curve(landscape, title=None, size=CURVE_SIZE, evaluated=None, **scale):
     return _single(landscape, "curve", title, size, scale, evaluated=evaluated)
 
 
+@drawn_by_tried_versions
 def isosurfaces(landscape, title=None, size=SINGLE_SIZE, levels=5, evaluated=False, **scale):
     """Isosurfaces of a 3-D landscape, evenly spaced on the scale; see `surface`.
 
@@ -65,11 +69,13 @@ def isosurfaces(landscape, title=None, size=SINGLE_SIZE, levels=5, evaluated=Fal
     return _single(landscape, "isosurfaces", title, size, scale, levels, evaluated)
 
 
+@drawn_by_tried_versions
 def volume(landscape, title=None, size=SINGLE_SIZE, evaluated=False, **scale):
     """A 3-D landscape as a volume, the lower the loss, the more opaque; see `isosurfaces`."""
     return _single(landscape, "volume", title, size, scale, evaluated=evaluated)
 
 
+@drawn_by_tried_versions
 def surface(landscape, title=None, size=SINGLE_SIZE, evaluated=False, **scale):
     """Colour and height of one landscape.
 
@@ -89,6 +95,7 @@ def surface(landscape, title=None, size=SINGLE_SIZE, evaluated=False, **scale):
     return _single(landscape, "surface", title, size, scale, evaluated=evaluated)
 
 
+@drawn_by_tried_versions
 def contours(landscape, title=None, size=SINGLE_SIZE, levels=10, evaluated=False, **scale):
     """Contours and height of one landscape, evenly spaced on the scale; see `surface`.
 
@@ -98,6 +105,7 @@ def contours(landscape, title=None, size=SINGLE_SIZE, levels=10, evaluated=False
     return _single(landscape, "contours", title, size, scale, levels, evaluated)
 
 
+@drawn_by_tried_versions
 def trajectory(
     landscape, title=None, size=SINGLE_SIZE, evaluated=False, steps="recorded step", **scale
 ):
@@ -113,6 +121,7 @@ def trajectory(
     return _single(landscape, "trajectory", title, size, scale, evaluated=evaluated)
 
 
+@drawn_by_tried_versions
 def compare(
     left,
     right,

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from ..compatibility import drawn_by_tried_versions
 from ..errors import LandscapeError
 from ..layers.topology_sources import compute_topology, open_topology
 from ..style import theme
@@ -10,6 +11,7 @@ from .figure import DEFAULT_SIZE, Figure, open_named
 from .techniques import SINGLE_SIZE
 
 
+@drawn_by_tried_versions
 def topology(
     landscape,
     persistence=0.0,
@@ -70,6 +72,7 @@ def topology(
     return figure.finish()
 
 
+@drawn_by_tried_versions
 def flatness(left, right=None, folders=None, titles=None, size=None, **scale):
     """The flat regions of one or two landscapes on their surfaces, with areas, on one scale.
 
@@ -103,6 +106,7 @@ def _flatness_folder(landscape):
     return beside if beside.is_dir() else path.parent
 
 
+@drawn_by_tried_versions
 def flat_region(landscape, threshold=0.1, title=None, size=SINGLE_SIZE, **scale):
     """The flat region of one landscape on its surface, with its area, computed in the pipeline.
 

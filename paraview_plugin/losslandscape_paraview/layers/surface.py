@@ -9,18 +9,13 @@ def add_surface(panel, coloured=True):
 
     A one-dimensional landscape is drawn as a curve, a three-dimensional one as isosurfaces.
     """
-    from paraview import simple
-
     if panel.dimensions == 1:
         curve = panel.lift(panel.flat, "curve")
         shown = panel.show(panel.tubes(curve, "surface", theme.CURVE_RADIUS), theme.PAPER)
     elif panel.dimensions == 3:
         return add_isosurfaces(panel, name="surface")
     else:
-        lifted = panel.lift(panel.flat, "surface")
-        smooth = simple.GenerateSurfaceNormals(
-            registrationName=panel.named("surface"), Input=lifted, FeatureAngle=180.0, Splitting=0
-        )
+        smooth = panel.smooth(panel.lift(panel.flat, "surface"), "surface")
         shown = panel.show(smooth, theme.PAPER)
     if coloured:
         panel.colour_by(shown, panel.scale.array, panel.figure.quantity_table)

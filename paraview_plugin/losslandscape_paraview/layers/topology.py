@@ -68,12 +68,7 @@ def add_basins(panel, topology):
         )
     faces = simple.ExtractSurface(registrationName=panel.named("basins, plane"), Input=source)
     flat = simple.Triangulate(registrationName=panel.named("basins, triangles"), Input=faces)
-    smooth = simple.GenerateSurfaceNormals(
-        registrationName=panel.named("basins"),
-        Input=panel.lift(flat, "basins"),
-        FeatureAngle=180.0,
-        Splitting=0,
-    )
+    smooth = panel.smooth(panel.lift(flat, "basins"), "basins")
     shown = panel.show(smooth, theme.PAPER)
     basins = int(point_array(fetch(topology.segmentation), "DescendingManifold").max()) + 1
     colours = {

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional
 
+from ..compatibility import warn_if_ttk_was_left_out
 from ..errors import LandscapeError, LandscapeFileError
 from ..plugin import load_plugin, load_topology
 from ..sources.landscape_sources import fetch, point_array
@@ -89,6 +90,7 @@ def compute_topology(panel, persistence=0.0):
     # with holes only this plugin knows what is outside the domain
     if hasattr(simple, "TTKMorseSmaleComplex") and not panel.holes:
         return _from_ttk(panel, field, persistence, simplify)
+    warn_if_ttk_was_left_out()
     load_plugin()
     _require_usable(field)
     found = simple.LossMorseSmaleComplex(

@@ -22,19 +22,12 @@ def add_isosurfaces(panel, count=ISOSURFACES, name="isosurfaces"):
         count: how many levels between the least and the greatest value, at most.
         name: the layer's.
     """
-    from paraview import simple
-
     levels = [float(level) for level in panel.scale.levels(count)]
     label = label_format(levels)
     for index, level in enumerate(levels):
-        words = label % level
+        words = label.format(level)
         shell = panel.contour(panel.flat, [level], f"{name} {words}")
-        smooth = simple.GenerateSurfaceNormals(
-            registrationName=panel.named(f"{name}: {words}"),
-            Input=panel.lift(shell, f"{name} {words}"),
-            FeatureAngle=180.0,
-            Splitting=0,
-        )
+        smooth = panel.smooth(panel.lift(shell, f"{name} {words}"), f"{name}: {words}")
         shown = panel.show(smooth)
         panel.colour_by(shown, panel.scale.array, panel.figure.quantity_table)
         # from the innermost out, so that what lies inside is seen through what lies around it

@@ -63,13 +63,13 @@ def step_ticks(low, high):
 
 
 def label_format(ticks):
-    """The C format with the fewest digits, three or more, that tells ticks apart and truly.
+    """The format with the fewest digits, three or more, that tells ticks apart and truly.
 
     A label is off by at most a hundredth of the least distance between two ticks. Up to 99999 there
     is no exponent.
 
     >>> label_format([98.0, 100.0, 102.0]), label_format([2.302586, 2.302587])
-    ('%.3g', '%.7g')
+    ('{:.3g}', '{:.7g}')
     """
     ticks = sorted(float(tick) for tick in ticks)
     gaps = [b - a for a, b in zip(ticks, ticks[1:]) if b > a]
@@ -77,5 +77,18 @@ def label_format(ticks):
     least = max([3, *(len(f"{abs(tick):.0f}") for tick in ticks if 1e3 <= abs(tick) < 1e5)])
     for digits in range(least, 17):
         if all(abs(float(f"{tick:.{digits}g}") - tick) <= room for tick in ticks):
-            return f"%.{digits}g"
-    return "%.17g"
+            return f"{{:.{digits}g}}"
+    return "{:.17g}"
+
+
+def are_written_alike(ticks, label):
+    """Whether ParaView's automatic labels, of six digits, are as true as a format's, and as short.
+
+    >>> are_written_alike([0.01, 0.1], "{:.3g}"), are_written_alike([2.302586, 2.302587], "{:.7g}")
+    (True, False)
+    """
+    return all(
+        abs(float(f"{tick:g}") - tick) <= abs(float(label.format(tick)) - tick)
+        and len(f"{tick:g}") <= len(label.format(tick)) + 2
+        for tick in ticks
+    )

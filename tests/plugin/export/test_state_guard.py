@@ -1,14 +1,15 @@
 """A state file of unknown origin runs no code and reads only what lies beside it."""
 
+import html
 import sys
 from pathlib import Path
 
 import pytest
+from tests.paraview.stored_names import stored_names
 
 STATE_FILES = Path(__file__).resolve().parents[3] / "state_files"
-# of later versions of ParaView, or of the Topology ToolKit
-ELSEWHERE = {
-    "filters/SurfaceNormals",
+# of the Topology ToolKit
+TTK = {
     "filters/ttkMorseSmaleComplex",
     "filters/ttkPersistenceDiagram",
     "filters/ttkTopologicalSimplificationByPersistence",
@@ -53,7 +54,13 @@ def test_code_in_a_state_runs_only_where_it_is_trusted(tmp_path, in_paraview):
             f"{name} ran nothing with trust either: a test of nothing"
         )
         assert words in done.stderr + done.stdout, "the window says nothing"
-    assert set(lists["missing"]) <= ELSEWHERE
+    of_versions = {
+        f"{group}/{kind}"
+        for names in stored_names().values()
+        for group, kinds in names["types"].items()
+        for kind in kinds
+    }
+    assert set(lists["missing"]) <= of_versions | TTK
     assert lists["python"] == []
     assert lists["files"] == []
 
@@ -93,7 +100,11 @@ def test_what_is_not_listed_is_refused_by_name(guard, tmp_path, group, kind):
         '<Proxy id="1"/>',
         '<Proxy group="sources" type="TextSource" id="1" compound_name="x"/>',
         "<CustomProxyDefinitions><x/></CustomProxyDefinitions>",
-        '<Settings><SettingsProxy group="settings" type="IOSettings"/></Settings>',
+        '<Settings><SettingsProxy group="settings" type="RemoteSettings"/></Settings>',
+        '<SettingsProxy group="settings" type="IOSettings"><Property name="ReaderDetails">'
+        '<Element index="0" value="*.vti"/></Property></SettingsProxy>',
+        '<Proxy group="transforms" type="GeoTransform" id="1"><Property name="SourceProjection">'
+        '<Element index="0" value="+init=/etc/passwd"/></Property></Proxy>',
     ],
 )
 def test_other_ways_to_an_object_are_refused(guard, tmp_path, inside):
@@ -125,18 +136,51 @@ def test_data_lie_in_the_folder_of_the_state(guard, tmp_path):
             guard.checked_state(state(folder, reading(name, "XTitleFontFile")))
 
 
-@pytest.mark.parametrize("format_", ["%-#6.3g", "%6.2f", "", "loss %g nats", "{:.3g}", "100%% %g"])
+@pytest.mark.parametrize(
+    "format_",
+    [
+        "%-#6.3g",
+        "%6.2f",
+        "",
+        "loss %g nats",
+        "{:.3g}",
+        "100%% %g",
+        "{:<#6.1e}",
+        "{}",
+        "{:.2f} {{nats}}",
+    ],
+)
 def test_formats_of_numbers_are_taken(guard, tmp_path, format_):
     guard.checked_state(state(tmp_path, labelled(format_)))
 
 
-@pytest.mark.parametrize("format_", ["%s", "%n", "%g%n", "%*g", "%1000g", "%", "%lf%g"])
+@pytest.mark.parametrize(
+    "format_",
+    [
+        "%s",
+        "%n",
+        "%g%n",
+        "%*g",
+        "%1000g",
+        "%",
+        "%lf%g",
+        "{",
+        "{:s}",
+        "{:1000g}",
+        "{:.1000g}",
+        "{1:g}",
+        "{:{}g}",
+        "{:g}{:g}",
+        "{:g}}",
+    ],
+)
 def test_formats_that_reach_other_memory_are_refused(guard, tmp_path, format_):
     with pytest.raises(guard.LandscapeFileError, match="no format of a number"):
         guard.checked_state(state(tmp_path, labelled(format_)))
 
 
 def labelled(format_):
+    format_ = html.escape(format_)
     return (
         '<Proxy group="representations" type="ScalarBarWidgetRepresentation" id="1">'
         f'<Property name="LabelFormat"><Element index="0" value="{format_}"/></Property></Proxy>'

@@ -42,7 +42,7 @@ def test_ticks_lie_within_and_their_labels_are_true_and_differ(display_scale, lo
     assert 2 <= len(ticks) <= 9
     slack = 1e-9 * (high - low)
     assert all(low - slack <= tick <= high + slack for tick in ticks)
-    labels = [label_format(ticks) % tick for tick in ticks]
+    labels = [label_format(ticks).format(tick) for tick in ticks]
     assert len(set(labels)) == len(labels)
     gaps = np.diff(ticks)
     for tick, label in zip(ticks, labels):
@@ -62,7 +62,7 @@ def test_levels_are_at_most_so_many_even_and_what_their_labels_say(
     assert len(levels) <= count
     assert len(levels) >= (1 if count >= 4 else 0)
     assert ((levels > low) & (levels < high)).all()
-    labels = [label_format(levels) % level for level in levels]
+    labels = [label_format(levels).format(level) for level in levels]
     assert [float(label) for label in labels] == pytest.approx(levels.tolist(), rel=1e-12)
     if len(levels) > 2:
         steps = np.diff(np.log10(levels) if log else levels)

@@ -1,0 +1,49 @@
+"""Opens states that some version of ParaView saved: plugin, folder.
+
+Each `.pvsm` of the folder is opened twice: with `load_state`, and, if no newer version saved it,
+with ParaView's own LoadState. The answer has of each the layers and the labels (see `labels`).
+With `save` after the folder, the state of a trajectory on its `plane.nc` is saved instead.
+"""
+
+import json
+import os
+import sys
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+
+def main(plugin, folder, action="open"):
+    sys.path[:0] = [plugin, str(Path(__file__).resolve().parent)]
+    from labels import read_labels
+
+    import losslandscape_paraview as llpv
+    from losslandscape_paraview.compatibility import as_numbers, version
+    from losslandscape_paraview.export.states import load_state
+    from losslandscape_paraview.layers.shown import find_layers
+    from losslandscape_paraview.session import end_session, new_session
+
+    folder, answers = Path(folder), {}
+    new_session()
+    if action == "save":
+        figure = llpv.trajectory(str(folder / "plane.nc"))
+        figure.save_state(folder / f"{'.'.join(map(str, version()))}.pvsm")
+    for path in sorted(folder.glob("*.pvsm")) if action == "open" else ():
+        answer = answers[path.stem] = {}
+        new_session()
+        load_state(path)
+        answer["ours"] = {"layers": sorted(find_layers()), "views": read_labels(folder)}
+        saved = ElementTree.parse(path).find("ServerManagerState").get("version")
+        if as_numbers(saved) <= version():
+            new_session()
+            llpv.load_plugin()
+            from paraview import simple
+
+            os.chdir(folder)
+            simple.LoadState(str(path))
+            answer["plain"] = {"layers": sorted(find_layers()), "views": read_labels(folder)}
+    end_session()
+    print(json.dumps(answers))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
