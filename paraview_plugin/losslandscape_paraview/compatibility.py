@@ -15,6 +15,9 @@ TRIED = ("5.11.0", "5.13.2", "6.1.1")
 # function of paraview.simple -> what versions without it call it
 OLDER_FUNCTIONS = {"SurfaceNormals": "GenerateSurfaceNormals"}
 
+# The property of representations that moves what they show, before and since that version.
+_TRANSLATION, _OLDER_TRANSLATION, _TRANSLATION_SINCE = "Translation", "Position", (5, 13)
+
 # filter in state files -> its older name; ParaView renames what an older version saved
 RENAMED_FILTERS = {
     "PointAndCellIds": "GenerateIdScalars",
@@ -84,6 +87,24 @@ def function(name):
     from paraview import simple
 
     return getattr(simple, name if hasattr(simple, name) else OLDER_FUNCTIONS.get(name, name))
+
+
+def translation():
+    """The name of the property by which a representation moves what it shows."""
+    return _TRANSLATION if version() >= _TRANSLATION_SINCE else _OLDER_TRANSLATION
+
+
+def property_of_state(group, name, size):
+    """The name by which this ParaView takes a property of a state file.
+
+    Args:
+        group: of the proxy that has it.
+        name: the property's, in the state.
+        size: its number of elements, as the state has it; a text's place has the older name, too,
+            and two of them.
+    """
+    moves = name in (_TRANSLATION, _OLDER_TRANSLATION) and size == "3"
+    return translation() if moves and group == "representations" else name
 
 
 def number_format(text):

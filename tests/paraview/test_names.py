@@ -20,9 +20,9 @@ NAMES = stored_names()
 
 SHOWN = (
     "representations.GeometryRepresentation",
-    "representations.TextSourceRepresentation",
     "representations.UniformGridRepresentation",
 )
+WRITTEN = ("representations.TextSourceRepresentation",)
 AXES, TABLE, VIEW = "annotations.GridAxes3DActor", "lookup_tables.PVLookupTable", "views.RenderView"
 BAR = "representations.ScalarBarWidgetRepresentation"
 # variables and attributes by their names, and functions of the plugin by what they return
@@ -31,8 +31,8 @@ HOLDS = {
     "ClipType": ["implicit_functions.Plane"],
     "GlyphType": ["sources.SphereSource"],
     "Transform": ["extended_sources.Transform3"],
-    "_draw_entry": SHOWN,
-    "_write": SHOWN,
+    "_draw_entry": WRITTEN,
+    "_write": WRITTEN,
     "axes": [AXES],
     "bar": [BAR],
     "layout": ["misc.ViewLayout"],
@@ -42,8 +42,8 @@ HOLDS = {
     "shown": SHOWN,
     "table": [TABLE],
     "view": [VIEW],
-    "write_at": SHOWN,
-    "written": SHOWN,
+    "write_at": WRITTEN,
+    "written": WRITTEN,
 }
 OPTIONS = {"SaveScreenshot": "misc.SaveScreenshot"}  # functions that take a proxy's properties
 # not functions or properties: of Python, of VTK, and of ParaView's modules
@@ -224,6 +224,7 @@ def test_the_code_is_read():
         ("t = simple.Tube()\nt.Radius = 1", None, []),
         ("bar.LabelFromat = 1", f"('{BAR}',).LabelFromat", NAMES),
         ("setattr(axes, f'{x}LableColor', 1)", f"('{AXES}',).\\w+LableColor", NAMES),
+        ("shown.Position = p", f"{SHOWN}.Position", ["5.13.2", "6.1.1"]),
         ("x.NoProxyHasThis = 1", "None.NoProxyHasThis", NAMES),
     ],
 )

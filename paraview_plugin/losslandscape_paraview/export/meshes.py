@@ -7,6 +7,7 @@ import numpy as np
 from vtkmodules.util.numpy_support import vtk_to_numpy
 from vtkmodules.util.vtkConstants import VTK_RGBA
 
+from ..compatibility import translation
 from ..errors import LandscapeError
 from ..sources.landscape_sources import fetch
 
@@ -56,7 +57,7 @@ def read_mesh(proxy, name):
     normals = vtk_to_numpy(data.GetPointData().GetNormals()).astype(np.float64)
     cells = vtk_to_numpy(data.GetPolys().GetConnectivityArray())
     triangles = cells.reshape(-1, 3).astype(np.uint32)
-    points = points * np.array(proxy.Scale) + np.array(proxy.Position)
+    points = points * np.array(proxy.Scale) + np.array(getattr(proxy, translation()))
     hollow = proxy.BackfaceRepresentation == "Cull Frontface"
     if hollow:
         # seen from inside only: the same as its inside turned outside, which glTF can say

@@ -11,6 +11,7 @@ from ..compatibility import (
     as_numbers,
     name_of_filter,
     number_format,
+    property_of_state,
     restore_getargspec,
     ttk_not_loaded,
     version,
@@ -250,6 +251,9 @@ def _require_proxies(root, path):
     unknown = set()
     for proxy in root.iter("Proxy"):
         group, name = proxy.get("group"), proxy.get("type")
+        for prop in proxy.findall("Property"):
+            size = prop.get("number_of_elements")
+            prop.set("name", property_of_state(group, prop.get("name", ""), size))
         if (group, name) in wanted:
             found = name_of_filter(name, partial(manager.HasDefinition, group))
             if found is None:

@@ -224,13 +224,13 @@ class _Diagram:
             self._write(simple, f"death {written}", written, [-0.06, place - 0.05, 0.0], "Right")
         self._write(simple, "birth", "loss at birth", [side / 2, -0.32, 0.0])
         self._write(simple, "death", "loss at death", [0.0, side + 0.06, 0.0], "Left")
-        shown = simple.Show(
+        written = simple.Show(
             simple.Text(registrationName=f"title ({title}, {self.panel.name})", Text=title),
             self.view,
         )
-        shown.WindowLocation = "Upper Center"
-        shown.FontSize = round(theme.TITLE_LETTER_SHARE * self.width)
-        shown.Color = theme.INK
+        written.WindowLocation = "Upper Center"
+        written.FontSize = round(theme.TITLE_LETTER_SHARE * self.width)
+        written.Color = theme.INK
 
     def _write(self, simple, name, words, place, justification="Center"):
         text = simple.Text(registrationName=self._named(f"diagram axes: {name}"), Text=words)
@@ -240,9 +240,9 @@ class _Diagram:
             height = self.panel.figure.layout_size[1] * (1 - theme.LEGEND_SHARE)
             place[0] += len(words) * letter * HALF_HEIGHT / height
             justification = "Right"
-        shown = write_at(self.view, text, place, self.width)
-        shown.Justification = justification
-        return shown
+        written = write_at(self.view, text, place, self.width)
+        written.Justification = justification
+        return written
 
     def _show(self, simple, source, colour):
         shown = simple.Show(source, self.view)

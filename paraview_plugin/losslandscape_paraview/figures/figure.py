@@ -282,11 +282,11 @@ class Figure:
         if panel.dimensions == 1:
             label_axes(panel)
         title = simple.Text(registrationName=panel.named("title"), Text=words.literal(panel.name))
-        shown = simple.Show(title, view)
-        shown.WindowLocation = "Upper Center"
+        written = simple.Show(title, view)
+        written.WindowLocation = "Upper Center"
         letters = theme.TITLE_LETTER_SHARE * self.letter_width
-        shown.FontSize = fitted(letters, panel.name, 0.96 * width / len(self.views))
-        shown.Color = theme.INK
+        written.FontSize = fitted(letters, panel.name, 0.96 * width / len(self.views))
+        written.Color = theme.INK
         place_camera(view, box, self._direction, self._aspect, self.letters)
 
     def refresh_bar(self):

@@ -31,10 +31,12 @@ def add_flat_region(panel, folder=None, threshold=0.1):
         region, outline, area = _region_of_files(simple, panel, folder)
         lay = partial(drape_points, panel)
     lifted = lay(region, "flat region, tint")
-    faces = simple.ExtractSurface(registrationName=panel.named("flat region"), Input=lifted)
-    shown = panel.show(faces, theme.FLAT_REGION)
-    # just above the surface, which has the same triangles
-    shown.Position = [0.0, 0.0, 0.004 * panel.box.unit]
+    faces = simple.ExtractSurface(registrationName=panel.named("flat region, faces"), Input=lifted)
+    # Just above the surface, which has the same triangles. A representation could move it as well,
+    # but a state with that is another one in ParaView before 5.13.
+    above = simple.Transform(registrationName=panel.named("flat region"), Input=faces)
+    above.Transform.Translate = [0.0, 0.0, 0.004 * panel.box.unit]
+    panel.show(above, theme.FLAT_REGION)
     edge = lay(outline, "flat region, outline")
     tubes = panel.tubes(edge, "flat region: outline", theme.SEPARATRIX_RADIUS)
     panel.show(tubes, theme.INK)

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ..compatibility import translation
 from ..sources.landscape_sources import fetch
 from ..style import theme
 from ..style.scale import HEIGHT
@@ -61,7 +62,8 @@ def add_volume(panel):
     shown.Shade = 0
     if not panel.box.is_plain:
         # Transform would make a curvilinear grid of it, which is drawn cell by cell.
-        shown.Scale, shown.Position = list(panel.box.scale), list(panel.box.position)
+        shown.Scale = list(panel.box.scale)
+        setattr(shown, translation(), list(panel.box.position))
     shown.SetScalarBarVisibility(panel.view, False)
     return shown
 

@@ -7,14 +7,14 @@ def write_at(view, text, place, width):
     """Show a text at a place in the view's space, facing the reader."""
     from paraview import simple
 
-    shown = simple.Show(text, view)
-    shown.TextPropMode = "Billboard 3D Text"
-    shown.BillboardPosition = [float(x) for x in place]
-    shown.FontSize = round(theme.LETTER_SHARE * width)
-    shown.Color = theme.INK
-    shown.Justification = "Left"
-    shown.VerticalJustification = "Bottom"
-    return shown
+    written = simple.Show(text, view)
+    written.TextPropMode = "Billboard 3D Text"
+    written.BillboardPosition = [float(x) for x in place]
+    written.FontSize = round(theme.LETTER_SHARE * width)
+    written.Color = theme.INK
+    written.Justification = "Left"
+    written.VerticalJustification = "Bottom"
+    return written
 
 
 def fitted(letters, text, room):

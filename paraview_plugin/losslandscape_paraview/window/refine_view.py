@@ -46,8 +46,8 @@ class RunView:
             self._label = None
         elif self._label is None:
             self._label = simple.Text(registrationName="progress of Refine Here", Text=words)
-            shown = simple.Show(self._label, self._view)
-            shown.WindowLocation = "Lower Center"
+            written = simple.Show(self._label, self._view)
+            written.WindowLocation = "Lower Center"
         else:
             self._label.Text = words
         simple.SetActiveSource(active)
