@@ -9,7 +9,7 @@ import re
 
 from .errors import LandscapeError
 
-# The versions in which all tests of the plugin pass; `make test-paraviews` tries them.
+# The versions that the plugin is made for; `make test-paraviews` runs its tests in each.
 TRIED = ("5.11.0", "5.13.2", "6.1.1")
 
 # function of paraview.simple -> what versions without it call it
