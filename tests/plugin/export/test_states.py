@@ -313,7 +313,7 @@ def test_what_keeps_a_state_from_being_whole_is_named(tmp_path, in_paraview):
     files = [missing, plugin, broken, absent, program, entities]
     messages, _done = in_paraview("refuse_states.py", *files)
     assert "missing.pvsm: its data are missing: data/gone.vti" in messages[str(missing)]
-    assert "ParaView knows no ttkMorseSmaleComplex; a plugin is missing" in messages[str(plugin)]
+    assert " knows no ttkMorseSmaleComplex; a plugin is missing" in messages[str(plugin)]
     assert "broken.pvsm: not a ParaView state file" in messages[str(broken)]
     assert "absent.pvsm: No such file" in messages[str(absent)]
     assert "has ProgrammableFilter (filters), which may hold code" in messages[str(program)]
