@@ -83,9 +83,9 @@ def projected(dtype: torch.dtype, seed: int) -> Outcome:
     second = first + 10 ** random.uniform(-9, 0) * second
     origin = random.normal(size=size) * 10 ** random.uniform(-1, 3)
     vectors = [torch.from_numpy(v).to(dtype) for v in (origin, first, second)]
-    plane = ll.Subspace({"w": vectors[0]}, [{"w": vectors[1]}, {"w": vectors[2]}])
     truth = random.uniform(-2, 2, 2)
     try:
+        plane = ll.Subspace({"w": vectors[0]}, [{"w": vectors[1]}, {"w": vectors[2]}])
         point = plane.parameters_at(truth.tolist())
         found = plane.project(point)
     except LossLandscapeError:

@@ -165,13 +165,13 @@ def test_interpolating_takes_the_models_own_factor(field, evaluated):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"tolerance": 0.0}, "tolerance is 0"),
-        ({"tolerance": 1.0}, "tolerance is 1"),
-        ({"tolerance": 0.1, "seed": -1}, "seed is -1"),
-        ({"tolerance": 0.1, "round_size": 0}, "round_size is 0"),
+        ({"tolerance": 0.0}, "tolerance=0"),
+        ({"tolerance": 1.0}, "tolerance=1"),
+        ({"tolerance": 0.1, "seed": -1}, "seed=-1"),
+        ({"tolerance": 0.1, "round_size": 0}, "round_size=0"),
         ({"tolerance": 0.1, "scale": "cubic"}, "'cubic'"),
-        ({"tolerance": "much"}, "whole numbers"),
-        ({"tolerance": 0.1, "seed": 1.5}, "whole numbers"),
+        ({"tolerance": "much"}, "tolerance='much': must be a number"),
+        ({"tolerance": 0.1, "seed": 1.5}, "seed=1.5: must be a whole number"),
     ],
 )
 def test_settings_that_cannot_be(options, words):

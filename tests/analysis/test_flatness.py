@@ -266,7 +266,6 @@ def test_the_verb_writes_the_region_and_its_outline(tmp_path, capsys):
     assert (folder / "flat_region.vti").exists()
     assert main(["flatness", str(file)]) == 1
     assert "--overwrite" in capsys.readouterr().err
-    assert main(["flatness", str(file), "--minimum", "a,b", "--overwrite"]) == 1
     assert main(["flatness", str(file), "--sharpness", "--overwrite"]) == 1
     assert "does not name its model" in capsys.readouterr().err
 

@@ -217,8 +217,8 @@ def test_a_saddle_that_only_closes_around_a_hole_is_no_feature_of_the_loss():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"persistence": -1.0}, "must be 0 or more"),
-        ({"persistence": np.nan}, "must be 0 or more"),
+        ({"persistence": -1.0}, "must be a finite number of at least 0"),
+        ({"persistence": np.nan}, "must be a finite number of at least 0"),
         ({"scale": "cubic"}, "not one of log, linear"),
         ({"method": "guess"}, "not one of studentized, bootstrap"),
         ({"confidence": 1.0}, "above 0 and below 1"),

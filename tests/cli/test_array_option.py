@@ -69,8 +69,6 @@ def test_flatness_and_comparison_of_another_variable(files, capsys):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["verify", "--array", "test_loss"], "differentiates the loss of the first set"),
-        (["flatness", "--array", "test_loss", "--sharpness"], "omit --sharpness or --array"),
         (["topology", "--array", "f1"], "there is no variable 'f1' (found: loss, test_loss"),
     ],
 )

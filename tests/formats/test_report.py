@@ -47,7 +47,9 @@ def test_a_table_as_csv(tmp_path):
 
 def test_the_hash_is_of_the_losses_alone():
     def of(loss, **options):
-        return Landscape(Grid.line(2), {"loss": np.array(loss), **options}, np.ones(2), np.eye(1))
+        return Landscape(
+            Grid.line(2), {"loss": np.array(loss), **options}, np.ones(2, int), np.eye(1)
+        )
 
     assert loss_sha256(of([1.0, 2.0])) == loss_sha256(of([1.0, 2.0], accuracy=np.ones(2)))
     assert loss_sha256(of([1.0, 2.0])) != loss_sha256(of([1.0, 2.5]))

@@ -143,7 +143,10 @@ def test_what_is_not_finite_is_what_the_model_says(number, layer):
     direction = {name: torch.zeros_like(p) for name, p in model.named_parameters()}
     direction[f"{2 * layer}.weight"][1, 1] = number
     other = {name: torch.randn_like(p) for name, p in model.named_parameters()}
-    plane = Subspace(dict(model.named_parameters()), [other, direction])
+    plane = Subspace(
+        dict(model.named_parameters()), [other, {n: torch.randn_like(v) for n, v in other.items()}]
+    )
+    plane.directions[1].copy_(plane.layout.flatten(direction))  # a plane refuses to be made of it
     objective = Objective(model, "cross_entropy", data, batch_size=8)
     points = [(0.1, 1.0), (0.1, 1e-38)]
     with Evaluator(objective, Subspace.random(model, seed=0)) as evaluator:

@@ -94,9 +94,10 @@ def test_frozen_parameters_that_change_are_refused_or_stated(kind):
 def test_models_that_write_nothing_have_nothing_stated():
     for frozen in (False, True):
         model = Rewriting("nothing", frozen=frozen)
+        plane = ll.Subspace.random(model)
         with torch.no_grad():
             model.last.weight[0, 0] = torch.nan
         objective = ll.Objective(model.eval(), "cross_entropy", DATA, batch_size=8)
-        with Evaluator(objective, ll.Subspace.random(model)) as evaluator:
+        with Evaluator(objective, plane) as evaluator:
             _, found = observe(evaluator)
         assert not {"altered_parameters", "altered_frozen_parameters"} & set(found)

@@ -183,8 +183,8 @@ def test_what_cannot_move_is_refused(cnn, images, change, words):
     ("arguments", "options", "words"),
     [
         ((), {"clip": True}, "needs the range"),
-        (((1.0, 0.0),), {}, "the lowest and the highest"),
-        ((3,), {}, "the lowest and the highest"),
+        (((1.0, 0.0),), {}, "runs from 1 to 0; the first is the lower"),
+        ((3,), {}, r"pass a pair \(low, high\)"),
         (((0.0, 1.0),), {}, "lie outside of valid_range 0 to 1 before anything moves"),
         ((), {"place": 7}, "no inputs at 7"),
     ],

@@ -34,11 +34,8 @@ def test_failures_are_stated_in_the_order_of_points(tried_again):
 
 
 def test_the_warning_is_of_the_line_that_asked_for_it():
-    def state(stacklevel):
-        failures().state(SimpleNamespace(provenance={}), False, stacklevel)
-
     with pytest.warns(UserWarning, match="measured") as caught:
-        state(3)
+        failures().state(SimpleNamespace(provenance={}), False)
     assert caught[0].filename == __file__
 
 

@@ -63,12 +63,13 @@ class Fails:
     [
         (BatchMemoryError("memory"), "memory", True),
         (LossLandscapeError("no loss"), "no loss", False),
-        (ArithmeticError("overflow"), "ArithmeticError: overflow", False),
+        (ArithmeticError("overflow"), "ArithmeticError: overflow (", False),
     ],
 )
 def test_a_point_that_fails_has_a_reason(error, said, too_large):
     found = attempt(job([]), Fails(error), 1, "this process")
-    assert found == PointFailure(said, "this process", too_large)
+    assert found.error.startswith(said)  # and then the line that raised
+    assert found == PointFailure(found.error, "this process", too_large)
 
 
 def test_an_interrupt_is_no_failure_of_a_point():

@@ -62,7 +62,8 @@ def test_other_weights_and_samples_are_named():
     with torch.no_grad():
         task.objective.model.weight.add_(1)
     moved = Subspace(
-        dict(task.objective.model.named_parameters()), [{"weight": torch.ones(1, 2)}] * 2
+        dict(task.objective.model.named_parameters()),
+        [{"weight": torch.eye(2)[:1]}, {"weight": torch.eye(2)[1:]}],
     )
     assert difference(found, recipe_of(stored_task(subspace=moved))).startswith("subspace.")
     data = torch.ones(3, 2), torch.zeros(3, 1)

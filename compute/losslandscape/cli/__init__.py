@@ -21,7 +21,7 @@ from typing import Any, Optional
 from losslandscape import __version__
 from losslandscape.cli import faults
 from losslandscape.cli.option_table import RULES
-from losslandscape.cli.parser import Parser
+from losslandscape.cli.parser import Parser, UsageExit
 from losslandscape.cli.stop_signals import StopSignals
 from losslandscape.cli.system_errors import broken_system, check_working_folder
 from losslandscape.errors import LossLandscapeError
@@ -98,6 +98,8 @@ def _run_command(argv: Optional[Sequence[str]], signals: StopSignals) -> int:
         with _plain_warnings():
             check_working_folder()
             return verbs[arguments.verb].run(arguments)
+    except UsageExit:
+        raise
     except BaseException as error:
         signals.ended()
         if signals.received or (isinstance(error, KeyboardInterrupt) and not own_line(error)):

@@ -39,6 +39,10 @@ _RESTATED = (
 )
 
 
+class UsageExit(SystemExit):
+    """An invalid command line, of which its sentence has been printed."""
+
+
 class Parser(argparse.ArgumentParser):
     """Accepts ``-1,1`` and ``-1e-3`` as values; argparse itself accepts only ``-1``.
 
@@ -76,7 +80,10 @@ class Parser(argparse.ArgumentParser):
         for pattern, words in _RESTATED:
             if match := re.fullmatch(pattern, message):
                 message = words.format(*match.groups())
-        self.exit(EXIT_USAGE, f"{self.prog}: {message}\n(all options: {self.prog} --help)\n")
+        self._print_message(
+            f"{self.prog}: {message}\n(all options: {self.prog} --help)\n", sys.stderr
+        )
+        raise UsageExit(EXIT_USAGE)
 
     def _get_values(self, action: argparse.Action, arg_strings: list[str]) -> Any:
         words = [word for word in arg_strings if word != "--"]

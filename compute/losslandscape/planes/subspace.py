@@ -42,6 +42,7 @@ from losslandscape.planes.parameters import (
     trainable_parameters,
 )
 from losslandscape.planes.parts import as_patterns, matching_names, part_title
+from losslandscape.problem.not_finite import DIVERGED, in_tensors
 from losslandscape.public_calls import MODEL, TENSOR, TENSORS, public
 from losslandscape.training.tensor_names import renamed, renaming
 from losslandscape.training.trajectory import labeled_runs
@@ -125,6 +126,8 @@ class Subspace:
                 f"the origin must have tensors of one type; it has {names or 'no tensors'}"
             )
         layout = ParameterLayout(shapes, dtypes.pop())
+        if bad := in_tensors(origin):
+            raise LossLandscapeError(f"not finite: {bad}; {DIVERGED}")
         self._set(
             layout,
             layout.flatten(origin, "origin"),

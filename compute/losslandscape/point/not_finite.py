@@ -12,10 +12,10 @@ from losslandscape.errors import LossLandscapeError
 from losslandscape.point.evaluator import Evaluator
 from losslandscape.point.measurement import Measurement
 from losslandscape.problem.batches import Batch, batch_length
-from losslandscape.problem.not_finite import in_network, in_sample, in_weights
+from losslandscape.problem.not_finite import DIVERGED, in_network, in_sample, in_weights
 
 _ADVICE = {
-    "weights": "the training has diverged, or the file is damaged; give other weights",
+    "weights": DIVERGED,
     "data": "remove the sample, or replace the value",
     "network": "does the network take data of this range, and this precision?",
 }

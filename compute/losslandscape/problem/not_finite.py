@@ -12,6 +12,23 @@ from torch.nn.parameter import is_lazy
 from losslandscape.problem.batches import Batch, tensors_of
 from losslandscape.problem.outputs import targets_of
 
+DIVERGED = "the training has diverged, or the file is damaged; give other weights"
+
+
+def in_tensors(parameters: Mapping[str, Tensor]) -> str:
+    """The first parameter that is not finite; empty if there is none.
+
+    Examples
+    --------
+    >>> import torch
+    >>> in_tensors({"weight": torch.tensor([0.0, float("nan")])})
+    "parameter 'weight' has NaN in 1 of 2 values"
+    """
+    for name, parameter in parameters.items():
+        if not is_lazy(parameter) and (count := _count(parameter)):
+            return f"parameter '{name}' has {_kind(parameter)} in {count} of {_values(parameter)}"
+    return ""
+
 
 def in_weights(model: nn.Module) -> str:
     """The first parameter or running statistic that is not finite; empty if there is none.
@@ -25,9 +42,8 @@ def in_weights(model: nn.Module) -> str:
     >>> in_weights(model)
     "parameter 'weight' has NaN in 1 of 2 values"
     """
-    for name, parameter in model.named_parameters():
-        if not is_lazy(parameter) and (count := _count(parameter)):
-            return f"parameter '{name}' has {_kind(parameter)} in {count} of {_values(parameter)}"
+    if found := in_tensors(dict(model.named_parameters())):
+        return found
     for name, buffer in model.named_buffers():
         if is_lazy(buffer) or not ("running_" in name or _nan(buffer)):
             continue

@@ -349,7 +349,7 @@ def test_vti_of_this_program(tmp_path, rng, shape):
 
 def test_damaged_and_oversized_vti(tmp_path, rng, capfd):
     grid = Grid.square(20)
-    Landscape(grid, {"loss": rng.random(grid.shape)}, np.ones(grid.shape), np.eye(2)).export(
+    Landscape(grid, {"loss": rng.random(grid.shape)}, np.ones(grid.shape, int), np.eye(2)).export(
         tmp_path, ["vti"]
     )
     text = (tmp_path / "surface.vti").read_text(encoding="utf-8")

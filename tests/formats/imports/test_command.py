@@ -49,9 +49,6 @@ def test_a_table_without_bounds_comes_back_from_the_export(imported, tmp_path):
     [
         (["--output", "x.txt"], "the name must end in .nc or .llnc"),
         (["--output", "x.nc"], "4 x 5 values without coordinates"),
-        (["--bounds=1,2,3", "--output", "x.nc"], "give a pair of numbers for each axis"),
-        (["--bounds=a,2", "--output", "x.nc"], "give a pair of numbers for each axis"),
-        (["--bounds=0,1,0,1", "--distance", "1", "--output", "x.nc"], "takes no option distance"),
         (["--bounds=0,1,0,1", "--output", "there.nc"], "exists; choose another name"),
         (
             ["--bounds=0,1,0,1", "--overwrite", "--output", "link.nc"],
