@@ -336,7 +336,7 @@ def test_what_is_typed_wrong_is_a_message(project):
         ((*BOX[:-1], "--output", "y.nc"), "must be two finite numbers", 2),
         (("--bounds", "a", "b", "c", "d", "--output", "y.nc"), "must be two finite numbers", 2),
         ((*BOX, "--output", "y.txt"), "must end in .nc or .llnc", 1),
-        ((*BOX, "--output", file, "--overwrite"), "is the landscape to refine", 1),
+        ((*BOX, "--output", file, "--overwrite"), "is an input of the same command", 1),
     ):
         done = run("refine", file, *arguments, "--trust-file", folder=project)
         assert done.returncode == status

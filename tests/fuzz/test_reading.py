@@ -172,8 +172,11 @@ def test_the_child_opens_no_other_file(tmp_path):
         (lambda v, p: v["trajectory_index"].values.__setitem__(0, 2**30), "trajectory_index"),
         (lambda v, p: v["alpha"].values.__setitem__(1, 5.0), "'alpha' differs from the grid's"),
         (lambda v, p: p.update(title=["x"]), "'title' in its provenance has the wrong type, list"),
-        (lambda v, p: p.update(grid={"shape": [10**18, 6], "bounds": [[-1, 1]] * 2}), "shape"),
-        (lambda v, p: p.update(grid={"shape": [5], "bounds": 1}), "TypeError"),
+        (
+            lambda v, p: p.update(grid={"shape": [10**18, 6], "bounds": [[-1, 1]] * 2}),
+            "not different",
+        ),
+        (lambda v, p: p.update(grid={"shape": [5], "bounds": 1}), "pass a pair of numbers"),
         (lambda v, p: p.update(format_version="1"), "'format_version' in its provenance"),
     ],
 )

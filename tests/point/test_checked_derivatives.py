@@ -301,13 +301,12 @@ def test_kinks_are_no_disagreement(data):
 
 def test_where_no_loss_is_finite_nothing_is_compared(data):
     model = made(lambda: sequence(nn.Tanh()))
+    plane = ll.Subspace.random(model)  # which refuses parameters that are not finite
     with torch.no_grad():
         model[2].bias[0] = torch.nan
+    plane.origin.copy_(plane.layout.flatten(dict(model.named_parameters())))
     objective = ll.Objective(model, "cross_entropy", data)
-    with checked_derivatives(objective, ll.Subspace.random(model), [(0.5, 0.5)], (0.1, 0.1)) as (
-        _,
-        method,
-    ):
+    with checked_derivatives(objective, plane, [(0.5, 0.5)], (0.1, 0.1)) as (_, method):
         assert method.name == AUTOMATIC
         assert np.isnan(method.disagreement)
 

@@ -163,12 +163,14 @@ def test_any_point_of_any_subspace(coordinates, dimensions, channels_last, separ
 
 def test_odd_bits_survive():
     model = Large()
+    own = Subspace.random(model, normalization="none")
     with torch.no_grad():
         model.linear.weight[0, :3] = torch.tensor([float("nan"), -0.0, float("inf")])
+    own.origin.copy_(own.layout.flatten(dict(model.named_parameters())))  # refused when it is made
     before = state(model)
     other = Large()  # of another origin: the model's own values must be kept
-    for origin in (model, other):
-        parameters = MovingParameters(model, Subspace.random(origin, normalization="none"))
+    for plane in (own, Subspace.random(other, normalization="none")):
+        parameters = MovingParameters(model, plane)
         parameters.move((1.0, 2.0))
         parameters.restore()
         assert_as_before(model, before)

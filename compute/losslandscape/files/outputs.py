@@ -158,8 +158,11 @@ class OutputFolder:
         return [*inside, *map(self.journal, self.journals)]
 
     def journal(self, name: str = JOURNAL) -> Path:
-        """The path of a journal beside the folder."""
-        return Path(f"{os.path.abspath(self.path)}{name}")
+        """The path of a journal beside the folder, as the folder was written."""
+        folder = os.path.normpath(self.path)
+        if os.path.basename(folder) in ("", ".", ".."):  # the journal would be inside
+            folder = os.path.abspath(folder)
+        return Path(f"{folder}{name}")
 
     @property
     def folder(self) -> Path:

@@ -227,6 +227,8 @@ class Subspace:
             "seed": seed,
             "zero_vectors": zero_vectors,
         }
+        if bad := in_tensors(dict(model.named_parameters())):
+            raise LossLandscapeError(f"not finite: {bad}; {DIVERGED}")
         origin = layout.flatten(dict(model.named_parameters()))
         check_directions(directions)
         subspace = cls._make(layout, origin, directions, dict(model.named_buffers()), recipe)
