@@ -11,7 +11,9 @@ import sys
 import xml.etree.ElementTree as ElementTree
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
+
+from losslandscape_paraview import compatibility
 
 _HIDDEN = "never"
 # The default of a property that ParaView sets from the input.
@@ -71,14 +73,23 @@ def read_proxies():
 
 @contextmanager
 def _stand_in():
-    """Replace `paraview.util.vtkAlgorithm`; yields the recorded calls of each decorated object."""
+    """Replace what the plugin asks of ParaView; yields the calls of each decorated object."""
     told = {}
     package = ModuleType("paraview")
     util = ModuleType("paraview.util")
     algorithm = ModuleType("paraview.util.vtkAlgorithm")
     for family in ("smproxy", "smproperty", "smdomain", "smhint"):
         setattr(algorithm, family, _Decorators(family, told))
-    stand_ins = {module.__name__: module for module in (package, util, algorithm)}
+    modules = ModuleType("paraview.modules")
+    manager = ModuleType("paraview.modules.vtkRemotingServerManager")
+    oldest = compatibility.as_numbers(compatibility.TRIED[0])
+    manager.vtkSMProxyManager = SimpleNamespace(
+        GetVersionMajor=lambda: oldest[0],
+        GetVersionMinor=lambda: oldest[1],
+        GetVersionPatch=lambda: oldest[2],
+    )
+    made = (package, util, algorithm, modules, manager)
+    stand_ins = {module.__name__: module for module in made}
     replaced = ("losslandscape_paraview.proxies", *stand_ins)
     before = {name: sys.modules.pop(name) for name in replaced if name in sys.modules}
     sys.modules.update(stand_ins)
