@@ -60,7 +60,7 @@ COMMANDS: dict[str, tuple[list[str], list[str]]] = {
         ["refine", "x.nc", "--bounds=-1,1,-1,1", *_OWN, "--loss", "own:loss", "--output", "new.nc"],
         ["new.nc"],
     ),
-    "trajectory": (["trajectory", "x.nc", "run", *_OWN, "--loss", "own:loss"], ["x.nc"]),
+    "trajectory": (["trajectory", "x.nc", "run/trajectory", *_OWN, "--loss", "own:loss"], ["x.nc"]),
     "topology": (["topology", "x.nc", "--draws", "200", "--output", "new"], ["new"]),
     "verify": (
         ["verify", "x.nc", "--noise", "none", *_OWN, "--loss", "own:loss", "--output", "new"],

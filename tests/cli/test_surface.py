@@ -2,6 +2,7 @@ import json
 import sys
 import warnings
 from importlib import import_module
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import torch
 
 from losslandscape import Landscape, Trajectory, TrajectoryRecorder
 from losslandscape.cli import main
+from losslandscape.cli.trajectories import recorded_trajectory
 from losslandscape.study.networks import build_network
 from losslandscape.training.weights import save_weights
 
@@ -285,6 +287,11 @@ def test_a_plan_needs_no_output_and_a_run_does(capsys):
         main([*command, "--quiet"])
     assert ended.value.code == 2
     assert "--output: must be given" in capsys.readouterr().err
+
+
+def test_the_folder_of_a_training_run_stands_for_its_trajectory(run_folder):
+    for given in (run_folder, run_folder / "trajectory"):
+        assert Path(recorded_trajectory(str(given)).path) == run_folder / "trajectory"
 
 
 def test_trajectory_of_checkpoints_on_disk(run_folder, capsys):

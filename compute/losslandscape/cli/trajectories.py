@@ -130,6 +130,9 @@ def recorded_trajectory(
 
     if not isinstance(where, str):
         return None
+    inside = Path(where) / "trajectory"  # of the folder that 'losslandscape train' wrote
+    if (inside / MANIFEST).is_file() and not (Path(where) / MANIFEST).is_file():
+        where = str(inside)
     if not (Path(where) / MANIFEST).is_file() and (Path(where).exists() or glob.has_magic(where)):
         return None
     trajectory = Trajectory.open(where)  # where there is nothing, it says what is expected

@@ -25,6 +25,7 @@ from losslandscape.planes.directions import (
     joint_principal_directions,
     random_direction,
 )
+from losslandscape.planes.finite_values import DIVERGED, in_tensors
 from losslandscape.planes.grid import AXIS_NAMES, Grid
 from losslandscape.planes.independence import check_directions
 from losslandscape.planes.model_buffers import (
@@ -42,7 +43,6 @@ from losslandscape.planes.parameters import (
     trainable_parameters,
 )
 from losslandscape.planes.parts import as_patterns, matching_names, part_title
-from losslandscape.problem.not_finite import DIVERGED, in_tensors
 from losslandscape.public_calls import MODEL, TENSOR, TENSORS, public
 from losslandscape.training.tensor_names import renamed, renaming
 from losslandscape.training.trajectory import labeled_runs

@@ -9,25 +9,15 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
+from losslandscape.planes.finite_values import (
+    bad_values,
+    has_nan,
+    in_tensors,
+    kind_of,
+    size_of,
+)
 from losslandscape.problem.batches import Batch, tensors_of
 from losslandscape.problem.outputs import targets_of
-
-DIVERGED = "the training has diverged, or the file is damaged; give other weights"
-
-
-def in_tensors(parameters: Mapping[str, Tensor]) -> str:
-    """The first parameter that is not finite; empty if there is none.
-
-    Examples
-    --------
-    >>> import torch
-    >>> in_tensors({"weight": torch.tensor([0.0, float("nan")])})
-    "parameter 'weight' has NaN in 1 of 2 values"
-    """
-    for name, parameter in parameters.items():
-        if not is_lazy(parameter) and (count := _count(parameter)):
-            return f"parameter '{name}' has {_kind(parameter)} in {count} of {_values(parameter)}"
-    return ""
 
 
 def in_weights(model: nn.Module) -> str:
@@ -45,10 +35,10 @@ def in_weights(model: nn.Module) -> str:
     if found := in_tensors(dict(model.named_parameters())):
         return found
     for name, buffer in model.named_buffers():
-        if is_lazy(buffer) or not ("running_" in name or _nan(buffer)):
+        if is_lazy(buffer) or not ("running_" in name or has_nan(buffer)):
             continue
-        if count := _count(buffer):
-            return f"buffer '{name}' has {_kind(buffer)} in {count} of {_values(buffer)}"
+        if count := bad_values(buffer):
+            return f"buffer '{name}' has {kind_of(buffer)} in {count} of {size_of(buffer)}"
     return ""
 
 
@@ -63,9 +53,9 @@ def in_sample(batch: Batch, row: int) -> str:
     """
     targets = targets_of(batch)
     for tensor in tensors_of(batch):
-        if tensor.dim() and row < len(tensor) and (count := _count(tensor[row])):
+        if tensor.dim() and row < len(tensor) and (count := bad_values(tensor[row])):
             what = "targets" if tensor is targets else "inputs"
-            return f"its {what} have {_kind(tensor[row])} in {count} of {_values(tensor[row])}"
+            return f"its {what} have {kind_of(tensor[row])} in {count} of {size_of(tensor[row])}"
     return ""
 
 
@@ -99,11 +89,11 @@ def _watched(model: nn.Module, found: list[str]) -> Iterator[None]:
     def hook(name: str) -> Callable[[nn.Module, Any, Any], None]:
         def look(module: nn.Module, _: Any, outputs: Any) -> None:
             for tensor in () if found else _tensors(outputs):
-                if _count(tensor):
+                if bad_values(tensor):
                     place = f"module '{name}' ({type(module).__name__})"
                     if not name:
                         place = f"the network ({type(module).__name__})"
-                    found.append(f"the output of {place} is the first that has {_kind(tensor)}")
+                    found.append(f"the output of {place} is the first that has {kind_of(tensor)}")
                     return
 
         return look
@@ -125,22 +115,3 @@ def _tensors(outputs: Any) -> Iterator[Tensor]:
     elif isinstance(outputs, (tuple, list)):
         for part in outputs:
             yield from _tensors(part)
-
-
-def _count(tensor: Tensor) -> int:
-    """Number of values that are not finite."""
-    if not (tensor.is_floating_point() or tensor.is_complex()):
-        return 0
-    return int((~tensor.detach().isfinite()).sum())
-
-
-def _nan(tensor: Tensor) -> bool:
-    return bool(tensor.is_floating_point() and tensor.detach().isnan().any())
-
-
-def _kind(tensor: Tensor) -> str:
-    return "NaN" if _nan(tensor) else "infinity"
-
-
-def _values(tensor: Tensor) -> str:
-    return f"{tensor.numel():,} value{'s' * (tensor.numel() != 1)}"
