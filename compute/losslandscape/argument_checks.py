@@ -17,6 +17,9 @@ from losslandscape.errors import LossLandscapeError
 _SHOWN = 60  # characters of a refused value
 
 
+_LARGEST = 2**63 - 1
+
+
 @dataclass(frozen=True)
 class Whole:
     """Whole numbers from `least` to `most`, both included.
@@ -66,6 +69,8 @@ class Whole:
             number = None
         if number is None or not self._holds(number):
             raise refused(name, value, self.words)
+        if self.most is None and number > _LARGEST:  # no count, which C code could take
+            raise refused(name, value, f"{self.words} and at most 2**63 - 1")
         return number
 
     def parse(self, option: str, text: str) -> int:
@@ -82,6 +87,8 @@ class Whole:
             raise refused_text(option, text, self.words) from None
         if not self._holds(number):
             raise refused_text(option, text, self.words)
+        if self.most is None and number > _LARGEST:
+            raise refused_text(option, text, f"{self.words} and at most 2**63 - 1")
         return number
 
     def _holds(self, number: int) -> bool:
@@ -209,6 +216,8 @@ NON_NEGATIVE = Real(least=0)
 FINITE = Real()
 AXIS_POINTS = Whole(2, 100_000)
 FACTOR = Whole(1, 10_000)
+COORDINATE = Real(-1e30, 1e30)  # float32 holds such steps, and their squares are finite in float64
+PROBES = Whole(1, 100_000)
 DRAWS = Whole(1, 10_000_000)
 LEVELS = Whole(1, 256)
 EPOCHS = Whole(1, 100_000)

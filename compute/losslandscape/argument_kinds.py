@@ -16,7 +16,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from losslandscape.argument_checks import FINITE, Whole, shown
+from losslandscape.argument_checks import COORDINATE, FINITE, Whole, shown
 from losslandscape.errors import LossLandscapeError
 
 _LONGEST_NAME, _LONGEST_PATH = 255, 4095  # bytes, of Linux's file systems
@@ -306,7 +306,8 @@ class Coordinates:
                 f"{name} is {described(value)}; pass coordinates, one number per direction, such "
                 "as (0.5, 0.0)"
             )
-        return [FINITE.check(f"{name}[{i}]", one) for i, one in enumerate(value)]
+        found = [FINITE.check(f"{name}[{i}]", one) for i, one in enumerate(value)]
+        return [COORDINATE.check(f"{name}[{i}]", one) for i, one in enumerate(found)]
 
 
 def coordinates(name: str, value: Any, dimensions: int) -> list[float]:
@@ -430,7 +431,8 @@ class Names:
     """A collection of names, in any order, such as a set or the keys of a dict."""
 
     def check(self, name: str, value: Any) -> Any:
-        if isinstance(value, (str, bytes)) or not isinstance(value, Collection):
+        no_collection = isinstance(value, (str, bytes)) or getattr(value, "ndim", 1) == 0
+        if no_collection or not isinstance(value, Collection):
             raise LossLandscapeError(f"{name} is {described(value)}; pass a list or set of names")
         for one in value:
             TEXT.check(f"{name}: an entry", one)

@@ -17,7 +17,7 @@ import inspect
 import os
 from collections.abc import Callable, Mapping
 from types import FunctionType, MappingProxyType
-from typing import Any, Optional, TypeVar, cast
+from typing import Any, NoReturn, Optional, TypeVar, cast
 
 from losslandscape.argument_checks import (
     COUNT,
@@ -161,8 +161,12 @@ def public(**kinds: Kind) -> Callable[[F], F]:
     def decorate(function: F) -> F:
         places, by_name, others = _kinds_of(function, kinds)
         refused, refuse = LossLandscapeError, functools.partial(_refuse, function)
+        most_bits, refuse_long = _BITS, functools.partial(_refuse_long, function)
 
         def call(*given, **named):
+            for value in (*given, *named.values()):
+                if type(value) is int and value.bit_length() > most_bits:
+                    refuse_long(value)
             values = list(given)
             for i, (value, (name, kind, default)) in enumerate(zip(given, places)):
                 if kind is not None and value is not default:
@@ -190,6 +194,14 @@ def public(**kinds: Kind) -> Callable[[F], F]:
     return decorate
 
 
+def _refuse_long(function: Callable[..., Any], value: int) -> NoReturn:
+    raise LossLandscapeError(
+        f"{function.__name__}: a whole number of {value.bit_length()} bits was given, which is no "
+        "count, seed or position; pass a smaller one"
+    )
+
+
+_BITS = 1024  # of a whole number that is surely a mistake, and too long to be printed
 _Place = tuple[str, Optional[Kind], Any]  # name, kind, default
 
 

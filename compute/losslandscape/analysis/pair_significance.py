@@ -223,7 +223,7 @@ def pair_significance(
     p_values = np.where(pairs["IsFinite"] == 1, p_value(statistics), np.nan)
     significant = p_values <= level
     others = (pairs["IsFinite"] == 1) & ~significant
-    allowed = int((1 - confidence) * (1 + draws) + 1e-9) - 1
+    allowed = min(int((1 - confidence) * (1 + draws) + 1e-9), draws) - 1
     interpolated = np.isfinite(values) & (landscape.status == INTERPOLATED)
     return PairSignificance(
         p_values=p_values,

@@ -10,7 +10,7 @@ import torch
 from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 from torch import Tensor, nn
 
-from losslandscape.argument_checks import COUNT, SHARE
+from losslandscape.argument_checks import PROBES, SHARE
 from losslandscape.argument_kinds import Either, Table, Word
 from losslandscape.errors import LossLandscapeError
 from losslandscape.planes.directions import is_vector, random_direction
@@ -135,7 +135,7 @@ def _with_error(value: float | None, error: float | None) -> str:
 
 @public(
     parts=Either(Table("title -> patterns", PATTERNS), PATTERNS),
-    probes=COUNT,
+    probes=PROBES,
     tolerance=SHARE,
     precision=Word(tuple(PRECISIONS)),
 )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from losslandscape.argument_checks import COUNT, FINITE, NON_NEGATIVE
+from losslandscape.argument_checks import COUNT, FACTOR, FINITE, NON_NEGATIVE
 from losslandscape.argument_kinds import WHOLE, Bounds, Coordinates, Items, Number, Table
 from losslandscape.errors import LossLandscapeError
 from losslandscape.public_calls import public
@@ -136,7 +136,7 @@ class Grid:
         bounds = zip((low - border).tolist(), (high + border).tolist())
         return cls.rectangle((points,) * coordinates.shape[1], tuple(bounds))
 
-    @public(factor=COUNT)
+    @public(factor=FACTOR)
     def refined(self, bounds: Sequence[tuple[float, float]], factor: int) -> Grid:
         """A ``factor`` times finer grid over a box.
 

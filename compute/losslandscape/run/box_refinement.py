@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from losslandscape.argument_checks import COUNT
+from losslandscape import argument_checks
 from losslandscape.errors import LossLandscapeError
 from losslandscape.files.outputs import claimed
 from losslandscape.landscape.identity import check_plane
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 FACTOR = 4
 
 
-@public(factor=COUNT)
+@public(factor=argument_checks.FACTOR)
 def refine(
     landscape: LandscapeOrPath,
     objective: Objective,

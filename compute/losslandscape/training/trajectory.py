@@ -91,6 +91,10 @@ class Trajectory:
         self._parameters: list[dict[str, Any]] = manifest["parameters"]
         self._buffers: list[dict[str, Any]] = manifest["buffers"]
         self._checkpoints: list[dict[str, Any]] = manifest["checkpoints"]
+        if files is not None and not isinstance(files, (list, tuple)):
+            raise LossLandscapeError(f"{path}: files is no list of a checkpoint's paths")
+        if opened is not None and not callable(opened):
+            raise LossLandscapeError(f"{path}: opened is no function of a checkpoint's number")
         self._files: Sequence[tuple[Path, ...]] = files or [
             (file_inside(path, entry["file"], path / MANIFEST),) for entry in self._checkpoints
         ]
