@@ -94,10 +94,14 @@ def test_without_locks_the_content_decides(output, ended, monkeypatch, kind):
 
         monkeypatch.setattr(output_lock.fcntl, "flock", refuse)
     path = output.with_name("x.nc.lock")
-    for text in (owner(ended), "", "{", "[]", '{"pid": 1}'):
+    for text in (owner(ended), "", "{", '{"pid": 1}'):
         path.write_text(text)
         enter(output)
         assert not path.exists()
+    for text in ("[]", '{"name": 1}', "pid"):  # files of other programs
+        path.write_text(text)
+        assert "is not a lock" in refusal(output)
+        assert path.read_text() == text
     for text in (owner(os.getpid()), owner(ended, "elsewhere")):
         path.write_text(text)
         assert f"if that process no longer exists, delete {path}" in refusal(output)

@@ -203,6 +203,47 @@ def test_with_overwrite_a_file_that_appears_is_replaced(tmp_path):
     assert path.read_text() == "new"
 
 
+def test_a_file_that_appears_while_the_output_is_claimed(tmp_path, monkeypatch):
+    path = tmp_path / "x.nc"
+    check = OutputFile.check_free
+
+    def appears_after(output):
+        check(output)
+        if (tmp_path / "x.nc.lock").exists():
+            path.write_text("appeared")
+
+    monkeypatch.setattr(OutputFile, "check_free", appears_after)
+
+    def work():
+        with claimed(OutputFile(path)):
+            write(path)
+
+    assert "a file appeared there" in failure(work, OutputExistsError)
+    assert path.read_text() == "appeared"
+    assert (tmp_path / "x.1.nc").read_text() == "new"
+
+
+def test_folders_of_several_outputs_are_removed(tmp_path):
+    outer, inner = tmp_path / "a", tmp_path / "a" / "b"
+
+    def work():
+        with claimed(OutputFolder(outer), OutputFolder(inner)):
+            assert inner.is_dir()
+            raise ZeroDivisionError
+
+    failure(work, ZeroDivisionError)
+    assert names(tmp_path) == []
+
+
+def test_names_that_are_written_with_an_output(tmp_path):
+    (tmp_path / "x.nc.journal").mkdir()
+    message = refusal(OutputFile(tmp_path / "x.nc", journals=[".journal"]))
+    assert "x.nc.journal: is a folder; this name is needed for" in message
+    os.mkfifo(tmp_path / "a")
+    message = refusal(OutputFolder(tmp_path, ["a"], overwrite=True))
+    assert message.endswith(f"needed for {tmp_path}: rename it, or give another output")
+
+
 def test_folders_are_made_and_removed_if_the_work_fails(tmp_path):
     path = tmp_path / "a" / "b" / "x.nc"
     assert "does not exist; create it" in refusal(OutputFile(path))
@@ -236,7 +277,7 @@ def test_names(tmp_path):
     for text in ("a\udcff.nc", "\ud800.nc"):
         assert "is not UTF-8" in refusal(OutputFile(tmp_path / text))
     assert "null character" in refusal(OutputFile(tmp_path / "a\0b.nc"))
-    assert "give a file name" in refusal(OutputFile(tmp_path / ".." / "."))
+    assert "is a folder" in refusal(OutputFile(tmp_path / ".." / "."))
     output = OutputFile(tmp_path / ("x" * 252 + ".nc"), journals=[".journal"])
     most = int(re.search(r"at most (\d+)", refusal(output))[1])
     fits = OutputFile(tmp_path / ("é" * ((most - 3) // 2) + ".nc"), journals=[".journal"])
@@ -292,12 +333,12 @@ def test_one_writer_at_a_time(tmp_path):
 def test_a_lock_that_is_not_ours_stays(tmp_path):
     lock = tmp_path / "x.nc.lock"
     lock.write_text("precious")
-    assert "is not a lock of losslandscape" in refusal(OutputFile(tmp_path / "x.nc"))
+    assert "x.nc.lock: is not a lock, but" in refusal(OutputFile(tmp_path / "x.nc"))
     assert lock.read_text() == "precious"
     lock.unlink()
     (tmp_path / "target").touch()
     lock.symlink_to("target")
-    assert "cannot be written" in refusal(OutputFile(tmp_path / "x.nc"))
+    assert "x.nc.lock: is a link, but" in refusal(OutputFile(tmp_path / "x.nc"))
     assert lock.is_symlink()
 
 

@@ -107,10 +107,15 @@ def replace_file(path: PathLike, ending: str = "") -> Iterator[Path]:
             temporary.unlink()
 
 
-def require_regular(path: PathLike) -> None:
+def require_regular(path: PathLike, advice: str = "give the name of a regular file") -> None:
     """Check that nothing but a regular file, or a link to one, is at a path to write.
 
     A link to a name that does not exist is allowed: the file is created there.
+
+    Parameters
+    ----------
+    advice : str
+        What to do, for the message.
 
     Raises
     ------
@@ -128,10 +133,10 @@ def require_regular(path: PathLike) -> None:
     except (OSError, ValueError) as error:
         raise LossLandscapeError(f"{shown(path)}: cannot be written: {reason(error)}") from error
     if kind == FOLDER:
-        raise LossLandscapeError(f"{shown(path)}: is a folder; give a file name")
+        raise LossLandscapeError(f"{shown(path)}: is a folder; {advice}")
     if kind not in (None, FILE):
         led = f"is a link to {kind}" if os.path.islink(path) else f"is {kind}"
-        raise LossLandscapeError(f"{shown(path)}: {led}; give the name of a regular file")
+        raise LossLandscapeError(f"{shown(path)}: {led}; {advice}")
 
 
 def _give_name(temporary: Path, target: Path) -> None:

@@ -29,6 +29,7 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 FOLDER_LOCK = ".losslandscape.lock"  # in a folder of results
+_START = '{"pid": '  # of the content
 _NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
 
 
@@ -108,6 +109,8 @@ class OutputLock:
     def _acquire(self) -> None:
         while True:
             # not through a link: its target would be emptied
+            if os.path.islink(self.path):
+                raise self._taken("is a link")
             self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | _NO_FOLLOW, 0o666)
             try:
                 locks = _lock(self._file)
@@ -121,10 +124,7 @@ class OutputLock:
                     break
             self._release()
         if not _is_lock(self._file):
-            raise LossLandscapeError(
-                f"{self.path}: is not a lock of losslandscape, which needs this name while it "
-                "writes; give the file another name"
-            )
+            raise self._taken("is not a lock")
         text = json.dumps(
             {
                 "pid": os.getpid(),
@@ -140,6 +140,12 @@ class OutputLock:
             with suppress(OSError):
                 self.path.unlink()
             raise
+
+    def _taken(self, what: str) -> LossLandscapeError:
+        return LossLandscapeError(
+            f"{self.path}: {what}, but losslandscape needs this name for its lock while it writes "
+            f"{self.output}; rename it, or give another output"
+        )
 
     def _refusal(self, owner: dict[str, Any], locks: bool) -> LossLandscapeError:
         who = (
@@ -187,7 +193,8 @@ def _owner(file: int) -> dict[str, Any]:
 def _is_lock(file: int) -> bool:
     """Whether the content may be that of a lock, even of one whose writer was killed."""
     os.lseek(file, 0, os.SEEK_SET)
-    return os.read(file, 1) in (b"", b"{", b"[")
+    start, expected = os.read(file, len(_START)), _START.encode()
+    return expected.startswith(start)
 
 
 def _gone(owner: dict[str, Any]) -> bool:

@@ -105,8 +105,9 @@ class OutputFile:
         return max(map(len, (self.ending, *self.journals))) + _TEMPORARY
 
     def check_kind(self) -> None:
-        for name in self.names:
-            require_regular(name)
+        require_regular(self.path)
+        for name in self.names[1:]:
+            _require_usable(name, self.path)
 
     def check_free(self) -> None:
         journal = self.names[2] if self.journals else None
@@ -182,7 +183,7 @@ class OutputFolder:
                 "exist; give the name of a folder"
             )
         for name in self.names:
-            require_regular(name)
+            _require_usable(name, self.path)
 
     def check_free(self) -> None:
         if self.overwrite or not self.path.is_dir():
@@ -208,6 +209,12 @@ class OutputFolder:
 
 
 Output = OutputFile | OutputFolder
+
+
+def _require_usable(name: Path, output: Path) -> None:
+    """Check a name that the user did not give, and that is written with an output."""
+    advice = f"this name is needed for {shown(output)}: rename it, or give another output"
+    require_regular(name, advice)
 
 
 def _exists(path: Path, what: str) -> str:
@@ -264,10 +271,12 @@ def claimed(*outputs: Output, inputs: Iterable[str | os.PathLike[str]] = ()) -> 
         stack.enter_context(_removing_made_folders([one.folder for one in outputs]))
         for output in outputs:
             stack.enter_context(output.lock())
+        # noted before the second look, so that no file can appear between them unseen
+        claims = [claim for one in outputs for claim in one.claims()]
         for output in outputs:  # another process may have finished it before the lock
             output.check_kind()
             output.check_free()
-        stack.enter_context(with_claims(claim for one in outputs for claim in one.claims()))
+        stack.enter_context(with_claims(claims))
         yield
 
 
@@ -377,15 +386,14 @@ def _check_apart(outputs: Sequence[Output]) -> None:
 @contextmanager
 def _removing_made_folders(folders: Iterable[Path]) -> Iterator[None]:
     """Make folders for the block, and if it fails, remove those that were made and are empty."""
-    made: list[Path] = []
+    made: set[Path] = set()
     try:
-        for folder in dict.fromkeys(folders):
-            missing = [place for place in (folder, *folder.parents) if not os.path.lexists(place)]
-            made += missing  # the innermost first
+        for folder in folders:
+            made.update(one for one in (folder, *folder.parents) if not os.path.lexists(one))
             make_folder(folder)
         yield
     except BaseException:
-        for place in made:
+        for place in sorted(made, key=lambda one: len(one.parts), reverse=True):
             with suppress(OSError):  # something else is in it: it stays
                 place.rmdir()
         raise
