@@ -14,6 +14,7 @@ from losslandscape.cli.arguments import (
     samples_from,
 )
 from losslandscape.cli.kinds import COUNTED, POSITIVE_KIND, Kind
+from losslandscape.files.outputs import claimed
 
 HELP = "train a network, and record its training trajectory"
 NOT_TO_GO_ON = ("--overwrite",)  # it discards the finished epochs
@@ -93,6 +94,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    from losslandscape.study.training import training_output
+
+    with claimed(training_output(arguments.output, "--output")):
+        return _train(arguments)
+
+
+def _train(arguments: argparse.Namespace) -> int:
     import torch
 
     from losslandscape.study.datasets import has_split

@@ -95,7 +95,8 @@ def train(
     Call it again with the same settings to resume an interrupted run after its last finished
     epoch. It ends with the same bits on the same kind of processor with the same number of
     threads. A finished run is loaded; with more epochs it continues. One process at a time trains
-    into a folder. A run that fails before its first epoch is finished leaves nothing.
+    into a folder. A run that fails or is interrupted before its first epoch is finished leaves
+    nothing.
 
     Parameters
     ----------
@@ -192,11 +193,9 @@ def train(
             metrics.update(_evaluate(model, test_data, loss_function, "test_"))
         return metrics
 
-    names = (_SETTINGS, _STATE, _METRICS, _WEIGHTS)
-    output = OutputFolder(Path(folder), names, overwrite=True, option="")
     outside = ExitStack()
     try:
-        outside.enter_context(claimed(output))
+        outside.enter_context(claimed(training_output(Path(folder))))
         outside.enter_context(run.removed_if_it_fails())
         run.open(epochs, overwrite=overwrite)
         due_in_epoch = list(_records_due(steps_per_epoch, records_per_epoch).values())
@@ -276,6 +275,12 @@ def train(
     return run.metrics
 
 
+def training_output(folder: Path, option: str = "") -> OutputFolder:
+    """The folder of a run. Its files may be there already: `train` decides what becomes of them."""
+    names = (_SETTINGS, _STATE, _METRICS, _WEIGHTS)
+    return OutputFolder(folder, names, overwrite=True, option=option)
+
+
 class _Run:
     """The folder of one run: its settings and its state."""
 
@@ -327,11 +332,11 @@ class _Run:
 
     @contextmanager
     def removed_if_it_fails(self) -> Iterator[None]:
-        """Remove what a run wrote that ends with an error before its first epoch is finished."""
+        """Remove what a run wrote that ends before its first epoch is finished."""
         free = not content_of(self.folder)
         try:
             yield
-        except Exception:
+        except BaseException:
             if free and self.last_epoch < 1 and self._is_there():
                 for name in (_SETTINGS, _STATE, _METRICS):
                     with suppress(OSError):
