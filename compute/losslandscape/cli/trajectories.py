@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import glob
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -130,10 +131,11 @@ def recorded_trajectory(
 
     if not isinstance(where, str):
         return None
+    listed = os.path.lexists(Path(where) / MANIFEST)
     inside = Path(where) / "trajectory"  # of the folder that 'losslandscape train' wrote
-    if (inside / MANIFEST).is_file() and not (Path(where) / MANIFEST).is_file():
-        where = str(inside)
-    if not (Path(where) / MANIFEST).is_file() and (Path(where).exists() or glob.has_magic(where)):
+    if not listed and os.path.lexists(inside / MANIFEST):
+        where, listed = str(inside), True
+    if not listed and (Path(where).exists() or glob.has_magic(where)):
         return None
     trajectory = Trajectory.open(where)  # where there is nothing, it says what is expected
     if key is not None or steps is not None:

@@ -93,7 +93,7 @@ def checkpoint_paths(paths: "Union[PathLike, Iterable[PathLike]]") -> tuple[list
     for path in found:
         if input_kind(path) != FOLDER:
             input_file(path, "a checkpoint is expected")
-        if (path / MANIFEST).is_file():
+        if os.path.lexists(path / MANIFEST):
             raise FileFormatError(_recorded(path))
     return found, not _is_iterator(paths)
 
@@ -133,7 +133,7 @@ def _holds_weights(path: Path) -> bool:
 
 def _inside(folder: Path) -> list[Path]:
     """The checkpoints in a folder: its numbered folders that hold weights, or else its files."""
-    if (folder / MANIFEST).is_file():
+    if os.path.lexists(folder / MANIFEST):
         raise FileFormatError(_recorded(folder))
     entries = sorted(folder.iterdir(), key=natural_order)
     folders = [path for path in entries if path.is_dir() and _ANY_NUMBER.search(path.name)]

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +28,7 @@ def read_manifest(file: Path) -> dict[str, Any]:
     FileFormatError
         If the file is missing, damaged, of another format or version, or no list of a trajectory.
     """
-    if not file.is_file():
+    if not os.path.lexists(file):
         raise FileFormatError(
             f"{file.parent}: not a recorded trajectory ({file.name} is missing); "
             "record one with losslandscape.TrajectoryRecorder"
