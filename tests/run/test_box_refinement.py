@@ -1,6 +1,7 @@
 """A finer grid over a box: its points, its values, and what must be the same."""
 
 import itertools
+from contextlib import nullcontext
 from fractions import Fraction
 
 import numpy as np
@@ -10,6 +11,8 @@ from torch import nn
 
 from losslandscape import Grid, Landscape, Objective, Subspace, evaluate, refine
 from losslandscape.errors import LossLandscapeError, OutputExistsError
+from losslandscape.files import atomic_files
+from losslandscape.landscape.overlays import ProjectedTrajectory
 from losslandscape.run.box_refinement import agreement, finer_grid
 
 
@@ -202,6 +205,33 @@ def test_trajectory_and_models_come_along_and_files_are_kept(cnn, images, tmp_pa
     with pytest.raises(OutputExistsError):
         refine(first, objective, plane, [(0, 0.5), (0, 0.5)], points=5, path=path, quiet=True)
     assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("appears", [False, True])
+def test_the_file_has_the_agreement_and_the_trajectories_from_the_first(
+    coarse, tmp_path, monkeypatch, appears
+):
+    landscape, objective, plane = coarse
+    one = np.zeros(1)
+    landscape.trajectories = [ProjectedTrajectory("run", one, np.zeros((1, 2)), one, one, one)]
+    path, saved = tmp_path / "near.nc", []
+    give_name = atomic_files._give_name
+
+    def record(temporary, target):
+        if target == path:
+            if appears and not saved:
+                path.write_text("precious")
+            saved.append(Landscape.open(temporary))
+        give_name(temporary, target)
+
+    monkeypatch.setattr(atomic_files, "_give_name", record)
+    with pytest.raises(OutputExistsError) if appears else nullcontext():
+        refine(landscape, objective, plane, [(-1, 1), (-1, 1)], factor=1, path=path, quiet=True)
+    found = Landscape.open(tmp_path / "near.1.nc" if appears else path)
+    assert found.provenance["refined"]["points"] > 0
+    assert [t.label for t in found.trajectories] == ["run"]
+    # an unfinished landscape is written without its samples
+    assert ["refined" in one.provenance for one in saved if one.samples] == [True]
 
 
 @pytest.mark.parametrize("counted", [(), (0,), (1,), (0, 1)])

@@ -18,7 +18,8 @@ from losslandscape.landscape.landscape import EVALUATED, NOT_FINITE, Landscape
 from losslandscape.landscape.opening import LandscapeOrPath, opened
 from losslandscape.planes.grid import Grid
 from losslandscape.public_calls import public
-from losslandscape.run.evaluation import evaluate, run_output
+from losslandscape.run.evaluation import run_output, run_task
+from losslandscape.run.task import checked_task
 from losslandscape.run.threads import using_threads
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def refine(
 
     Examples
     --------
-    >>> from losslandscape import Objective, Subspace
+    >>> from losslandscape import Objective, Subspace, evaluate
     >>> model = torch.nn.Linear(1, 1, bias=False)
     >>> _ = torch.nn.init.constant_(model.weight, 2.0)
     >>> objective = Objective(model, "mse", (torch.ones(1, 1), torch.zeros(1, 1)))
@@ -99,32 +100,34 @@ def refine(
     check_same(landscape, objective, subspace)
     grid = finer_grid(landscape.grid, bounds, factor, points)
     measured = landscape.provenance.get("objective", {})
-    outputs = [] if path is None else [run_output(Path(path), overwrite)]
-    inputs = [] if landscape.path is None else [landscape.path]
-    with (
-        claimed(*outputs, inputs=inputs),
-        using_threads(threads or measured.get("threads") or torch.get_num_threads()),
-    ):
-        finer = evaluate(
-            objective,
-            subspace,
-            grid,
-            batch_size=measured.get("batch_size"),
-            path=path,
-            overwrite=overwrite,
-            title=landscape.provenance.get("title", ""),
-            provenance=provenance,
-            quiet=quiet,
-        )
+    task = checked_task(
+        objective,
+        subspace,
+        grid,
+        tolerance=None,
+        batch_size=measured.get("batch_size"),
+        keep_samples=None,
+        title=landscape.provenance.get("title", ""),
+        provenance=provenance,
+        path=path,
+        quiet=quiet,
+    )
+
+    def complete(finer: Landscape) -> None:
         finer.provenance["refined"] = {
             "landscape": Path(landscape.path).name if landscape.path is not None else None,
             "bounds": [[float(low), float(high)] for low, high in bounds],
             **agreement(landscape, finer),
         }
         finer.trajectories = list(landscape.trajectories)
-        if path is not None:
-            finer.save(path, overwrite=True)
-    return finer
+
+    outputs = [] if path is None else [run_output(Path(path), overwrite)]
+    inputs = [] if landscape.path is None else [landscape.path]
+    with (
+        claimed(*outputs, inputs=inputs),
+        using_threads(threads or measured.get("threads") or torch.get_num_threads()),
+    ):
+        return run_task(task, overwrite, complete=complete)
 
 
 def finer_grid(

@@ -16,11 +16,12 @@ from __future__ import annotations
 import os
 import sys
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -158,6 +159,25 @@ def evaluate(
     runs = labeled_runs(trajectory) if trajectory is not None else {}
     for run in runs.values():
         check_trajectory(task.objective, subspace, run)
+    return run_task(task, overwrite, executor, runs)
+
+
+def run_task(
+    task: Task,
+    overwrite: bool = False,
+    executor: Executor | None = None,
+    runs: Mapping[str, Trajectory] = MappingProxyType({}),
+    complete: Callable[[Landscape], None] | None = None,
+) -> Landscape:
+    """Measure the points of a task, and finish its landscape; see :func:`evaluate`.
+
+    Parameters
+    ----------
+    runs : mapping from str to Trajectory
+        Trajectories to measure, by their labels.
+    complete : callable, optional
+        Adds to the finished landscape before its file is written.
+    """
     outputs = [] if task.path is None else [run_output(task.path, overwrite)]
     with claimed(*outputs):
         recipe = recipe_of(task)
@@ -165,10 +185,10 @@ def evaluate(
         require_landscape_memory(task.grid, kept)
         begun = claim_output(task.path, recipe, overwrite)
         threads = begun.settings.threads if begun.settings else torch.get_num_threads()
-        with using_threads(threads), OneEvaluator(subspace) as evaluators:
+        with using_threads(threads), OneEvaluator(task.subspace) as evaluators:
             points = _measured_points(task, recipe, begun, evaluators, executor)
             with points.store.telling_what_is_kept():
-                return finish(points, recipe, evaluators, runs)
+                return finish(points, recipe, evaluators, runs, complete)
 
 
 def run_output(path: Path, overwrite: bool, option: str = "", parents: bool = False) -> OutputFile:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -34,10 +34,12 @@ def finish(
     recipe: dict[str, Any],
     evaluators: OneEvaluator,
     runs: Mapping[str, Trajectory],
+    complete: Callable[[Landscape], None] | None = None,
 ) -> Landscape:
     """The finished landscape; with a path it is also the file, and the journal is removed.
 
-    The journal stays if a point failed: the same call tries the point again.
+    The journal stays if a point failed: the same call tries the point again. What `complete` adds
+    to the landscape is in the file from the first.
     """
     task, landscape = points.task, points.store.landscape
     if points.refinement is not None:
@@ -62,6 +64,8 @@ def finish(
         )
         for measured in landscape.trajectories:
             warn_outside(task.grid, measured)
+    if complete is not None:
+        complete(landscape)
     try:
         if task.path is not None:
             landscape.save(task.path, overwrite=True)
