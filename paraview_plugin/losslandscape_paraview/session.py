@@ -8,8 +8,27 @@ def new_session():
     """Drop everything that is loaded, for the next figure of the same process."""
     restore_getargspec()
     simple = import_simple()
+    _let_go_of_color_bars(simple)
     with indexed_documentation():  # ParaView makes all its functions again for a new session
         simple.ResetSession()
+
+
+def _let_go_of_color_bars(simple):
+    """Make a script's variables forget the color bars of the session that ends.
+
+    A color bar that goes later, in the next session, takes OpenGL buffers with it that ParaView 6.1
+    deletes by number, in the context of the new views: theirs. Their next picture ends in a
+    segmentation fault.
+    """
+    from paraview import servermanager
+
+    if servermanager.ActiveConnection is None:
+        return
+    for view in simple.GetRenderViews():
+        for shown in view.Representations:
+            if shown.GetXMLName() == "ScalarBarWidgetRepresentation":
+                shown.__del__()  # of ParaView's dictionary of all proxies
+                shown.SMProxy = None
 
 
 def end_session():

@@ -40,12 +40,14 @@ def main(plugin, output, *files):
 
 def table(proxy):
     """All of a colour table that decides which value has which colour."""
+    categorical = proxy.InterpretValuesAsCategories
     return {
-        "points": list(proxy.RGBPoints),
+        # of categories they decide nothing, and are those of the version's default table
+        "points": [] if categorical else list(proxy.RGBPoints),
         "log": int(proxy.UseLogScale),
         "space": str(proxy.ColorSpace),
-        "categories": list(proxy.Annotations) if proxy.InterpretValuesAsCategories else [],
-        "colours": list(proxy.IndexedColors) if proxy.InterpretValuesAsCategories else [],
+        "categories": list(proxy.Annotations) if categorical else [],
+        "colours": list(proxy.IndexedColors) if categorical else [],
     }
 
 
