@@ -26,7 +26,11 @@ status 2:
 ```text
 losslandscape render: --levels 2000: must be a whole number from 1 to 256
 losslandscape topology: --draws 9: cannot go with --noise none; leave one of them out
+losslandscape surface: --seed: is given twice: --seed 1 and --seed 2; give one of them
 ```
+
+An option that takes several values takes all of them after its name: `--models a b`, not
+`--models a --models b`.
 
 A grid, directions, a picture or processes that need more memory than there is are refused with both
 sizes before the work.
@@ -77,7 +81,7 @@ def _ranges(parser: argparse.ArgumentParser) -> Iterator[str]:
 
 
 def _together(rules: tuple) -> Iterator[str]:
-    yield from ("| argument | goes | because |", "| --- | --- | --- |")
+    yield from ("| argument | rule | because |", "| --- | --- | --- |")
     for rule in rules:
         names = ", ".join(f"`{name}`" for name in rule.options)
         when = f"with {plain(rule.when.words)}: " if rule.when is not None else ""

@@ -179,8 +179,21 @@ def command_lines(draw: st.DrawFn, known: list[Verb]) -> list[str]:
     if draw(st.integers(0, 19)) == 0:  # something that is needed is missing
         del base[draw(st.integers(0, len(base) - 1))]
     more = draw(st.lists(st.sampled_from(verb.actions), max_size=3, unique=True))
+    if draw(st.integers(0, 9)):  # else an option may be given twice
+        base = _without(base, {name for action in more for name in action.option_strings})
     words = [word for action in more for word in draw(_words(action))]
     return [verb.name, *base, *words]
+
+
+def _without(words: list[str], options: set[str]) -> list[str]:
+    """The words without some options and their values."""
+    found, dropped = [], False
+    for word in words:
+        if word.startswith("--"):
+            dropped = word in options
+        if not dropped:
+            found.append(word)
+    return found
 
 
 def _drawn(job: dict[str, Any], timeout: float = 0) -> dict[str, Any]:

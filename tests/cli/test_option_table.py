@@ -144,8 +144,7 @@ RENDER = "render x.nc --output x.png "
         ("import x.npy --output x.nc --distance 1", "only goes with --format loss-landscapes"),
         ("import x.npy --output x.nc --format npy --trajectory t", "--format li-h5"),
         (RENDER + "--titles a b c", "--titles a b c: 3 given, 1 needed: one for each file"),
-        (RENDER + "--dpi 300", "--dpi 300: only goes with --size in mm, cm or in"),
-        (RENDER + "--dpi 300 --size 100x100", "but --size 100x100 was given"),
+        (RENDER + "--dpi 300", "--dpi 300: only goes with --size; add that"),
         ("render x.nc --output x.html --size 100x100", "but --output x.html was given"),
         (RENDER + "--layout a", "only goes with a state (.pvsm), but x.nc was given"),
         (RENDER + "--trust-file", "only goes with a state"),
@@ -184,6 +183,7 @@ def test_what_would_be_ignored_is_refused(parser, capsys, line, said):
         "flatness x.nc --sharpness --box 1 --precision float64 --device cpu",
         "verify x.nc --array loss",
         RENDER + "--size 85x73mm --dpi 600 --titles one --levels 5",
+        RENDER + "--size 850x730 --dpi 96",
         "render x.pvsm --output x.png --layout a --trust-file --size 100x100",
         "render a.nc b.nc --output x.glb --titles a b",
         "paraview --install --ask-reader",
@@ -192,6 +192,31 @@ def test_what_would_be_ignored_is_refused(parser, capsys, line, said):
 )
 def test_what_goes_together(parser, line):
     parser.parse_args(line.split())
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (SURFACE + "--seed 1 --seed 2", "--seed: is given twice: --seed 1 and --seed 2; give one"),
+        (SURFACE + "--see 1 --seed=2", "--seed 1 and --seed 2"),
+        (SURFACE + "--bounds 0 1 --bounds 0,2", "--bounds 0,1 and --bounds 0,2"),
+        (SURFACE + "--trajectory a --trajectory b", "give all values after one --trajectory"),
+        (BETWEEN + "--models a", "--models: is given twice: give all values after one --models"),
+        (RENDER + "--log --no-log", "--log: is given twice: give --log or --no-log once"),
+    ],
+)
+def test_an_option_that_is_given_twice_is_refused(parser, capsys, line, said):
+    with pytest.raises(SystemExit) as stopped:
+        parser.parse_args(line.split())
+    assert stopped.value.code == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_repetition_that_changes_nothing_is_taken(parser):
+    found = parser.parse_args((SURFACE + "--seed 1 --seed 1 --quiet --quiet").split())
+    assert found.seed == 1
+    # a second command line begins anew
+    assert parser.parse_args((SURFACE + "--seed 2").split()).seed == 2
 
 
 def test_the_help_says_what_goes_with_what(parser, capsys):

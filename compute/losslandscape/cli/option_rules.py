@@ -53,6 +53,10 @@ class Condition(Protocol):
     def words(self) -> str:
         """What is given if it is so, such as "--directions pca"."""
 
+    @property
+    def needed(self) -> str:
+        """What an argument does that needs it, such as "only with --directions pca"."""
+
     def holds(self, line: Line) -> bool:
         """Whether it is so."""
 
@@ -64,6 +68,10 @@ class _Companion:
     """What conditions on another option than the refused one say."""
 
     words: str
+
+    @property
+    def needed(self) -> str:
+        return f"only with {self.words}"
 
     def instead(self, line: Line) -> str:
         """What is so where it does not hold; empty if there is nothing to say."""
@@ -170,7 +178,11 @@ class Number:
             return f"{self.least} or more"
         if self.most == 1:
             return "one"
-        return f"{' or '.join(map(str, range(self.least, self.most + 1)))}"
+        return " or ".join(map(str, range(self.least, self.most + 1)))
+
+    @property
+    def needed(self) -> str:
+        return f"takes {self.words}"
 
     def holds(self, line: Line) -> bool:
         number = _number(line.values[self.option])
@@ -195,6 +207,10 @@ class AsMany:
 
     def __post_init__(self):
         object.__setattr__(self, "words", self.words or f"one value for each {self.other}")
+
+    @property
+    def needed(self) -> str:
+        return f"takes {self.words}"
 
     def holds(self, line: Line) -> bool:
         wanted = _number(line.values[self.other]) - self.less
@@ -239,7 +255,7 @@ class Rule:
     def words(self) -> str:
         """The rule after the option's name, as the help has it."""
         if self.needs is not None:
-            return f"only with {self.needs.words}"
+            return self.needs.needed
         assert self.excludes is not None
         return f"not with {self.excludes.words}"
 

@@ -165,8 +165,8 @@ RULES: dict[str, tuple[Rule, ...]] = {
         Rule(("--size", "--dpi", "--transparent"), needs=_PICTURE, in_help=False),
         Rule(
             ("--dpi",),
-            needs=Matches("--size", r"(mm|cm|in)\s*$", "--size in mm, cm or in"),
-            why="pixels have no size in print",
+            needs=IsGiven("--size"),
+            why="alone it changes no pixel of the picture",
         ),
         Rule(("--layout", "--trust-file"), needs=_STATE, in_help=False),
         Rule(("FILE",), needs=Number("FILE", 1, 1), when=_STATE, in_help=False),

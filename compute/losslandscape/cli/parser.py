@@ -86,9 +86,12 @@ class Parser(argparse.ArgumentParser):
         raise UsageExit(EXIT_USAGE)
 
     def _get_values(self, action: argparse.Action, arg_strings: list[str]) -> Any:
-        words = [word for word in arg_strings if word != "--"]
+        words = tuple(word for word in arg_strings if word != "--")
         if action.option_strings or words:
-            self._given[_name(action)] = Given(_name(action), tuple(words))
+            given = Given(_name(action), words)
+            if action.option_strings and given.name in self._given:
+                _refuse_second(action, self._given[given.name], given)
+            self._given[given.name] = given
         return super()._get_values(action, arg_strings)
 
     def _get_value(self, action: argparse.Action, arg_string: str) -> Any:
@@ -148,6 +151,19 @@ def with_commas(words: Sequence[str]) -> list[str]:
         joining = len(word) > 3 and any(option.startswith(word) for option in _OF_NUMBERS)
         found.append(word)
     return found
+
+
+def _refuse_second(action: argparse.Action, first: Given, second: Given) -> None:
+    """Refuse an option that is given twice, where the first would have no effect."""
+    advice = ""
+    if action.nargs in ("+", "*"):
+        advice = f"give all values after one {first.name}"
+    elif isinstance(action, argparse.BooleanOptionalAction):
+        advice = f"give {' or '.join(action.option_strings)} once"
+    elif first.words != second.words:
+        advice = f"{first} and {second}; give one of them"
+    if advice:
+        raise argparse.ArgumentError(None, f"{first.name}: is given twice: {advice}")
 
 
 def _is_utf8(word: str) -> bool:

@@ -134,7 +134,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         f"text is at least {MINIMUM_POINTS:g} pt (default: the figure's own size, in pixels)",
     )
     picture.add_argument(
-        "--dpi", type=Kind(DPI), metavar="N", help=f"pixels per inch (default: {DEFAULT_DPI:g})"
+        "--dpi",
+        type=Kind(DPI),
+        metavar="N",
+        help="pixels per inch: the file states it, and a --size in print gets its number of pixels "
+        f"by it (default: {DEFAULT_DPI:g})",
     )
     picture.add_argument("--transparent", action="store_true", help="draw no background")
     look = parser.add_argument_group("appearance (the data are not changed)")
