@@ -82,9 +82,11 @@ class World:
         return self._fingerprint() != self.fingerprint
 
     def _files(self) -> list[tuple[str, int, int]]:
-        """Names, sizes and times of the files that calls are given."""
-        files = sorted(path for path in self.template.rglob("*") if path.is_file())
-        return [(one.name, one.stat().st_size, one.stat().st_mtime_ns) for one in files]
+        """Names, sizes and times of the files that calls are given; others are their outputs."""
+        names = sorted(p.relative_to(self._original) for p in self._original.rglob("*"))
+        files = [self.template / name for name in names if (self._original / name).is_file()]
+        stats = [one.stat() if one.exists() else None for one in files]
+        return [(f.name, s and s.st_size, s and s.st_mtime_ns) for f, s in zip(files, stats)]
 
     def _fingerprint(self) -> str:
         models = [self.model, self.other, self.norms]

@@ -450,7 +450,7 @@ def test_other_samples_than_the_surfaces_are_refused():
     landscape = evaluate(Objective(model, "cross_entropy", data), plane, Grid.square(5), quiet=True)
     other = Objective(model, "cross_entropy", (data[0] + 1, data[1]))
     points = find_critical_points(landscape, method="none")
-    with pytest.raises(LossLandscapeError, match="its sets differs"):
+    with pytest.raises(LossLandscapeError, match="its sets of samples differ"):
         verify(landscape, points, other, plane)
 
 

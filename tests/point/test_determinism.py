@@ -486,7 +486,9 @@ def test_what_differs_from_the_file_is_named(data, tmp_path):
     ):
         check_plane(landscape, Subspace.random(model, seed=1))
     check_plane(landscape, Subspace.random(model))
-    with pytest.raises(LossLandscapeError, match=r"its sets differs \(set 'train': samples: 24"):
+    with pytest.raises(
+        LossLandscapeError, match=r"its sets of samples differ \(set 'train': samples: 24"
+    ):
         landscape.check_objective(Objective(model, "cross_entropy", [t[:20] for t in data]))
     other = (data[0] + 1e-6, data[1])
     with pytest.raises(LossLandscapeError, match=r"\(set 'train': other values\)"):

@@ -164,7 +164,7 @@ def test_what_differs_is_named(coarse, images):
     with pytest.raises(LossLandscapeError, match="the model's buffers, such as"):
         refine(landscape, objective, statistics, box)
     fewer = Objective(model, "cross_entropy", (images[0][:30], images[1][:30]))
-    with pytest.raises(LossLandscapeError, match="its sets differs"):
+    with pytest.raises(LossLandscapeError, match="its sets of samples differ"):
         refine(landscape, fewer, plane, box)
     double = Objective(model, "cross_entropy", images, precision="float64")
     with pytest.raises(LossLandscapeError, match="precision is float64, not float32"):

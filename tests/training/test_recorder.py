@@ -118,3 +118,15 @@ def test_numbers_are_added_to_the_last_checkpoint_alone(model, tmp_path):
     assert [bool(np.isnan(x)) for x in trajectory.numbers("accuracy")] == [True, True, False]
     with pytest.raises(LossLandscapeError, match="is closed"):
         recorder.add_numbers(loss=1.0)
+
+
+def test_parameters_that_are_not_finite_are_recorded_with_a_warning(model, tmp_path):
+    name = next(iter(dict(model.named_parameters())))
+    with ll.TrajectoryRecorder(model, tmp_path / "run") as recorder:
+        recorder.record(0)
+        with torch.no_grad():
+            dict(model.named_parameters())[name].view(-1)[0] = float("nan")
+        with pytest.warns(UserWarning, match=f"step 1: parameter '{name}' is not finite") as found:
+            recorder.record(1)
+    assert found[0].filename == __file__
+    assert len(ll.Trajectory.open(tmp_path / "run")) == 2

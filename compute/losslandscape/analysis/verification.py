@@ -24,6 +24,7 @@ from losslandscape.analysis.critical_points import CriticalPoints
 from losslandscape.analysis.short_table import short_table
 from losslandscape.analysis.stationarity import displacement, sampling_radius
 from losslandscape.argument_kinds import FLAG, PATH, Instance, Word
+from losslandscape.counted import counted
 from losslandscape.files.finished_parts import finished_parts
 from losslandscape.landscape.identity import check_plane, check_source
 from losslandscape.landscape.opening import LandscapeOrPath, opened
@@ -328,8 +329,9 @@ def verify(
                 "critical points",
                 done=len(parts[0]),
                 quiet=quiet,
-                work=f"Newton's method from {len(positions):,} points, at most {rule.iterations} "
-                f"steps each; gradient and Hessian over {about['samples']:,} samples at each step",
+                work=f"Newton's method from {counted(len(positions), 'point')}, at most "
+                f"{rule.iterations} steps each; gradient and Hessian over "
+                f"{about['samples']:,} samples at each step",
                 unit="critical points",
             ) as progress,
         ):

@@ -6,6 +6,7 @@ import argparse
 
 from losslandscape.cli.inputs import inputs_of
 from losslandscape.cli.kinds import PATH, TEXT
+from losslandscape.counted import counted
 from losslandscape.files.outputs import OutputFolder, claimed
 
 HELP = "write a landscape as .vti, .vtp, .pvd, .ply and .csv for ParaView and other programs"
@@ -48,7 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
     with claimed(output, inputs=inputs_of(arguments)):
         landscape = Landscape.open(arguments.landscape)
         paths = formats.export(landscape, folder, arguments.formats, alone=True)
-    print(f"{arguments.landscape}: exported to {len(paths)} files in {folder}")
+    print(f"{arguments.landscape}: exported to {counted(len(paths), 'file')} in {folder}")
     for path in paths:
         print(path)
     return 0

@@ -8,7 +8,7 @@ from losslandscape.argument_checks import FINITE, POSITIVE
 from losslandscape.cli.arguments import add_output_arguments
 from losslandscape.cli.inputs import inputs_of
 from losslandscape.cli.kinds import PATH, TEXT, Intervals, Kind, OrNan, Text
-from losslandscape.errors import LossLandscapeError
+from losslandscape.files.file_kinds import LANDSCAPE_ENDINGS
 from losslandscape.files.outputs import OutputFile, claimed
 
 HELP = "import a surface that another tool measured"
@@ -94,9 +94,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     output = arguments.output
-    if output.suffix not in (".nc", ".llnc"):
-        raise LossLandscapeError(f"--output {output}: the name must end in .nc or .llnc")
-    claim = OutputFile(output, arguments.overwrite, "--output")
+    claim = OutputFile(output, arguments.overwrite, "--output", name_endings=LANDSCAPE_ENDINGS)
     with claimed(claim, inputs=inputs_of(arguments)):
         return _import(arguments)
 

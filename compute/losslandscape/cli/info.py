@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from losslandscape.cli.kinds import COUNTED, PATH
+from losslandscape.counted import counted
 
 _ROUNDING = 1e-5
 HELP = "show what a landscape file contains and how it was made"
@@ -184,11 +185,16 @@ def _value(value):
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
+def _ends(values) -> str:
+    return f"{values[0]:g} to {values[-1]:g}"
+
+
 def _run(trajectory, plane):
     """A trajectory in one line: how it went, and how much of it the plane shows."""
     words = (
-        f"trajectory '{trajectory.label}': {len(trajectory.step)} checkpoints, "
-        f"loss {trajectory.loss[0]:g} to {trajectory.loss[-1]:g}"
+        f"trajectory '{trajectory.label}': {counted(len(trajectory.step), 'checkpoint')}, "
+        f"loss {_ends(trajectory.checkpoint_loss)} at the checkpoints and "
+        f"{_ends(trajectory.loss)} at their projections"
     )
     from losslandscape.landscape.overlays import run_shares
 

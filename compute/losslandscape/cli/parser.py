@@ -7,6 +7,7 @@ options that go together (`option_rules`).
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import sys
 from collections.abc import Iterable, Sequence
@@ -26,6 +27,7 @@ _NEGATIVE = re.compile(r"^-(?:\.?\d|inf|nan)", re.IGNORECASE)
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _NUMBER_WORDS = re.compile(rf"^{_NUMBER}(?:,{_NUMBER})*,?$")
 # options whose numbers may be joined by commas or separated by spaces
+_ABBREVIATIONS = {"--lr": "--learning-rate", "--wd": "--weight-decay", "--bs": "--batch-size"}
 _OF_NUMBERS = ("--bounds", "--minimum", "--valid-range", "--sample-numbers")
 
 # argparse's own words, and ours; {} is the option
@@ -69,7 +71,7 @@ class Parser(argparse.ArgumentParser):
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
         for word in sys.argv[1:] if args is None else args:
             if not _is_utf8(word):  # file names are bytes; they could not be printed or stored
-                self.error(f"{word!a}: is not UTF-8 text; rename the file, or write it anew")
+                self.error(f"{word!a}: {_why_not_text(word)}")
         found, rest = self.parse_known_args(args, namespace)
         if rest:
             self._refuse_unknown(found, rest)
@@ -123,7 +125,11 @@ class Parser(argparse.ArgumentParser):
         if option is None:
             verb.error(f"{rest[0]}: is one argument too many; leave it out, or quote it")
         name = option.split("=")[0]
-        similar = get_close_matches(name, verb._option_string_actions, n=1)
+        # long names alone: '--lr' is near to '--help', and nothing near is better than that
+        options = [one for one in verb._option_string_actions if one.startswith("--")]
+        similar = [_ABBREVIATIONS[name]] if _ABBREVIATIONS.get(name) in options else []
+        similar = similar or [one for one in options if len(name) > 4 and one.startswith(name)]
+        similar = similar or get_close_matches(name, options, n=1, cutoff=0.7)
         meant = f"; did you mean {similar[0]}?" if similar else ""
         verb.error(f"{name}: there is no such option{meant}")
 
@@ -172,6 +178,14 @@ def _is_utf8(word: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def _why_not_text(word: str) -> str:
+    try:
+        os.fsencode(word).decode()
+    except UnicodeDecodeError:
+        return "is not UTF-8 text; rename the file, or write it anew"
+    return "cannot be read as text in this locale; set PYTHONUTF8=1 or a UTF-8 locale"
 
 
 def _name(action: argparse.Action) -> str:

@@ -232,6 +232,10 @@ def built_weights(kept: Mapping[str, Any]) -> str | None:
     if not isinstance(model, str):
         return None
     if ":" not in model:
+        from losslandscape.study.networks import NETWORKS
+
+        if model not in NETWORKS:
+            return None  # it is refused by its name
         return f"none were given (--weights): this is an untrained {model}"
     return f"none were given (--weights): those of {model}, random unless it loads some itself"
 
@@ -350,13 +354,16 @@ def _subspace(arguments: argparse.Namespace, model: Any, samples: Any) -> Subspa
         load_weights(one, file, getattr(arguments, "weights_key", None))
         models.append(one)
     labels = arguments.labels or [_label(Path(file)) for file in files]
+    if len(set(labels)) < len(labels) and not arguments.labels:
+        labels = list(map(str, files))
     third = models[2] if len(models) == 3 else None
     return Subspace.between(models[0], models[1], third, labels)
 
 
 def _label(file: Path) -> str:
     """The label of a weights file: its name, or for a training run the name of its folder."""
-    return file.resolve().parent.name if file.stem == "weights" else file.stem
+    in_run = file.stem == "weights" and (file.parent / "settings.json").is_file()
+    return file.resolve().parent.name if in_run else file.stem
 
 
 def kept_arguments(arguments: argparse.Namespace, output: Path) -> dict[str, Any]:

@@ -13,7 +13,6 @@ from losslandscape.cli.recorded_problem import (
     build_recorded,
     recorded_problem,
 )
-from losslandscape.errors import LossLandscapeError
 from losslandscape.files.outputs import claimed
 
 HELP = "evaluate a box of a landscape on a finer grid, with the same model, data and plane"
@@ -75,8 +74,6 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.end_with_input:
         _end_with_input()
     output = arguments.output
-    if output.suffix not in (".nc", ".llnc"):
-        raise LossLandscapeError(f"--output {output}: the name must end in .nc or .llnc")
     claim = run_output(output, arguments.overwrite, "--output", parents=True)
     with claimed(claim, inputs=inputs_of(arguments)):
         return _refine(arguments)

@@ -129,13 +129,8 @@ def _measure(arguments: argparse.Namespace, executor: Executor | None) -> int:
     from losslandscape.run.evaluation import run_output
 
     check_trajectories(arguments)
-    if not arguments.plan:
-        if arguments.output is None:
-            arguments.usage_error("the following arguments are required: --output")
-        if arguments.output.suffix not in (".nc", ".llnc"):
-            raise LossLandscapeError(
-                f"--output {arguments.output}: the name must end in .nc or .llnc"
-            )
+    if not arguments.plan and arguments.output is None:
+        arguments.usage_error("the following arguments are required: --output")
     outputs = []
     if not arguments.plan:
         outputs.append(run_output(arguments.output, arguments.overwrite, "--output", parents=True))

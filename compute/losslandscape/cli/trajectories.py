@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from losslandscape.cli.kinds import TEXT
+from losslandscape.counted import counted
 from losslandscape.errors import LossLandscapeError
 
 if TYPE_CHECKING:
@@ -109,8 +110,8 @@ def open_trajectory(
         return recorded
     trajectory = Trajectory.of_checkpoints(where, model, key, steps)
     print(
-        f"{trajectory.path}: {len(trajectory)} checkpoints, steps {trajectory.steps[0]:g} to "
-        f"{trajectory.steps[-1]:g} ({trajectory.step_source})",
+        f"{trajectory.path}: {counted(len(trajectory), 'checkpoint')}, steps "
+        f"{trajectory.steps[0]:g} to {trajectory.steps[-1]:g} ({trajectory.step_source})",
         file=sys.stderr,
     )
     return trajectory

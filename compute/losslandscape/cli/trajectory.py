@@ -13,6 +13,8 @@ from losslandscape.cli.trajectories import (
     open_trajectory,
     recorded_trajectory,
 )
+from losslandscape.counted import counted
+from losslandscape.files.file_kinds import LANDSCAPE_ENDINGS
 
 HELP = "project a training trajectory onto a landscape, and measure the loss along it"
 
@@ -70,7 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
     where: Any = arguments.trajectory
     if arguments.files is not None:
         where = arguments.files[0] if len(arguments.files) == 1 else arguments.files
-    input_file(arguments.landscape, endings=(".nc", ".llnc"))
+    input_file(arguments.landscape, endings=LANDSCAPE_ENDINGS)
     with claimed(trajectory_output(arguments.landscape)):
         return _add(arguments, where)
 
@@ -92,7 +94,8 @@ def _add(arguments: argparse.Namespace, where: Any) -> int:
         arguments.overwrite,
     )
     print(
-        f"{arguments.landscape}: added {len(projected.step)} checkpoints of '{projected.label}'; "
-        f"their largest distance from the plane is {projected.distance_to_plane.max():g}"
+        f"{arguments.landscape}: added {counted(len(projected.step), 'checkpoint')} of "
+        f"'{projected.label}'; their largest distance from the plane is "
+        f"{projected.distance_to_plane.max():g}"
     )
     return 0

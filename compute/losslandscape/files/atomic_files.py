@@ -267,7 +267,7 @@ def explained(error: OSError, target: Path) -> LossLandscapeError:
             f"{target}: cannot write into {target.parent} ({error.strerror}); "
             "choose a folder where you have write permission"
         )
-    if error.errno == errno.ENOENT:
+    if error.errno == errno.ENOENT and not target.parent.exists():
         return LossLandscapeError(f"{target}: the folder {target.parent} does not exist; create it")
     return LossLandscapeError(f"{target}: cannot be written: {error.strerror or error}")
 

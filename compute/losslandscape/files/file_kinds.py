@@ -12,6 +12,7 @@ from typing import Optional, Union
 PathLike = Union[str, "os.PathLike[str]"]
 
 FILE, FOLDER = "a file", "a folder"
+LANDSCAPE_ENDINGS = (".nc", ".llnc")
 _SPECIAL = {
     stat.S_IFIFO: "a pipe (FIFO)",
     stat.S_IFSOCK: "a socket",

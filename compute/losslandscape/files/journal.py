@@ -121,11 +121,14 @@ class Journal:
         try:
             yield
         except OSError as error:
-            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+            advice = "Make it writable"
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                advice = "Free some space"
+            elif error.errno == errno.EFBIG:
+                advice = "Raise the limit of file sizes (ulimit -f) or write to another disk"
             raise LossLandscapeError(
                 f"{self.path}: cannot be written ({error.strerror}); finished points are kept. "
-                f"{'Free some space' if full else 'Make it writable'}, then run the same command "
-                "again to continue"
+                f"{advice}, then run the same command again to continue"
             ) from error
 
     def __enter__(self) -> Journal:

@@ -79,6 +79,8 @@ class OutputFile:
         be replaced unless another program changes it meanwhile.
     ending : str
         Of the names of its temporary files.
+    name_endings : sequence of str
+        What its name must end in, one of them; any if empty.
     """
 
     path: Path
@@ -88,6 +90,7 @@ class OutputFile:
     journals: Sequence[str] = ()
     changed: bool = False
     ending: str = ""
+    name_endings: Sequence[str] = ()
 
     @property
     def names(self) -> list[Path]:
@@ -324,6 +327,9 @@ def _check_name(output: Output) -> None:
         )
     if isinstance(output, OutputFile) and not output.path.name:
         raise LossLandscapeError(f"{_called(output)}: is a folder; give a file name")
+    endings = output.name_endings if isinstance(output, OutputFile) else ()
+    if endings and output.path.suffix not in endings:
+        raise LossLandscapeError(f"{_called(output)}: the name must end in {' or '.join(endings)}")
     try:
         # relative paths need the current folder, which may have been deleted
         there = first_existing(output.folder.absolute())

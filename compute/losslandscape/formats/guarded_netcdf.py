@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from losslandscape.errors import FileFormatError
+from losslandscape.files.file_kinds import LANDSCAPE_ENDINGS
 from losslandscape.files.inputs import input_file
 from losslandscape.formats import file_seal, guarded_child, netcdf_content
 from losslandscape.formats.content_stream import ContentError, Variable
@@ -28,7 +29,7 @@ def read(path: Path) -> dict[str, Variable]:
         If the file is missing, is not a netCDF file, is damaged, or declares more values than it
         can hold.
     """
-    input_file(path, endings=(".nc", ".llnc"))
+    input_file(path, endings=LANDSCAPE_ENDINGS)
     try:
         stamp = _stamp(path)
         with path.open("rb") as file:

@@ -14,7 +14,7 @@ import numpy as np
 from losslandscape import __version__
 from losslandscape.errors import FileFormatError, LossLandscapeError
 from losslandscape.files.atomic_files import replace_file
-from losslandscape.files.file_kinds import is_utf8
+from losslandscape.files.file_kinds import LANDSCAPE_ENDINGS, is_utf8
 from losslandscape.files.outputs import OutputFile, claimed
 from losslandscape.formats import file_seal, guarded_netcdf
 from losslandscape.formats.content_stream import Variable
@@ -46,7 +46,7 @@ def save(landscape: Landscape, path: str | os.PathLike, overwrite: bool = False)
     LossLandscapeError
         If the file cannot be written, or another process is writing it.
     """
-    with claimed(OutputFile(Path(path), overwrite)):
+    with claimed(OutputFile(Path(path), overwrite, name_endings=LANDSCAPE_ENDINGS)):
         write(landscape, path)
     landscape.path = Path(path)
 

@@ -152,9 +152,13 @@ def check_objective(landscape: Landscape, objective: Objective) -> None:
         same |= key == "batch_norm" and (there, given) == ("none", "fixed")
         if not same:
             raise LossLandscapeError(
-                f"{landscape._where()}the given objective is not the landscape's: its {key} differs"
+                f"{landscape._where()}the given objective is not the landscape's: {_what(key)}"
                 f"{_details(key, there, given)}"
             )
+
+
+def _what(key: str) -> str:
+    return "its sets of samples differ" if key == "sets" else f"its {key} differs"
 
 
 def _details(key: str, there: Any, given: Any) -> str:

@@ -264,10 +264,11 @@ def joint_principal_directions(
     counts = [len(one) for one in trajectories]
     count, last = sum(counts), counts[0] - 1
     where = " and ".join(str(one.path) for one in trajectories)
-    if count - 1 < dimensions:
+    needed = dimensions + 1
+    if count < needed:
         raise LossLandscapeError(
-            f"{where}: {count} checkpoints span at most {max(count - 1, 0)} directions, "
-            f"and {dimensions} are needed; record more checkpoints"
+            f"{where}: {dimensions} directions need {needed} checkpoints or more, and "
+            f"there {'is' if count == 1 else 'are'} {count}; record more checkpoints"
         )
     names = {s.name for s in layout.segments if moving is None or s.name in moving}
     arguments = trajectories, names, block_bytes, last

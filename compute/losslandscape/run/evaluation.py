@@ -28,6 +28,7 @@ import torch
 
 from losslandscape.adaptive.refinement import Adaptive
 from losslandscape.argument_kinds import ANYTHING, FLAG, With
+from losslandscape.files.file_kinds import LANDSCAPE_ENDINGS
 from losslandscape.files.journal import JOURNAL, TRAJECTORY_JOURNAL
 from losslandscape.files.outputs import OutputFile, claimed
 from losslandscape.landscape.landscape import Landscape
@@ -193,7 +194,8 @@ def run_task(
 
 def run_output(path: Path, overwrite: bool, option: str = "", parents: bool = False) -> OutputFile:
     """The landscape file of a run, with the journals beside it."""
-    return OutputFile(path, overwrite, option, parents, [JOURNAL, TRAJECTORY_JOURNAL])
+    journals = [JOURNAL, TRAJECTORY_JOURNAL]
+    return OutputFile(path, overwrite, option, parents, journals, name_endings=LANDSCAPE_ENDINGS)
 
 
 def _measured_points(

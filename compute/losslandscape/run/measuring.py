@@ -10,6 +10,7 @@ import numpy as np
 
 from losslandscape.adaptive.allotment import Allotment
 from losslandscape.adaptive.refinement import Refinement
+from losslandscape.counted import counted
 from losslandscape.errors import LossLandscapeError
 from losslandscape.files.journal import Journal, journal_path
 from losslandscape.point import determinism
@@ -195,7 +196,7 @@ class Points:
         if self.refinement is not None:
             words = f"at most {words}, interpolated where the tolerance allows it"
         part = "at most " if self.job.allotment is not None else ""
-        each = f"{sizes}, {passes:,} forward pass{'' if passes == 1 else 'es'}"
+        each = f"{sizes}, {counted(passes, 'forward pass', 'forward passes')}"
         return f"{words}; {part}{each} each"
 
 

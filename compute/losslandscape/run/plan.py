@@ -10,6 +10,7 @@ import numpy as np
 from losslandscape.adaptive.kriging import LocalInterpolation
 from losslandscape.adaptive.refinement import CHECK_POINTS, Adaptive, coarse_points
 from losslandscape.argument_checks import NON_NEGATIVE
+from losslandscape.counted import counted
 from losslandscape.landscape.scale import scale_of
 from losslandscape.planes.grid import Grid
 from losslandscape.planes.subspace import Subspace
@@ -65,7 +66,7 @@ class Plan:
         """The plan as lines of text."""
 
         def cost(points: int) -> str:
-            passes = f"{points * self.passes:,} forward passes"
+            passes = counted(points * self.passes, "forward pass", "forward passes")
             return f"{points:,} points, {passes}, {duration(points * self.seconds)}"
 
         lines = [f"dense: {cost(self.points)}"]

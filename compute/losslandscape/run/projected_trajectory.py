@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from losslandscape.counted import counted
 from losslandscape.errors import LossLandscapeError, OutputExistsError
 from losslandscape.files.finished_parts import finished_parts
 from losslandscape.files.journal import TRAJECTORY_JOURNAL, trajectory_journal_path
@@ -106,7 +107,7 @@ def measure_trajectories(
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
     }
-    samples = len(next(iter(objective.sets.values())))
+    samples = counted(len(next(iter(objective.sets.values()))), "sample")
     with (
         finished_parts(journal, recipe, losses[0].nbytes, "checkpoints") as (records, keep),
         (
@@ -119,8 +120,8 @@ def measure_trajectories(
             "trajectory" if len(runs) == 1 else "trajectories",
             done=len(records),
             quiet=quiet,
-            work=f"{len(rows):,} checkpoints, each at its projection and where it is; "
-            f"{samples:,} samples, {evaluator.passes:,} forward passes each time",
+            work=f"{counted(len(rows), 'checkpoint')}, each at its projection and where it is; "
+            f"{samples}, {counted(evaluator.passes, 'forward pass', 'forward passes')} each time",
             unit="checkpoints",
         ) as progress,
     ):

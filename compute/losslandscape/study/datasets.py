@@ -300,7 +300,12 @@ def _pair(name: str, samples: Any) -> Samples:
         raise LossLandscapeError(
             f"{name}: returned {kinds}; two tensors (inputs, targets) are expected"
         ) from error
-    if inputs.dim() == 0 or targets.dim() == 0 or len(inputs) != len(targets) or len(inputs) == 0:
+    if 0 in (inputs.numel(), targets.numel()):
+        raise LossLandscapeError(
+            f"{name}: returned tensors of shapes {tuple(inputs.shape)} and "
+            f"{tuple(targets.shape)}, which hold no samples"
+        )
+    if inputs.dim() == 0 or targets.dim() == 0 or len(inputs) != len(targets):
         raise LossLandscapeError(
             f"{name}: returned tensors of shapes {tuple(inputs.shape)} and "
             f"{tuple(targets.shape)}; equal first dimensions are expected, one row per sample"

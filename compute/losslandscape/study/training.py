@@ -264,7 +264,10 @@ def train(
         run.finish()
     except KeyboardInterrupt as error:
         done = run.last_epoch
-        kept = f"{done} of {epochs} epochs are saved in {folder}, and the same call continues"
+        without = " without overwrite" if overwrite else ""
+        kept = (
+            f"{done} of {epochs} epochs are saved in {folder}, and the same call{without} continues"
+        )
         error.args = (kept,) if done > 0 else ()  # shown as the last line of the traceback
         raise
     finally:

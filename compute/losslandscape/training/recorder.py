@@ -8,6 +8,7 @@ that are frozen at the first checkpoint are stored once, beside the checkpoints.
 import json
 import math
 import os
+import warnings
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Optional, Union
@@ -20,7 +21,7 @@ from losslandscape.argument_kinds import FLAG, Number
 from losslandscape.errors import LossLandscapeError, OutputExistsError
 from losslandscape.files.atomic_files import make_folder, replace_file
 from losslandscape.files.outputs import OutputFolder, check_output
-from losslandscape.public_calls import public
+from losslandscape.public_calls import public, users_line
 from losslandscape.training.manifest import (
     BASE,
     FORMAT,
@@ -161,6 +162,7 @@ class TrajectoryRecorder:
         self._require_same(self._parameters, descriptions(parameters))
         self._require_same(self._buffers, descriptions(buffers))
 
+        self._warn_of_not_finite(parameters, step)
         if not self._checkpoints:
             self._write_base(parameters)
         file = self.path / f"checkpoint_{len(self._checkpoints):06d}.safetensors"
@@ -175,6 +177,17 @@ class TrajectoryRecorder:
             }
         )
         self._write_manifest()
+
+    def _warn_of_not_finite(self, parameters: dict[str, torch.Tensor], step: float) -> None:
+        """Warn of the first parameter that is not finite: no plane can contain the checkpoint."""
+        for name, values in parameters.items():
+            if not bool(torch.isfinite(values).all()):
+                warnings.warn(
+                    f"{self.path}: step {step:g}: parameter {name!r} is not finite; the checkpoint "
+                    "is recorded as it is, and no plane can contain it",
+                    stacklevel=users_line(),
+                )
+                return
 
     @public(numbers=Number())
     def add_numbers(self, **numbers: float) -> None:

@@ -206,9 +206,11 @@ class Trajectory:
         (array([ 9., 10.]), "the number after 'epoch' in the names")
         """
         checkpoints, manifest, types, source = listed_checkpoints(paths, model, key, steps)
-        parents = [os.fspath(one.path.absolute().parent) for one in checkpoints]
+        places = [one.path.absolute() for one in checkpoints]
+        if len(places) > 1:
+            places = [place.parent for place in places]
         trajectory = cls(
-            Path(os.path.commonpath(parents)),
+            Path(os.path.commonpath(places)),
             manifest,
             [one.files for one in checkpoints],
             lambda index: checkpoints[index].open(types),
