@@ -130,3 +130,44 @@ def test_parameters_that_are_not_finite_are_recorded_with_a_warning(model, tmp_p
             recorder.record(1)
     assert found[0].filename == __file__
     assert len(ll.Trajectory.open(tmp_path / "run")) == 2
+
+
+OTHER = "something else has written or removed its list of checkpoints"
+
+
+@pytest.mark.parametrize("how", [{"overwrite": True}, {"resume": True}])
+def test_of_two_recorders_of_a_folder_one_goes_on(model, tmp_path, how):
+    first = ll.TrajectoryRecorder(model, tmp_path / "t")
+    first.record(0)
+    second = ll.TrajectoryRecorder(model, tmp_path / "t", **how)
+    second.record(1, loss=0.5)
+    before = {path.name: path.read_bytes() for path in (tmp_path / "t").iterdir()}
+    for work in (lambda: first.record(2), lambda: first.add_numbers(loss=1.0),
+                 lambda: first.resume_from(0)):  # fmt: skip
+        with pytest.raises(LossLandscapeError, match=OTHER):
+            work()
+    assert {path.name: path.read_bytes() for path in (tmp_path / "t").iterdir()} == before
+    second.record(3)
+    ll.Trajectory.open(tmp_path / "t").verify()
+
+
+def test_two_recorders_that_begin_together(model, tmp_path):
+    """As two processes of distributed training that record into one folder."""
+    both = [ll.TrajectoryRecorder(model, tmp_path / "t", overwrite=True) for _ in range(2)]
+    both[0].record(0)
+    with pytest.raises(LossLandscapeError, match="rank 0"):
+        both[1].record(0, loss=1.0)
+    both[0].record(1)
+    assert len(ll.Trajectory.open(tmp_path / "t")) == 2
+
+
+def test_a_list_that_was_copied_back_is_the_recorders_own(model, tmp_path):
+    recorder = ll.TrajectoryRecorder(model, tmp_path / "t")
+    recorder.record(0)
+    content = (tmp_path / "t" / "trajectory.json").read_bytes()
+    (tmp_path / "t" / "trajectory.json").unlink()
+    with pytest.raises(LossLandscapeError, match=OTHER):
+        recorder.record(1)
+    (tmp_path / "t" / "trajectory.json").write_bytes(content)
+    recorder.record(1)
+    assert len(ll.Trajectory.open(tmp_path / "t")) == 2

@@ -18,7 +18,7 @@ from safetensors import safe_open
 
 from losslandscape.argument_checks import FINITE
 from losslandscape.argument_kinds import FLAG, Number
-from losslandscape.errors import LossLandscapeError, OutputExistsError
+from losslandscape.errors import FileFormatError, LossLandscapeError, OutputExistsError
 from losslandscape.files.atomic_files import make_folder, replace_file
 from losslandscape.files.outputs import OutputFolder, check_output
 from losslandscape.public_calls import public, users_line
@@ -31,6 +31,7 @@ from losslandscape.training.manifest import (
     descriptions,
     file_sha256,
     manifest_sha256,
+    read_manifest,
 )
 from losslandscape.training.trajectory import Trajectory
 from losslandscape.training.weights import buffer_tensors, parameter_tensors, save_weights
@@ -43,6 +44,9 @@ PathLike = Union[str, "os.PathLike[str]"]
 
 class TrajectoryRecorder:
     """Records a model's parameters and buffers from any training loop.
+
+    One recorder at a time writes a folder. If another one, in this process or another, has written
+    there since, a recorder refuses to go on.
 
     Parameters
     ----------
@@ -90,6 +94,7 @@ class TrajectoryRecorder:
         self._base: Optional[dict[str, Any]] = None  # the entry of the frozen parameters' file
         self._resumed = False
         self._closed = False
+        self._written = ""  # the checksum of the list that this recorder wrote last
         self._parameters = descriptions(parameter_tensors(model))
         self._buffers = descriptions(buffer_tensors(model))
 
@@ -141,12 +146,14 @@ class TrajectoryRecorder:
         ------
         LossLandscapeError
             If `step` is not finite or not after the previous one, the shape of a parameter has
-            changed, the disk is full, or the recorder's ``with`` block has ended.
+            changed, another process or recorder has written into the folder, the disk is full, or
+            the recorder's ``with`` block has ended.
         """
         if self._closed:
             raise LossLandscapeError(
                 f"{self.path}: the recorder is closed; call record() inside its 'with' block"
             )
+        self._require_own_list()
         step = float(step)
         if not math.isfinite(step):
             raise LossLandscapeError(f"{self.path}: step {step} is not a finite number")
@@ -196,7 +203,8 @@ class TrajectoryRecorder:
         Raises
         ------
         LossLandscapeError
-            If there is no checkpoint yet, or the recorder's ``with`` block has ended.
+            If there is no checkpoint yet, another process or recorder has written into the folder,
+            or the recorder's ``with`` block has ended.
 
         Examples
         --------
@@ -213,12 +221,14 @@ class TrajectoryRecorder:
             raise LossLandscapeError(
                 f"{self.path}: the recorder {state}; add_numbers() adds to the last checkpoint"
             )
+        self._require_own_list()
         self._checkpoints[-1]["numbers"].update(_numbers_to_json(numbers))
         self._write_manifest()
 
     @public(step=FINITE)
     def resume_from(self, step: float) -> None:
         """Drop the checkpoints at `step` and later, because training resumes before them."""
+        self._require_own_list()
         self._resumed = False
         kept = [checkpoint for checkpoint in self._checkpoints if checkpoint["step"] < step]
         if len(kept) < len(self._checkpoints):
@@ -270,6 +280,23 @@ class TrajectoryRecorder:
                 "model in another folder"
             )
 
+    def _require_own_list(self) -> None:
+        """Check that the list of checkpoints is the one that this recorder wrote last.
+
+        A lock would do the same earlier, but a recorder need not be closed: it may live as long as
+        a notebook, in which the same cell makes another one.
+        """
+        try:
+            found = read_manifest(self.path / MANIFEST).get("sha256")
+        except FileFormatError as error:
+            found = str(error)
+        if found != self._written:
+            raise LossLandscapeError(
+                f"{self.path}: something else has written or removed its list of checkpoints since "
+                "this recorder did; record each run in a folder of its own, and in distributed "
+                "training in one process alone (rank 0)"
+            )
+
     def _write_manifest(self) -> None:
         manifest = {
             "format": FORMAT,
@@ -282,6 +309,7 @@ class TrajectoryRecorder:
         manifest["sha256"] = manifest_sha256(manifest)
         with replace_file(self.path / MANIFEST) as temporary:
             temporary.write_text(json.dumps(manifest, indent=1), encoding="utf-8")
+        self._written = manifest["sha256"]
 
     def _remove_unlisted(self) -> None:
         listed = {checkpoint["file"] for checkpoint in self._checkpoints}
