@@ -1,5 +1,6 @@
 """How a command ends: its exit status, one sentence, and no traceback of ours."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -153,6 +154,60 @@ def test_cleaning_up_is_not_interrupted_by_the_same_signal():
     with StopSignals(), pytest.raises(KeyboardInterrupt):
         work()
     assert cleaned
+
+
+def test_a_signal_that_still_comes_again_meets_no_handler_of_before():
+    met = []
+    before = signal.signal(signal.SIGTERM, lambda *_: met.append(1))
+    kill = os.kill
+
+    def late(*arguments):
+        time.sleep(0.3)
+        kill(*arguments)
+
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(os, "kill", late)
+            with StopSignals(), contextlib.suppress(KeyboardInterrupt):
+                try:
+                    signal.raise_signal(signal.SIGTERM)
+                finally:
+                    time.sleep(0.4)  # until the first of these begins
+            time.sleep(0.5)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert met == []
+
+
+def test_a_signal_while_nobody_reads_the_last_output(tmp_path):
+    program = (
+        "import os, sys, losslandscape.cli.info as info\n"
+        "from losslandscape.cli import main\n"
+        "def run(arguments):\n"
+        "    os.set_blocking(1, False)\n"
+        "    try:\n        while True: os.write(1, bytes(4096))\n"
+        "    except BlockingIOError: os.set_blocking(1, True)\n"
+        "    print('the last line')\n"
+        "    print('done', file=sys.stderr, flush=True)\n"
+        "    return 0\n"
+        "info.run = run\n"
+        "sys.argv = ['losslandscape', 'info', 'x.nc']\n"
+        "sys.exit(main())\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", program], cwd=tmp_path, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": ""},
+    )  # fmt: skip
+    try:
+        assert process.stderr.readline() == "done\n"
+        time.sleep(0.5)
+        assert process.poll() is None
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 74
+        assert process.stderr.read() == ""
+    finally:
+        process.kill()
+        process.communicate()
 
 
 def test_in_another_thread_nothing_is_changed():

@@ -77,10 +77,12 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
                 status = error.code if isinstance(error.code, int) else EXIT_ERROR
                 if argv is not None:
                     raise
-            except KeyboardInterrupt:  # before the verb began, or while it was ended
+            except KeyboardInterrupt:  # before the verb began
                 signals.ended()
                 print(f"\nlosslandscape: {signals.words}; nothing was begun", file=sys.stderr)
                 status = signals.status
+            if argv is None:  # while the streams are flushed, whose reader may be slow
+                signals.end_at_once(status or EXIT_NOT_PRINTED)
         if streams.lost and status == 0:
             status = EXIT_NOT_PRINTED
         if argv is None:

@@ -45,6 +45,8 @@ class StopSignals:
         self._at = 0.0
         self._again = False  # whether the next signal repeats one that came
         self._ended = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._status_at_end: int | None = None
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> StopSignals:
@@ -59,6 +61,8 @@ class StopSignals:
 
     def __exit__(self, *_: object) -> None:
         self.ended()
+        if self._thread is not None:  # its last signal must not meet the handlers of before
+            self._thread.join()
         sys.unraisablehook = self._hook
         for number, handler in self._before.items():
             signal.signal(number, handler)
@@ -70,15 +74,23 @@ class StopSignals:
     def end_at_once(self, status: int) -> None:
         """From now on a signal ends the process with this status: its work is done.
 
-        If one came already, the process ends after some seconds, whatever still runs in it.
+        If one came already, the process ends after some seconds, whatever still runs in it. A later
+        call changes the status.
         """
-        if self.received is not None:
-            last = threading.Timer(_PATIENCE, _end, (status,))
+        first, self._status_at_end = self._status_at_end is None, status
+        if first and self.received is not None:
+            last = threading.Timer(_PATIENCE, self._end)
             last.daemon = True
             last.start()
         for number in self._before:
-            signal.signal(number, lambda *_: os._exit(status))
+            signal.signal(number, lambda *_: os._exit(self._status_at_end or 0))
         self._before = {}
+
+    def _end(self) -> None:
+        from losslandscape.files.temporary_folders import remove_temporary_folders
+
+        remove_temporary_folders()
+        os._exit(self._status_at_end or 0)
 
     def _stop(self, number: int, frame: Any) -> None:
         now = time.monotonic()
@@ -87,7 +99,8 @@ class StopSignals:
             return
         if self.received is None:
             self.received, self._at = signal.Signals(number), now
-            threading.Thread(target=self._insist, daemon=True).start()
+            self._thread = threading.Thread(target=self._insist, daemon=True)
+            self._thread.start()
             raise KeyboardInterrupt
         # The same signal may come twice, to the process and to its group.
         impatient = number == signal.SIGINT and now - self._at > _IMPATIENT and not again
@@ -113,13 +126,6 @@ class StopSignals:
     @property
     def words(self) -> str:
         return _SIGNALS[(self.received or signal.SIGINT).name]
-
-
-def _end(status: int) -> None:
-    from losslandscape.files.temporary_folders import remove_temporary_folders
-
-    remove_temporary_folders()
-    os._exit(status)
 
 
 def _handled(error: BaseException | None) -> bool:

@@ -287,10 +287,10 @@ class TrajectoryRecorder:
         a notebook, in which the same cell makes another one.
         """
         try:
-            found = read_manifest(self.path / MANIFEST).get("sha256")
-        except FileFormatError as error:
-            found = str(error)
-        if found != self._written:
+            own = read_manifest(self.path / MANIFEST).get("sha256") == self._written
+        except FileFormatError:
+            own = False
+        if not own:
             raise LossLandscapeError(
                 f"{self.path}: something else has written or removed its list of checkpoints since "
                 "this recorder did; record each run in a folder of its own, and in distributed "
@@ -306,10 +306,10 @@ class TrajectoryRecorder:
             "checkpoints": self._checkpoints,
             **({} if self._base is None else {"frozen": self._base}),
         }
-        manifest["sha256"] = manifest_sha256(manifest)
+        manifest["sha256"] = seal = manifest_sha256(manifest)
         with replace_file(self.path / MANIFEST) as temporary:
             temporary.write_text(json.dumps(manifest, indent=1), encoding="utf-8")
-        self._written = manifest["sha256"]
+        self._written = seal
 
     def _remove_unlisted(self) -> None:
         listed = {checkpoint["file"] for checkpoint in self._checkpoints}
