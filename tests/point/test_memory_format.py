@@ -4,7 +4,7 @@ import pytest
 from torch import nn
 
 from losslandscape.errors import LossLandscapeError
-from losslandscape.point.memory_format import choose_memory_format
+from losslandscape.point.memory_format import runs_channels_last
 
 
 class Memory:
@@ -14,7 +14,7 @@ class Memory:
         self.fails, self.laid_out, self.tried = fails, [], []
 
     def choose(self, *layers):
-        return choose_memory_format(nn.Sequential(*layers), self.laid_out.append, self.try_model)
+        return runs_channels_last(nn.Sequential(*layers), self.laid_out.append, self.try_model)
 
     def try_model(self):
         self.tried.append(self.laid_out[-1])
@@ -53,4 +53,4 @@ def test_other_errors_pass():
         raise KeyError("mine")
 
     with pytest.raises(KeyError, match="mine"):
-        choose_memory_format(nn.Conv2d(1, 2, 3), lambda channels_last: None, fail)
+        runs_channels_last(nn.Conv2d(1, 2, 3), lambda channels_last: None, fail)

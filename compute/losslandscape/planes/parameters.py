@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -57,6 +57,8 @@ class ParameterLayout:
         Store convolution kernels (4 or 5 dimensions) as (output, height, width, input), the order
         in which channels-last convolutions read them, so that moving them needs no reordering.
         Otherwise they are row-major, which models that reshape a kernel need.
+    row_major : collection of str
+        Names of kernels that are row-major in any case.
 
     Examples
     --------
@@ -70,11 +72,12 @@ class ParameterLayout:
         shapes: Mapping[str, Sequence[int]],
         dtype: torch.dtype = torch.float32,
         channels_last: bool = True,
+        row_major: Collection[str] = (),
     ):
         segments, start = [], 0
         for name, shape in shapes.items():
             stop = start + int(np.prod(shape, dtype=np.int64))
-            kernel = channels_last and len(shape) in (4, 5)
+            kernel = channels_last and len(shape) in (4, 5) and name not in row_major
             segments.append(Segment(name, tuple(shape), start, stop, kernel))
             start = stop
         self.segments = tuple(segments)
@@ -121,14 +124,16 @@ class ParameterLayout:
         return cls({name: p.shape for name, p in moving.items()}, dtypes.pop())
 
     def changed(
-        self, dtype: torch.dtype | None = None, channels_last: bool | None = None
+        self,
+        dtype: torch.dtype | None = None,
+        channels_last: bool | None = None,
+        row_major: Collection[str] = (),
     ) -> ParameterLayout:
         """The layout of the same parameters with another type or kernel order."""
         shapes = {segment.name: segment.shape for segment in self.segments}
         kernels = any(s.channels_last for s in self.segments)
-        return ParameterLayout(
-            shapes, dtype or self.dtype, kernels if channels_last is None else channels_last
-        )
+        last = kernels if channels_last is None else channels_last
+        return ParameterLayout(shapes, dtype or self.dtype, last, row_major)
 
     def with_names(self, names: Mapping[str, str]) -> ParameterLayout:
         """The same layout of parameters under other names."""

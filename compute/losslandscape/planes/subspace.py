@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
@@ -569,15 +569,20 @@ class Subspace:
         """
         return coordinates_of("coordinates", coordinates, self.dimensions)
 
-    @public(device=DEVICE, dtype=DTYPE, channels_last=FLAG)
+    @public(device=DEVICE, dtype=DTYPE, channels_last=FLAG, row_major=ANYTHING)
     def placed(
-        self, device: torch.device, dtype: torch.dtype, channels_last: bool = True
+        self,
+        device: torch.device,
+        dtype: torch.dtype,
+        channels_last: bool = True,
+        row_major: Collection[str] = (),
     ) -> Subspace:
         """The same subspace with its vectors on this device, in this type and memory order.
 
-        Returns the subspace itself if nothing changes.
+        The kernels named in ``row_major`` are row-major in any case. Returns the subspace itself
+        if nothing changes.
         """
-        layout = self.layout.changed(dtype, channels_last)
+        layout = self.layout.changed(dtype, channels_last, row_major)
         if layout == self.layout and self.origin.dtype == dtype and self.origin.device == device:
             return self
 

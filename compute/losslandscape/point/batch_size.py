@@ -106,13 +106,18 @@ def _expected(rates: dict[int, float], small: int, large: int, following: int) -
 
 def pass_rate(run: Callable[[Batch], dict[str, Tensor]], batch: Batch) -> float:
     """Samples a second of a batch's forward pass, the fastest of a few."""
+    return batch_length(batch) / seconds_of_pass(run, batch)
+
+
+def seconds_of_pass(run: Callable[[Batch], dict[str, Tensor]], batch: Batch) -> float:
+    """Seconds of a batch's forward pass, the fastest of a few."""
     run(batch)["loss"].cpu()  # warm-up: allocations, kernels chosen, graphs captured
     passes: list[float] = []
     while sum(passes) < _TRIAL_SECONDS and len(passes) < 20:
         start = time.perf_counter()
         run(batch)["loss"].cpu()  # waits for an asynchronous device
         passes.append(time.perf_counter() - start)
-    return batch_length(batch) / min(passes)
+    return min(passes)
 
 
 def trial_batch_size(first: Callable[[int], Batch], measured: MeasureRate, count: int) -> int:

@@ -17,6 +17,7 @@ class CompiledModel(Shortcut):
     losses are from those of the model itself.
     """
 
+    name = "compiled_model"
     tolerance = None
 
     def __init__(self, setting: Setting):

@@ -23,6 +23,7 @@ class CudaGraphs(Shortcut):
     captured; see :class:`GraphedRun`.
     """
 
+    name = "cuda_graphs"
     tolerance = None
 
     def __init__(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
@@ -12,19 +13,21 @@ from torch import Tensor
 from torch.nn.parameter import is_lazy
 
 from losslandscape.adaptive.allotment import Allotment
-from losslandscape.argument_kinds import ANYTHING, FLAG, With
+from losslandscape.argument_kinds import ANYTHING, FLAG, Maybe, With
 from losslandscape.planes.grid import Grid
 from losslandscape.planes.subspace import Subspace
-from losslandscape.point.batch_size import pass_rate, trial_batch_size
+from losslandscape.point.batch_size import pass_rate, seconds_of_pass, trial_batch_size
 from losslandscape.point.buffers import PointBuffers
 from losslandscape.point.carried_buffers import CarriedBuffers
+from losslandscape.point.configuration import Configuration
+from losslandscape.point.convolution_trial import Seen, fastest_formats, seen_convolutions
 from losslandscape.point.deviation import Points, deviation
-from losslandscape.point.device_memory import release_cpu_memory
+from losslandscape.point.device_memory import out_of_memory, release_cpu_memory
 from losslandscape.point.forward_pass import ForwardPass
 from losslandscape.point.generators import seed_generators, torch_generators_kept
 from losslandscape.point.halving import HalvingBatchSize
 from losslandscape.point.measurement import Measurement, joined, mean_loss, values_of
-from losslandscape.point.memory_format import choose_memory_format
+from losslandscape.point.memory_format import runs_channels_last
 from losslandscape.point.module_state import copied, kept_state
 from losslandscape.point.moving import MovingParameters, others_set
 from losslandscape.point.point_batches import PointBatches
@@ -34,7 +37,8 @@ from losslandscape.point.trial import Trial
 from losslandscape.point.unseen_parameters import without_effect
 from losslandscape.problem import batch_norm as bn
 from losslandscape.problem import precision as arithmetics
-from losslandscape.problem.batches import Batch
+from losslandscape.problem.batches import Batch, batch_length
+from losslandscape.problem.execution import AUTO, CHANNELS_LAST, CONTIGUOUS
 from losslandscape.problem.modes import set_modes
 from losslandscape.problem.objective import Objective
 from losslandscape.problem.own_statistics import OwnStatistics, candidates
@@ -42,7 +46,12 @@ from losslandscape.problem.sample_weights import check_same
 from losslandscape.problem.sums import SUM, pooled
 from losslandscape.public_calls import TENSORS, public
 
+CONFIGURATION = Maybe(With("to_json", "a Configuration"))
 ALLOTMENT = With("suffices", "an Allotment")
+_TRIED_ON, _TRIED_ON_MOST = 32, 1024  # samples in the batches of trials
+_WORTH_TRIALS = 0.005  # seconds of a pass over the samples; below, trials cost more than they save
+_CERTAINLY_WORTH = 0.03
+_TRIED_SECONDS = 0.02
 _SEEN_ON = 32  # samples that show how a module renews its running statistics
 
 
@@ -57,7 +66,8 @@ class Evaluator:
     tensors and modes again.
 
     A batch size found by trial may be halved in the first measurement; see
-    :class:`losslandscape.point.halving.HalvingBatchSize`.
+    :class:`losslandscape.point.halving.HalvingBatchSize`. Memory format, convolutions and shortcuts
+    are found by trial as well, unless a ``configuration`` says them, or the objective does.
 
     Attributes
     ----------
@@ -77,8 +87,14 @@ class Evaluator:
 
     seed = 0
 
-    @public()
-    def __init__(self, objective: Objective, subspace: Subspace, batch_size: int | None = None):
+    @public(configuration=CONFIGURATION)
+    def __init__(
+        self,
+        objective: Objective,
+        subspace: Subspace,
+        batch_size: int | None = None,
+        configuration: Configuration | None = None,
+    ):
         model = objective.model
         subspace = subspace.fitted_to(model)
         subspace.check_model(model)
@@ -97,6 +113,11 @@ class Evaluator:
         self._size = HalvingBatchSize(
             batch_size or objective.batch_size, type(model).__name__, objective.device
         )
+        self._wanted = configuration or Configuration.of(objective.execution)
+        self._rates: dict[int, float] = {}  # samples a second, by batch size, of the trials so far
+        self._sample_seconds: float | None = None  # of the model itself, where it was timed
+        self._channels_last = False
+        self._convolutions = self._wanted.convolutions
         self._deviation: dict[str, Any] | None = None
         self.weights: dict[str, dict[str, np.ndarray]] = {}
 
@@ -130,16 +151,30 @@ class Evaluator:
         self.buffers.start_from(self._given.buffers)
         trial = Trial(self._given, self._forward, self.batches, self.buffers, self._start)
 
-        channels_last = choose_memory_format(
-            self.model, self._lay_out, lambda: trial.begin(self._moving, self._size.given)
+        wanted = self._wanted
+        runs_channels_last(
+            self.model,
+            self._lay_out,
+            lambda: trial.begin(self._moving, self._size.given),
+            allowed=wanted.memory_format != CONTIGUOUS,
+            required=self.objective.execution == CHANNELS_LAST,
         )
-        if channels_last:
-            self.batches.keep_order()
-        self.unreached = trial.unreached(self._moving)
-        about = (self.objective, self.model, self.subspace, self._moving, channels_last)
-        self.shortcuts.choose(Setting(*about, self._forward.by), trial)
+        with seen_convolutions(self.model) as seen:
+            begun = time.perf_counter()
+            self.unreached = trial.unreached(self._moving)
+            few = time.perf_counter() - begun
+        if not wanted.decided and seen and self._worth_trials(few):
+            self._choose_formats(seen, trial)
+        self.batches.keep_order()
+        about = (self.objective, self.model, self.subspace, self._moving, self._channels_last)
+        setting = Setting(*about, self._forward.by, self._convolutions)
+        self.shortcuts.choose(setting, trial, wanted.shortcuts)
+        if not wanted.decided and self.shortcuts.optional and self._worth_trials(few):
+            batch = self.batches.first(self._tried)
+            seconds = self.shortcuts.keep_fast(batch, self._moving)
+            self._rates[batch_length(batch)] = batch_length(batch) / seconds
         if not self._size.known:
-            self._size.found(self._fastest_batch_size())
+            self._size.found(wanted.batch_size or self._fastest_batch_size())
         self._cut_batches()
         self._own_statistics = self._seen_statistics() if self._reestimates else []
         self.carried = CarriedBuffers(self.model, self._given, self._own_statistics)
@@ -148,11 +183,81 @@ class Evaluator:
     def _lay_out(self, channels_last: bool) -> None:
         """Put the parameters at the origin, and new batches, into memory of this order."""
         self._restore_parameters()
-        self.batches.channels_last = channels_last
+        self.batches.channels_last = self._channels_last = channels_last
+        names = [f"{name}.weight".lstrip(".") for name in self._row_major]
         self.subspace = self._given.placed(
-            self.objective.device, self.objective.dtype, channels_last
+            self.objective.device, self.objective.dtype, channels_last, names
         )
         self.parameters = MovingParameters(self.model, self.subspace)
+
+    @property
+    def _row_major(self) -> frozenset[str]:
+        """Names of the convolutions whose kernels are row-major in a channels-last model."""
+        ways = Configuration(convolutions=self._convolutions)
+        return ways.row_major
+
+    @property
+    def _samples(self) -> int:
+        return len(next(iter(self.objective.sets.values())))
+
+    @property
+    def _tried(self) -> int:
+        """Samples in the batches of trials of memory formats and shortcuts.
+
+        A few where they take long; as many as take a while where calls would outweigh them.
+        """
+        most = self._size.given or max(self._samples // 4, 1)
+        if not self._sample_seconds:
+            return min(most, _TRIED_ON)
+        return min(
+            most, max(_TRIED_ON, min(_TRIED_ON_MOST, int(_TRIED_SECONDS / self._sample_seconds)))
+        )
+
+    @torch.no_grad()
+    def _worth_trials(self, few: float) -> bool:
+        """Whether a point takes so long that trials may pay; a few samples took ``few`` seconds."""
+        if few >= _CERTAINLY_WORTH:
+            return True
+        if few * self._samples < _WORTH_TRIALS:
+            return False
+        if self._sample_seconds is None:
+            batch = self.batches.first(self._tried)
+            try:
+                self._sample_seconds = seconds_of_pass(self._forward.plain, batch) / batch_length(
+                    batch
+                )
+            except Exception as error:
+                if not out_of_memory(error):
+                    raise
+                self._sample_seconds = 0.0  # memory does not hold the batch of a trial
+        return self._sample_seconds * self._samples >= _WORTH_TRIALS
+
+    def _choose_formats(self, seen: Mapping[str, Seen], trial: Trial) -> None:
+        """Find out which memory format is the fastest, and lay out everything in it."""
+        objective, wanted = self.objective, self._wanted.memory_format
+        before = self._channels_last
+        allowed = {True, False} if before and wanted == AUTO else {before}
+        if objective.compile:
+            return  # a trial of each format would take minutes of compilation
+        if objective.device.type == "cpu":
+            autocast = objective.arithmetic.autocast if objective.arithmetic else None
+            with arithmetics.autocast(objective.device, autocast):
+                found = fastest_formats(seen, self._tried, allowed)
+            self._convolutions = found.convolutions
+            if found.channels_last != before or self._row_major:
+                self._lay_out(found.channels_last)
+                trial.laid_out_anew(self._moving)
+        elif len(allowed) > 1:
+            times = {}
+            for last in (True, False):
+                if last != self._channels_last:
+                    self._lay_out(last)
+                    trial.laid_out_anew(self._moving)
+                batch = self.batches.first(self._tried)
+                times[last] = seconds_of_pass(self._forward.plain, batch)
+            if times[True] <= times[False]:
+                self._lay_out(True)
+                trial.laid_out_anew(self._moving)
 
     @property
     def _moving(self) -> MovingParameters:
@@ -170,6 +275,9 @@ class Evaluator:
         samples = next(iter(self.objective.sets.values()))
 
         def rate(batch: Batch) -> float:
+            known = self._rates.pop(batch_length(batch), None)
+            if known is not None:  # a second time it is measured
+                return known
             self.shortcuts.at_batches([batch])
             self.shortcuts.before_batches()
             return pass_rate(self.shortcuts.run, batch)
@@ -205,6 +313,16 @@ class Evaluator:
         return self._size.size
 
     @property
+    def configuration(self) -> Configuration:
+        """How points are computed; inside the context. Another evaluator can be given it."""
+        return Configuration(
+            CHANNELS_LAST if self._channels_last else CONTIGUOUS,
+            self.shortcuts.names,
+            self._convolutions,
+            self.batch_size,
+        )
+
+    @property
     def deviation(self) -> dict[str, Any] | None:
         """As :meth:`deviation_on` the subspace's default grid, when first asked for."""
         if self._deviation is None:
@@ -226,7 +344,8 @@ class Evaluator:
             return [mean_loss(self.measure(point)) for point in points]
 
         def in_float32(points: Points) -> list[float]:
-            with Evaluator(self.objective.in_float32(), self._given, self.batch_size) as exact:
+            in_float32 = self.objective.in_float32()
+            with Evaluator(in_float32, self._given, self.batch_size) as exact:
                 return [mean_loss(exact.measure(point)) for point in points]
 
         return deviation(self.objective, grid, own, plain, in_float32)

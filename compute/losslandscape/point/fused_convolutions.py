@@ -56,6 +56,9 @@ class FusedConvolutions(Shortcut):
         the model, it has hooks, or there is no such sequence.
     """
 
+    name = "fused_convolutions"
+    optional = True
+
     def __init__(
         self,
         model: nn.Module,
@@ -268,6 +271,8 @@ class _FusedConvolution(nn.Module):
         A convolution to one pixel is a matrix product: see ``pixel_convolutions``.
         """
         layer, norm = self._own
+        if getattr(vars(layer).get("forward"), "found_faster", False):  # another shortcut's
+            return False
         if images.dim() != 4 or images.dtype != torch.float32 or torch.is_grad_enabled():
             return False
         shape = self._shape(images)

@@ -44,6 +44,8 @@ class InputProducts(Shortcut):
         another point until then.
     """
 
+    name = "kept_products"
+    optional = True
     tolerance = 1e-3
 
     def __init__(

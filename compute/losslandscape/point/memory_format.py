@@ -9,10 +9,14 @@ from torch import nn
 from losslandscape.errors import LossLandscapeError
 
 
-def choose_memory_format(
-    model: nn.Module, lay_out: Callable[[bool], None], try_model: Callable[[], None]
+def runs_channels_last(
+    model: nn.Module,
+    lay_out: Callable[[bool], None],
+    try_model: Callable[[], None],
+    allowed: bool = True,
+    required: bool = False,
 ) -> bool:
-    """Channels-last where the model has convolutions and can be run so, else row-major.
+    """Whether the model has convolutions and can be run channels-last; it is laid out so.
 
     A model that calls ``view`` on its feature maps or kernels needs them row-major.
 
@@ -22,23 +26,29 @@ def choose_memory_format(
         Puts parameters and batches into channels-last order if true, row-major if false.
     try_model : callable
         Passes a few samples through the model.
-
-    Returns
-    -------
-    bool
-        Whether the order is channels-last; it is laid out so.
+    allowed : bool
+        Whether channels-last is tried at all.
+    required : bool
+        Whether the caller asked for channels-last.
 
     Raises
     ------
     LossLandscapeError
-        If the model cannot take the data in row-major order either.
+        If the model cannot take the data in row-major order either, or not in the required one.
     """
-    if any(isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)) for module in model.modules()):
+    kinds = (nn.Conv2d, nn.ConvTranspose2d)
+    if allowed and any(isinstance(module, kinds) for module in model.modules()):
         lay_out(True)
         try:
             try_model()
-        except LossLandscapeError:
-            pass  # row-major then; if it is not that, the trial below says what it is
+        except LossLandscapeError as error:
+            if required:
+                raise LossLandscapeError(
+                    f"{type(model).__name__} does not run channels-last, for which execution="
+                    f"'channels_last' (--execution) asks; leave it out, or choose 'contiguous': "
+                    f"{error}"
+                ) from error
+            # row-major then; if it is not that, the trial below says what it is
         else:
             return True
     lay_out(False)

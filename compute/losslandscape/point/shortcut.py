@@ -6,7 +6,7 @@ To add one, write a subclass of :class:`Shortcut` in a file of its own and name 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, ClassVar, Optional
@@ -39,6 +39,9 @@ class Setting:
         Whether kernels and images lie channels-last.
     by : callable
         (what is called instead of the model, batch) -> values by sample.
+    convolutions : mapping of str to str, optional
+        How convolutions are computed, by name; see
+        :class:`losslandscape.point.configuration.Configuration`.
     """
 
     objective: Objective
@@ -47,6 +50,7 @@ class Setting:
     parameters: MovingParameters
     channels_last: bool
     by: Callable[[Any, Batch], Values]
+    convolutions: Optional[Mapping[str, str]] = None
 
     @property
     def eager_on_cpu(self) -> bool:
@@ -85,6 +89,10 @@ class Shortcut:
 
     Attributes
     ----------
+    name : str
+        In files.
+    optional : bool
+        Whether a trial drops it where it makes a batch no faster.
     tolerance : float or None
         Largest relative difference of a loss in the check; beside it 1e-5 is allowed. None where
         there is nothing to check at opening; the class says why.
@@ -97,6 +105,8 @@ class Shortcut:
         undone, which saves further checks; always True where a shortcut does not count.
     """
 
+    name: ClassVar[str] = "shortcut"
+    optional: ClassVar[bool] = False
     tolerance: ClassVar[Optional[float]] = 1e-4
     left: frozenset[str] = frozenset()
     taken: bool = True

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+import time
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import TypeVar
 
 import torch
 from torch import Tensor
 
+from losslandscape.point.batch_size import seconds_of_pass
 from losslandscape.point.compiled_model import CompiledModel
 from losslandscape.point.cuda_graphs import CudaGraphs
 from losslandscape.point.fused_convolutions import FusedConvolutions
 from losslandscape.point.input_products import InputProducts
 from losslandscape.point.moving import MovingParameters
 from losslandscape.point.pixel_convolutions import PixelConvolutions
+from losslandscape.point.row_major_convolutions import RowMajorConvolutions
 from losslandscape.point.shortcut import Run, Setting, Shortcut, Values
 from losslandscape.point.trial import Trial
 from losslandscape.problem.batches import Batch
@@ -25,10 +28,12 @@ SHORTCUTS: tuple[type[Shortcut], ...] = (
     CompiledModel,
     CudaGraphs,
     PixelConvolutions,
+    RowMajorConvolutions,
     InputProducts,
     FusedConvolutions,
 )
 
+_TURNS_SECONDS = 0.1  # times with a shortcut and without it are taken in turns for so long
 _ABSOLUTE = 1e-5  # difference of a loss that is passed over beside the relative one
 
 S = TypeVar("S", bound=Shortcut)
@@ -48,14 +53,17 @@ class Shortcuts:
         self._used: list[Shortcut] = []
         self._run = plain
 
-    def choose(self, setting: Setting, trial: Trial) -> None:
+    def choose(self, setting: Setting, trial: Trial, names: Collection[str] | None = None) -> None:
         """Use every shortcut that is on offer and right.
 
         All on offer are checked together. Only if they are not right together, each is checked by
-        itself, beside those that were found right before it.
+        itself, beside those that were found right before it. With ``names``, only those of these
+        names are on offer, and those that the user asks for.
         """
         # a shortcut may hold what belongs to one loss, and the terms of a sum have several
         kinds = SHORTCUTS if setting.objective.factors is None else (CompiledModel,)
+        if names is not None:
+            kinds = tuple(kind for kind in kinds if kind.tolerance is None or kind.name in names)
         offered = [s for kind in kinds if (s := kind.offer(setting)) is not None]
         checked = [shortcut for shortcut in offered if shortcut.tolerance is not None]
         right = _right(checked, setting.parameters, trial, self._plain)
@@ -70,6 +78,63 @@ class Shortcuts:
                 shortcut.use()
                 shortcut.at_point(setting.parameters.coordinates)
         self._run = _wrapped(self._used, self._plain)
+
+    @torch.no_grad()
+    def keep_fast(self, batch: Batch, parameters: MovingParameters) -> float:
+        """Undo each optional shortcut without which a batch takes no more time.
+
+        Returns the seconds that the batch takes.
+
+        Parameters
+        ----------
+        batch : Batch
+            Of the size of a trial.
+        parameters : MovingParameters
+            Where they are, a point is measured.
+        """
+        fastest = float("inf")
+        for shortcut in [one for one in self._used if one.optional]:
+            using = list(self._used)
+            without = [one for one in using if one is not shortcut]
+
+            def timed(used: list[Shortcut]) -> float:
+                self._exchange(used, batch, parameters)
+                return seconds_of_pass(self.run, batch)
+
+            begun = time.perf_counter()
+            times: dict[int, list[float]] = {len(using): [], len(without): []}
+            while not times[len(without)] or time.perf_counter() - begun < _TURNS_SECONDS:
+                for used in (using, without):
+                    times[len(used)].append(timed(used))
+            if min(times[len(without)]) <= min(times[len(using)]):
+                using = without
+            fastest = min(times[len(using)])
+            self._exchange(using, batch, parameters)
+        return fastest
+
+    def _exchange(
+        self, shortcuts: list[Shortcut], batch: Batch, parameters: MovingParameters
+    ) -> None:
+        """Use these shortcuts instead of the present ones, at the same point."""
+        self.undo()
+        parameters.catch_up()
+        for shortcut in shortcuts:
+            self._used.append(shortcut)
+            shortcut.use()
+            shortcut.at_batches([batch])
+            shortcut.at_point(parameters.coordinates)
+        self._run = _wrapped(self._used, self._plain)
+        self.before_batches()
+
+    @property
+    def optional(self) -> bool:
+        """Whether a trial may drop a shortcut in use."""
+        return any(shortcut.optional for shortcut in self._used)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the shortcuts in use."""
+        return tuple(shortcut.name for shortcut in self._used)
 
     def used(self, kind: type[S]) -> S | None:
         """The shortcut of a kind, if it is in use."""

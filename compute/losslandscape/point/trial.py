@@ -14,7 +14,7 @@ from losslandscape.point.forward_pass import ForwardPass
 from losslandscape.point.moving import MovingParameters
 from losslandscape.point.point_batches import PointBatches
 from losslandscape.point.unseen_parameters import unreached
-from losslandscape.problem.batches import Batch, map_batch, same_values, tensors_of
+from losslandscape.problem.batches import Batch, batch_length, map_batch, same_values, tensors_of
 
 _FEW = 2  # samples
 _SHARES = (0.5, 0.125, 0.03125)  # of the way to a corner of the grid
@@ -98,6 +98,11 @@ class Trial:
         self._buffers.look_for_unseen_writes()
         self._batch = trial
         self._known = {self._origin: (self._origin, self._finite(losses))}
+
+    def laid_out_anew(self, parameters: MovingParameters) -> None:
+        """Go on with parameters and samples in another memory order; known losses stay."""
+        self._parameters = parameters
+        self._batch = self._batches.first(batch_length(self._batch))
 
     @torch.no_grad()
     def points(self) -> Iterator[tuple[Point, Tensor | None]]:

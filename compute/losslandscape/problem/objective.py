@@ -20,6 +20,7 @@ from losslandscape.problem import batch_norm as bn
 from losslandscape.problem import precision as arithmetics
 from losslandscape.problem.batches import tensors_of
 from losslandscape.problem.determinism import POLICIES, check_data
+from losslandscape.problem.execution import AUTO, EXECUTIONS
 from losslandscape.problem.fitting import fitted
 from losslandscape.problem.inputs import InputsModel, moving_inputs
 from losslandscape.problem.losses import Loss, LossCallable, Metric, resolve
@@ -93,6 +94,11 @@ class Objective:
     hold_bytes : int
         If a set's samples would take more memory than this, in bytes, they are read again batch by
         batch at each point; see ``docs/scaling.md``. 4 GiB by default.
+    execution : "auto", "channels_last", "contiguous" or "plain"
+        How the model is run. "auto" tries memory formats and shortcuts, and takes the fastest.
+        "channels_last" and "contiguous" fix the memory format of a model with convolutions; the
+        rest is tried. "plain" is the model itself, row-major, without shortcuts. The values
+        agree up to rounding; see ``docs/performance.md``.
     nondeterminism : "refused" or "stated"
         What :func:`losslandscape.evaluate` does if a value changes between evaluations; see
         :mod:`losslandscape.point.determinism`.
@@ -124,6 +130,7 @@ class Objective:
         modes=Word(MODES),
         nondeterminism=Word(POLICIES),
         hold_bytes=Whole(0),
+        execution=Word(EXECUTIONS),
     )
     def __init__(
         self,
@@ -143,6 +150,7 @@ class Objective:
         modes: str | None = None,
         nondeterminism: str = "refused",
         hold_bytes: int = HOLD_BYTES,
+        execution: str = AUTO,
     ):
         check_modes(model, modes)
         self.model = model
@@ -203,6 +211,7 @@ class Objective:
         # of floating-point data; None leaves them as they are
         self.data_dtype = self.dtype if convert else None
         self.compile = compile
+        self.execution: str | Mapping[str, Any] = execution
         main = next(iter(self.sets.values()))
         wanted = min(reestimation_samples or _REESTIMATION_SAMPLES, len(main))
         self.reestimation = main if main.ragged else main.subset(wanted)
@@ -295,6 +304,13 @@ class Objective:
         other = copy.copy(self)
         if bn.keeps_statistics(self.model):
             other.batch_norm = mode
+        return other
+
+    @public(configuration=ANYTHING)
+    def with_execution(self, configuration: Mapping[str, Any] | None) -> Objective:
+        """The same objective computed as a file says, or as before if it says nothing."""
+        other = copy.copy(self)
+        other.execution = configuration or self.execution
         return other
 
     def in_float32(self) -> Objective:

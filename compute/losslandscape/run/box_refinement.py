@@ -101,7 +101,7 @@ def refine(
     grid = finer_grid(landscape.grid, bounds, factor, points)
     measured = landscape.provenance.get("objective", {})
     task = checked_task(
-        objective,
+        objective.with_execution(measured.get("configuration")),
         subspace,
         grid,
         tolerance=None,

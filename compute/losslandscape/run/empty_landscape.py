@@ -39,7 +39,7 @@ def empty_landscape(
 def _provenance(
     task: Task, recipe: dict[str, Any], settings: Settings, job: PointJob
 ) -> dict[str, Any]:
-    deviation = settings.deviation
+    deviation, configuration = settings.deviation, settings.configuration
     provenance = {
         **(task.labels or {}),
         **{key: value for key, value in recipe.items() if key != "computer"},
@@ -49,6 +49,7 @@ def _provenance(
             "sets": _described_sets(task.objective, recipe, job.allotment is not None),
             "batch_size": settings.batch_size,
             "threads": settings.threads,
+            **({"configuration": configuration} if configuration is not None else {}),
             **({"deviation": deviation} if deviation is not None else {}),
             **({"weights": weights} if (weights := settings.observed.get("weights")) else {}),
         },

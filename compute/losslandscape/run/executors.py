@@ -374,7 +374,9 @@ class _Opened:
         self.key = key
         self.job: PointJob = pickle.loads(job)
         torch.set_num_threads(self.job.threads)
-        self.evaluator = Evaluator(self.job.objective, self.job.subspace, self.job.batch_size)
+        self.evaluator = Evaluator(
+            self.job.objective, self.job.subspace, self.job.batch_size, self.job.configuration
+        )
         self.evaluator.__enter__()
         # all threads share a generator: a point must not take the numbers of another
         self._measuring: Any = _alone if self.job.draws else threading.Lock()

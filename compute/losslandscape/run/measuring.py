@@ -14,6 +14,7 @@ from losslandscape.counted import counted
 from losslandscape.errors import LossLandscapeError
 from losslandscape.files.journal import Journal, journal_path
 from losslandscape.point import determinism
+from losslandscape.point.configuration import Configuration
 from losslandscape.point.device_memory import BatchMemoryError
 from losslandscape.point.measurement import Measurement
 from losslandscape.progress import Progress
@@ -80,6 +81,7 @@ class Points:
             allotment=allotment,
             computer=recipe["computer"],
             draws=settings.draws,
+            configuration=Configuration.from_json(settings.configuration),
         )
         self.failures = Failures(self.job.points)
         self._known = dict(begun.records)

@@ -19,12 +19,15 @@ from __future__ import annotations
 from contextlib import ExitStack
 
 from losslandscape.planes.subspace import Subspace
+from losslandscape.point.configuration import Configuration
 from losslandscape.point.evaluator import Evaluator
 from losslandscape.problem.objective import Objective
 
 
 class OneEvaluator:
     """Keeps at most one evaluator of a subspace open; a context manager that closes it.
+
+    All of them have the same configuration: the one given, or the one that the first one found.
 
     Examples
     --------
@@ -37,8 +40,9 @@ class OneEvaluator:
     True
     """
 
-    def __init__(self, subspace: Subspace):
+    def __init__(self, subspace: Subspace, configuration: Configuration | None = None):
         self._subspace = subspace
+        self._configuration = configuration
         self._stack = ExitStack()
         self._evaluator: Evaluator | None = None
 
@@ -59,8 +63,10 @@ class OneEvaluator:
             return present
         self.close()
         self._evaluator = self._stack.enter_context(
-            Evaluator(objective, self._subspace, batch_size)
+            Evaluator(objective, self._subspace, batch_size, self._configuration)
         )
+        if self._configuration is None:  # later ones compute as the first one did
+            self._configuration = self._evaluator.configuration
         return self._evaluator
 
     def close(self) -> None:

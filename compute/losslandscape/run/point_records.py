@@ -10,6 +10,7 @@ from losslandscape.adaptive.allotment import Allotment
 from losslandscape.errors import LossLandscapeError
 from losslandscape.own_code import told
 from losslandscape.planes.subspace import Subspace
+from losslandscape.point.configuration import Configuration
 from losslandscape.point.device_memory import BatchMemoryError
 from losslandscape.point.evaluator import Evaluator
 from losslandscape.point.measurement import Measurement
@@ -33,7 +34,7 @@ class PointJob:
 
     def __init__(
         self, objective, subspace, points, batch_size, threads, kept, names, allotment, computer,
-        draws=False,
+        draws=False, configuration=None,
     ):  # fmt: skip
         self.objective: Objective = objective
         self.subspace: Subspace = subspace
@@ -45,6 +46,7 @@ class PointJob:
         self.names: list[str] = names
         self.allotment: Allotment | None = allotment
         self.computer: dict[str, str] = computer
+        self.configuration: Configuration | None = configuration
         self.draws: bool = draws  # whether a point draws from the process's random generators
 
     @property

@@ -47,6 +47,8 @@ class Settings:
         The sampling error that a point may have, if a part of the samples is enough.
     buffers : dict or None
         Buffers that go with the weights, see :class:`losslandscape.point.carried_buffers`.
+    configuration : dict or None
+        How points are computed, see :class:`losslandscape.point.configuration.Configuration`.
 
     Examples
     --------
@@ -62,6 +64,7 @@ class Settings:
     passes: int = 0
     allotment: dict[str, Any] | None = None
     buffers: dict[str, list[str]] | None = None
+    configuration: dict[str, Any] | None = None
 
     @classmethod
     def from_json(cls, found: dict[str, Any]) -> Settings:
@@ -112,6 +115,7 @@ def find_settings(task: Task, evaluator: Evaluator) -> tuple[Settings, Measureme
         observed=observed,
         passes=evaluator.passes,
         buffers=evaluator.carried.kinds or None,
+        configuration=evaluator.configuration.to_json(),
     )
     return settings, origin
 
