@@ -282,6 +282,7 @@ def verify(
     if mode != "none":
         objective = objective.with_batch_norm(mode)
     landscape.check_objective(objective)
+    objective = objective.with_execution(measured.get("configuration"))
     batch_size = batch_size or measured.get("batch_size")
     arrays = critical_points.arrays
     if significant_only:

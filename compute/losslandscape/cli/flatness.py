@@ -180,6 +180,7 @@ def _measured(
     require_one_value(landscape)
     objective, subspace = problem_of(landscape, arguments)
     measured = landscape.provenance["objective"]
+    objective = objective.with_execution(measured.get("configuration"))
     how = {
         "precision": arguments.precision,
         "batch_size": measured["batch_size"],

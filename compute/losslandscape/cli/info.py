@@ -78,6 +78,9 @@ def _lines(landscape, dataset_samples=None):
             f"  objective   {objective.get('model', '?')}, {objective.get('loss', '?')}, "
             f"samples: {sets}; batch norm {objective.get('batch_norm', '?')}"
         )
+    if configuration := objective.get("configuration"):
+        size = objective.get("batch_size", "?")
+        yield f"  computed    {_configuration(configuration)}; batches of {size}"
     for kind, names in about.get("buffers", {}).items():
         yield f"  buffers     {_BUFFERS.get(kind, kind)}: {', '.join(names)}"
     for name, term in objective.get("terms", {}).items():
@@ -218,6 +221,36 @@ def _result(landscape) -> str:
     lowest = int(np.where(finite, loss, np.inf).argmin())
     where = ", ".join(f"{c:.4g}" for c in landscape.grid.points()[lowest])
     return f"loss {loss[finite].min():.4g} to {loss[finite].max():.4g}, lowest at ({where})"
+
+
+def _configuration(configuration):
+    """How points were computed, in one line.
+
+    >>> _configuration({"memory_format": "channels_last", "shortcuts": ["fused_convolutions"],
+    ...                 "convolutions": {"a": "products", "b": "products", "c": "row_major"}})
+    'channels-last, fused convolutions; of the convolutions, 2 as products and 1 row-major'
+    >>> _configuration({"memory_format": "contiguous", "shortcuts": [], "convolutions": None})
+    'row-major, by the model alone'
+    """
+    words = {"channels_last": "channels-last", "contiguous": "row-major"}
+    found = words.get(configuration.get("memory_format"), "?")
+    ways = configuration.get("convolutions") or {}
+    shortcuts = [str(name).replace("_", " ") for name in configuration.get("shortcuts", [])]
+    if ways:  # they say it better
+        shortcuts = [
+            n for n in shortcuts if n not in ("pixel convolutions", "row major convolutions")
+        ]
+    if shortcuts:
+        found += f", {', '.join(shortcuts)}"
+    elif not ways:
+        found += ", by the model alone"
+    counts = [
+        (sum(way == kind for way in ways.values()), name)
+        for kind, name in (("products", "as products"), ("row_major", "row-major"))
+    ]
+    if parts := [f"{count} {name}" for count, name in counts if count]:
+        found += f"; of the convolutions, {' and '.join(parts)}"
+    return found
 
 
 def _loss_call(call):

@@ -26,6 +26,7 @@ from losslandscape.cli.kinds import COUNTED, PATH_TEXT, TEXT, Ends, Kind, Number
 from losslandscape.cli.trajectories import add_checkpoint_arguments, runs_from
 from losslandscape.errors import LossLandscapeError
 from losslandscape.files.relative_paths import seen_from
+from losslandscape.problem.execution import AUTO, EXECUTIONS
 
 if TYPE_CHECKING:
     from losslandscape.planes.subspace import Subspace
@@ -96,6 +97,14 @@ def add_problem_arguments(parser: argparse.ArgumentParser) -> None:
         choices=("float32", "float64", "tf32", "bfloat16", "float16"),
         help="precision of the computation (default: the model's); for tf32, bfloat16 and float16 "
         "the deviation from float32 is measured and stored in the file",
+    )
+    loss.add_argument(
+        "--execution",
+        choices=EXECUTIONS,
+        default=AUTO,
+        help="how the model is run: the fastest way in a short trial (auto); in a fixed memory "
+        "format, the rest by trial (channels_last, contiguous); or by the model alone, without "
+        "shortcuts (plain) (default: auto)",
     )
     loss.add_argument(
         "--compile",
@@ -277,6 +286,7 @@ def build_problem(arguments: argparse.Namespace) -> tuple[Objective, Subspace]:
         reestimation_samples=arguments.reestimation_samples,
         precision=arguments.precision,
         compile=arguments.compile,
+        execution=getattr(arguments, "execution", AUTO),  # files record what was found
         device=device,
         # samples that were picked by number are not a random part of the data set
         dataset_samples=dataset_size(arguments, samples) if numbers is None else None,

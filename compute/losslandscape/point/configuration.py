@@ -103,5 +103,11 @@ class Configuration:
         return cls(found["memory_format"], tuple(shortcuts), kept, size)
 
 
+# That of older journals, which do not record it.
+UNTRIED = Configuration(
+    CHANNELS_LAST, ("pixel_convolutions", "kept_products", "fused_convolutions"), None
+)
+
+
 def _is_text(value: Any) -> bool:
     return isinstance(value, str)

@@ -377,7 +377,9 @@ def check_origin_loss(landscape: Landscape, objective: Objective, subspace: Subs
         return
     if "allotment" in landscape.provenance.get("adaptive", {}):  # of a part of the samples
         return
-    batch_size = landscape.provenance.get("objective", {}).get("batch_size")
+    recorded = landscape.provenance.get("objective", {})
+    batch_size = recorded.get("batch_size")
+    objective = objective.with_execution(recorded.get("configuration"))
     with Evaluator(objective, subspace, batch_size) as evaluator:
         measured = evaluator.measure((0.0,) * subspace.dimensions)
     loss = mean_loss(measured)

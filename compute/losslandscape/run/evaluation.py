@@ -34,7 +34,7 @@ from losslandscape.files.outputs import OutputFile, claimed
 from losslandscape.landscape.landscape import Landscape
 from losslandscape.planes.grid import Grid
 from losslandscape.planes.subspace import Subspace
-from losslandscape.point.configuration import Configuration
+from losslandscape.point.configuration import UNTRIED, Configuration
 from losslandscape.point.device_memory import BatchMemoryError, release_memory
 from losslandscape.point.measurement import Measurement
 from losslandscape.problem.objective import Objective
@@ -187,7 +187,9 @@ def run_task(
         require_landscape_memory(task.grid, kept)
         begun = claim_output(task.path, recipe, overwrite)
         threads = begun.settings.threads if begun.settings else torch.get_num_threads()
-        found = Configuration.from_json(begun.settings.configuration) if begun.settings else None
+        found = None  # by a trial; a run that goes on has its own
+        if begun.settings is not None:
+            found = Configuration.from_json(begun.settings.configuration) or UNTRIED
         with using_threads(threads), OneEvaluator(task.subspace, found) as evaluators:
             points = _measured_points(task, recipe, begun, evaluators, executor)
             with points.store.telling_what_is_kept():

@@ -242,7 +242,7 @@ def add_trajectory(
         check_origin_loss(landscape, objective, subspace)
         measured = landscape.provenance.get("objective", {})
         projected = measure_trajectory(
-            objective,
+            objective.with_execution(measured.get("configuration")),
             subspace,
             trajectory,
             label,
