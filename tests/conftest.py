@@ -1,11 +1,14 @@
 """Small models and data that many tests share."""
 
+import os
 import sys
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
+
+os.environ["LOSSLANDSCAPE_CACHE"] = "off"  # of processes that tests start, too
 
 
 class SmallCNN(nn.Module):

@@ -20,8 +20,8 @@ def openings(monkeypatch):
     present = []
 
     class Counted(Evaluator):
-        def __init__(self, objective, subspace, batch_size=None):
-            super().__init__(objective, subspace, batch_size)
+        def __init__(self, objective, subspace, batch_size=None, configuration=None):
+            super().__init__(objective, subspace, batch_size, configuration)
             self.asked = batch_size
 
         def __enter__(self):

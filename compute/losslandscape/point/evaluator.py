@@ -16,6 +16,7 @@ from losslandscape.adaptive.allotment import Allotment
 from losslandscape.argument_kinds import ANYTHING, FLAG, Maybe, With
 from losslandscape.planes.grid import Grid
 from losslandscape.planes.subspace import Subspace
+from losslandscape.point import configuration_cache
 from losslandscape.point.batch_size import pass_rate, seconds_of_pass, trial_batch_size
 from losslandscape.point.buffers import PointBuffers
 from losslandscape.point.carried_buffers import CarriedBuffers
@@ -52,6 +53,7 @@ _TRIED_ON, _TRIED_ON_MOST = 32, 1024  # samples in the batches of trials
 _WORTH_TRIALS = 0.005  # seconds of a pass over the samples; below, trials cost more than they save
 _CERTAINLY_WORTH = 0.03
 _TRIED_SECONDS = 0.02
+_WORTH_KEEPING = 0.05  # seconds of the trials of an opening
 _SEEN_ON = 32  # samples that show how a module renews its running statistics
 
 
@@ -151,7 +153,14 @@ class Evaluator:
         self.buffers.start_from(self._given.buffers)
         trial = Trial(self._given, self._forward, self.batches, self.buffers, self._start)
 
-        wanted = self._wanted
+        wanted, key = self._wanted, ""
+        if not wanted.decided:
+            dimensions = self.subspace.dimensions
+            key = configuration_cache.key_of(
+                self.objective, self.model, dimensions, self._size.given
+            )
+            wanted = configuration_cache.kept(key) or wanted
+            self._convolutions = wanted.convolutions
         runs_channels_last(
             self.model,
             self._lay_out,
@@ -163,8 +172,9 @@ class Evaluator:
             begun = time.perf_counter()
             self.unreached = trial.unreached(self._moving)
             few = time.perf_counter() - begun
+        begun = time.perf_counter()
         if not wanted.decided and seen and self._worth_trials(few):
-            self._choose_formats(seen, trial)
+            self._choose_formats(wanted, seen, trial)
         self.batches.keep_order()
         about = (self.objective, self.model, self.subspace, self._moving, self._channels_last)
         setting = Setting(*about, self._forward.by, self._convolutions)
@@ -174,7 +184,11 @@ class Evaluator:
             seconds = self.shortcuts.keep_fast(batch, self._moving)
             self._rates[batch_length(batch)] = batch_length(batch) / seconds
         if not self._size.known:
-            self._size.found(wanted.batch_size or self._fastest_batch_size())
+            known = wanted.batch_size
+            size = min(known, self._samples) if known else self._fastest_batch_size()
+            self._size.found(size)
+        if not wanted.decided and time.perf_counter() - begun >= _WORTH_KEEPING:
+            configuration_cache.keep(key, self.configuration)
         self._cut_batches()
         self._own_statistics = self._seen_statistics() if self._reestimates else []
         self.carried = CarriedBuffers(self.model, self._given, self._own_statistics)
@@ -232,11 +246,13 @@ class Evaluator:
                 self._sample_seconds = 0.0  # memory does not hold the batch of a trial
         return self._sample_seconds * self._samples >= _WORTH_TRIALS
 
-    def _choose_formats(self, seen: Mapping[str, Seen], trial: Trial) -> None:
+    def _choose_formats(
+        self, wanted: Configuration, seen: Mapping[str, Seen], trial: Trial
+    ) -> None:
         """Find out which memory format is the fastest, and lay out everything in it."""
-        objective, wanted = self.objective, self._wanted.memory_format
+        objective = self.objective
         before = self._channels_last
-        allowed = {True, False} if before and wanted == AUTO else {before}
+        allowed = {True, False} if before and wanted.memory_format == AUTO else {before}
         if objective.compile:
             return  # a trial of each format would take minutes of compilation
         if objective.device.type == "cpu":

@@ -58,7 +58,8 @@ class Shortcuts:
 
         All on offer are checked together. Only if they are not right together, each is checked by
         itself, beside those that were found right before it. With ``names``, only those of these
-        names are on offer, and those that the user asks for.
+        names are on offer, and those that the user asks for; they were found right before, and are
+        checked at one point.
         """
         # a shortcut may hold what belongs to one loss, and the terms of a sum have several
         kinds = SHORTCUTS if setting.objective.factors is None else (CompiledModel,)
@@ -66,11 +67,12 @@ class Shortcuts:
             kinds = tuple(kind for kind in kinds if kind.tolerance is None or kind.name in names)
         offered = [s for kind in kinds if (s := kind.offer(setting)) is not None]
         checked = [shortcut for shortcut in offered if shortcut.tolerance is not None]
-        right = _right(checked, setting.parameters, trial, self._plain)
+        once = names is not None
+        right = _right(checked, setting.parameters, trial, self._plain, once)
         if right is None:
             right = []
             for shortcut in checked if len(checked) > 1 else []:
-                more = _right([*right, shortcut], setting.parameters, trial, self._plain)
+                more = _right([*right, shortcut], setting.parameters, trial, self._plain, once)
                 right = right if more is None else more
         for shortcut in offered:
             if shortcut.tolerance is None or shortcut in right:
@@ -189,14 +191,18 @@ def _wrapped(shortcuts: Iterable[Shortcut], run: Run) -> Run:
 
 @torch.no_grad()
 def _right(
-    candidates: list[Shortcut], parameters: MovingParameters, trial: Trial, plain: Run
+    candidates: list[Shortcut],
+    parameters: MovingParameters,
+    trial: Trial,
+    plain: Run,
+    once: bool = False,
 ) -> list[Shortcut] | None:
     """Those of the candidates that make a difference; None if together they are not right.
 
     Where no finite losses are found, nothing is known, and that is not agreement: NaN would agree
     with anything.
     """
-    for point, expected in trial.points() if candidates else ():
+    for point, expected in trial.points(once) if candidates else ():
         if expected is None:
             return None
         found = _losses(candidates, point, parameters, trial, plain)

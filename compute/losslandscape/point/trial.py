@@ -105,12 +105,13 @@ class Trial:
         self._batch = self._batches.first(batch_length(self._batch))
 
     @torch.no_grad()
-    def points(self) -> Iterator[tuple[Point, Tensor | None]]:
+    def points(self, once: bool = False) -> Iterator[tuple[Point, Tensor | None]]:
         """Points and the plain losses there, shape (samples,), with the parameters at the point.
 
-        None where no finite losses were found on the way to a corner.
+        None where no finite losses were found on the way to a corner. With ``once``, only the
+        first point that is not the origin.
         """
-        for corner in self._corners:
+        for corner in self._corners[1:2] if once else self._corners:
             if corner not in self._known:
                 self._known[corner] = self._toward(corner)
             point, losses = self._known[corner]
