@@ -134,6 +134,7 @@ VALID: Mapping[str, Callable[[World], Any]] = {
     "size": lambda w: 10,
     "mode": lambda w: "fixed",
     "stated": lambda w: None,
+    "configuration": lambda w: w.landscape.provenance["objective"]["configuration"],
     "scale": lambda w: "linear",
     "axis": lambda w: "alpha",
     "step": lambda w: 7.0,

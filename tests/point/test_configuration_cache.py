@@ -12,9 +12,9 @@ from torch import nn
 from losslandscape import Objective, Subspace
 from losslandscape.point import configuration_cache as cache
 from losslandscape.point import evaluator as evaluators
-from losslandscape.point.configuration import Configuration
 from losslandscape.point.convolution_trial import Formats
 from losslandscape.point.evaluator import Evaluator
+from losslandscape.problem.configuration import Configuration
 
 FOUND = Configuration("channels_last", ("row_major_convolutions",), {"0": "row_major"}, 20)
 POINT = (0.3, -0.2)

@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from losslandscape.point import convolution_trial
-from losslandscape.point.configuration import PRODUCTS, ROW_MAJOR
 from losslandscape.point.convolution_trial import Formats, fastest_formats, seen_convolutions
+from losslandscape.problem.configuration import PRODUCTS, ROW_MAJOR
 
 WIDE, NARROW, PIXEL = "0", "2", "4"
 

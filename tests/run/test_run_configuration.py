@@ -11,9 +11,9 @@ from losslandscape import Grid, Landscape, Objective, Subspace, evaluate, refine
 from losslandscape.cli import main
 from losslandscape.files.journal import Journal, journal_path
 from losslandscape.point import evaluator as evaluators
-from losslandscape.point.configuration import UNTRIED
 from losslandscape.point.convolution_trial import Formats
 from losslandscape.point.evaluator import Evaluator
+from losslandscape.problem.configuration import UNTRIED
 from losslandscape.run.executors import process_pool
 
 GRID = Grid.square(3, 0.5)

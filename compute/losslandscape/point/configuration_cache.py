@@ -24,8 +24,8 @@ from torch import nn
 
 from losslandscape import __version__
 from losslandscape.files.atomic_files import replace_file
-from losslandscape.point.configuration import Configuration
 from losslandscape.problem.batches import tensors_of
+from losslandscape.problem.configuration import Configuration
 from losslandscape.problem.objective import Objective
 from losslandscape.problem.samples import SampleSet
 

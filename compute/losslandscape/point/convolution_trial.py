@@ -18,7 +18,6 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from losslandscape.point.configuration import PRODUCTS, ROW_MAJOR
 from losslandscape.point.pixel_convolutions import (
     MOST_PRODUCTS,
     can_be_products,
@@ -26,6 +25,7 @@ from losslandscape.point.pixel_convolutions import (
     taps_of,
 )
 from losslandscape.point.row_major_convolutions import convolved, row_major
+from losslandscape.problem.configuration import PRODUCTS, ROW_MAJOR
 
 _REPEATED_SECONDS = 0.002  # a call is repeated until it has taken as long
 _CALLS = 5

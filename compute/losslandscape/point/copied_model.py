@@ -14,9 +14,9 @@ import numpy as np
 from losslandscape.errors import LossLandscapeError
 from losslandscape.planes.parameters import trainable_parameters
 from losslandscape.planes.subspace import Subspace
-from losslandscape.point.configuration import Configuration
 from losslandscape.point.evaluator import Evaluator
 from losslandscape.point.measurement import Measurement
+from losslandscape.problem.configuration import Configuration
 from losslandscape.problem.execution import CHANNELS_LAST
 from losslandscape.problem.objective import Objective
 from losslandscape.problem.precision import COARSE, type_name
@@ -37,7 +37,7 @@ def check_copy(objective: Objective, subspace: Subspace) -> None:
         return
     few = objective.limited(_FEW).with_reestimation_batches(objective.reestimation_batch_size)
     few.compile = False
-    few.execution = Configuration(CHANNELS_LAST, (), {}).to_json()  # nothing is tried on a few
+    few.execution = Configuration(CHANNELS_LAST, (), {})  # nothing is tried on a few
     itself = copy.copy(few)
     itself.arithmetic = itself.precision = None
     itself.dtype = itself.data_dtype = own.dtype

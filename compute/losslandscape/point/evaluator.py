@@ -20,7 +20,6 @@ from losslandscape.point import configuration_cache
 from losslandscape.point.batch_size import pass_rate, seconds_of_pass, trial_batch_size
 from losslandscape.point.buffers import PointBuffers
 from losslandscape.point.carried_buffers import CarriedBuffers
-from losslandscape.point.configuration import Configuration
 from losslandscape.point.convolution_trial import Seen, fastest_formats, seen_convolutions
 from losslandscape.point.deviation import Points, deviation
 from losslandscape.point.device_memory import out_of_memory, release_cpu_memory
@@ -39,6 +38,7 @@ from losslandscape.point.unseen_parameters import without_effect
 from losslandscape.problem import batch_norm as bn
 from losslandscape.problem import precision as arithmetics
 from losslandscape.problem.batches import Batch, batch_length
+from losslandscape.problem.configuration import Configuration
 from losslandscape.problem.execution import AUTO, CHANNELS_LAST, CONTIGUOUS
 from losslandscape.problem.modes import set_modes
 from losslandscape.problem.objective import Objective

@@ -13,8 +13,8 @@ from collections.abc import Callable, Collection
 import torch
 from torch import Tensor, nn
 
-from losslandscape.point.configuration import PRODUCTS
 from losslandscape.point.shortcut import Setting, Shortcut
+from losslandscape.problem.configuration import PRODUCTS
 
 # Without a trial: with more, reading the parts of the image apart takes back what is gained.
 _MOST_TAPS = 4

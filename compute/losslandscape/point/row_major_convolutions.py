@@ -13,8 +13,8 @@ from collections.abc import Callable, Collection
 import torch
 from torch import Tensor, nn
 
-from losslandscape.point.configuration import ROW_MAJOR
 from losslandscape.point.shortcut import Setting, Shortcut
+from losslandscape.problem.configuration import ROW_MAJOR
 
 
 class RowMajorConvolutions(Shortcut):

@@ -41,7 +41,7 @@ class Setting:
         (what is called instead of the model, batch) -> values by sample.
     convolutions : mapping of str to str, optional
         How convolutions are computed, by name; see
-        :class:`losslandscape.point.configuration.Configuration`.
+        :class:`losslandscape.problem.configuration.Configuration`.
     """
 
     objective: Objective

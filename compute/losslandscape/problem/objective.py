@@ -19,6 +19,7 @@ from losslandscape.planes.parameters import sha256
 from losslandscape.problem import batch_norm as bn
 from losslandscape.problem import precision as arithmetics
 from losslandscape.problem.batches import tensors_of
+from losslandscape.problem.configuration import Configuration
 from losslandscape.problem.determinism import POLICIES, check_data
 from losslandscape.problem.execution import AUTO, EXECUTIONS
 from losslandscape.problem.fitting import fitted
@@ -211,7 +212,7 @@ class Objective:
         # of floating-point data; None leaves them as they are
         self.data_dtype = self.dtype if convert else None
         self.compile = compile
-        self.execution: str | Mapping[str, Any] = execution
+        self.execution: str | Configuration = execution
         main = next(iter(self.sets.values()))
         wanted = min(reestimation_samples or _REESTIMATION_SAMPLES, len(main))
         self.reestimation = main if main.ragged else main.subset(wanted)
@@ -306,11 +307,29 @@ class Objective:
             other.batch_norm = mode
         return other
 
-    @public(configuration=ANYTHING)
+    @public(configuration=Maybe(Table("the configuration in a landscape's provenance")))
     def with_execution(self, configuration: Mapping[str, Any] | None) -> Objective:
-        """The same objective computed as a file says, or as before if it says nothing."""
+        """The same objective, computed as a file records it; None changes nothing.
+
+        Parameters
+        ----------
+        configuration : dict, optional
+            ``landscape.provenance["objective"]["configuration"]``.
+
+        Raises
+        ------
+        LossLandscapeError
+            If it is not a configuration.
+        """
         other = copy.copy(self)
-        other.execution = configuration or self.execution
+        if configuration is not None:
+            found = Configuration.from_json(configuration)
+            if found is None:
+                raise LossLandscapeError(
+                    f"{configuration} does not say how points are computed; pass "
+                    "landscape.provenance['objective']['configuration'], or execution= to Objective"
+                )
+            other.execution = found
         return other
 
     def in_float32(self) -> Objective:

@@ -34,9 +34,9 @@ from losslandscape.files.outputs import OutputFile, claimed
 from losslandscape.landscape.landscape import Landscape
 from losslandscape.planes.grid import Grid
 from losslandscape.planes.subspace import Subspace
-from losslandscape.point.configuration import UNTRIED, Configuration
 from losslandscape.point.device_memory import BatchMemoryError, release_memory
 from losslandscape.point.measurement import Measurement
+from losslandscape.problem.configuration import UNTRIED, Configuration
 from losslandscape.problem.objective import Objective
 from losslandscape.public_calls import TOLERANCE, public, users_line
 from losslandscape.run.executors import PointPool

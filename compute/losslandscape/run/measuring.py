@@ -14,9 +14,9 @@ from losslandscape.counted import counted
 from losslandscape.errors import LossLandscapeError
 from losslandscape.files.journal import Journal, journal_path
 from losslandscape.point import determinism
-from losslandscape.point.configuration import Configuration
 from losslandscape.point.device_memory import BatchMemoryError
 from losslandscape.point.measurement import Measurement
+from losslandscape.problem.configuration import Configuration
 from losslandscape.progress import Progress
 from losslandscape.run.empty_landscape import empty_landscape
 from losslandscape.run.failures import Failures

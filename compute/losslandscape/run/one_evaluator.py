@@ -19,8 +19,8 @@ from __future__ import annotations
 from contextlib import ExitStack
 
 from losslandscape.planes.subspace import Subspace
-from losslandscape.point.configuration import Configuration
 from losslandscape.point.evaluator import Evaluator
+from losslandscape.problem.configuration import Configuration
 from losslandscape.problem.objective import Objective
 
 

@@ -10,10 +10,10 @@ from losslandscape.adaptive.allotment import Allotment
 from losslandscape.errors import LossLandscapeError
 from losslandscape.own_code import told
 from losslandscape.planes.subspace import Subspace
-from losslandscape.point.configuration import Configuration
 from losslandscape.point.device_memory import BatchMemoryError
 from losslandscape.point.evaluator import Evaluator
 from losslandscape.point.measurement import Measurement
+from losslandscape.problem.configuration import Configuration
 from losslandscape.problem.objective import Objective
 
 

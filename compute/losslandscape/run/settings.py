@@ -48,7 +48,7 @@ class Settings:
     buffers : dict or None
         Buffers that go with the weights, see :class:`losslandscape.point.carried_buffers`.
     configuration : dict or None
-        How points are computed, see :class:`losslandscape.point.configuration.Configuration`.
+        How points are computed, see :class:`losslandscape.problem.configuration.Configuration`.
 
     Examples
     --------

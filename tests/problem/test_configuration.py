@@ -7,10 +7,10 @@ from torch import nn
 
 from losslandscape import LossLandscapeError, Objective, Subspace
 from losslandscape.point import evaluator as evaluators
-from losslandscape.point.configuration import PRODUCTS, ROW_MAJOR, Configuration
 from losslandscape.point.convolution_trial import Formats
 from losslandscape.point.evaluator import Evaluator
 from losslandscape.point.fused_convolutions import FusedConvolutions
+from losslandscape.problem.configuration import PRODUCTS, ROW_MAJOR, Configuration
 from losslandscape.problem.execution import EXECUTIONS
 
 POINT = (0.3, -0.2)
@@ -110,7 +110,10 @@ def test_what_is_no_configuration_is_none(damage):
     good = Configuration("contiguous", ("kept_products",), {"a": "products"}, 8).to_json()
     assert Configuration.from_json(good) is not None
     assert Configuration.from_json({**good, **damage}) is None
-    assert Configuration.of({**good, **damage}) == Configuration()
+    objective = Objective(nn.Linear(2, 1), "mse", (torch.ones(4, 2), torch.ones(4, 1)))
+    assert Configuration.of(objective.with_execution(good).execution).to_json() == good
+    with pytest.raises(LossLandscapeError, match="does not say how points are computed"):
+        objective.with_execution({**good, **damage})
 
 
 @pytest.mark.parametrize("value", [None, "contiguous", 3, [], {}])

@@ -53,11 +53,10 @@ class Configuration:
     batch_size: int | None = None
 
     @classmethod
-    def of(cls, execution: str | Mapping[str, Any]) -> Configuration:
+    def of(cls, execution: str | Configuration) -> Configuration:
         """The configuration that an objective asks for."""
-        if not isinstance(execution, str):
-            found = cls.from_json(execution)
-            return cls() if found is None else found
+        if isinstance(execution, Configuration):
+            return execution
         if execution == PLAIN:
             return cls(CONTIGUOUS, (), {})
         return cls(execution)
