@@ -25,7 +25,7 @@ from losslandscape.argument_checks import COUNT, SEED, SHARE
 from losslandscape.argument_kinds import Kind, Maybe, Word
 from losslandscape.errors import LossLandscapeError
 from losslandscape.landscape import gaps
-from losslandscape.landscape.scale import scale_of
+from losslandscape.landscape.scale import scale_of, to_scale
 from losslandscape.planes.grid import Grid
 from losslandscape.public_calls import public
 
@@ -130,6 +130,8 @@ class FieldModel:
     scale : "log" or "linear"
     range : float
         Range of the known values on this scale.
+    values : ndarray
+        Those known, finite or not.
     targets : ndarray of int
         Numbers of the points that are not evaluated.
     predicted : ndarray, shape (targets,)
@@ -157,8 +159,9 @@ class FieldModel:
         index = np.stack(np.unravel_index(np.arange(grid.size), grid.shape)[::-1], axis=1)
         index = index.astype(np.float64)
         self.grid = grid
-        self.scale = scale or scale_of(values[evaluated])
-        on_scale = _to_scale(values, self.scale)
+        self.values = values[evaluated]
+        self.scale = scale or scale_of(self.values)
+        on_scale = to_scale(values, self.scale)
         off = evaluated & np.isfinite(values) & ~np.isfinite(on_scale)
         if off.any():
             raise LossLandscapeError(
@@ -208,7 +211,7 @@ class FieldModel:
 
     def on_grid(self, values: np.ndarray) -> np.ndarray:
         """The values and the predictions on the model's scale, shape ``grid.shape``."""
-        whole = _to_scale(values, self.scale)
+        whole = to_scale(values, self.scale)
         whole[self.targets] = self.predicted
         return whole.reshape(self.grid.shape)
 
@@ -383,8 +386,12 @@ class Refinement:
         return f"largest error estimated at {found} of the range, {wanted}"
 
     def absorb(self, values: np.ndarray, evaluated: np.ndarray) -> None:
-        """Update the model if points were evaluated that no round requested."""
-        if self.model is not None and self.model.targets.size != (~evaluated).sum():
+        """Update the model if points were evaluated that no round requested, or again."""
+        if self.model is None:
+            return
+        if self.model.targets.size != (~evaluated).sum() or not np.array_equal(
+            self.model.values, values[evaluated], equal_nan=True
+        ):
             self.model = FieldModel(self.grid, values, evaluated, self.settings.scale)
             self._calibrate()
 
@@ -507,7 +514,7 @@ class Refinement:
         if pending.scale != self.model.scale:  # the new values need the other scale
             self._ratios, self._raised = np.empty(0), 1.0
             return False
-        found = _to_scale(values[pending.numbers], self.model.scale)
+        found = to_scale(values[pending.numbers], self.model.scale)
         errors = np.abs(found - pending.predicted)
         known = np.isfinite(errors) & np.isfinite(pending.deviation)
         ratios = errors[known] / pending.deviation[known]
@@ -673,11 +680,3 @@ def _bounding_factor(ratios: np.ndarray) -> float:
     if not ratios.size:
         return np.inf
     return max(1.0, float(np.quantile(ratios, _WITHIN, method="higher")))
-
-
-def _to_scale(values: np.ndarray, scale: str) -> np.ndarray:
-    """Values or their log10; NaN if not finite or, on the log scale, not above 0."""
-    finite = np.where(np.isfinite(values), values, np.nan)
-    if scale == "linear":
-        return finite
-    return np.log10(np.where(finite > 0, finite, np.nan))

@@ -39,6 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _lines(landscape, dataset_samples=None):
     import numpy as np
 
+    from losslandscape.adaptive import two_precisions
     from losslandscape.landscape import gaps
     from losslandscape.landscape.landscape import EVALUATED, INTERPOLATED, NOT_EVALUATED, NOT_FINITE
     from losslandscape.landscape.places import describe_places
@@ -65,6 +66,8 @@ def _lines(landscape, dataset_samples=None):
         yield f"  adaptive    {_adaptive(about['adaptive'])}"
         if (landscape.status == INTERPOLATED).any() and (landscape.status == EVALUATED).any():
             yield f"  gaps        {gaps.describe(landscape.gaps.to_json())}"
+    if isinstance(about.get("precision"), dict):
+        yield f"  precision   {two_precisions.describe(about['precision'])}"
     yield "  directions  " + ", ".join(
         f"{_WORDS.get(key, key.replace('_', ' '))}: {_value(value)}"
         for key, value in plane.items()

@@ -140,6 +140,7 @@ def _measure(arguments: argparse.Namespace, executor: Executor | None) -> int:
 
 def _measure_claimed(arguments: argparse.Namespace, executor: Executor | None) -> int:
     from losslandscape.adaptive.refinement import describe
+    from losslandscape.adaptive.two_precisions import describe as describe_precision
     from losslandscape.landscape.places import describe_places
     from losslandscape.point.determinism import stated
     from losslandscape.run.evaluation import evaluate
@@ -181,6 +182,8 @@ def _measure_claimed(arguments: argparse.Namespace, executor: Executor | None) -
         print(line)
     if "adaptive" in landscape.provenance:
         print(describe(landscape.provenance["adaptive"]))
+    if "precision" in landscape.provenance:
+        print(f"precision: {describe_precision(landscape.provenance['precision'])}")
     failed = landscape.provenance.get("failed_points", [])
     if failed:
         raise LossLandscapeError(

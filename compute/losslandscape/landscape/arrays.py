@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from losslandscape.landscape.landscape import Landscape
 
-_BESIDE = ("standard_error", "sample_count", "interpolation_error")
+_BESIDE = ("standard_error", "sample_count", "interpolation_error", "precision_error")
 
 
 def of_array(landscape: Landscape, name: str) -> Landscape:

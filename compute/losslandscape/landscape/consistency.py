@@ -22,6 +22,7 @@ PROVENANCE_TYPES: Mapping[str, type | tuple[type, ...]] = {
     "objective": dict,
     "quantities": dict,
     "adaptive": (dict, type(None)),
+    "precision": (dict, type(None)),
     "models": list,
     "trajectories": list,
     "arguments": dict,

@@ -15,7 +15,6 @@ again in the backward pass show there.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -34,7 +33,6 @@ from losslandscape.point.differenced_losses import DifferencedLosses
 from losslandscape.point.evaluator import Evaluator
 from losslandscape.point.measurement import mean_loss
 from losslandscape.point.plane_derivatives import Coordinates, PlaneDerivatives
-from losslandscape.problem import precision as arithmetics
 from losslandscape.problem.objective import Objective
 from losslandscape.progress import Progress
 
@@ -287,8 +285,6 @@ def _in(objective: Objective, precision: str | None) -> Objective:
     """The same objective in another precision."""
     if precision is None:
         return objective
-    other = copy.copy(objective)
-    other.arithmetic = arithmetics.resolve(precision, objective.device)
-    other.precision = other.dtype = other.data_dtype = arithmetics.PRECISIONS[precision]
+    other = objective.in_precision(precision)
     other.compile = False
     return other

@@ -34,10 +34,13 @@ LossCallable = Callable[[nn.Module, Batch], Any]
 # names of variables and dimensions in the file, docs/file_format.md
 _TAKEN = {
     "loss", *AXIS_NAMES, "status", "gram_matrix", "provenance", "provenance_length", "direction",
-    "other_direction", "sample", "step", "model",
+    "other_direction", "sample", "step", "model", "precision_bits",
 }  # fmt: skip
 _TAKEN_BEGINNINGS = ("trajectory_", "model_")
-_TAKEN_ENDS = ("loss_standard_error", "loss_sample_count", "loss_samples", "_interpolation_error")
+_TAKEN_ENDS = (
+    "loss_standard_error", "loss_sample_count", "loss_samples", "_interpolation_error",
+    "_precision_error",
+)  # fmt: skip
 _POSSIBLE = re.compile(r"\w([^/\x00-\x1f\x7f]*[^/\x00- \x7f])?")  # names that netCDF allows
 OWN = "own"  # the loss that the model returns itself
 NAMES = (*NAMED, OWN)

@@ -74,10 +74,13 @@ class Objective:
         by default 1,024, or all if there are fewer. Their batches have ``batch_size`` samples if
         it is given, otherwise 256. A batch's statistics depend on its size, so the size found in
         the trial is never used here.
-    precision : "float32", "float64", "tf32", "bfloat16" or "float16", optional
-        Compute in this type, on a copy of the model if its parameters have another type. The last
-        three keep the parameters in float32 and multiply in the given type; their deviation from
-        float32 is measured, see :attr:`Evaluator.deviation`.
+    precision : "float32", "float64", "tf32", "bfloat16", "float16" or "auto", optional
+        Compute in this type, on a copy of the model if its parameters have another type. The three
+        after float64 keep the parameters in float32 and multiply in the given type; their deviation
+        from float32 is measured, see :attr:`Evaluator.deviation`. With ``"auto"``,
+        :func:`losslandscape.evaluate` measures most points in a faster type if a trial finds one,
+        and enough in float32 to state the difference; everything else is computed in float32, or
+        in float64 if that is the model's type.
     compile : bool
         Compile the model with :func:`torch.compile`; the deviation is measured as well.
     device : torch.device or str, optional
@@ -123,7 +126,7 @@ class Objective:
         batch_norm=Word(bn.MODES),
         metrics=METRICS,
         reestimation_samples=COUNT,
-        precision=Word(arithmetics.NAMES),
+        precision=Word((*arithmetics.NAMES, arithmetics.AUTO)),
         compile=FLAG,
         device=ANYTHING,
         dataset_samples=Either(Table("set -> size of its data set", COUNT), COUNT),
@@ -205,6 +208,10 @@ class Objective:
             else (moving.dtype, moving.device)
         )
         self.device = _usable(device) if device is not None else own[1]
+        self.auto = precision == arithmetics.AUTO
+        if self.auto:
+            wide = own[0] in arithmetics.PRECISIONS.values()
+            precision = arithmetics.type_name(own[0]) if wide else "float32"
         self.arithmetic = arithmetics.resolve(precision, self.device) if precision else None
         self.precision = self.arithmetic.parameters if self.arithmetic else None
         self.dtype = self.precision or own[0]
@@ -273,6 +280,11 @@ class Objective:
         return next(iter(self.losses.values()))
 
     @property
+    def precision_name(self) -> str:
+        """The type of products, such as ``float32``; of "auto" that of what is not fast."""
+        return self.arithmetic.name if self.arithmetic else arithmetics.type_name(self.dtype)
+
+    @property
     def sizes(self) -> dict[str, int]:
         """Number of values by sample of each set, that of a sum first."""
         found = {name: len(samples) for name, samples in self.sets.items()}
@@ -334,10 +346,17 @@ class Objective:
 
     def in_float32(self) -> Objective:
         """The same objective computed in plain float32, not compiled."""
-        other = copy.copy(self)
-        other.arithmetic = arithmetics.resolve("float32", self.device)
-        other.precision = other.dtype = other.data_dtype = torch.float32
+        other = self.in_precision("float32")
         other.compile = False
+        return other
+
+    @public(name=Word(arithmetics.NAMES))
+    def in_precision(self, name: str) -> Objective:
+        """The same objective computed in another type."""
+        other = copy.copy(self)
+        other.auto = False
+        other.arithmetic = arithmetics.resolve(name, self.device)
+        other.precision = other.dtype = other.data_dtype = other.arithmetic.parameters
         return other
 
     @public(valid_range=Pair(), clip=FLAG, place=ANYTHING)
@@ -443,9 +462,7 @@ class Objective:
             "loss_code": self.loss.code_hash(),
             "sets": {name: samples.to_json() for name, samples in self.sets.items()},
             "batch_norm": self.batch_norm,
-            "precision": self.arithmetic.name
-            if self.arithmetic
-            else arithmetics.type_name(self.dtype),
+            "precision": arithmetics.AUTO if self.auto else self.precision_name,
             "device": self.device.type,
             "training_modules": training_modules(self.model) if self.modes == "own" else [],
         }

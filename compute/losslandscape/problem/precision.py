@@ -16,6 +16,9 @@ _TELLS_AUTOCAST = hasattr(torch, "get_autocast_dtype")  # for any device: PyTorc
 COARSE = (torch.bfloat16, torch.float16)
 # types of parameters and data; derivatives are computed in one of them
 PRECISIONS = {"float32": torch.float32, "float64": torch.float64}
+AUTO = "auto"  # float32, and a faster type where one is tried and found; see `narrower`
+# significant bits of the factors of a product
+SIGNIFICANT_BITS = {"float64": 53, "float32": 24, "tf32": 11, "float16": 11, "bfloat16": 8}
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,20 @@ NAMES = tuple(_NAMED)
 def type_name(dtype: torch.dtype) -> str:
     """The name of a type as written in files, such as ``float32``."""
     return str(dtype).removeprefix("torch.")
+
+
+def narrower(device: torch.device) -> tuple[str, ...]:
+    """Types whose products may be faster than float32's; whether they are has to be tried.
+
+    float16 is none of them: its largest value is 65,504, and activations far from a minimum exceed
+    it.
+
+    Examples
+    --------
+    >>> narrower(torch.device("cpu"))
+    ('bfloat16',)
+    """
+    return ("tf32", "bfloat16") if device.type == "cuda" else ("bfloat16",)
 
 
 def resolve(name: str, device: torch.device) -> Precision:

@@ -16,9 +16,9 @@ from __future__ import annotations
 import os
 import sys
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -40,12 +40,13 @@ from losslandscape.problem.configuration import UNTRIED, Configuration
 from losslandscape.problem.objective import Objective
 from losslandscape.public_calls import TOLERANCE, public, users_line
 from losslandscape.run.executors import PointPool
+from losslandscape.run.fast_type import find_fast
 from losslandscape.run.finishing import finish
-from losslandscape.run.measuring import Points, may_halve
+from losslandscape.run.measuring import Points, Source, may_halve
 from losslandscape.run.memory_needed import require_landscape_memory
 from losslandscape.run.one_evaluator import OneEvaluator
 from losslandscape.run.pilot import find_allotment
-from losslandscape.run.point_records import attempt
+from losslandscape.run.point_records import PointFailure, PointJob, attempt
 from losslandscape.run.projected_trajectory import check_trajectory
 from losslandscape.run.recipe import recipe_of
 from losslandscape.run.resume import Begun, claim_output
@@ -187,9 +188,12 @@ def run_task(
         require_landscape_memory(task.grid, kept)
         begun = claim_output(task.path, recipe, overwrite)
         threads = begun.settings.threads if begun.settings else torch.get_num_threads()
-        found = None  # by a trial; a run that goes on has its own
+        found = {}  # by a trial; a run that goes on has its own
         if begun.settings is not None:
-            found = Configuration.from_json(begun.settings.configuration) or UNTRIED
+            own = Configuration.from_json(begun.settings.configuration) or UNTRIED
+            found[task.objective.precision_name] = own
+            if (fast := begun.settings.fast_configuration) is not None:
+                found[str(begun.settings.fast_type)] = fast
         with using_threads(threads), OneEvaluator(task.subspace, found) as evaluators:
             points = _measured_points(task, recipe, begun, evaluators, executor)
             with points.store.telling_what_is_kept():
@@ -218,6 +222,7 @@ def _measured_points(
                 size = task.batch_size or smaller
                 settings, origin = find_settings(task, evaluators.of(task.objective, size))
                 settings = _with_allotment(task, settings, origin, evaluators)
+                settings = replace(settings, fast=find_fast(task, settings, origin, evaluators))
             points = Points(task, recipe, settings, begun, origin)
             with points.store.telling_what_is_kept(), points.store.journal or nullcontext():
                 _measure(points, evaluators, executor)
@@ -250,15 +255,24 @@ def _with_allotment(
 
 def _measure(points: Points, evaluators: OneEvaluator, executor: Executor | None) -> None:
     """Measure the points in this process, or by an executor's workers."""
-    job = points.job
-    if executor is None:
+
+    @contextmanager
+    def opened(job: PointJob) -> Iterator[Source]:
+        if executor is None:
+            yield lambda numbers: _measured_here(job, evaluators, numbers)
+            return
+        evaluators.close()  # the workers get the model with its own parameters
+        with PointPool(executor, job) as pool:
+            yield pool.records
+        if not points.task.quiet and pool.use.workers:
+            print(pool.use.describe(), file=sys.stderr)
+
+    points.measure(opened)
+
+
+def _measured_here(
+    job: PointJob, evaluators: OneEvaluator, numbers: Sequence[int]
+) -> Iterator[tuple[int, bytes | PointFailure]]:
+    for number in numbers:
         evaluator = evaluators.of(job.objective, job.batch_size)
-        points.measure(
-            lambda numbers: ((n, attempt(job, evaluator, n, "this process")) for n in numbers)
-        )
-        return
-    evaluators.close()  # the workers get the model with its own parameters
-    with PointPool(executor, job) as pool:
-        points.measure(pool.records)
-    if not points.task.quiet and pool.use.workers:
-        print(pool.use.describe(), file=sys.stderr)
+        yield number, attempt(job, evaluator, number, "this process")

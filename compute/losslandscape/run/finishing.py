@@ -19,6 +19,7 @@ from losslandscape.point.measurement import mean_loss
 from losslandscape.public_calls import users_line
 from losslandscape.run.measuring import Points
 from losslandscape.run.one_evaluator import OneEvaluator
+from losslandscape.run.precision_fields import BITS, add_precision, add_precision_errors
 from losslandscape.run.projected_trajectory import measure_trajectories, warn_outside
 from losslandscape.run.task import Task
 
@@ -42,9 +43,11 @@ def finish(
     to the landscape is in the file from the first.
     """
     task, landscape = points.task, points.store.landscape
+    add_precision(points)
     if points.refinement is not None:
         done = fill_by_interpolation(landscape, points.refinement)
-        landscape.provenance["adaptive"] = _with_allotment(done, points)
+        landscape.provenance["adaptive"] = _with_whole_tolerance(done, points)
+    add_precision_errors(points)
     warn_constant(task, landscape)
     points.failures.state(landscape, tried_again=task.path is not None)
     batch_size = points.settings.batch_size
@@ -88,10 +91,13 @@ def fill_by_interpolation(landscape: Landscape, refinement: Refinement) -> dict[
     """
     grid, shape = landscape.grid, landscape.grid.shape
     evaluated = (landscape.status != NOT_EVALUATED).ravel()
-    # another SciPy may have led the first part of a resumed run to other points
+    # another SciPy may have led the first part of a resumed run to other points, and some may have
+    # been measured again, in float32
     refinement.absorb(landscape.fields["loss"].ravel(), evaluated)
     titles = landscape.provenance["quantities"]
     for name in list(landscape.fields):
+        if name == BITS:
+            continue
         values = landscape.fields[name].ravel()
         if name.endswith("sample_count"):
             whole, error = nearest(grid, values, evaluated), None
@@ -108,16 +114,17 @@ def fill_by_interpolation(landscape: Landscape, refinement: Refinement) -> dict[
     return refinement.to_json()
 
 
-def _with_allotment(done: dict[str, Any], points: Points) -> dict[str, Any]:
+def _with_whole_tolerance(done: dict[str, Any], points: Points) -> dict[str, Any]:
     """What a refinement did, and with an allotment what share of the samples it took."""
     task, allotment, landscape = points.task, points.job.allotment, points.store.landscape
+    assert task.adaptive is not None
+    if done["tolerance"] != task.adaptive.tolerance:
+        done["interpolation_tolerance"] = done["tolerance"]
+        done["tolerance"] = task.adaptive.tolerance
     if allotment is None:
         return done
-    assert task.adaptive is not None
     counts = landscape.fields["loss_sample_count"][landscape.status != INTERPOLATED]
     size = len(next(iter(task.objective.sets.values())))
-    done["interpolation_tolerance"] = done["tolerance"]
-    done["tolerance"] = task.adaptive.tolerance
     done["allotment"] = {
         **allotment.to_json(),
         "passes": float(counts.sum()) / size,

@@ -16,6 +16,7 @@ One model cannot be moved by two evaluators at a time, so there is never more th
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import ExitStack
 
 from losslandscape.planes.subspace import Subspace
@@ -27,7 +28,8 @@ from losslandscape.problem.objective import Objective
 class OneEvaluator:
     """Keeps at most one evaluator of a subspace open; a context manager that closes it.
 
-    All of them have the same configuration: the one given, or the one that the first one found.
+    All of one precision have the same configuration: the one given, or the one that the first of
+    them found.
 
     Examples
     --------
@@ -40,9 +42,11 @@ class OneEvaluator:
     True
     """
 
-    def __init__(self, subspace: Subspace, configuration: Configuration | None = None):
+    def __init__(
+        self, subspace: Subspace, configurations: Mapping[str, Configuration] | None = None
+    ):
         self._subspace = subspace
-        self._configuration = configuration
+        self._configurations = dict(configurations or {})  # by precision
         self._stack = ExitStack()
         self._evaluator: Evaluator | None = None
 
@@ -62,11 +66,14 @@ class OneEvaluator:
         ):
             return present
         self.close()
+        precision = objective.precision_name
         self._evaluator = self._stack.enter_context(
-            Evaluator(objective, self._subspace, batch_size, self._configuration)
+            Evaluator(
+                objective, self._subspace, batch_size, self._configurations.get(precision)
+            )
         )
-        if self._configuration is None:  # later ones compute as the first one did
-            self._configuration = self._evaluator.configuration
+        # later ones compute as the first one did
+        self._configurations.setdefault(precision, self._evaluator.configuration)
         return self._evaluator
 
     def close(self) -> None:

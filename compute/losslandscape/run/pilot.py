@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from losslandscape.adaptive import two_precisions
 from losslandscape.adaptive.allotment import (
     PILOT,
     SHARE,
@@ -83,16 +84,24 @@ def _pilot(
     return means, deviations
 
 
-def for_interpolation(adaptive: Adaptive, allotment: Allotment | None) -> Adaptive:
-    """The tolerance that sampling leaves for interpolation: the two errors are independent.
+def for_interpolation(
+    adaptive: Adaptive, allotment: Allotment | None, two_types: bool = False
+) -> Adaptive:
+    """The tolerance that is left for interpolation: its error, that of sampling and that of a fast
+    type are independent.
 
     Examples
     --------
     >>> round(for_interpolation(Adaptive(0.01), Allotment("log", 0.005)).tolerance, 5)
     0.00866
+    >>> round(for_interpolation(Adaptive(0.01), None, two_types=True).tolerance, 5)
+    0.00943
     >>> for_interpolation(Adaptive(0.01), None).tolerance
     0.01
     """
-    if allotment is None:
+    taken = (SHARE**2 if allotment is not None else 0.0) + (
+        two_precisions.SHARE**2 if two_types else 0.0
+    )
+    if not taken:
         return adaptive
-    return replace(adaptive, tolerance=adaptive.tolerance * float(np.sqrt(1 - SHARE**2)))
+    return replace(adaptive, tolerance=adaptive.tolerance * float(np.sqrt(1 - taken)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import NamedTuple
 
 import numpy as np
@@ -48,6 +49,15 @@ class PointJob:
         self.computer: dict[str, str] = computer
         self.configuration: Configuration | None = configuration
         self.draws: bool = draws  # whether a point draws from the process's random generators
+
+    def of(
+        self, objective: Objective, batch_size: int, configuration: Configuration | None
+    ) -> PointJob:
+        """The same points of an objective in another type, for records of the same layout."""
+        other = copy.copy(self)
+        other.objective, other.batch_size = objective, batch_size
+        other.configuration = configuration
+        return other
 
     @property
     def record_bytes(self) -> int:

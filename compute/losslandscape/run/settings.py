@@ -23,6 +23,7 @@ from losslandscape.point.copied_model import check_copy
 from losslandscape.point.evaluator import Evaluator
 from losslandscape.point.measurement import Measurement
 from losslandscape.point.not_finite import refuse_not_finite, refuse_other
+from losslandscape.problem.configuration import Configuration
 from losslandscape.public_calls import users_line
 from losslandscape.run.point_records import summarised
 from losslandscape.run.task import Task
@@ -45,6 +46,8 @@ class Settings:
         Forward passes of a point.
     allotment : dict or None
         The sampling error that a point may have, if a part of the samples is enough.
+    fast : dict or None
+        What was found for ``precision="auto"``; see :func:`losslandscape.run.fast_type.find_fast`.
     buffers : dict or None
         Buffers that go with the weights, see :class:`losslandscape.point.carried_buffers`.
     configuration : dict or None
@@ -65,6 +68,7 @@ class Settings:
     allotment: dict[str, Any] | None = None
     buffers: dict[str, list[str]] | None = None
     configuration: dict[str, Any] | None = None
+    fast: dict[str, Any] | None = None
 
     @classmethod
     def from_json(cls, found: dict[str, Any]) -> Settings:
@@ -73,6 +77,16 @@ class Settings:
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
+
+    @property
+    def fast_type(self) -> str | None:
+        """The type in which most points are measured, if it is not the objective's own."""
+        return self.fast["type"] if self.fast else None
+
+    @property
+    def fast_configuration(self) -> Configuration | None:
+        """How points are computed in the fast type."""
+        return Configuration.from_json(self.fast.get("configuration")) if self.fast else None
 
     @property
     def draws(self) -> bool:

@@ -10,10 +10,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
+
 from losslandscape.errors import LossLandscapeError
 from losslandscape.files.claims import claim_of
 from losslandscape.files.journal import Journal
-from losslandscape.landscape.landscape import EVALUATED, NOT_FINITE, Landscape
+from losslandscape.landscape.landscape import EVALUATED, NOT_EVALUATED, NOT_FINITE, Landscape
 from losslandscape.run.point_records import PointJob
 
 REWRITE_SECONDS = 1.0  # at least, between two writings of the unfinished file
@@ -55,10 +57,10 @@ class Store:
         self._started = self._written = time.monotonic()
         self._writing = 0.0  # seconds that the unfinished file has taken
 
-    def add(self, number: int, record: bytes) -> None:
-        """Store a point that was just measured."""
+    def add(self, number: int, record: bytes, under: int | None = None) -> None:
+        """Store a point that was just measured; in the journal ``under`` another number."""
         if self.journal is not None:
-            self.journal.append(number, record)
+            self.journal.append(number if under is None else under, record)
         self.put(number, record)
         now = time.monotonic()
         cheap = self._writing <= REWRITE_SHARE * (now - self._started)
@@ -70,7 +72,7 @@ class Store:
     def put(self, number: int, record: bytes) -> None:
         """Store a point in the landscape alone: its record is from the journal."""
         # flat views: a grid may have millions of points, and indexing by axes takes longer
-        self.stored += 1
+        self.stored += int(self.landscape.status.reshape(-1)[number] == NOT_EVALUATED)
         values, samples = self.job.unpack(record)
         by_name = dict(zip(self.job.names, values.tolist()))
         for name, value in by_name.items():
@@ -80,6 +82,13 @@ class Store:
             kept.reshape(self.landscape.grid.size, -1)[number] = losses
         finite = math.isfinite(by_name["loss"])
         self.landscape.status.reshape(-1)[number] = EVALUATED if finite else NOT_FINITE
+
+    def clear(self) -> None:
+        """Take all points out of the landscape; the journal keeps them."""
+        for values in (*self.landscape.fields.values(), *self.landscape.samples.values()):
+            values.fill(np.nan)
+        self.landscape.status.fill(NOT_EVALUATED)
+        self.stored = 0
 
     def _save_unfinished(self, path: Path) -> None:
         """Write what there is, for people to look at; per-sample losses are in the journal."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from losslandscape.adaptive.refinement import Adaptive
+from losslandscape.adaptive.two_precisions import DEFAULT_TOLERANCE
 from losslandscape.errors import LossLandscapeError
 from losslandscape.formats.netcdf import check_attributes
 from losslandscape.planes.grid import Grid
@@ -38,6 +39,8 @@ class Task:
     path : Path or None
         The netCDF file to write.
     quiet : bool
+    narrower : dict of str to Objective
+        The objective in faster types, each made once.
     """
 
     objective: Objective
@@ -49,6 +52,18 @@ class Task:
     labels: dict[str, Any] | None = None
     path: Path | None = None
     quiet: bool = True
+    narrower: dict[str, Objective] = field(default_factory=dict)
+
+    def in_precision(self, name: str) -> Objective:
+        """The objective in another type; the same one each time, so that it is opened once."""
+        if name not in self.narrower:
+            self.narrower[name] = self.objective.in_precision(name)
+        return self.narrower[name]
+
+    @property
+    def tolerance(self) -> float:
+        """The tolerance, or the one that precision="auto" assumes."""
+        return self.adaptive.tolerance if self.adaptive is not None else DEFAULT_TOLERANCE
 
 
 def checked_task(
