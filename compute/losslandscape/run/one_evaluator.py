@@ -68,9 +68,7 @@ class OneEvaluator:
         self.close()
         precision = objective.precision_name
         self._evaluator = self._stack.enter_context(
-            Evaluator(
-                objective, self._subspace, batch_size, self._configurations.get(precision)
-            )
+            Evaluator(objective, self._subspace, batch_size, self._configurations.get(precision))
         )
         # later ones compute as the first one did
         self._configurations.setdefault(precision, self._evaluator.configuration)
