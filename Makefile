@@ -11,6 +11,7 @@
 # make screenshots  records the pictures of docs/window_tour.md in ParaView's window
 # make mutants   changes the package's code in small ways, and lists the changes that its tests pass
 # make bench     measures time and memory beside other programs, and fills in docs/performance.md
+# make bench-processors  a point's time with each instruction set of this processor (15 minutes)
 # make coverage-study  tries every stated error against known truth, and writes docs/coverage.md
 # make paper     trains the study's networks and recomputes all data under state_files/
 # make clean     removes the environment, the demonstration and the built documentation
@@ -28,7 +29,7 @@ LANDSCAPER := landscaper==1.3.1
 
 .DELETE_ON_ERROR:
 .PHONY: help install demo test lint test-arithmetic coverage figures docs docs-links refusals options screenshots \
-    mutants bench coverage-study paper clean clean-study
+    mutants bench bench-processors coverage-study paper clean clean-study
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -90,6 +91,9 @@ bench: $(INSTALLED_TEST)
 	    $(BIN)/python -m benchmarks.$$(basename $$file .py) $(BENCH) || exit 1; \
 	done
 	$(BIN)/python -m benchmarks.report
+
+bench-processors: $(INSTALLED_TEST)
+	$(BIN)/python -m benchmarks.processors $(BENCH)
 
 # An hour on two cores; STUDY_OPTIONS=--quick: minutes. A killed run goes on where it was.
 STUDY_OPTIONS ?=

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,18 +16,33 @@ import torch
 FOLDER = Path(__file__).parent / "results"
 
 
+def processor(device: str = "cpu") -> str:
+    """The processor, and the largest instruction sets that PyTorch and oneDNN may use."""
+    if device.startswith("cuda"):
+        return torch.cuda.get_device_name(device)
+    name, flags = platform.processor() or platform.machine(), ""
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text().splitlines():
+            key, _, value = (part.strip() for part in line.partition(":"))
+            name = value if key == "model name" else name
+            flags = value if key == "flags" else flags
+    name = name.replace("(R)", "").replace(" Processor", "")
+    sets = torch.backends.cpu.get_cpu_capability()
+    if sets == "AVX512" and "amx_tile" in flags and not os.environ.get("ONEDNN_MAX_CPU_ISA"):
+        sets += " and AMX"
+    return f"{name}, {sets}"
+
+
+def of_processor(table: str, device: str = "cpu") -> str:
+    """The name of a table that depends on the processor."""
+    return f"{table}_{'_'.join(re.findall('[a-z0-9]+', processor(device).lower()))}"
+
+
 def machine(device: str = "cpu") -> dict[str, Any]:
     """The machine that the results were measured on, and its load."""
-    if device.startswith("cuda"):
-        processor = torch.cuda.get_device_name(device)
-    else:
-        processor = platform.processor() or platform.machine()
-        info = Path("/proc/cpuinfo")
-        if info.exists():
-            names = [line for line in info.read_text().splitlines() if "model name" in line]
-            processor = names[0].partition(":")[2].strip() if names else processor
     return {
-        "processor": f"{processor}, {torch.backends.cpu.get_cpu_capability()}",
+        "processor": processor(device),
         "threads": torch.get_num_threads(),
         "load": round(os.getloadavg()[0], 1),
         "torch": torch.__version__,

@@ -163,15 +163,13 @@ def fastest_calls(ways: Mapping[Any, Callable[[], Any]]) -> dict[Any, float]:
     """Seconds of each call, the fastest of a few; the calls take turns, so that load is shared."""
     best: dict[Any, float] = {}
     spent = dict.fromkeys(ways, 0.0)
-    for call in ways.values():
-        call()  # warm-up: kernels chosen, memory allocated
-    for turn in range(_CALLS):
+    for turn in range(-1, _CALLS):  # the first turn also chooses kernels and takes memory
         for way, call in ways.items():
-            if turn and spent[way] >= _REPEATED_SECONDS:
+            if turn > 0 and spent[way] >= _REPEATED_SECONDS:
                 continue
             begun = time.perf_counter()
             call()
             seconds = time.perf_counter() - begun
-            spent[way] += seconds
+            spent[way] += seconds if turn >= 0 else 0.0
             best[way] = min(best.get(way, seconds), seconds)
     return best
