@@ -92,3 +92,16 @@ def test_a_trial_that_costs_too_much_is_computed_from_two_sizes():
 
 def test_a_computed_rate_that_promises_nothing_is_not_taken():
     assert fastest_batch_size(lambda size: 1.0, 10_000, lambda size, rate: False) == 32
+
+
+def test_known_rates_of_smaller_sizes_save_a_trial():
+    tried = []
+
+    def rate(size):
+        tried.append(size)
+        return size / (1.0 + 0.1 * size)
+
+    found = fastest_batch_size(rate, 10_000, lambda *_: False, {16: 16 / (1.0 + 0.1 * 16)})
+    assert tried == [32]
+    assert found == fastest_batch_size(rate, 10_000, lambda *_: False) == 128
+    assert tried == [32, 32, 2]

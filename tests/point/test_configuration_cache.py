@@ -50,7 +50,7 @@ def trials(monkeypatch):
 
 def opened(images, model=None, **options):
     model = network() if model is None else model
-    objective = Objective(model, "cross_entropy", images, **options)
+    objective = Objective(model, "cross_entropy", images, **{"batch_size": 20, **options})
     with Evaluator(objective, Subspace.random(model, seed=0)) as evaluator:
         return evaluator.configuration, evaluator.measure(POINT)["train"]["loss"]
 
@@ -98,8 +98,9 @@ def test_short_trials_are_not_kept(images, place, trials, monkeypatch):
 
 
 def keys(images, **options):
+    size = options.pop("batch_size", 20)
     objective = Objective(options.pop("model", network()), "cross_entropy", images, **options)
-    return cache.key_of(objective, objective.model, 2, None)
+    return cache.key_of(objective, objective.model, 2, size)
 
 
 def test_values_do_not_change_the_key(images):
@@ -191,8 +192,8 @@ WRONG = [
 def test_an_entry_of_another_problem_never_changes_a_value(images, place, trials, wrong):
     """As if two problems had the same key."""
     exact = opened(images, network().double(), execution="plain")[1]
-    cache.keep(keys(images), wrong)
-    found, losses = opened(images)
+    cache.keep(keys(images, batch_size=None), wrong)
+    found, losses = opened(images, batch_size=None)
     assert not trials
     np.testing.assert_allclose(losses, exact, rtol=1e-5, atol=1e-6)
     assert found.batch_size <= len(images[0])

@@ -167,7 +167,7 @@ def test_the_deviation_is_measured_once_on_the_default_grid_and_by_the_plain_ari
 def test_a_batch_size_is_found_once_for_samples_of_one_length(model, monkeypatch):
     tried = []
 
-    def found(first, rate, count):
+    def found(first, rate, count, known):
         tried.append((len(first(2)[0]), count, rate(first(2)) > 0))
         return 3
 

@@ -196,7 +196,7 @@ def test_an_optional_shortcut_stays_only_if_it_is_faster(
     shortcuts = "losslandscape.point.shortcuts"
     calls = []
 
-    def seconds(run, batch):
+    def seconds(run, batch, warm):
         calls.append(run.__self__.used(FusedConvolutions) is not None)
         return 0.5 if calls[-1] else without
 

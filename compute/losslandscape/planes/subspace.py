@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -589,9 +590,10 @@ class Subspace:
         def moved(vector: Tensor) -> Tensor:
             if layout == self.layout:
                 return vector.to(device, dtype)
-            new = layout.empty(dtype, device)
+            new = vector.to(device, dtype, copy=True)
             for segment, old in zip(layout.segments, self.layout.segments):
-                segment.view(new).copy_(old.view(vector))
+                if segment != old and _reordered(segment.shape):
+                    segment.view(new).copy_(old.view(vector))
             return new
 
         return self._make(
@@ -767,6 +769,12 @@ class Subspace:
                     f"{what}: the trainable parameter '{name}' is not in the subspace; freeze it "
                     "(requires_grad=False), or make a new subspace"
                 )
+
+
+def _reordered(kernel: Sequence[int]) -> bool:
+    """Whether channels-last and row-major kernels of this shape differ in memory."""
+    _, inputs, *pixels = kernel
+    return inputs > 1 and math.prod(pixels) > 1
 
 
 def combine(

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from torch import Tensor
 
 from losslandscape.point.device_memory import out_of_memory
 from losslandscape.problem.batches import Batch, batch_length
 
-_SMALLEST, _LARGEST = 32, 8192
+SMALLEST, _LARGEST = 32, 8192
 # A larger batch costs memory: it must be worth it.
 _WORTH = 1.03
 _AS_FAST = 0.98
@@ -23,6 +23,7 @@ def fastest_batch_size(
     rate: Callable[[int], float],
     count: int,
     affordable: Callable[[int, float], bool] = lambda size, rate: True,
+    known: Mapping[int, float] | None = None,
 ) -> int:
     """The size of the highest rate, tried by doubling while the rate grows and may grow further.
 
@@ -37,6 +38,8 @@ def fastest_batch_size(
         Number of samples; no batch is larger.
     affordable : callable, optional
         Whether to try a size, given the rate to expect.
+    known : mapping of int to float, optional
+        Rates of smaller sizes that were measured before.
 
     Raises
     ------
@@ -48,7 +51,7 @@ def fastest_batch_size(
     >>> fastest_batch_size(lambda size: min(size, 100), 50_000)
     128
     """
-    size = min(_SMALLEST, count)
+    size = min(SMALLEST, count)
     rates: dict[int, float] = {}
     while True:
         try:
@@ -68,13 +71,13 @@ def fastest_batch_size(
             found = max(found, rate(size))
         rates[size] = found
         no_gain = before != size and found < _WORTH * rates[before]
-        if no_gain or size == count or 2 * size > _LARGEST or size < _SMALLEST:
+        if no_gain or size == count or 2 * size > _LARGEST or size < SMALLEST:
             break
         following = min(2 * size, count)
         if before != size and _expected(rates, before, size, following) < _WORTH * found:
             break
         if not affordable(following, max(rates.values())):
-            rates.update(_computed(rates, rate, size, count))
+            rates.update(_computed({**(known or {}), **rates}, rate, size, count))
             break
         size = following
     best = max(rates.values())
@@ -109,9 +112,12 @@ def pass_rate(run: Callable[[Batch], dict[str, Tensor]], batch: Batch) -> float:
     return batch_length(batch) / seconds_of_pass(run, batch)
 
 
-def seconds_of_pass(run: Callable[[Batch], dict[str, Tensor]], batch: Batch) -> float:
-    """Seconds of a batch's forward pass, the fastest of a few."""
-    run(batch)["loss"].cpu()  # warm-up: allocations, kernels chosen, graphs captured
+def seconds_of_pass(
+    run: Callable[[Batch], dict[str, Tensor]], batch: Batch, warm: bool = False
+) -> float:
+    """Seconds of a batch's forward pass, the fastest of a few; ``warm`` if there was one before."""
+    if not warm:
+        run(batch)["loss"].cpu()  # warm-up: allocations, kernels chosen, graphs captured
     passes: list[float] = []
     while sum(passes) < _TRIAL_SECONDS and len(passes) < 20:
         start = time.perf_counter()
@@ -120,7 +126,12 @@ def seconds_of_pass(run: Callable[[Batch], dict[str, Tensor]], batch: Batch) -> 
     return min(passes)
 
 
-def trial_batch_size(first: Callable[[int], Batch], measured: MeasureRate, count: int) -> int:
+def trial_batch_size(
+    first: Callable[[int], Batch],
+    measured: MeasureRate,
+    count: int,
+    known: Mapping[int, float] | None = None,
+) -> int:
     """The batch size found by a short trial.
 
     The trial takes no longer than one pass over all samples, unless its passes take less than
@@ -134,6 +145,8 @@ def trial_batch_size(first: Callable[[int], Batch], measured: MeasureRate, count
         Samples a second of a batch.
     count : int
         Number of samples.
+    known : mapping of int to float, optional
+        Rates that were measured before.
     """
     begun = time.perf_counter()
 
@@ -142,4 +155,4 @@ def trial_batch_size(first: Callable[[int], Batch], measured: MeasureRate, count
         spent = time.perf_counter() - begun
         return seconds < _TRIAL_SECONDS or spent + 2 * seconds <= count / rate
 
-    return fastest_batch_size(lambda size: measured(first(size)), count, affordable)
+    return fastest_batch_size(lambda size: measured(first(size)), count, affordable, known)

@@ -141,7 +141,7 @@ def _times(one: Seen, samples: int, allowed: Collection[bool]) -> dict[bool, dic
 
     def add(last: bool, maps: Tensor, kernel: Tensor) -> None:
         ways[last, _AS_GIVEN] = lambda: convolved(layer, maps, kernel)
-        if taps is not None:
+        if taps is not None and last == (True in allowed):
             ways[last, PRODUCTS] = lambda: products(maps, kernel, layer.bias, taps)
 
     add(False, maps, kernel)
@@ -156,6 +156,8 @@ def _times(one: Seen, samples: int, allowed: Collection[bool]) -> dict[bool, dic
         found.setdefault(last, {})[way] = seconds
     if True in found:  # the time of the convolution itself is known, beside that of reordering
         found[True][ROW_MAJOR] += found[False][_AS_GIVEN]
+        if PRODUCTS in found[True]:  # of row-major maps it takes about the same
+            found[False][PRODUCTS] = found[True][PRODUCTS]
     return {last: found[last] for last in allowed}
 
 

@@ -17,7 +17,7 @@ from losslandscape.argument_kinds import ANYTHING, FLAG, Maybe, With
 from losslandscape.planes.grid import Grid
 from losslandscape.planes.subspace import Subspace
 from losslandscape.point import configuration_cache
-from losslandscape.point.batch_size import pass_rate, seconds_of_pass, trial_batch_size
+from losslandscape.point.batch_size import SMALLEST, pass_rate, seconds_of_pass, trial_batch_size
 from losslandscape.point.buffers import PointBuffers
 from losslandscape.point.carried_buffers import CarriedBuffers
 from losslandscape.point.convolution_trial import Seen, fastest_formats, seen_convolutions
@@ -49,7 +49,7 @@ from losslandscape.public_calls import TENSORS, public
 
 CONFIGURATION = Maybe(With("to_json", "a Configuration"))
 ALLOTMENT = With("suffices", "an Allotment")
-_TRIED_ON, _TRIED_ON_MOST = 32, 1024  # samples in the batches of trials
+_TRIED_ON, _TRIED_ON_MOST = 16, 1024  # samples in the batches of trials
 _WORTH_TRIALS = 0.005  # seconds of a pass over the samples; below, trials cost more than they save
 _CERTAINLY_WORTH = 0.03
 _TRIED_SECONDS = 0.02
@@ -291,16 +291,17 @@ class Evaluator:
         samples = next(iter(self.objective.sets.values()))
 
         def rate(batch: Batch) -> float:
-            known = self._rates.pop(batch_length(batch), None)
-            if known is not None:  # a second time it is measured
-                return known
+            once = self._rates.pop(batch_length(batch), None)
+            if once is not None:  # a second time it is measured
+                return once
             self.shortcuts.at_batches([batch])
             self.shortcuts.before_batches()
             return pass_rate(self.shortcuts.run, batch)
 
         if samples.ragged:
             return len(samples)
-        return trial_batch_size(self.batches.first, rate, len(samples))
+        known = {size: found for size, found in self._rates.items() if size < SMALLEST}
+        return trial_batch_size(self.batches.first, rate, len(samples), known)
 
     @torch.no_grad()
     def _seen_statistics(self) -> list[OwnStatistics]:
