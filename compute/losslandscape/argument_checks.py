@@ -82,7 +82,7 @@ class Whole:
             If it says none, or one that is out of range.
         """
         try:
-            number = int(text)
+            number = int(_without_marks(text))
         except ValueError:
             raise refused_text(option, text, self.words) from None
         if not self._holds(number):
@@ -162,7 +162,7 @@ class Real:
             If it says none, or one that is not finite or is out of range.
         """
         try:
-            number = float(text)
+            number = float(_without_marks(text))
         except ValueError:
             raise refused_text(option, text, self.words) from None
         if not self._holds(number):
@@ -225,6 +225,13 @@ THREADS = Whole(1, 1024)
 DPI = Real(10, 2400)
 ENDS = Interval()
 SHARE = Real(above=0, below=1)
+
+
+def _without_marks(text: str) -> str:
+    """A number's text as it is; a ValueError for ``0_1``, which Python reads as 1."""
+    if "_" in text:
+        raise ValueError(text)
+    return text
 
 
 def refused(name: str, value: Any, words: str) -> LossLandscapeError:

@@ -173,6 +173,7 @@ def compare(
             )
         )
     names = labels or _names(measured)
+    _refuse_copies(measured, names)
     scale = scale or _common_scale(measured)
     comparable_planes = _same(measured, _normalization)
     interpolations = [interpolation_of(landscape) for landscape in measured]
@@ -271,7 +272,30 @@ def _names(landscapes: Sequence[Landscape]) -> list[str]:
     names = [path.stem for path in paths]
     if len(set(names)) == 1:
         names = [path.resolve().parent.name for path in paths]
+    if len(set(names)) < len(names):  # only labels that are given make groups
+        names = [path.as_posix() for path in paths]
     return names
+
+
+def _refuse_copies(landscapes: Sequence[Landscape], names: Sequence[str]) -> None:
+    """Raise a LossLandscapeError if a group holds a landscape twice: its spread would be too small.
+
+    The landscape of a file and of its copy are the same one.
+    """
+    for i, one in enumerate(landscapes):
+        for j, other in enumerate(landscapes[:i]):
+            if names[i] != names[j] or one.grid != other.grid:
+                continue
+            planes = [each.provenance.get("subspace") for each in (one, other)]
+            same = planes[0] == planes[1] and np.array_equal(
+                one.values(), other.values(), equal_nan=True
+            )
+            if same:
+                raise LossLandscapeError(
+                    f"landscapes {j + 1} and {i + 1}, both of the label '{names[i]}', are the same "
+                    "one, which would count as two in the mean and spread of the group; give it "
+                    "once, or other labels"
+                )
 
 
 def _common_scale(landscapes: Sequence[Landscape]) -> str:

@@ -239,7 +239,9 @@ class FlatRegion:
 
     def _share(self, error: float) -> str:
         """An error relative to the size."""
-        return "an unknown amount" if not np.isfinite(error) else f"{error / self.size:.2%}"
+        if not np.isfinite(error) or not self.size:
+            return "an unknown amount"
+        return f"{error / self.size:.2%}"
 
     def to_json(self) -> dict:
         return {

@@ -7,8 +7,10 @@ from dataclasses import asdict, dataclass
 from itertools import product
 
 import numpy as np
+import torch
 from scipy.optimize import minimize
 
+from losslandscape.argument_checks import COORDINATE
 from losslandscape.argument_kinds import Word, coordinates
 from losslandscape.errors import LossLandscapeError
 from losslandscape.planes.parameters import inner_products
@@ -121,6 +123,7 @@ def epsilon_sharpness(
         subspace.directions, [subspace.origin]
     )
     half = epsilon * (abs(projected[:, 0] + center) + 1)
+    _check_box(subspace, center, half, epsilon, precision)
     width = np.maximum(half, _COMPARED)
     lattice = [np.array(unit, float) for unit in product((-1, 0, 1), repeat=len(center))]
     samples = len(next(iter(objective.sets.values())))
@@ -176,3 +179,24 @@ def epsilon_sharpness(
         gradient_norm=float(np.linalg.norm(here.gradient)),
         derivatives=method.name,
     )
+
+
+def _check_box(
+    subspace: Subspace, center: np.ndarray, half: np.ndarray, epsilon: float, precision: str | None
+) -> None:
+    """Raise a LossLandscapeError if the box reaches too far, or is lost in rounding."""
+    low, high = center - half, center + half
+    if max(-low.min(), high.max()) > COORDINATE.most:
+        raise LossLandscapeError(
+            f"epsilon={epsilon:g}: the box reaches coordinates of {max(-low.min(), high.max()):.3g}"
+            f", and they end at {COORDINATE.most:g}; choose a smaller epsilon (--box)"
+        )
+    lost = (low == high).any()
+    if precision != "float64" and not lost:
+        ends = [subspace.parameters_at(end.tolist()) for end in (low, high)]
+        lost = all(torch.equal(ends[0][name], ends[1][name]) for name in ends[0])
+    if lost:
+        raise LossLandscapeError(
+            f"epsilon={epsilon:g}: all points of the box are one, because its sides are smaller "
+            "than the rounding of the weights; choose a larger epsilon (--box)"
+        )

@@ -101,7 +101,7 @@ class NoiseThreshold:
                 "nothing of how points vary together and is larger than a bootstrap's"
             )
         else:
-            text = "neither losses by sample nor standard errors are in the file: "
+            text = "noise is not considered (method 'none', chosen or for lack of errors): "
             if self.points_interpolated:
                 text += "nothing is told from sampling noise"
             else:
@@ -287,12 +287,15 @@ def keeps_samples(landscape: Landscape) -> bool:
     return landscape.samples.get("loss_samples", np.empty(0)).shape[-1] > 1
 
 
+def keeps_standard_errors(landscape: Landscape) -> bool:
+    """Whether a standard error of the loss is finite."""
+    return bool(np.isfinite(landscape.fields.get("loss_standard_error", np.nan)).any())
+
+
 def _best_method(landscape: Landscape) -> Method:
     if keeps_samples(landscape):
         return "bootstrap"
-    if np.isfinite(landscape.fields.get("loss_standard_error", np.nan)).any():
-        return "standard_error"
-    return "none"
+    return "standard_error" if keeps_standard_errors(landscape) else "none"
 
 
 def _bootstrap(

@@ -26,12 +26,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     import json
 
+    from losslandscape.analysis.significance import keeps_standard_errors
+    from losslandscape.errors import LossLandscapeError
     from losslandscape.landscape.landscape import Landscape
 
     landscape = Landscape.open(arguments.landscape)
     if arguments.json:
         print(json.dumps(landscape.description(), indent=2))
     else:
+        if arguments.dataset_samples is not None and not keeps_standard_errors(landscape):
+            raise LossLandscapeError(
+                f"--dataset-samples {arguments.dataset_samples}: {landscape.path} has no standard "
+                "errors, so there are none with respect to a data set; leave it out"
+            )
         print("\n".join(_lines(landscape, arguments.dataset_samples)))
     return 0
 

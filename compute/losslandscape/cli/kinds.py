@@ -69,6 +69,7 @@ class Text:
 
 
 _TEXT = "text of at least one character"
+_END = Real()
 
 
 @dataclass(frozen=True)
@@ -138,7 +139,7 @@ class Intervals:
 
     def parse(self, option: str, text: str) -> list[tuple[float, float]]:
         try:
-            ends = [float(end) for end in text.removesuffix(",").split(",")]
+            ends = [_END.parse(option, end) for end in text.removesuffix(",").split(",")]
             pairs = list(zip(ends[::2], ends[1::2], strict=True))
             if len(pairs) > self.most:
                 raise refused_text(option, text, self.words)

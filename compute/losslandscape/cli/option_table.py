@@ -91,6 +91,10 @@ RECORDED = (
 )
 DRAWN = (
     Rule(("--draws", "--seed"), needs=Is("--noise", "studentized", "bootstrap", "bottleneck")),
+    Rule(
+        ("--confidence",),
+        needs=Is("--noise", "studentized", "bootstrap", "bottleneck", "standard_error"),
+    ),
 )
 _PICTURE = Matches("--output", r"\.png$", "--output FILE.png")
 _STATE = Matches("FILE", r"\.pvsm$", "a state (.pvsm)")

@@ -328,6 +328,11 @@ def _picked(samples: tuple[Any, Any], numbers: list[int]) -> tuple[Any, Any]:
         raise LossLandscapeError(
             f"--sample-numbers {wrong[0]}: the data have {count} samples, numbered 0 to {count - 1}"
         )
+    if twice := [number for number in numbers if numbers.count(number) > 1]:
+        raise LossLandscapeError(
+            f"--sample-numbers: {twice[0]} is given {numbers.count(twice[0])} times, and would "
+            "count as that many samples; give each number once"
+        )
     return samples[0][numbers], samples[1][numbers]
 
 

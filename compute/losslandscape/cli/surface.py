@@ -150,12 +150,19 @@ def _measure_claimed(arguments: argparse.Namespace, executor: Executor | None) -
     if weights is not None:
         print(f"losslandscape surface: weights: {weights}", file=sys.stderr)
     objective, subspace = build_problem(arguments)
+    if arguments.batch_norm == "reestimated" and objective.batch_norm == "none":
+        print(
+            f"losslandscape surface: --batch-norm reestimated: {arguments.model} has no batch-norm "
+            "statistics, so there is nothing to re-estimate",
+            file=sys.stderr,
+        )
     runs = runs_from(arguments, objective.model)
     grid = _grid(arguments, subspace)
     if arguments.plan:
         print(plan(objective, subspace, grid, _tolerance(arguments)).describe())
         return 0
     kept = kept_arguments(arguments, arguments.output)
+    arguments.workers = min(arguments.workers, grid.size)  # more would find no point to measure
     with process_workers(arguments, executor) as executor:
         landscape = evaluate(
             objective,

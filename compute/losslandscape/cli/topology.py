@@ -105,13 +105,16 @@ def check_noise_arguments(arguments: argparse.Namespace, landscapes: Sequence[La
     LossLandscapeError
         If they would be ignored.
     """
-    from losslandscape.analysis.significance import keeps_samples
+    from losslandscape.analysis.significance import keeps_samples, keeps_standard_errors
 
     if arguments.noise is not None or any(map(keeps_samples, landscapes)):
         return
     line = arguments.line
     why = f"because {landscapes[0].path} has no per-sample losses"
-    check_line(DRAWN, Line(line.given, {**line.values, "--noise": "not a bootstrap"}, why))
+    check_line(DRAWN[:1], Line(line.given, {**line.values, "--noise": "not a bootstrap"}, why))
+    if not any(map(keeps_standard_errors, landscapes)):
+        why = f"because {landscapes[0].path} has neither per-sample losses nor standard errors"
+        check_line(DRAWN[1:], Line(line.given, {**line.values, "--noise": "none"}, why))
 
 
 def run(arguments: argparse.Namespace) -> int:

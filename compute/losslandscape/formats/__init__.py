@@ -59,6 +59,8 @@ def export(
     from losslandscape.landscape.opening import opened  # without it, importing costs less
 
     landscape = opened(landscape)
+    if formats is not None and not formats:
+        raise LossLandscapeError("formats is empty, so nothing would be written; leave it out")
     for name in formats or ():
         if name not in _EXPORTERS:
             raise LossLandscapeError(f"format '{name}' is not one of {', '.join(_EXPORTERS)}")

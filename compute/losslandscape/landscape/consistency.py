@@ -45,6 +45,11 @@ def check_consistency(landscape: Any) -> None:
     for name, values in _FIELDS.check("fields", landscape.fields).items():
         _check_array(f"fields['{name}']", values, shape)
     _check_array("status", landscape.status, shape, "iu")
+    if landscape.status.size and not 0 <= landscape.status.min() <= landscape.status.max() <= 3:
+        raise LossLandscapeError(
+            f"status goes from {landscape.status.min()} to {landscape.status.max()}; it is 0 (not "
+            "evaluated), 1 (evaluated), 2 (interpolated) or 3 (not finite) at each point"
+        )
     _check_array("gram_matrix", landscape.gram_matrix, (len(shape),) * 2)
     for name, values in _FIELDS.check("samples", landscape.samples).items():
         _check_array(f"samples['{name}']", values, shape, more=1)
@@ -76,6 +81,10 @@ def _check_array(
     if not isinstance(values, np.ndarray):
         raise LossLandscapeError(
             f"{what} is {described(values)}; pass a NumPy array of shape {words}"
+        )
+    if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
+        raise LossLandscapeError(
+            f"{what} is masked, and files have no masks; pass values.filled(np.nan)"
         )
     if values.ndim != len(shape) + more or values.shape[: len(shape)] != shape:
         raise LossLandscapeError(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from losslandscape.argument_checks import COUNT, FACTOR, FINITE, NON_NEGATIVE
+from losslandscape.argument_checks import COORDINATE, COUNT, FACTOR, FINITE, NON_NEGATIVE
 from losslandscape.argument_kinds import WHOLE, Bounds, Coordinates, Items, Number, Table
 from losslandscape.errors import LossLandscapeError
 from losslandscape.public_calls import public
@@ -69,6 +69,11 @@ class Grid:
                 raise LossLandscapeError(
                     f"grid: {name} runs from {low:g} to {high:g}; "
                     "bounds must be finite and increasing"
+                )
+            if max(-low, high) > COORDINATE.most:
+                raise LossLandscapeError(
+                    f"grid: {name} runs from {low:g} to {high:g}; coordinates go from "
+                    f"{COORDINATE.least:g} to {COORDINATE.most:g}"
                 )
             if (high - low) / (count - 1) < 2 * np.spacing(max(-low, high)) or high - low == np.inf:
                 raise LossLandscapeError(
@@ -172,6 +177,11 @@ class Grid:
             last = int(np.ceil((right - low) / step - 1e-6))
             last = max(last, first + 1)
             counts.append((last - first) * factor + 1)
+            if counts[-1] > MOST_POINTS:
+                raise LossLandscapeError(
+                    f"the box from {left:g} to {right:g} has {counts[-1]:.3g} points along an "
+                    f"axis, {step / factor:.3g} apart; give a smaller box, or a number of points"
+                )
             lattice.append((first * factor, (count - 1) * factor + 1, low, high))
         axes = [_lattice_axis(n, *place) for n, place in zip(counts, lattice)]
         ends = tuple((float(axis[0]), float(axis[-1])) for axis in axes)

@@ -438,6 +438,11 @@ class Subspace:
         labels = list(labels or [f"model {letter}" for letter in "abc"[: len(models)]])
         if len(labels) != len(models):
             raise LossLandscapeError(f"{len(labels)} labels were given for {len(models)} models")
+        if len(set(labels)) < len(labels):
+            raise LossLandscapeError(
+                f"two models have the same label ({', '.join(labels)}); give each its own: "
+                'labels=["SGD", "Adam"] (--labels)'
+            )
         layout = ParameterLayout.of(model_a)
         _check_fixed_parts(layout, models, labels)
         flat = [

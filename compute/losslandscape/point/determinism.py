@@ -330,6 +330,11 @@ def stated(found: Mapping[str, Any]) -> list[str]:
         )
     if found.get("unseen_parameters"):
         lines.append(f"no loss depends on {shortened(found['unseen_parameters'])}, which are moved")
+    if found.get("batch_difference"):
+        lines.append(
+            "a sample's loss depends on the other samples of its batch, by up to "
+            f"{found['batch_difference']:.3g}; the standard errors do not hold"
+        )
     if found.get("order_difference"):
         lines.append(
             "the order of the batches changes a sample's loss by up to "

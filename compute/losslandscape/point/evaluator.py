@@ -101,7 +101,7 @@ class Evaluator:
         subspace = subspace.fitted_to(model)
         subspace.check_model(model)
         self.objective = objective
-        own = model.get_parameter(subspace.layout.segments[0].name)
+        own = dict(model.named_parameters())[subspace.layout.segments[0].name]
         if own.device != objective.device or objective.precision not in (None, own.dtype):
             model = copied(model, objective.device, objective.precision)
         self.model = model

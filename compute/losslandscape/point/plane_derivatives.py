@@ -117,7 +117,7 @@ class PlaneDerivatives:
         if objective.modes == "own":
             refuse(model, training_modules(model), "has derivatives in eval mode alone")
         names = [segment.name for segment in subspace.layout.segments]
-        own = model.get_parameter(names[0])
+        own = dict(model.named_parameters())[names[0]]
         wanted = PRECISIONS[precision] if precision else objective.precision
         self.dtype = wanted or own.dtype
         self._device = objective.device

@@ -93,6 +93,10 @@ def _tensor(value: Any, name: str) -> Tensor:
         )
     if value.dim() == 0:
         raise LossLandscapeError(f"{name}: a batch holds a scalar; dimension 0 is the sample")
+    if value.layout is not torch.strided:
+        raise LossLandscapeError(
+            f"{name}: a tensor is not dense ({value.layout}); pass tensor.to_dense()"
+        )
     return aligned(value.detach())
 
 
@@ -109,6 +113,11 @@ def from_array(array: np.ndarray, name: str) -> Tensor:
     >>> from_array(np.arange(3, dtype=">f4")[::-1], "data")
     tensor([2., 1., 0.])
     """
+    if isinstance(array, np.ma.MaskedArray) and np.ma.is_masked(array):
+        raise LossLandscapeError(
+            f"{name}: an array has {int(np.ma.getmaskarray(array).sum())} masked values, and a "
+            "tensor has no mask; leave these samples out, or fill them: array.filled(...)"
+        )
     if array.dtype.kind == "f" and array.dtype.itemsize > 8:  # long double
         array = array.astype(np.float64)
     if not array.dtype.isnative:

@@ -80,6 +80,11 @@ class Loss:
         return values
 
     def _check_shape(self, name: str, value: Any, count: int) -> None:
+        if isinstance(value, Tensor) and value.is_complex():
+            raise LossLandscapeError(
+                f"loss {self.name}: {name!r} is complex ({value.dtype}); return real numbers, such "
+                "as .abs() or .real"
+            )
         if isinstance(value, Tensor) and value.shape == (count,):
             return
         shape = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__

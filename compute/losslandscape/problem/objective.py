@@ -164,6 +164,10 @@ class Objective:
         self.same_samples: dict[str, str] = {}  # of each term, the first one with its samples
         self.losses: dict[str, Loss]
         by_set = loss if isinstance(loss, _Terms) else None
+        if isinstance(output, bool):
+            raise LossLandscapeError(
+                f"output is {output}; pass a key, an attribute, a position or a function"
+            )
         if isinstance(data, Mapping):
             _check_names("set", data)
         named = _named_sets(data)
@@ -221,6 +225,11 @@ class Objective:
         self.compile = compile
         self.execution: str | Configuration = execution
         main = next(iter(self.sets.values()))
+        if reestimation_samples is not None and reestimation_samples > len(main):
+            raise LossLandscapeError(
+                f"reestimation_samples={reestimation_samples}: the data have {len(main)} samples; "
+                "pass at most that (--reestimation-samples)"
+            )
         wanted = min(reestimation_samples or _REESTIMATION_SAMPLES, len(main))
         self.reestimation = main if main.ragged else main.subset(wanted)
         self._reestimation_batch: int | None = None  # another size than follows from batch_size

@@ -23,6 +23,7 @@ from losslandscape.point.copied_model import check_copy
 from losslandscape.point.evaluator import Evaluator
 from losslandscape.point.measurement import Measurement
 from losslandscape.point.not_finite import refuse_not_finite, refuse_other
+from losslandscape.problem.batch_dependence import batch_difference
 from losslandscape.problem.configuration import Configuration
 from losslandscape.public_calls import users_line
 from losslandscape.run.point_records import summarised
@@ -121,6 +122,15 @@ def find_settings(task: Task, evaluator: Evaluator) -> tuple[Settings, Measureme
             "used, freeze it (requires_grad=False)",
             stacklevel=users_line(),
         )
+    if apart := batch_difference(task.objective):
+        observed["batch_difference"] = apart
+        warnings.warn(
+            "a sample's loss depends on the other samples of its batch, by up to "
+            f"{apart:.3g}: all values depend on the batch size, {evaluator.batch_size} here, and "
+            "the standard errors do not hold, because they take samples as independent. Does the "
+            "model or the loss compute statistics of the batch, such as x.mean(0)?",
+            stacklevel=users_line(),
+        )
     settings = Settings(
         batch_size=evaluator.batch_size,
         threads=torch.get_num_threads(),
@@ -143,17 +153,17 @@ def _moved(task: Task, names: Sequence[str]) -> list[str]:
 def _check_steps(task: Task, evaluator: Evaluator) -> None:
     """Raise a LossLandscapeError if a step of the grid changes no value in float32 or float64.
 
-    Of less precise types, whose deviation is stated, a step may well be lost. Tried is the step at
-    the end that is farther from the origin, where the most digits are lost.
+    Of less precise types, whose deviation is stated, a step may well be lost. Tried are the steps
+    at the corner that is farthest from the origin, where the most digits are lost.
     """
     subspace, grid = evaluator.subspace, task.grid
     if subspace.layout.dtype not in (torch.float32, torch.float64):
         return
     segments = subspace.layout.segments
+    farthest = [max(ends, key=abs) for ends in grid.bounds]
     for axis, (name, ends, step) in enumerate(zip(grid.axis_names, grid.bounds, grid.spacing)):
-        far = max(ends, key=abs)
-        places = np.zeros((2, grid.dimensions))
-        places[:, axis] = far, far + (step if far == ends[0] else -step)
+        places = np.array([farthest, farthest])
+        places[1, axis] += step if farthest[axis] == ends[0] else -step
         if not any(_differ(subspace, segment, *places.tolist()) for segment in segments):
             kind = str(subspace.layout.dtype).removeprefix("torch.")
             raise LossLandscapeError(

@@ -113,6 +113,7 @@ def train(
         Record the training trajectory: step 0 is the initial model, step e the end of epoch e.
     records_per_epoch
         Checkpoints per epoch, evenly spaced; with 4, at steps e + 1/4, e + 1/2, e + 3/4, e + 1.
+        At most one per optimizer step: more are not recorded, and a line of progress says so.
     loss_function
         (outputs, targets) -> mean loss.
     name
@@ -210,7 +211,8 @@ def train(
                     quiet=quiet,
                     work=f"{epochs} epochs of {len(data[0]):,} samples, {steps_per_epoch:,} steps "
                     f"of {min(batch_size, len(data[0]))} samples each; the loss of the whole set "
-                    "after each epoch",
+                    "after each epoch"
+                    + (f"; {len(due_in_epoch) + 1} checkpoints per epoch" if trajectory else ""),
                 ) as progress,
                 torch.random.fork_rng(),
             ):

@@ -95,6 +95,9 @@ def checkpoint_paths(paths: "Union[PathLike, Iterable[PathLike]]") -> tuple[list
             input_file(path, "a checkpoint is expected")
         if os.path.lexists(path / MANIFEST):
             raise FileFormatError(_recorded(path))
+    twice = {path for path in found if found.count(path) > 1}
+    if twice:
+        raise FileFormatError(f"{min(twice)}: is in the list more than once; give it once")
     return found, not _is_iterator(paths)
 
 
