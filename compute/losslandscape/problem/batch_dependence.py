@@ -38,10 +38,11 @@ def batch_difference(objective: Objective) -> float:
         return 0.0
     loss = objective.losses[name]
     few = place_batch(first_samples(samples.first(_TRIED), _TRIED), own.device, None)
+    few = map_batch(torch.Tensor.clone, few)  # a model may write to its inputs
     if objective.data_dtype is not None:
         few = place_batch(few, own.device, own.dtype)
     half = batch_length(few) // 2
-    part = map_batch(lambda tensor: tensor[:half], few)
+    part = map_batch(lambda tensor: tensor[:half].clone(), few)
     try:
         with as_measured(objective.model, objective.modes), torch.set_grad_enabled(loss.gradients):
             whole = loss(objective.model, few)["loss"].detach()
