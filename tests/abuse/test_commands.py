@@ -65,6 +65,9 @@ def test_a_command(case, own_folder, capfd):
     status, words, command = case.parts
     *prepared, last = command.split(";;")
     for step in prepared:
+        if step.split()[:1] == ["losslandscape"]:
+            assert run_words(shlex.split(step)[1:]) == 0
+            continue
         subprocess.run(["sh", "-e", "-c", step], cwd=own_folder, check=True, timeout=60)
     before = content(own_folder)
     arguments = shlex.split(last)
