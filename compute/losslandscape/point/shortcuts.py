@@ -19,6 +19,7 @@ from losslandscape.point.input_products import InputProducts
 from losslandscape.point.moving import MovingParameters
 from losslandscape.point.pixel_convolutions import PixelConvolutions
 from losslandscape.point.row_major_convolutions import RowMajorConvolutions
+from losslandscape.point.scaled_attention import ScaledAttention
 from losslandscape.point.shortcut import Run, Setting, Shortcut, Values
 from losslandscape.point.trial import Trial
 from losslandscape.problem.batches import Batch
@@ -30,6 +31,7 @@ SHORTCUTS: tuple[type[Shortcut], ...] = (
     PixelConvolutions,
     RowMajorConvolutions,
     InputProducts,
+    ScaledAttention,
     FusedConvolutions,
 )
 
