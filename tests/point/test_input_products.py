@@ -306,3 +306,63 @@ def test_products_are_kept_where_finite_losses_agree(data):
         model.edge = edge
         with Evaluator(Objective(model, "cross_entropy", data), plane) as evaluator:
             assert (evaluator.shortcuts.used(InputProducts) is not None) is kept
+
+
+class Patches(nn.Module):
+    """Patches of images as tokens."""
+
+    def __init__(self, patch=4, bias=True, **options):
+        super().__init__()
+        self.patches = nn.Conv2d(3, 6, patch, **{"stride": patch, **options}, bias=bias)
+        self.head = nn.Linear(6, 5)
+
+    def forward(self, images):
+        return self.head(torch.tanh(self.patches(images)).flatten(2).mean(2))
+
+
+def of_images(patch=4, samples=20, **options):
+    torch.manual_seed(0)
+    model = Patches(patch, **options)
+    images = torch.randn(samples, 3, 9, 8), torch.randint(0, 5, (samples,))
+    return model, Objective(model, "cross_entropy", images, batch_size=8), images
+
+
+@pytest.mark.parametrize("dimensions", [1, 2, 3])
+@pytest.mark.parametrize("execution", ["channels_last", "contiguous"])
+@pytest.mark.parametrize("patch", [4, 2, (3, 2)])
+@pytest.mark.parametrize("bias", [True, False])
+def test_products_of_patches_are_kept(dimensions, execution, patch, bias):
+    model, objective, images = of_images(patch, bias=bias)
+    objective.execution = execution
+    space = Subspace.random(model, dimensions, zero_vectors=False)
+    with Evaluator(objective, space) as evaluator:
+        products = evaluator.shortcuts.used(InputProducts)
+        assert products is not None
+        calls = []
+        convolve = model.patches._conv_forward
+        model.patches._conv_forward = lambda *given: calls.append(1) or convolve(*given)
+        for point in ((0.5, -0.5, 0.25), (-1.0, -0.5, 0.25), (0.3, 0.2, 0.1)):
+            found = evaluator.measure(point[:dimensions])["train"]["loss"]
+            expected = plain(model, space, point[:dimensions], images)
+            np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+        measured = 3 * (dimensions + 1)  # three batches: the origin's kernel and the directions'
+        assert len(calls) - 3 == measured  # three plain passes of the expected values
+        assert products.taken
+
+
+def test_products_of_patches_that_take_much_memory_are_not_kept(monkeypatch):
+    model, objective, _ = of_images()
+    results = 20 * 6 * 4 * (2 + 2) * 4  # samples, channels, patches, arrays, bytes
+    for limit, kept in ((results, True), (results - 1, False)):
+        monkeypatch.setattr("losslandscape.point.input_products._CONVOLUTION_BYTES", limit)
+        with Evaluator(objective, Subspace.random(model)) as evaluator:
+            assert (evaluator.shortcuts.used(InputProducts) is not None) is kept
+
+
+@pytest.mark.parametrize(
+    "options", [{"stride": 2}, {"padding": 1}, {"dilation": 2}, {"patch": 1, "stride": 1}]
+)
+def test_other_convolutions_have_no_kept_products(options):
+    model, objective, _ = of_images(**options)
+    with Evaluator(objective, Subspace.random(model)) as evaluator:
+        assert evaluator.shortcuts.used(InputProducts) is None
