@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from typing import TypeGuard
 
 import torch
 from torch import Tensor, nn
@@ -192,7 +193,7 @@ class InputProducts(Shortcut):
         return products
 
 
-def _of_patches(module: nn.Module) -> bool:
+def _of_patches(module: nn.Module) -> TypeGuard[nn.Conv2d]:
     """Whether a module is a convolution of patches that do not overlap, as transformers have."""
     return (
         type(module) is nn.Conv2d
