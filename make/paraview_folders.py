@@ -134,12 +134,28 @@ def _run(*command):
         sys.exit(f"{command[0]}: exit code {done.returncode}\n{done.stdout[-3000:]}")
 
 
+def _write_python(folder, shared):
+    """This Python in the folder: at each of the names by which its links lead to it."""
+    name, places = Path(sys.executable), [Path(place).resolve() for place in shared]
+    while True:
+        if not any(place in name.parents for place in places):
+            script = folder / name.relative_to("/")
+            if not script.exists():
+                script.parent.mkdir(parents=True, exist_ok=True)
+                script.write_text(_OUTSIDE, encoding="ascii")
+                script.chmod(0o755)
+            elif not script.read_bytes().startswith(b"#!/bin/sh"):
+                sys.exit(
+                    f"{name}: another Python has this name in {folder}; make the environment with "
+                    "a Python whose name has its version, such as PYTHON=python3.11"
+                )
+        if not name.is_symlink():
+            return
+        name = Path(os.path.normpath(name.parent / os.readlink(name)))
+
+
 def _write_programs(folder, shared):
-    python = folder / os.path.realpath(sys.executable).lstrip("/")
-    if not python.exists():
-        python.parent.mkdir(parents=True, exist_ok=True)
-        python.write_text(_OUTSIDE, encoding="ascii")
-        python.chmod(0o755)
+    _write_python(folder, shared)
     places = {str(Path(place).resolve()) for place in (*shared, tempfile.gettempdir())}
     listed = " ".join(map(shlex.quote, ("/dev", "/proc", "/sys", *sorted(places))))
     written = folder.with_name(f"{folder.name}-programs")

@@ -146,7 +146,7 @@ RENDER = "render x.nc --output x.png "
         (RENDER + "--titles a b c", "--titles a b c: 3 given, 1 needed: one for each file"),
         (RENDER + "--dpi 300", "--dpi 300: only goes with --size; add that"),
         ("render x.nc --output x.html --size 100x100", "but --output x.html was given"),
-        (RENDER + "--layout a", "only goes with a state (.pvsm), but x.nc was given"),
+        (RENDER + "--layout a", "only goes with a state (.pvsm, .png), but x.nc was given"),
         (RENDER + "--trust-file", "only goes with a state"),
         (RENDER + "--persistence 1", "only goes with --figure topology"),
         (RENDER + "--figure surface --levels 3", "--levels 3: only goes with --figure contours"),

@@ -97,7 +97,7 @@ DRAWN = (
     ),
 )
 _PICTURE = Matches("--output", r"\.png$", "--output FILE.png")
-_STATE = Matches("FILE", r"\.pvsm$", "a state (.pvsm)")
+_STATE = Matches("FILE", r"\.(pvsm|png)$", "a state (.pvsm, .png)")
 
 RULES: dict[str, tuple[Rule, ...]] = {
     "train": (
@@ -204,10 +204,10 @@ RULES: dict[str, tuple[Rule, ...]] = {
         Rule(("--figure",), needs=IsGiven("FILE"), why="there is nothing to draw"),
         Rule(
             ("--figure",),
-            excludes=Matches("FILE", r"\.pvsm$", "a state (.pvsm)"),
+            excludes=_STATE,
             why="it already has its figure",
         ),
-        Rule(("--trust-file",), needs=Matches("FILE", r"\.pvsm$", "a state (.pvsm)")),
+        Rule(("--trust-file",), needs=_STATE),
     ),
     "info": (
         Rule(("--dataset-samples",), excludes=IsGiven("--json"), why="it prints no errors"),

@@ -29,7 +29,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="*",
         type=PATH,
         metavar="FILE",
-        help="landscapes (.nc, .vti), a state (.pvsm), or a folder of landscapes",
+        help="landscapes (.nc, .vti), a state (.pvsm, or .png that carries one), or a folder of "
+        "landscapes",
     )
     parser.add_argument(
         "--figure",

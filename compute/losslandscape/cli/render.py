@@ -97,7 +97,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         type=PATH,
         metavar="FILE",
-        help="landscape files (.nc, .vti), or one ParaView state (.pvsm)",
+        help="landscape files (.nc, .vti), or one ParaView state (.pvsm, or .png that carries one)",
     )
     parser.add_argument(
         "--figure",
@@ -120,7 +120,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="also write a state file, which ParaView can open",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace existing files")
-    state = parser.add_argument_group("state (.pvsm) as the input")
+    state = parser.add_argument_group("state (.pvsm, .png) as the input")
     state.add_argument(
         "--layout", type=TEXT, metavar="NAME", help="layout to draw, if the state has several"
     )
@@ -205,7 +205,7 @@ def _render(arguments: argparse.Namespace) -> int:
     dpi = DEFAULT_DPI if arguments.dpi is None else arguments.dpi
     size, letters = _size(arguments.size, dpi)
     picture = {"dpi": dpi, "transparent": arguments.transparent}
-    if any(path.suffix.lower() == ".pvsm" for path in arguments.landscapes):
+    if any(path.suffix.lower() in (".pvsm", ".png") for path in arguments.landscapes):
         shown = {"layout": arguments.layout, "trust": arguments.trust_file}
         print(render_state(arguments.landscapes[0], arguments.output, size, **picture, **shown))
         return 0

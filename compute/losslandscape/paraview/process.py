@@ -161,6 +161,7 @@ def render_state(
     """Render a ParaView state file to a file; see `render` for the other arguments.
 
     Args:
+        state: a `.pvsm` file, or a `.png` that carries its state.
         layout: the name of the layout to draw; None if the state has only one.
         trust: allow a state with objects that may run code, and data outside its folder.
 

@@ -18,7 +18,7 @@ from losslandscape.paraview.settings import files_with_plugin, forget_plugin, se
 
 LANDSCAPES = (".nc", ".llnc")
 _VTK = ".vti"
-_STATE = ".pvsm"
+_STATE, _PICTURE = ".pvsm", ".png"  # a picture carries its state
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def what_to_open(
             or the figure takes another number of landscapes.
     """
     files = [file for path in paths for file in _files(Path(os.path.abspath(path)))]
-    states = [file for file in files if file.suffix.lower() == _STATE]
+    states = [file for file in files if file.suffix.lower() in (_STATE, _PICTURE)]
     names = tuple(str(file) for file in files)
     if states:
         if len(files) > 1:
@@ -124,10 +124,11 @@ def _files(path: Path) -> list[Path]:
     """The files that a path stands for; see `what_to_open`."""
     if input_kind(path) != FOLDER:
         input_file(path)
-        if path.suffix.lower() in (*LANDSCAPES, _VTK, _STATE):
+        if path.suffix.lower() in (*LANDSCAPES, _VTK, _STATE, _PICTURE):
             return [path]
         raise LossLandscapeError(
-            f"{path}: neither a landscape (.nc, .llnc, .vti) nor a state (.pvsm)"
+            f"{path}: neither a landscape (.nc, .llnc, .vti) nor a state (.pvsm, or .png that "
+            "carries one)"
         )
     inside = sorted(path.iterdir())
     below = sorted(file for folder in inside if folder.is_dir() for file in folder.iterdir())

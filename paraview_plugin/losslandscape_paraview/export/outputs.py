@@ -4,7 +4,7 @@ from pathlib import Path
 
 from ..errors import LandscapeError
 from .output_files import replaced
-from .png_density import with_density
+from .png_chunks import with_density
 from .states import render_layout
 
 PICTURE, GEOMETRY, PAGE = ".png", (".glb", ".gltf"), ".html"

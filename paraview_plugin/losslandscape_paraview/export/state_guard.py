@@ -12,6 +12,7 @@ import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 from ..errors import LandscapeFileError
+from .png_chunks import SIGNATURE, state_in
 
 # group -> types: what the figures of this plugin and plain figures of ParaView are made of. Not
 # here, whatever they are good for: all that evaluates text as Python (besides what has Python in
@@ -94,7 +95,7 @@ ALLOWED = {group: frozenset(types.split()) for group, types in _ALLOWED_TYPES.it
 WITHOUT_TEXTS = frozenset({"GeoTransform", "IOSettings"})
 
 # The properties of all these that name files.
-FILE_PROPERTIES = frozenset({"FileName", "FileNames", "LoadMaterials"})
+FILE_PROPERTIES = frozenset({"AutoSaveDirectory", "FileName", "FileNames", "LoadMaterials"})
 
 # ParaView hands these to printf, whose other conversions read or write at places of their own, and
 # from 6.1 on to std::format, where a wrong one ends ParaView.
@@ -121,7 +122,7 @@ def checked_state(path, trust=False):
     otherwise, and it may have changed meanwhile.
 
     Args:
-        path: of a `.pvsm`.
+        path: of a `.pvsm`, or of a `.png` that carries its state.
         trust: the state may have any objects, which may run any code, and read any file.
 
     Returns:
@@ -173,6 +174,10 @@ def is_file_property(prop):
 def _parse(path):
     try:
         text = path.read_bytes()
+        if text.startswith(SIGNATURE):
+            text = state_in(text)
+            if text is None:
+                raise LandscapeFileError(f"{path}: this picture carries no ParaView state")
         if b"<!" in text.replace(b"<!--", b"") or b"\0" in text:
             # entities may unfold to any size, and ParaView writes none
             raise LandscapeFileError(f"{path}: not a ParaView state file (it declares entities)")

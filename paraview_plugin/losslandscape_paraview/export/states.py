@@ -1,4 +1,7 @@
-"""State files that open anywhere: written with relative paths, rendered from any folder."""
+"""State files that open anywhere: written with relative paths, rendered from any folder.
+
+A picture carries its state, too, and opens as a state file does.
+"""
 
 import os
 import tempfile
@@ -20,6 +23,7 @@ from ..compatibility import (
 )
 from ..errors import LandscapeError, LandscapeFileError
 from .output_files import replaced
+from .png_chunks import with_state
 from .state_guard import checked_state, is_file_property, kinds, named_files
 
 
@@ -37,15 +41,23 @@ def save_state(path):
     Raises:
         LandscapeError: the folder is missing or read-only, or the disk is full.
     """
-    from paraview import simple
-
     path = Path(path).resolve()
     with replaced(path) as temporary:
-        simple.SaveState(str(temporary))
-        tree = ElementTree.parse(temporary)
-        _make_portable(tree, path.parent)
+        tree = _portable_state(path.parent)
         tree.write(temporary, encoding="utf-8", xml_declaration=False)
     return path
+
+
+def _portable_state(folder):
+    """The scene as a state whose data files are named relative to a folder."""
+    from paraview import simple
+
+    with tempfile.TemporaryDirectory(prefix="losslandscape-") as temporary:
+        file = Path(temporary, "state.pvsm")
+        simple.SaveState(str(file))
+        tree = ElementTree.parse(file)
+    _make_portable(tree, folder)
+    return tree
 
 
 def _make_portable(tree, folder):
@@ -85,7 +97,7 @@ def load_state(path, layout=None, trust=False):
     """Load a state file into an empty session and return its layout.
 
     Args:
-        path: a `.pvsm` file.
+        path: a `.pvsm` file, or a `.png` that carries its state.
         layout: the name of one of its layouts; None if it has only one.
         trust: see `state_guard.checked_state`.
 
@@ -112,7 +124,7 @@ def open_state(path, trust=False):
     _require_proxies(root, path)
     _translate_formats(root)
     with tempfile.TemporaryDirectory(prefix="losslandscape-") as folder:
-        checked = Path(folder, path.name)
+        checked = Path(folder, f"{path.stem}.pvsm")
         checked.write_bytes(ElementTree.tostring(root, encoding="utf-8"))
         with _working_directory(path.parent):
             simple.LoadState(str(checked))
@@ -139,7 +151,7 @@ def render_state(path, output=None, size=None, layout=None, trust=False):
 
 
 def render_layout(layout, output, size=None, transparent=False):
-    """Render a layout into a PNG.
+    """Render a layout into a PNG, which carries the scene as a state.
 
     Args:
         layout: ParaView's layout.
@@ -168,7 +180,14 @@ def render_layout(layout, output, size=None, transparent=False):
             FontScaling="Do not scale fonts",
         )
     layout.SetSize(width, height)
-    return Path(output)
+    output = Path(output)
+    root = _portable_state(output.resolve().parent).getroot()
+    for element in root.iter():  # its indentation, a fifth of the text
+        element.text = element.text if element.text and element.text.strip() else None
+        element.tail = None
+    state = ElementTree.tostring(root, "us-ascii")
+    output.write_bytes(with_state(output.read_bytes(), state))
+    return output
 
 
 @contextmanager

@@ -285,6 +285,16 @@ def test_state_names_its_data_relative_to_itself_and_needs_no_plugin(name):
     assert not [p for p in root.iter("Proxy") if "LossLandscape" in p.get("type", "")]
 
 
+def test_paraview_finds_the_data_where_it_is_told_to_search(in_paraview):
+    """Some of them have the same name, in different folders."""
+    answers, _done = in_paraview("saved_states.py", STATE_FILES, "search")
+    assert sorted(f"{name}.pvsm" for name in answers) == STATES
+    for name, answer in answers.items():
+        assert answer["ours"], name
+        assert answer["searched"] == answer["ours"], name
+        assert all(points > 0 for _files, points in answer["ours"].values()), name
+
+
 def test_what_keeps_a_state_from_being_whole_is_named(tmp_path, in_paraview):
     missing = tmp_path / "missing.pvsm"
     missing.write_text(

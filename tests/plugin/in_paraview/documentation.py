@@ -16,7 +16,9 @@ from paraview import servermanager  # noqa: E402
 assert inspect.getmodule(servermanager.ProxyNamespace.getDocumentation) is servermanager
 quick = {name: value.__doc__ for name, value in vars(simple).items() if callable(value)}
 again = {}
-for namespace in simple._get_proxymodules_to_import(servermanager.ActiveConnection):
+# in ParaView 6.1, the functions of `simple` are in modules of their own
+session = getattr(simple, "session", simple)
+for namespace in session._get_proxymodules_to_import(servermanager.ActiveConnection):
     for name in dir(namespace):
         again.setdefault(name, namespace.getDocumentation(name))
 differ = [name for name, text in again.items() if name in quick and text not in (quick[name] or "")]

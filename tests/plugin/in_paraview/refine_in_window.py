@@ -48,6 +48,8 @@ def colours():
 
 
 def show():
+    # the color of what has no value, which is another by default from ParaView 6 on
+    simple.GetColorTransferFunction("loss").NanColor = [1.0, 1.0, 0.0]
     view.ResetActiveCameraToNegativeZ()
     simple.ResetCamera(view)
     simple.Render(view)

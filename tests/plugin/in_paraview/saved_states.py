@@ -2,7 +2,10 @@
 
 Each `.pvsm` of the folder is opened twice: with `load_state`, and, if no newer version saved it,
 with ParaView's own LoadState. The answer has of each the layers and the labels (see `labels`).
-With `save` after the folder, the state of a trajectory on its `plane.nc` is saved instead.
+With `save` after the folder, the state of a trajectory on its `plane.nc` is saved instead. With
+`search`, each state is opened with `load_state`, and with ParaView's own LoadState from the root
+folder, which is told to search the data in the state's; the answer has of each way the files that
+every reader reads.
 """
 
 import json
@@ -10,6 +13,22 @@ import os
 import sys
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
+
+
+def read_files(folder):
+    """By pipeline object: the files that it names, from the folder, and its number of points."""
+    from paraview import simple
+
+    found = {}
+    for (name, _id), source in simple.GetSources().items():
+        files = getattr(source, "FileName", None)
+        if files:
+            names = [files] if isinstance(files, str) else list(files)
+            source.UpdatePipeline()
+            points = source.GetDataInformation().GetNumberOfPoints()
+            relative = [os.path.relpath(os.path.join(folder, file), folder) for file in names]
+            found[name] = [relative, points]
+    return found
 
 
 def main(plugin, folder, action="open"):
@@ -24,9 +43,20 @@ def main(plugin, folder, action="open"):
 
     folder, answers = Path(folder), {}
     new_session()
+    from paraview import simple
+
     if action == "save":
         figure = llpv.trajectory(str(folder / "plane.nc"))
         figure.save_state(folder / f"{'.'.join(map(str, version()))}.pvsm")
+    for path in sorted(folder.glob("*.pvsm")) if action == "search" else ():
+        new_session()
+        load_state(path)
+        ours = read_files(folder)
+        new_session()
+        llpv.load_plugin()
+        os.chdir("/")
+        simple.LoadState(str(path), data_directory=str(folder))
+        answers[path.stem] = {"ours": ours, "searched": read_files(folder)}
     for path in sorted(folder.glob("*.pvsm")) if action == "open" else ():
         answer = answers[path.stem] = {}
         new_session()
@@ -36,8 +66,6 @@ def main(plugin, folder, action="open"):
         if as_numbers(saved) <= version():
             new_session()
             llpv.load_plugin()
-            from paraview import simple
-
             os.chdir(folder)
             simple.LoadState(str(path))
             answer["plain"] = {"layers": sorted(find_layers()), "views": read_labels(folder)}

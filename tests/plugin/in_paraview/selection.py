@@ -22,7 +22,7 @@ def main(plugin, folder):
     from losslandscape_paraview.window import selection
 
     load_plugin()
-    from paraview import simple
+    from paraview import servermanager, simple
     from vtkmodules.util.numpy_support import vtk_to_numpy
 
     folder, found = Path(folder), {"drawn": {}, "levels": {}, "legends": {}, "cut": {}}
@@ -153,7 +153,9 @@ def main(plugin, folder):
     names = [colour_maps.LOSS, colour_maps.STEPS, colour_maps.KINDS]
     found["presets"] = [table.ApplyPreset(name, True) for name in names]
     found["kinds"] = list(table.IndexedColors)
-    table.ApplyPreset("Viridis (matplotlib)", True)
+    of_version = ("Viridis (matplotlib)", "Viridis")  # up to ParaView 5.13, and in 6.1
+    known = servermanager.vtkSMTransferFunctionPresets.GetInstance()
+    table.ApplyPreset(next(name for name in of_version if known.HasPreset(name)), True)
     theirs = np.reshape(table.RGBPoints, (-1, 4))[:, 1:]
     table.InterpretValuesAsCategories = 0
     table.ApplyPreset(colour_maps.LOSS, True)

@@ -151,7 +151,7 @@ def test_in_the_window(project, repository):
     assert "a person's own: Wireframe of loss, range fits: True" in said
     landscape = Landscape.open(project / "window.nc")
     assert (landscape.status == 1).all()
-    # the surface is in the pictures; ParaView draws in yellow what is not evaluated yet
+    # the surface is in the pictures; what is not evaluated yet is yellow
     (surface, missing), (whole, none) = (
         shares(project / f"{name}.png") for name in ("running", "result")
     )

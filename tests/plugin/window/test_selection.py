@@ -48,7 +48,8 @@ def test_figures_of_one_session_are_those_drawn_alone(ran):
         alone, together = (
             imread(ran[2] / f"{which} {name}.png").astype(int) for which in ("alone", "together")
         )
-        assert np.abs(alone - together).max() <= 1, name
+        # ParaView 6.1 draws edges of thin tubes otherwise in a session's second figure
+        assert (np.abs(alone - together).max(axis=2) > 1).mean() < 1e-3, name
 
 
 def test_figures_warn_of_nothing(ran):
