@@ -98,7 +98,7 @@ def add_problem_arguments(parser: argparse.ArgumentParser) -> None:
         help="precision of the computation (default: the model's); for tf32, bfloat16 and float16 "
         "the deviation from float32 is measured and stored in the file; auto measures most points "
         "in a faster type, if a trial finds one, and enough in float32 to state the difference, "
-        "which is within a third of --tolerance (of 1% without --tolerance)",
+        "which is within a third of --tolerance (of 1%% without --tolerance)",
     )
     loss.add_argument(
         "--execution",
