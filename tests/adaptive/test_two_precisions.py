@@ -190,4 +190,4 @@ def test_a_description_that_lacks_entries_is_no_error():
     assert "?" in describe({"fast_points": 3})
     assert describe({}) == "? at all points: ?"
     assert "none was given" not in describe({"fast_points": 3, "tolerance_given": True})
-    assert "interpolation 0.5%" in describe({"fast_points": 3, "with_interpolation": 0.005})
+    assert "sampling, 0.5%" in describe({"fast_points": 3, "together": 0.005})

@@ -127,7 +127,7 @@ def test_an_adaptive_landscape_has_the_whole_tolerance_and_both_errors(problem):
     assert adaptive["tolerance"] == stated["tolerance"] == 0.02
     assert adaptive["interpolation_tolerance"] == pytest.approx(0.02 * np.sqrt(1 - SHARE**2))
     together = np.hypot(adaptive["estimated_error"], stated["largest_difference"])
-    assert stated["with_interpolation"] == pytest.approx(together)
+    assert stated["together"] == pytest.approx(together)
     assert together <= 0.02
     bits = found.values("precision_bits")
     assert np.isnan(bits[found.status == 2]).all()
@@ -181,6 +181,37 @@ def same(one, other):
     for timed in ("speed_up", "seconds"):
         ours.pop(timed), theirs.pop(timed)
     assert ours == theirs
+
+
+def test_a_part_of_the_samples_is_the_same_in_both_types():
+    torch.manual_seed(0)
+    count = 16_384
+    inputs = torch.randn(count, 6)
+    model = nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 3))
+    labels = model(inputs).argmax(1)
+    objectives = {
+        name: Objective(
+            model, "cross_entropy", (inputs, labels), precision=name, batch_size=512,
+            dataset_samples=count,
+        )
+        for name in ("auto", "float64")
+    }  # fmt: skip
+    plane, grid = Subspace.random(model, seed=0), Grid.square(21)
+    found = evaluate(objectives["auto"], plane, grid, tolerance=0.05, quiet=True)
+    stated, adaptive = found.provenance["precision"], found.provenance["adaptive"]
+    assert stated["type"] == "bfloat16"
+    counts = found.values("loss_sample_count")[found.status == 1]
+    assert (counts < count).any()
+    left = np.sqrt(1 - SHARE**2 - 0.25)
+    assert adaptive["interpolation_tolerance"] == pytest.approx(0.05 * left)
+    sampling = adaptive["allotment"]["error"] / stated["range"]
+    terms = stated["largest_difference"], adaptive["estimated_error"], sampling
+    assert stated["together"] == pytest.approx(np.sqrt(np.square(terms).sum()))
+    # differences of two sampling errors would be some 2% of the range
+    assert stated["largest_found"] < 0.003
+    truth = evaluate(objectives["float64"], plane, grid, quiet=True, keep_samples=False).values()
+    scale = np.log10 if stated["scale"] == "log" else np.asarray
+    assert np.abs(scale(found.values()) - scale(truth)).max() <= 0.05 * np.ptp(scale(truth))
 
 
 @pytest.mark.parametrize("tolerance", [None, 0.02])

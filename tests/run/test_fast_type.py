@@ -114,12 +114,20 @@ def test_the_fastest_of_several_types_is_used(monkeypatch):
     assert "; bfloat16 is 1.1 times" in reason
 
 
-def test_nothing_is_tried_without_auto_in_float64_and_with_a_part_of_the_samples(monkeypatch):
+def test_nothing_is_tried_without_auto_and_in_float64(monkeypatch):
     assert found(task_of("float32"), monkeypatch, []) == (None, [])
     decided, _ = found(task_of(dtype=torch.float64), monkeypatch, [])
     assert decided == {"type": None, "reason": "the model computes in float64"}
-    allotted = Settings(8, 1, ["loss"], allotment={"scale": "log", "error": 0.1})
-    assert "part of the samples" in found(task_of(), monkeypatch, [], allotted)[0]["reason"]
+
+
+def test_with_an_allotment_both_types_have_the_same_batches(monkeypatch):
+    monkeypatch.setattr(fast_type, "_SAMPLES", 6)  # fewer than there are, and measured anew
+    allotted = Settings(4, 1, ["loss"], allotment={"scale": "log", "error": 0.1})
+    answers = [(1.0, [1.0, 2.0, 3.0]), (0.6, [1.0]), (0.4, [2.0, 3.0])]
+    decided, points = found(task_of(), monkeypatch, answers, allotted)
+    assert decided["type"] == "bfloat16"
+    assert decided["batch_size"] == 4
+    assert len(points[0][1]) == 3
 
 
 def test_a_model_that_does_not_run_in_the_type_falls_back(monkeypatch):

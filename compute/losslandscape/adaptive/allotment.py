@@ -95,6 +95,23 @@ class Allotment:
         return asdict(self)
 
 
+@dataclass(frozen=True)
+class GivenCount:
+    """As many samples as another measurement of the point took, in place of an allotment.
+
+    Examples
+    --------
+    >>> GivenCount(64).suffices(np.zeros(32), of=100), GivenCount(64).suffices(np.zeros(64), of=100)
+    (False, True)
+    """
+
+    count: int
+
+    def suffices(self, losses: np.ndarray, of: int) -> bool:
+        """Whether these are as many losses."""
+        return len(losses) >= self.count
+
+
 def worthwhile(
     means: Sequence[float],
     deviations: Sequence[float],

@@ -379,8 +379,9 @@ def describe(stated: Mapping[str, Any]) -> str:
         f"({number('range', 1, '.3g')}{decades}, {stated.get('scale', '?')} scale; a third of the "
         f"tolerance, {number('tolerance', 100, 'g')}%{given})"
         + (
-            f"; with the largest error of interpolation {number('with_interpolation', 100)}%"
-            if "with_interpolation" in stated
+            f"; with the other largest errors, of interpolation and sampling, "
+            f"{number('together', 100)}%"
+            if "together" in stated
             else ""
         )
     )

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.parameter import is_lazy
 
-from losslandscape.adaptive.allotment import Allotment
+from losslandscape.adaptive.allotment import Allotment, GivenCount
 from losslandscape.argument_kinds import ANYTHING, FLAG, Maybe, With
 from losslandscape.planes.grid import Grid
 from losslandscape.planes.subspace import Subspace
@@ -411,7 +411,7 @@ class Evaluator:
 
     @public(allotment=ALLOTMENT)
     def measure(
-        self, coordinates: Sequence[float], allotment: Allotment | None = None
+        self, coordinates: Sequence[float], allotment: Allotment | GivenCount | None = None
     ) -> Measurement:
         """Values by sample at a point of the subspace.
 
@@ -456,14 +456,18 @@ class Evaluator:
         ):
             return self._measure(reestimate=not own_statistics)
 
-    def _measure(self, allotment: Allotment | None = None, reestimate: bool = True) -> Measurement:
+    def _measure(
+        self, allotment: Allotment | GivenCount | None = None, reestimate: bool = True
+    ) -> Measurement:
         return self._size.measured(
             lambda: self._measure_once(allotment, reestimate), self._cut_batches
         )
 
     # Not torch.inference_mode: what a model caches in forward would be unusable in training.
     @torch.no_grad()
-    def _measure_once(self, allotment: Allotment | None, reestimate: bool) -> Measurement:
+    def _measure_once(
+        self, allotment: Allotment | GivenCount | None, reestimate: bool
+    ) -> Measurement:
         self._start(always=False)
         if reestimate and (self._norms or self._own_statistics):
             bn.reestimate(

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from losslandscape.adaptive.allotment import Allotment
+from losslandscape.adaptive.allotment import Allotment, GivenCount
 from losslandscape.problem.batches import Batch
 from losslandscape.problem.sample_weights import WEIGHT, linearized
 
@@ -19,7 +19,7 @@ Measurement = dict[str, dict[str, np.ndarray]]
 def values_of(
     run: Callable[[Batch], dict[str, Tensor]],
     batches: Sequence[Batch],
-    allotment: Allotment | None,
+    allotment: Allotment | GivenCount | None,
     count: int,
 ) -> list[dict[str, Tensor]]:
     """Values of all batches, or of the first ones until their sampling error is the one allotted.

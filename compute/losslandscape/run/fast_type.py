@@ -15,6 +15,7 @@ from losslandscape.errors import LossLandscapeError
 from losslandscape.landscape.scale import scale_of, to_scale
 from losslandscape.point.evaluator import Evaluator
 from losslandscape.point.measurement import Measurement, mean_loss
+from losslandscape.problem.objective import Objective
 from losslandscape.problem.precision import narrower
 from losslandscape.run.one_evaluator import OneEvaluator
 from losslandscape.run.settings import Settings
@@ -22,6 +23,7 @@ from losslandscape.run.task import Task
 
 WORTHWHILE = 0.7  # of float32's cost; at more, its values are worth more than the time
 _ADAPTIVE_SHARE = 0.1  # of a grid, which an adaptive evaluation is expected to measure
+_SAMPLES = 4096  # of the trial, at most
 _HOPELESS = 1.5  # times float32's time: the first pass in another type, with one-time costs
 
 
@@ -31,8 +33,8 @@ def find_fast(
     """The type in which most points are measured, from a trial; None unless precision is "auto".
 
     Two points, half way to opposite corners of the grid, are measured in float32 and in each
-    candidate. The trial takes at most two passes in float32 and three in a candidate. The times are
-    the shorter ones of the two points; what else the machine does only adds to a time.
+    candidate, over a few thousand samples at most. The trial takes at most three passes in each.
+    The times are the shortest ones; what else the machine does only adds to a time.
 
     Returns
     -------
@@ -46,16 +48,24 @@ def find_fast(
     if task.objective.dtype != torch.float32:
         name = str(task.objective.dtype).removeprefix("torch.")
         return _not(f"the model computes in {name}")
-    if settings.allotment is not None:
-        return _not("each point takes a part of the samples, which depends on the type")
     points = [tuple(0.5 * end for end in ends) for ends in zip(*task.grid.bounds)]
-    exact_losses = [mean_loss(origin)]
-    exact, losses = _measured(evaluators.of(task.objective, settings.batch_size), points)
-    exact_losses += losses
-    found = [
-        _tried(task, name, evaluators, points, exact, exact_losses)
-        for name in narrower(task.objective.device)
-    ]
+    objective = task.objective
+    size = len(next(iter(objective.sets.values())))
+    most = _SAMPLES if objective.factors is None else size  # a sum needs all of its sets
+    if size > most:
+        objective = objective.limited(most)
+        with_origin = [(0.0,) * task.grid.dimensions, *points]
+        exact, losses = _measured(evaluators.of(objective, settings.batch_size), with_origin)
+    else:
+        exact, losses = _measured(evaluators.of(objective, settings.batch_size), points)
+        losses = [mean_loss(origin), *losses]
+    # with an allotment, a point takes whole batches, and as many samples in either type
+    batch_size = settings.batch_size if settings.allotment is not None else task.batch_size
+    found = []
+    for name in narrower(objective.device):
+        fast = task.in_precision(name)
+        fast = fast.limited(most) if size > most else fast
+        found.append(_tried(task, name, fast, batch_size, evaluators, points, exact, losses))
     usable = [one for one in found if one["type"] is not None]
     if usable:
         return max(usable, key=lambda one: one["speed_up"])
@@ -69,13 +79,15 @@ def _not(reason: str) -> dict[str, Any]:
 def _tried(
     task: Task,
     name: str,
+    objective: Objective,
+    batch_size: int | None,
     evaluators: OneEvaluator,
     points: Sequence[tuple[float, ...]],
     exact: float,
     exact_losses: Sequence[float],
 ) -> dict[str, Any]:
     try:
-        evaluator = evaluators.of(task.in_precision(name), task.batch_size)
+        evaluator = evaluators.of(objective, batch_size)
         first, losses = _measured(evaluator, [(0.0,) * task.grid.dimensions])
         if first > _HOPELESS * exact:
             return _not(f"{name} is slower than float32 ({exact / first:.2g} times as fast)")

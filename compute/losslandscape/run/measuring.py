@@ -101,6 +101,8 @@ class Points:
         self.both: TwoPrecisions | None = None
         if settings.fast is not None and settings.fast_type is not None:
             narrower = task.in_precision(settings.fast_type)
+            if allotment is not None:
+                narrower = narrower.shuffled(allotment.seed)
             self.fast_job = self.job.of(
                 narrower, settings.fast["batch_size"], settings.fast_configuration
             )
@@ -209,6 +211,10 @@ class Points:
 
         for number, record in self._known.items():
             put(number, record)
+        if self.job.allotment is not None:
+            # a difference between means over other samples would be one of sampling
+            taken = self.fast_values[:, self.job.names.index("loss_sample_count")]
+            self.job.counts = {int(n): int(taken[n]) for n in np.flatnonzero(np.isfinite(taken))}
         most = int(fast.measured.sum())
         with self._progress("points in float32", most, len(self._known)) as progress:
             while (numbers := self.both.next_round(losses)).size:
@@ -217,6 +223,7 @@ class Points:
         if not self.both.fallen_back:
             return True
         self.store.clear()
+        self.job.counts = {}
         for number, record in self._known.items():
             self.store.put(number, record)
         self.refinement = self._new_refinement(self.job.allotment, two_types=False)
@@ -245,7 +252,10 @@ class Points:
     ) -> list[np.ndarray]:
         """Measure all rounds, and return their points; ``add`` puts losses into ``losses``."""
         found = []
-        with self._progress("loss surface", self.task.grid.size, len(known)) as progress:
+        name = "loss surface"
+        if known is self._known_fast:
+            name += f" in {self.settings.fast_type}"
+        with self._progress(name, self.task.grid.size, len(known)) as progress:
             for numbers in rounds(losses, self.refinement, progress):
                 self._measure_missing(numbers, source, known, add, progress)
                 found.append(numbers)

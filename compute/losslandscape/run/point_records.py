@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from losslandscape.adaptive.allotment import Allotment
+from losslandscape.adaptive.allotment import Allotment, GivenCount
 from losslandscape.errors import LossLandscapeError
 from losslandscape.own_code import told
 from losslandscape.planes.subspace import Subspace
@@ -48,6 +48,7 @@ class PointJob:
         self.allotment: Allotment | None = allotment
         self.computer: dict[str, str] = computer
         self.configuration: Configuration | None = configuration
+        self.counts: dict[int, int] = {}  # of samples, by the number of a point
         self.draws: bool = draws  # whether a point draws from the process's random generators
 
     def of(
@@ -65,7 +66,12 @@ class PointJob:
         return 8 * len(self.names) + 4 * kept
 
     def record(self, evaluator: Evaluator, number: int) -> bytes:
-        return self.packed(evaluator.measure(self.points[number], self.allotment))
+        return self.packed(evaluator.measure(self.points[number], self._allotted(number)))
+
+    def _allotted(self, number: int) -> Allotment | GivenCount | None:
+        """How many samples a point takes: with an allotment, as many as in the fast type."""
+        count = self.counts.get(number)
+        return GivenCount(count) if count is not None else self.allotment
 
     def packed(self, measurement: Measurement) -> bytes:
         """What was measured, as a record."""

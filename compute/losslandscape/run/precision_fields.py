@@ -59,10 +59,12 @@ def add_precision_errors(points: Points) -> None:
     found[both.in_both] = 0.0
     found[~np.isfinite(losses)] = np.nan
     if adaptive := landscape.provenance.get("adaptive"):
-        terms = both.largest_difference, adaptive["estimated_error"]
-        known = terms[1] is not None
-        landscape.provenance["precision"]["with_interpolation"] = (
-            float(np.hypot(*terms)) if known else None
+        terms = [both.largest_difference, adaptive["estimated_error"]]
+        if "allotment" in adaptive and both.range > 0:
+            terms.append(adaptive["allotment"]["error"] / both.range)
+        known = None not in terms
+        landscape.provenance["precision"]["together"] = (
+            float(np.sqrt(np.square(terms).sum())) if known else None
         )
     landscape.fields[ERROR] = found.reshape(landscape.grid.shape)
     landscape.provenance["quantities"][ERROR] = "error of the fast type, at 95% of the points"
