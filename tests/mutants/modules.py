@@ -44,6 +44,7 @@ _OTHERS = {
     "problem/determinism": ["problem/test_check_data"],
     "problem/losses": ["problem/test_objective"],
     "problem/precision": ["point/test_precision"],
+    "run/precision_fields": ["run/test_auto_precision"],
     "problem/samples": ["problem/test_streamed_samples"],
     "training/torch_files": ["training/test_weights"],
     "training/weights": ["training/test_trajectory"],

@@ -182,6 +182,11 @@ def test_disagreement_is_measured(coarse):
         "equal": 34,
         "largest_difference": pytest.approx(0.25),
     }
+    ours, theirs = landscape.status * 8.0, landscape.status * 8.0
+    theirs[2, 3] = 24.0  # in another precision
+    landscape.fields["precision_bits"], other.fields["precision_bits"] = ours, theirs
+    assert agreement(landscape, other) == {"points": 34, "equal": 34, "largest_difference": 0.0}
+    del landscape.fields["precision_bits"], other.fields["precision_bits"]
     other.fields["loss"][1, 2] = np.inf
     assert agreement(landscape, other)["largest_difference"] is None
     other.fields["loss_sample_count"][:] = 7  # of a part of the samples

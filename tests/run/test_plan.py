@@ -58,6 +58,16 @@ def test_the_probe_keeps_to_its_share(problem):
     assert plan(objective, plane, Grid.square(51), seconds=60).timed == 25  # both axes
 
 
+def test_costs_are_those_of_float32_where_a_faster_type_is_tried():
+    model = torch.nn.Linear(2, 1)
+    data = torch.ones(8, 2), torch.zeros(8, 1)
+    for precision, said in ((None, False), ("auto", True)):
+        objective = Objective(model, "mse", data, precision=precision)
+        found = plan(objective, Subspace.random(model), Grid.square(3))
+        assert found.auto is said
+        assert ("time: in float32" in found.describe()) is said
+
+
 @pytest.mark.parametrize("dimensions", [1, 2, 3])
 def test_expected_points_lie_between_the_least_and_all(problem, dimensions):
     model, objective, _ = problem

@@ -50,7 +50,8 @@ def refine(
     point of both grids has the same loss to the bit. Every point is evaluated; how far the points
     of both grids agree is kept as ``provenance["refined"]``:
 
-    - ``points``: points of both grids that were evaluated on the same samples in both;
+    - ``points``: points of both grids that were evaluated on the same samples and in the same
+      precision in both;
     - ``equal``: points among them whose loss has the same bits, or is not a number in both;
     - ``largest_difference``: largest absolute difference of the losses; None if a point is finite
       in only one of the two.
@@ -171,7 +172,7 @@ def agreement(old: Landscape, new: Landscape) -> dict[str, Any]:
     """How far the losses of two landscapes of one plane agree at their common points.
 
     Points are common if their coordinates have the same bits. Only points that were evaluated on
-    the same samples in both are compared.
+    the same samples and in the same precision in both are compared.
     """
     places = [
         np.intersect1d(a, b, assume_unique=True, return_indices=True)[1:]
@@ -183,6 +184,9 @@ def agreement(old: Landscape, new: Landscape) -> dict[str, Any]:
     counts = [x.fields.get("loss_sample_count") for x in (old, new)]
     if counts[0] is not None and counts[1] is not None:
         both &= counts[0][here] == counts[1][there]
+    bits = [x.fields.get("precision_bits") for x in (old, new)]
+    if bits[0] is not None and bits[1] is not None:
+        both &= bits[0][here] == bits[1][there]
     before, after = old.values("loss")[here][both], new.values("loss")[there][both]
     equal = (before == after) | (np.isnan(before) & np.isnan(after))
     with np.errstate(invalid="ignore"):

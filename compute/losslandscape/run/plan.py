@@ -51,6 +51,8 @@ class Plan:
         too short to show how smooth the surface is.
     most : int or None
         Upper bound of an adaptive evaluation: all points, or the limit that was given.
+    auto : bool
+        Whether a faster type than float32 will be tried.
     """
 
     points: int
@@ -61,6 +63,7 @@ class Plan:
     expected: tuple[int, int] | None = None
     spacing: float = 0.0
     most: int | None = None
+    auto: bool = False
 
     def describe(self) -> str:
         """The plan as lines of text."""
@@ -81,6 +84,10 @@ class Plan:
         lines.append(
             f"time: the median of {self.timed} points measured here, {1000 * self.seconds:.3g} ms"
         )
+        if self.auto:
+            lines.append(
+                "time: in float32; a faster type is tried (--precision auto), and may save half"
+            )
         if self.expected is not None:
             if self.spacing:
                 lines.append(
@@ -160,6 +167,7 @@ def plan(
         tolerance=tolerance.tolerance if tolerance else None,
         expected=expected,
         spacing=spacing,
+        auto=objective.auto,
         most=min(tolerance.max_points or grid.size, grid.size) if tolerance else None,
     )
 
