@@ -72,8 +72,18 @@ def test_differences_that_follow_the_standard_error_are_recognized():
         assert np.mean(plausible) >= 0.9
 
 
+def test_on_the_log_scale_the_standard_error_is_that_of_the_logarithm():
+    relative = 10 ** (2 * X.ravel())
+    for seed in range(5):
+        decades = 1e-4 * relative * np.random.default_rng(seed).normal(size=BOWL.size)
+        fast = 10 * BOWL * 10**decades
+        both, _ = compared(fast, 10 * BOWL, scale="log", errors=relative * fast, seed=seed)
+        assert both.to_json()["powers_of_standard_error"] == [1.0]
+
+
 def test_no_difference_left_is_expected_to_exceed_its_share_of_the_tolerance():
     spread = ERRORS
+    assert pytest.approx(1 / 3) == SHARE  # as the page and the statement say
     for size in (3e-4, 3e-3, 1e-2):
         fast = BOWL + noise(1, spread, size)
         both, asked = compared(fast, BOWL)

@@ -127,7 +127,7 @@ def test_with_an_allotment_both_types_have_the_same_batches(monkeypatch):
     decided, points = found(task_of(), monkeypatch, answers, allotted)
     assert decided["type"] == "bfloat16"
     assert decided["batch_size"] == 4
-    assert len(points[0][1]) == 3
+    assert points[0] == ("float32", [(0.0, 0.0), (-0.5, -0.5), (0.5, 0.5)])
 
 
 def test_a_model_that_does_not_run_in_the_type_falls_back(monkeypatch):
