@@ -101,7 +101,7 @@ def opened(tmp_path_factory, write_landscape, in_paraview):
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_states_of_all_versions_open(opened, version):
-    """Newer ones too, by this plugin; ParaView's own LoadState opens those that are not newer."""
+    """By this plugin and ParaView's own LoadState; in 5.11, the plugin alone opens newer ones."""
     answers = opened[0][version]
     for answer in answers.values():
         layers = {"surface", "trajectory", "markers", "title", "axes", "colour bar"}

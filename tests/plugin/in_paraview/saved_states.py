@@ -1,7 +1,8 @@
 """Opens states that some version of ParaView saved: plugin, folder.
 
-Each `.pvsm` of the folder is opened twice: with `load_state`, and, if no newer version saved it,
-with ParaView's own LoadState. The answer has of each the layers and the labels (see `labels`).
+Each `.pvsm` of the folder is opened twice: with `load_state`, and with ParaView's own LoadState
+(in 5.11, if no newer version saved it). The answer has of each the layers and the labels (see
+`labels`).
 With `save` after the folder, the state of a trajectory on its `plane.nc` is saved instead. With
 `search`, each state is opened with `load_state`, and with ParaView's own LoadState from the root
 folder, which is told to search the data in the state's; the answer has of each way the files that
@@ -63,7 +64,8 @@ def main(plugin, folder, action="open"):
         load_state(path)
         answer["ours"] = {"layers": sorted(find_layers()), "views": read_labels(folder)}
         saved = ElementTree.parse(path).find("ServerManagerState").get("version")
-        if as_numbers(saved) <= version():
+        # 5.11 lacks a filter of newer ones, under any name
+        if as_numbers(saved) <= version() or version() >= (5, 13):
             new_session()
             llpv.load_plugin()
             os.chdir(folder)
