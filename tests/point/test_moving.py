@@ -7,6 +7,7 @@ from torch import nn
 
 from losslandscape import Objective, Subspace
 from losslandscape.errors import LossLandscapeError
+from losslandscape.point import moving
 from losslandscape.point.evaluator import Evaluator
 from losslandscape.point.moving import MovingParameters
 
@@ -310,3 +311,28 @@ def test_a_move_that_fails_is_at_no_point(monkeypatch):
         parameters.move((1.0, 1.0))
     assert parameters.coordinates is None
     parameters.restore()
+
+
+def test_parameters_known_to_be_at_the_origin_are_not_compared_again(monkeypatch):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(64, 64, 3, bias=False), nn.Conv2d(64, 64, 3, bias=False))
+    plane = Subspace.random(model)
+    with torch.no_grad():
+        model[1].weight[0, 0, 0, 0] += 1.0  # is not the origin's
+    before = [p.detach().clone() for p in model.parameters()]
+    first = MovingParameters(model, plane)
+    assert first.at_origin == {"0.weight"}
+    first.move((0.5, 0.5))
+    first.restore()
+    compared = []
+    monkeypatch.setattr(moving, "_same_bits", lambda *pair: compared.append(pair) or False)
+    placed = plane.placed(torch.device("cpu"), torch.float32, True, ["0.weight"])
+    second = MovingParameters(model, placed, first.at_origin)
+    assert len(compared) == 1
+    second.move((-0.5, 0.25))
+    assert model[0].weight.is_contiguous()
+    expected = plane.parameters_at((-0.5, 0.25))
+    for name, parameter in model.named_parameters():
+        torch.testing.assert_close(parameter.data, expected[name])
+    second.restore()
+    assert all(map(torch.equal, model.parameters(), before))

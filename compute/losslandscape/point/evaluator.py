@@ -196,13 +196,14 @@ class Evaluator:
 
     def _lay_out(self, channels_last: bool) -> None:
         """Put the parameters at the origin, and new batches, into memory of this order."""
+        known = self.parameters.at_origin if self.parameters is not None else ()
         self._restore_parameters()
         self.batches.channels_last = self._channels_last = channels_last
         names = [f"{name}.weight".lstrip(".") for name in self._row_major]
         self.subspace = self._given.placed(
             self.objective.device, self.objective.dtype, channels_last, names
         )
-        self.parameters = MovingParameters(self.model, self.subspace)
+        self.parameters = MovingParameters(self.model, self.subspace, known)
 
     @property
     def _row_major(self) -> frozenset[str]:

@@ -33,9 +33,13 @@ class MovingParameters:
         Its parameters are changed until :meth:`restore`.
     subspace : Subspace
         Of the model, on its device and of its type.
+    at_origin : collection of str, optional
+        Parameters that are known to have the values of the subspace's origin; others are compared.
 
     Attributes
     ----------
+    at_origin : frozenset of str
+        Parameters that were there before they were moved.
     coordinates : tuple of float or None
         The point where the parameters are; None where they are not on the subspace.
 
@@ -54,7 +58,7 @@ class MovingParameters:
     True
     """
 
-    def __init__(self, model: nn.Module, subspace: Subspace):
+    def __init__(self, model: nn.Module, subspace: Subspace, at_origin: Collection[str] = ()):
         self.subspace = subspace
         segments = subspace.layout.segments
         self._groups = sharing(model, [segment.name for segment in segments])
@@ -64,11 +68,16 @@ class MovingParameters:
         separate = subspace.origin.nbytes >= _BYTES_WORTH_A_CALL * len(segments)
         self._in_place = separate and _own_their_memory(model, self._groups)
         self._values: dict[str, Tensor] = {}
+        self.at_origin: frozenset[str] = frozenset()
         if self._in_place:
             self._values = {
-                name: origin[name] if _same_bits(data, origin[name]) else data.clone()
+                name: origin[name]
+                if name in at_origin or _same_bits(data, origin[name])
+                else data.clone()
                 for name, data in first.items()
             }
+            own = {n for n, value in self._values.items() if value is origin[n]}
+            self.at_origin = frozenset(own)
             copies: dict[int, torch.UntypedStorage] = {}
             parts = [_vector(aligned(first[segment.name], copies)) for segment in segments]
         else:
