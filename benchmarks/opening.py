@@ -89,7 +89,7 @@ def forced(name: str) -> tuple[Any, dict[str, list[float]]]:
                 times[execution].append(seconds)
         points = max(1, min(50, round(0.1 / seconds)))
     found = evaluators["auto"].configuration
-    for evaluator in evaluators.values():
+    for evaluator in reversed(evaluators.values()):
         evaluator.__exit__()
     ratios = {
         execution: [other / own for other, own in zip(times[execution], times["auto"])]
