@@ -55,6 +55,7 @@ def surface(weights: str, images: int, side: int) -> None:
     shares = np.abs(scale(mixed.values()) - scale(exact.values())) / stated["range"]
     within = (off <= mixed.values("loss_precision_error"))[fast].mean()
     of_float32 = off[~fast].max() / exact.values()[~fast].max()
+    agree = f"differ by {of_float32:.0e} of the largest loss" if of_float32 else "are the same bits"
     results.write(
         "precision",
         "A surface in two types beside the same in float32",
@@ -78,7 +79,7 @@ def surface(weights: str, images: int, side: int) -> None:
             "measured in float32. The last column is the share of them whose difference is within "
             "their own stated error. Costs are processor time of the whole evaluation, trial "
             f"included: {cost:.0f} s and {exact_cost:.0f} s in float32. At points in float32, the "
-            f"two surfaces differ by {of_float32:.0e} of the largest loss.",
+            f"two surfaces {agree}.",
         ],
     )  # fmt: skip
 
