@@ -223,6 +223,8 @@ LEVELS = Whole(1, 256)
 EPOCHS = Whole(1, 100_000)
 THREADS = Whole(1, 1024)
 DPI = Real(10, 2400)
+POINTS = Real(4, 40)
+"""Text sizes in print."""
 ENDS = Interval()
 SHARE = Real(above=0, below=1)
 

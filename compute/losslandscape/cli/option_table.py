@@ -96,7 +96,8 @@ DRAWN = (
         needs=Is("--noise", "studentized", "bootstrap", "bottleneck", "standard_error"),
     ),
 )
-_PICTURE = Matches("--output", r"\.png$", "--output FILE.png")
+_PICTURE = Matches("--output", r"\.(png|pdf|svg)$", "--output FILE.png, .pdf or .svg")
+_PIXELS = Matches("--output", r"\.png$", "--output FILE.png")
 _STATE = Matches("FILE", r"\.(pvsm|png)$", "a state (.pvsm, .png)")
 
 RULES: dict[str, tuple[Rule, ...]] = {
@@ -166,18 +167,33 @@ RULES: dict[str, tuple[Rule, ...]] = {
     ),
     "export": (),
     "render": (
-        Rule(("--size", "--dpi", "--transparent"), needs=_PICTURE, in_help=False),
+        Rule(("--size", "--dpi", "--text-size", "--caption"), needs=_PICTURE, in_help=False),
+        Rule(("--transparent",), needs=_PIXELS, in_help=False),
         Rule(
             ("--dpi",),
             needs=IsGiven("--size"),
             why="alone it changes no pixel of the picture",
+        ),
+        Rule(
+            ("--text-size",),
+            needs=Matches("--size", r"(mm|cm|in|column|page)\s*$", "--size in mm, cm or in"),
+            why="pixels have no size in print",
+        ),
+        Rule(
+            ("--output",),
+            excludes=_STATE,
+            when=Matches("--output", r"\.(pdf|svg)$", "--output FILE.pdf or .svg"),
+            why="PDF and SVG are made of landscape files",
+            in_help=False,
         ),
         Rule(("--layout", "--trust-file"), needs=_STATE, in_help=False),
         Rule(("FILE",), needs=Number("FILE", 1, 1), when=_STATE, in_help=False),
         Rule(
             (
                 "--figure", "--state", "--array", "--log", "--ceiling", "--levels",
-                "--show-evaluated", "--persistence", "--titles", "--topology",
+                "--show-evaluated", "--persistence", "--titles", "--no-titles", "--topology",
+                "--techniques", "--steps", "--own-losses", "--view", "--color-map",
+                "--equal-units", "--text-size", "--caption",
             ),
             excludes=_STATE,
             why="it is drawn as it is: edit it in ParaView",
@@ -192,6 +208,11 @@ RULES: dict[str, tuple[Rule, ...]] = {
         ),
         Rule(("--levels",), needs=Is("--figure", None, "contours", "isosurfaces", "compare")),
         Rule(("--show-evaluated",), excludes=Is("--figure", "topology", "flatness")),
+        Rule(("--techniques",), needs=Is("--figure", "compare")),
+        Rule(("--steps", "--own-losses"), needs=Is("--figure", "trajectory", "compare")),
+        Rule(("--no-titles",), excludes=IsGiven("--titles")),
+        Rule(("--equal-units",), excludes=Is("--figure", "curve", "isosurfaces", "volume")),
+        Rule(("--view",), excludes=Is("--figure", "curve")),
         Rule(("--titles",), needs=AsMany("--titles", "FILE", words="one for each file, quoted")),
     ),
     "paraview": (

@@ -6,20 +6,38 @@ import argparse
 import math
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
-from losslandscape.argument_checks import DPI, FINITE, LEVELS, NON_NEGATIVE, refused_text
+from losslandscape.argument_checks import (
+    DPI,
+    FINITE,
+    LEVELS,
+    NON_NEGATIVE,
+    POINTS,
+    Real,
+    refused_text,
+)
 from losslandscape.cli.arguments import add_state_trust
 from losslandscape.cli.inputs import inputs_of
 from losslandscape.cli.kinds import PATH, TEXT, Kind
 from losslandscape.errors import LossLandscapeError
+from losslandscape.files.atomic_files import replace_file
 from losslandscape.files.file_kinds import FOLDER
 from losslandscape.files.inputs import input_file, input_kind
 from losslandscape.files.outputs import OutputFile, claimed
 from losslandscape.paraview.process import FIGURES
 
-HELP = "draw a figure of a landscape with ParaView, as PNG, glTF or an interactive web page"
+REPORT_FILE = "topology.json"  # of the results of ``losslandscape topology``
+HELP = "draw a figure of a landscape with ParaView, as PNG, PDF, SVG, glTF or a web page"
 
-OUTPUTS = (".png", ".html", ".glb", ".gltf")
+PICTURES = (".png", ".pdf", ".svg")
+OUTPUTS = (*PICTURES, ".html", ".glb", ".gltf")
+# one and two columns of a journal, in mm
+WIDTHS = {"column": 85.0, "page": 180.0}
+# a figure's height in units of its width (losslandscape_paraview/figures/techniques.py)
+_ONE_PANEL, _TWO_PANELS, _CURVE = 1200 / 1400, 1120 / 2000, 1000 / 1400
+TECHNIQUES = ("curve", "surface", "contours", "isosurfaces", "volume", "trajectory")
+COLOR_MAPS = ("viridis", "cividis", "magma", "inferno", "plasma", "gray")
 DEFAULT_DPI = 300.0
 # Smallest text size in a printed figure, in points; journals require five to eight.
 MINIMUM_POINTS = 7.0
@@ -37,16 +55,19 @@ figures:
   contours     2 directions: contours and height, with the levels in the legend
   isosurfaces  3 directions: nested surfaces of equal loss, with the levels in the legend
   volume       3 directions: regions of lower loss are more opaque
-  trajectory   the training trajectory on the surface, colored by step
-  topology     2 directions: critical points, separatrices, persistence diagram
+  trajectory   the training trajectory on the surface, colored by step, and the checkpoints'
+               own losses where they differ from those on the plane
+  topology     2 directions: critical points, separatrices, persistence diagram; those that
+               'losslandscape topology' wrote to NAME_topology/ where that is there
   flatness     1 or 2 landscapes: the flat regions that 'losslandscape flatness' wrote to
                NAME_flatness/, or beside the landscape
-  compare      two landscapes side by side, on the same scale
+  compare      two landscapes, or one by two --techniques, side by side, on the same scale
+All but topology also draw two landscapes side by side.
 
 examples:
   losslandscape render vgg11.nc --output vgg11.png
-  losslandscape render vgg11.nc --size 85x73mm --output column.png
-  losslandscape render vgg11.nc --figure trajectory --output vgg11.html
+  losslandscape render vgg11.nc --size column --output column.pdf
+  losslandscape render vgg11.nc --figure trajectory --steps epoch --output vgg11.html
   losslandscape render figure4.pvsm --output figure4.glb
   losslandscape render cube.nc --figure volume --output cube.png
   losslandscape render vgg11_three.nc --figure topology --persistence 0.1 --output topology.png
@@ -62,11 +83,13 @@ class Size:
     """A width and a height in pixels, or in print."""
 
     words: str = (
-        f"width x height, in pixels from 1 to {_LARGEST_PIXELS} (1600x1200), or in mm, cm or in "
-        "(85x73mm)"
+        f"column, page, or width x height, in pixels from 1 to {_LARGEST_PIXELS} (1600x1200), or "
+        "in mm, cm or in (85x73mm)"
     )
 
     def parse(self, option: str, text: str) -> str:
+        if text in WIDTHS:
+            return text
         try:
             lengths = _lengths(text)[0]
         except ValueError:
@@ -74,6 +97,31 @@ class Size:
         if not 0 < min(lengths) <= max(lengths) <= _LARGEST_PIXELS:  # more in any unit
             raise refused_text(option, text, self.words)
         return text
+
+
+@dataclass(frozen=True)
+class View:
+    """From where the camera looks.
+
+    >>> View().parse("--view", "30,45"), View().parse("--view", "top")
+    ([30.0, 45.0], 'top')
+    """
+
+    words: str = (
+        "top, side, or two angles in degrees joined by a comma: the azimuth from -360 to 360, and "
+        "the elevation from 0 to 90"
+    )
+
+    def parse(self, option: str, text: str) -> str | list[float]:
+        if text in ("top", "side"):
+            return text
+        try:
+            azimuth, elevation = (Real().parse(option, part) for part in text.split(","))
+        except (ValueError, LossLandscapeError):
+            raise refused_text(option, text, self.words) from None
+        if not (-360 <= azimuth <= 360 and 0 <= elevation <= 90):
+            raise refused_text(option, text, self.words)
+        return [azimuth, elevation]
 
 
 def _lengths(text: str) -> tuple[list[float], str | None]:
@@ -110,8 +158,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=PATH,
         required=True,
         metavar="FILE",
-        help="file to write: a picture (.png), an interactive web page (.html), or glTF (.glb, "
-        ".gltf)",
+        help="file to write: a picture (.png), one with text as vectors (.pdf, .svg), an "
+        "interactive web page (.html), or glTF (.glb, .gltf)",
     )
     parser.add_argument(
         "--state",
@@ -125,13 +173,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--layout", type=TEXT, metavar="NAME", help="layout to draw, if the state has several"
     )
     add_state_trust(state, "draw")
-    picture = parser.add_argument_group("picture (.png)")
+    picture = parser.add_argument_group("picture (.png, .pdf, .svg)")
     picture.add_argument(
         "--size",
         type=Kind(Size()),
         metavar="WxH",
-        help="size in pixels (1600x1200) or in print (85x73mm, 8.5x7.3cm, 3.3x2.9in); in print, "
-        f"text is at least {MINIMUM_POINTS:g} pt (default: the figure's own size, in pixels)",
+        help="size in pixels (1600x1200) or in print (85x73mm, 8.5x7.3cm, 3.3x2.9in; column is "
+        f"{WIDTHS['column']:g} mm wide, page {WIDTHS['page']:g} mm); in print, text is at least "
+        f"{MINIMUM_POINTS:g} pt (default: the figure's own size, in pixels)",
+    )
+    picture.add_argument(
+        "--text-size",
+        type=Kind(POINTS),
+        metavar="PT",
+        help=f"size of the labels in points (default: {MINIMUM_POINTS:g}, or larger in wide "
+        "figures)",
+    )
+    picture.add_argument(
+        "--caption",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="write what to state beside the picture to NAME_caption.txt (default: yes)",
     )
     picture.add_argument(
         "--dpi",
@@ -177,6 +239,39 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     look.add_argument(
         "--titles", type=TEXT, nargs="+", metavar="TEXT", help="a title for each landscape"
     )
+    look.add_argument("--no-titles", action="store_true", help="write no titles")
+    look.add_argument(
+        "--techniques",
+        nargs=2,
+        choices=TECHNIQUES,
+        metavar="NAME",
+        help=f"how to draw the left and the right panel: two of {', '.join(TECHNIQUES)}",
+    )
+    look.add_argument(
+        "--steps",
+        type=TEXT,
+        metavar="TEXT",
+        help="what the checkpoints' numbers count, such as epoch (default: step)",
+    )
+    look.add_argument(
+        "--own-losses",
+        action=argparse.BooleanOptionalAction,
+        help="draw the checkpoints' own losses beside the trajectory (default: if one differs from "
+        "the loss on the plane by more than a factor of 1.5)",
+    )
+    look.add_argument(
+        "--view",
+        type=Kind(View()),
+        metavar="VIEW",
+        help="direction of view: top, side, or azimuth and elevation in degrees (32,48)",
+    )
+    look.add_argument("--color-map", choices=COLOR_MAPS, help="colors of the loss")
+    look.add_argument(
+        "--equal-units",
+        action=argparse.BooleanOptionalAction,
+        help="draw both directions with equal units of length (default: if one is at most 1.6 "
+        "times as long as the other)",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -187,28 +282,41 @@ def run(arguments: argparse.Namespace) -> int:
         )
     if arguments.state is not None and arguments.state.suffix.lower() != ".pvsm":
         raise LossLandscapeError(f"--state {arguments.state}: the name must end in .pvsm")
+    caption = None
+    if arguments.caption and ending in PICTURES and not _is_state(arguments):
+        caption = arguments.output.with_name(f"{arguments.output.stem}_caption.txt")
     for path in arguments.landscapes:
         if input_kind(path) != FOLDER:  # of an export
             input_file(path)
     outputs = [
         OutputFile(path, arguments.overwrite, option, ending=path.suffix)
-        for option, path in (("--output", arguments.output), ("--state", arguments.state))
+        for option, path in (
+            ("--output", arguments.output),
+            ("--state", arguments.state),
+            ("--caption", caption),
+        )
         if path is not None
     ]
     with claimed(*outputs, inputs=inputs_of(arguments)):
-        return _render(arguments)
+        return _render(arguments, caption)
 
 
-def _render(arguments: argparse.Namespace) -> int:
+def _is_state(arguments: argparse.Namespace) -> bool:
+    return any(path.suffix.lower() in (".pvsm", ".png") for path in arguments.landscapes)
+
+
+def _render(arguments: argparse.Namespace, caption: Path | None) -> int:
     from losslandscape.paraview.process import fitting_figure, render, render_state
 
     dpi = DEFAULT_DPI if arguments.dpi is None else arguments.dpi
-    size, letters = _size(arguments.size, dpi)
+    size, letters = _size(_in_print(arguments), dpi, arguments.text_size)
     picture = {"dpi": dpi, "transparent": arguments.transparent}
-    if any(path.suffix.lower() in (".pvsm", ".png") for path in arguments.landscapes):
+    if _is_state(arguments):
         shown = {"layout": arguments.layout, "trust": arguments.trust_file}
         print(render_state(arguments.landscapes[0], arguments.output, size, **picture, **shown))
         return 0
+    if arguments.techniques and len(arguments.landscapes) == 1:  # beside itself
+        arguments.landscapes = arguments.landscapes * 2
     figure = fitting_figure(arguments.figure, arguments.landscapes)
     options = {
         "array": arguments.array,
@@ -217,10 +325,18 @@ def _render(arguments: argparse.Namespace) -> int:
         "levels": arguments.levels,
         "evaluated": arguments.show_evaluated,
         "persistence": arguments.persistence,
-        "folder": None if arguments.topology is None else str(arguments.topology.absolute()),
+        "folder": _topology_folder(arguments, figure),
         "letters": letters,
+        "techniques": arguments.techniques,
+        "steps": arguments.steps,
+        "own_losses": arguments.own_losses,
+        "view": arguments.view,
+        "colours": arguments.color_map,
+        "titled": False if arguments.no_titles else None,
+        "equal_units": arguments.equal_units,
     }
-    if arguments.titles is not None and max(FIGURES.get(figure or "", (1,))) > 1:
+    two = len(arguments.landscapes) > 1 or figure in ("compare", "flatness")
+    if arguments.titles is not None and two:
         options["titles"] = arguments.titles
     elif arguments.titles is not None:
         (options["title"],) = arguments.titles
@@ -233,14 +349,43 @@ def _render(arguments: argparse.Namespace) -> int:
         state=arguments.state,
         **picture,
     )
-    for path in (report.get("picture"), report.get("state")):
+    if caption is not None and report.get("caption"):
+        with replace_file(caption, ".txt") as temporary:
+            Path(temporary).write_text(report["caption"], encoding="utf-8")
+        report["caption_file"] = str(caption)
+    for path in (report.get("picture"), report.get("caption_file"), report.get("state")):
         if path:
             print(path)
     return 0
 
 
-def _size(text: str | None, dpi: float) -> tuple[tuple[int, int] | None, float | None]:
+def _topology_folder(arguments: argparse.Namespace, figure: str | None) -> str | None:
+    """The results of ``losslandscape topology`` to draw: those named, or those beside the file."""
+    if arguments.topology is not None:
+        return str(arguments.topology.absolute())
+    landscape = arguments.landscapes[0]
+    beside = landscape.with_name(f"{landscape.stem}_topology")
+    plain = figure == "topology" and arguments.persistence is None and not arguments.array
+    return str(beside.absolute()) if plain and (beside / REPORT_FILE).is_file() else None
+
+
+def _in_print(arguments: argparse.Namespace) -> str | None:
+    """The size as it was given, or in mm for a column or a page."""
+    text = arguments.size
+    if text not in WIDTHS:
+        return text
+    width = WIDTHS[text]
+    two = len(arguments.landscapes) > 1 or arguments.figure in ("compare", "topology")
+    shape = _TWO_PANELS if two else _CURVE if arguments.figure == "curve" else _ONE_PANEL
+    return f"{width:g}x{width * shape:.1f}mm"
+
+
+def _size(
+    text: str | None, dpi: float, points: float | None = None
+) -> tuple[tuple[int, int] | None, float | None]:
     """Width and height in pixels, and the factor by which the text must be enlarged.
+
+    `points` is the text size in print; without it, that of the layout or `MINIMUM_POINTS`.
 
     Raises
     ------
@@ -260,13 +405,14 @@ def _size(text: str | None, dpi: float) -> tuple[tuple[int, int] | None, float |
     letters = None
     if unit:
         inches = [length * _INCHES[unit] for length in lengths]
-        points = LETTER_SHARE * inches[0] * 72
-        if points * LARGEST_LETTERS < MINIMUM_POINTS:
-            least = MINIMUM_POINTS / (LARGEST_LETTERS * LETTER_SHARE * 72) * 25.4
+        own, wanted = LETTER_SHARE * inches[0] * 72, points or MINIMUM_POINTS
+        if own * LARGEST_LETTERS < wanted:
+            least = wanted / (LARGEST_LETTERS * LETTER_SHARE * 72) * 25.4
+            what = "legible text" if points is None else f"text of {points:g} pt"
             raise LossLandscapeError(
-                f"--size {text}: too narrow for legible text; use at least {math.ceil(least)} mm"
+                f"--size {text}: too narrow for {what}; use at least {math.ceil(least)} mm"
             )
-        letters = max(1.0, MINIMUM_POINTS / points)
+        letters = wanted / own if points is not None else max(1.0, wanted / own)
         lengths = [length * dpi for length in inches]
     width, height = (round(length) for length in lengths)
     if not (0 < width <= _LARGEST_PIXELS and 0 < height <= _LARGEST_PIXELS):

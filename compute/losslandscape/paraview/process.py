@@ -37,12 +37,12 @@ from losslandscape.paraview.programs import clean_environment, find_pvpython, pl
 
 # figure -> the numbers of landscapes that it takes
 FIGURES: dict[str, tuple[int, ...]] = {
-    "curve": (1,),
-    "surface": (1,),
-    "contours": (1,),
-    "isosurfaces": (1,),
-    "volume": (1,),
-    "trajectory": (1,),
+    "curve": (1, 2),
+    "surface": (1, 2),
+    "contours": (1, 2),
+    "isosurfaces": (1, 2),
+    "volume": (1, 2),
+    "trajectory": (1, 2),
     "topology": (1,),
     "flatness": (1, 2),
     "compare": (2,),
@@ -116,20 +116,20 @@ def render(
             or a folder written by `Landscape.export`.
         figure: a name in `FIGURES`; None or `default` for `curve`, `surface` or `isosurfaces`, by
             the number of directions.
-        output: the picture (`.png`), glTF (`.glb`, `.gltf`) or web page (`.html`) to write; None
-            for none.
+        output: the picture (`.png`, `.pdf`, `.svg`), glTF (`.glb`, `.gltf`) or web page (`.html`)
+            to write; None for none.
         size: width and height in pixels; None for the figure's own size.
-        options: options of the figure: `title` (`compare`, `flatness`: `titles`), `techniques`,
-            `array`, `log`, `floor`, `ceiling`, `levels`, `evaluated`, `persistence`. Values of
-            None are ignored.
+        options: options of the figure: `title` (of two landscapes `titles`), `techniques`, `array`,
+            `log`, `floor`, `ceiling`, `levels`, `evaluated`, `persistence`, `steps`, `own_losses`,
+            `view`, `colours`, `titled`, `equal_units`. Values of None are ignored.
         state: the `.pvsm` file to write; it names the inputs relative to its folder.
         dpi: the pixels per inch to record in a PNG; None to record nothing.
         transparent: draw a PNG without a background.
 
     Returns:
-        dict: `picture`, `state`; for outputs other than PNG, `triangles` and `bytes`; the `scale`;
-            and for each of `panels` its holes and the largest difference between exact values and
-            the drawn surface.
+        dict: `picture`, `state`; for glTF and web pages `triangles` and `bytes`; the `scale`; the
+            `caption`; and for each of `panels` its holes and the largest difference between exact
+            values and the drawn surface.
 
     Raises:
         LossLandscapeError: there is no ParaView, an input is not a landscape, or an option does

@@ -30,6 +30,11 @@ def write_output(layout, path, size=None, dpi=None, transparent=False):
     """
     path = Path(path)
     ending = path.suffix.lower()
+    if ending in (".pdf", ".svg"):
+        raise LandscapeError(
+            f"{path}: a state file is drawn as {', '.join(ENDINGS)}; PDF and SVG are made of "
+            "landscape files"
+        )
     if ending not in ENDINGS:
         raise LandscapeError(f"{path}: no such kind of file; there are {', '.join(ENDINGS)}")
     if ending == PICTURE:

@@ -17,6 +17,9 @@ from ..sources.provenance import plain
 from .meshes import read_mesh
 
 COLOUR_STEPS = 64
+_AXIS_WORDS = re.compile(
+    r"axes: (?P<of>title of (?:alpha|beta|the loss)|loss)(?: (?P<words>\S+))?(?: \(|$)"
+)
 _KEY = re.compile(r"key \((?P<name>.*)\)$")
 _KEY_WORDS = re.compile(r"key: (?:name|words) \((?P<name>.*)\)$")
 
@@ -35,6 +38,7 @@ class PanelScene:
             `half_height`, in the view's space.
         texts: dicts of `words`, `position` in the view's space, `align` (`left`, `right`), and
             `light`, whether the letters are light.
+        over_plane: whether it is a surface over a plane.
         notes: dicts of `words` and `place`, shares of the view's width and height from below left.
     """
 
@@ -45,6 +49,7 @@ class PanelScene:
     camera: dict = field(default_factory=dict)
     texts: list = field(default_factory=list)
     notes: list = field(default_factory=list)
+    over_plane: bool = False
 
 
 @dataclass
@@ -85,7 +90,7 @@ def read_scene(layout):
         shown = [_Shown(proxy, names) for proxy in view.Representations if _is_shown(proxy)]
         view_bars = [proxy for proxy in view.Representations if _is_bar(proxy)]
         view_keys = _keys(shown)
-        bars += [_bar(proxy) for proxy in view_bars]
+        bars += [bar_of(proxy) for proxy in view_bars]
         keys += view_keys
         # a view of colour bars and keys alone is the legend
         if not view_keys and any(not item.text for item in shown):
@@ -139,7 +144,9 @@ def _is_bar(proxy):
 
 
 def _panel(view, shown):
-    panel = PanelScene()
+    panel, of_axes = PanelScene(), {}
+    axes = view.AxesGrid
+    of_a_plane = bool(axes and axes.Visibility and axes.ZLabelOpacity == 0 and axes.YAxisLabels)
     for item in shown:
         if not item.text:
             mesh = read_mesh(item.proxy, item.name)
@@ -147,22 +154,27 @@ def _panel(view, shown):
                 panel.meshes.append(mesh)
             continue
         place = getattr(item.proxy, "TextPropMode", "2D Text Widget")
-        if place == "Billboard 3D Text":
+        at_axis = _AXIS_WORDS.match(item.name) if of_a_plane else None
+        if at_axis:
+            of_axes[at_axis["of"], at_axis["words"] or ""] = plain(item.text)
+        elif place == "Billboard 3D Text":
             align = "right" if item.proxy.Justification == "Right" else "left"
             position = [float(x) for x in item.proxy.BillboardPosition]
             light = min(item.proxy.Color) > 0.5  # on a surface, not on the page
             panel.texts.append(
                 {"words": plain(item.text), "position": position, "align": align, "light": light}
             )
-        elif item.proxy.WindowLocation == "Any Location":
-            where = [float(x) for x in item.proxy.Position]
+        elif item.proxy.WindowLocation in ("Any Location", "Lower Center"):
+            where = [0.02, 0.02]
+            if item.proxy.WindowLocation == "Any Location":
+                where = [float(x) for x in item.proxy.Position]
             panel.notes.append({"words": plain(item.text), "place": where})
         else:
             panel.title = plain(item.text)
-    axes = view.AxesGrid
     if axes and axes.Visibility:
         panel.bounds = [float(x) for x in axes.CustomBounds]
         panel.axes = [_axis(axes, number) for number in range(3)]
+        _add_words_of_a_plane(panel, of_axes)
     elif panel.meshes:
         points = np.concatenate([mesh.points for mesh in panel.meshes])
         low, high = points.min(axis=0), points.max(axis=0)
@@ -175,6 +187,25 @@ def _panel(view, shown):
         "half_height": float(view.CameraParallelScale),
     }
     return panel
+
+
+def _add_words_of_a_plane(panel, of_axes):
+    """Titles of a plane's axes, and the values of the loss, which are texts in the view."""
+    titles = ("title of alpha", "title of beta", "title of the loss")
+    for axis, name in zip(panel.axes, titles):
+        axis["title"] = of_axes.get((name, ""), axis["title"])
+    values = [words for (name, _words), words in of_axes.items() if name == "loss"]
+    ticks = panel.axes[2]["ticks"]
+    if values:
+        panel.over_plane = True
+        panel.axes[2]["ticks"] = [
+            [words, place] for words, (_none, place) in zip(_as_many(values, len(ticks)), ticks)
+        ]
+
+
+def _as_many(values, number):
+    """The words of the uppermost ticks, where the lower ones had no room for theirs."""
+    return [""] * (number - len(values)) + values
 
 
 def _axis(axes, number):
@@ -191,7 +222,8 @@ def _axis(axes, number):
     }
 
 
-def _bar(proxy):
+def bar_of(proxy):
+    """A colour bar: its title, its colours along it, and its labels; see `Scene`."""
     table = proxy.LookupTable
     function, log = table.GetClientSideObject(), bool(table.UseLogScale)
     low, high = table.RGBPoints[0], table.RGBPoints[-4]

@@ -4,6 +4,7 @@ from ..sources import provenance as words
 from ..style import theme
 from ..style.text import write_at
 from ..style.ticks import axis_ticks, label_format, round_ticks
+from .fit import box_ticks, near_corner
 
 
 def dress_axes(view, titles, width, box):
@@ -43,13 +44,14 @@ def dress_axes(view, titles, width, box):
         setattr(axes, f"{letter}AxisLabels", ticks)
 
 
-def place_axes(axes, box, heights):
+def place_axes(axes, box, heights, direction=theme.VIEW_DIRECTION):
     """Which faces and edges of the box carry axes, for the camera's one direction.
 
     Args:
         axes: a view's axes grid.
         box: the panel's `Box`.
-        heights: of the ticks along the height, for a curve.
+        heights: of the ticks along the height, for a curve and for a plane.
+        direction: from where the camera looks.
     """
     if box.dimensions == 1:
         axes.FacesToRender, axes.AxesToLabel = 16, 5
@@ -59,10 +61,42 @@ def place_axes(axes, box, heights):
         axes.XAxisLabels = even_ticks(box)
         axes.ZAxisUseCustomLabels, axes.ZAxisLabels = 1, [float(h) for h in heights]
     elif box.dimensions == 2:
-        axes.FacesToRender, axes.AxesToLabel = 28, 3
-        axes.ZAxisUseCustomLabels, axes.ZAxisLabels = 1, []
+        # the faces behind the surface, of the bits 1 to 4 for the low ones and 8 to 32 for the high
+        x, y = near_corner(direction)
+        axes.FacesToRender = (1 if x else 8) + (2 if y else 16) + 4
+        axes.AxesToLabel = (8 if y else 1) + (16 if x else 2)
+        # the titles and the loss are texts (label_plane)
+        axes.XTitle = axes.YTitle = axes.ZTitle = ""
+        axes.ZLabelOpacity = 0.0
+        axes.ZAxisUseCustomLabels, axes.ZAxisLabels = 1, [float(h) for h in heights]
+        for axis, letter in enumerate("XY"):
+            setattr(axes, f"{letter}AxisLabels", box_ticks(box, axis))
     else:
         axes.FacesToRender, axes.AxesToLabel = 28, 19
+
+
+def label_plane(panel, found):
+    """The words at a plane's axes that ParaView's own axes do not write.
+
+    Their titles would take the place of a tick, and along the height they could only write the
+    number a coordinate is, which is the logarithm on a log scale.
+
+    Args:
+        panel: a `Panel` of two dimensions.
+        found: list of `fit.Words`.
+    """
+    from paraview import simple
+
+    figure = panel.figure
+    right, up = figure.screen_axes()
+    pixel = figure.pixel_size(panel)
+    for one in found:
+        if one.drawn_by_axes:
+            continue
+        place = one.place + pixel * (one.shift[0] * right + one.shift[1] * up)
+        text = simple.Text(registrationName=panel.named(f"axes: {one.what}"), Text=one.text)
+        written = write_at(panel.view, text, place, figure.letter_width)
+        written.FontSize = round(one.letters)
 
 
 def even_ticks(box):

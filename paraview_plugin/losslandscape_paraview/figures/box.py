@@ -8,10 +8,19 @@ from ..style import theme
 class Box:
     """Where a panel's plane lies in its view.
 
-    Panels that share their bounds are drawn in plane coordinates. Planes that differ, or are much
-    longer than wide, are brought to the common square from -1 to 1, and the axes' ticks tell.
+    Panels that share their bounds are drawn in plane coordinates. Planes that differ are brought to
+    a common size. Both axes have equal units, but for planes that are much longer than wide: these
+    are drawn square.
+
+    Args:
+        bounds: of the grid.
+        display_scale: `DisplayScale`.
+        common: all panels have these bounds.
+        dimensions: of the grid.
+        equal: whether both axes of a plane have equal units; None decides by its proportions.
 
     Attributes:
+        equal_units: whether they have.
         factor: the one scale factor of Warp By Scalar.
         scale, position: what Transform does after it, three numbers each.
         unit: half the drawn plane's width.
@@ -21,15 +30,18 @@ class Box:
     # A plane longer than this many times its width is drawn square.
     GREATEST_ASPECT = 1.6
 
-    def __init__(self, bounds, display_scale, common, dimensions):
+    def __init__(self, bounds, display_scale, common, dimensions, equal=None):
         self.dimensions = dimensions
         low, high = np.array(bounds[::2]), np.array(bounds[1::2])
         extent = (high - low)[: min(dimensions, 3)]
-        self.is_plain = common and extent.max() <= self.GREATEST_ASPECT * extent.min()
+        near = extent.max() <= self.GREATEST_ASPECT * extent.min()
+        self.equal_units = near if equal is None else equal
+        self.is_plain = common and self.equal_units
         self.scale, self.position = np.ones(3), np.zeros(3)
         if not self.is_plain:
             spread = np.ones(3)
-            spread[: len(extent)] = extent
+            equal_plane = self.equal_units and dimensions == 2
+            spread[: len(extent)] = extent.max() if equal_plane else extent
             self.scale[: len(extent)] = 2.0 / spread[: len(extent)]
             middle = (low + high) / 2
             self.position[: len(extent)] = -(self.scale * middle)[: len(extent)]

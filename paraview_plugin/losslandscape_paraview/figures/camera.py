@@ -1,6 +1,10 @@
 """Light and camera of a view, the same in all panels of a figure."""
 
+import math
+
+from ..errors import LandscapeError
 from ..style import theme
+from .fit import view_up
 
 
 def dress_view(view):
@@ -20,6 +24,35 @@ def dress_view(view):
     view.FillLightKFRatio = 1.9
 
 
+def direction_of(view, default=theme.VIEW_DIRECTION):
+    """From where the camera looks.
+
+    Args:
+        view: `"top"`, from above with beta up; `"side"`, along beta; or a pair of degrees: the
+            azimuth, 0 along beta and greater to the left, and the elevation, 90 from above. None
+            for the default.
+        default: a direction.
+
+    Raises:
+        LandscapeError: it is none of these.
+
+    >>> direction_of("side"), [round(x, 6) for x in direction_of((90, 45))]
+    ((0.0, -1.0, 0.0), [-0.707107, 0.0, 0.707107])
+    """
+    if view is None:
+        return default
+    named = {"top": (0.0, 0.0, 1.0), "side": (0.0, -1.0, 0.0)}
+    if isinstance(view, str):
+        if view in named:
+            return named[view]
+        raise LandscapeError(f"no view '{view}'; there are {', '.join(named)}, and two angles")
+    azimuth, elevation = (math.radians(float(angle)) for angle in view)
+    across = math.cos(elevation)
+    found = (-math.sin(azimuth) * across, -math.cos(azimuth) * across, math.sin(elevation))
+    # so close to it, up is not known
+    return named["top"] if across < 1e-3 else tuple(x if abs(x) > 1e-9 else 0.0 for x in found)
+
+
 def half_height(box, direction, aspect, letters=1.0):
     """Half the height of what the camera sees, in the view's space.
 
@@ -32,15 +65,28 @@ def half_height(box, direction, aspect, letters=1.0):
     if box.dimensions == 1:
         room = 1.0 + theme.ROOM_FOR_LETTERS * (letters - 1.0)
         return room * box.unit * max(theme.CURVE_HALF_HEIGHT, theme.CURVE_HALF_WIDTH / aspect)
-    if direction == theme.STEEP_DIRECTION and box.dimensions == 2:
-        return box.unit * theme.STEEP_HALF_HEIGHT
     return box.unit * theme.HALF_HEIGHT_OF_VIEW[box.dimensions]
 
 
-def place_camera(view, box, direction, aspect, letters=1.0):
-    """Parallel projection along a direction, filled by the panel's box; see `half_height`."""
+def place_camera(view, box, direction, aspect, letters=1.0, fitted=None):
+    """Parallel projection along a direction, filled by the panel's box; see `half_height`.
+
+    Args:
+        fitted: half the height of what the camera sees and the distance of its middle from the
+            box's middle, of a plane; see `fit.fitted_camera`.
+    """
     bounds = box.bounds
     centre = [(bounds[2 * i] + bounds[2 * i + 1]) / 2 for i in range(3)]
+    if fitted is not None:
+        half, shift = fitted
+        view.CameraParallelScale = float(half)
+        view.CameraFocalPoint = [float(c + x) for c, x in zip(centre, shift)]
+        length = 10 * box.unit / math.hypot(*direction)
+        view.CameraPosition = [
+            float(c + length * d) for c, d in zip(view.CameraFocalPoint, direction)
+        ]
+        view.CameraViewUp = view_up(direction)
+        return
     view.CameraParallelScale = half_height(box, direction, aspect, letters)
     if box.dimensions == 1:
         direction = (0.0, -1.0, 0.0)

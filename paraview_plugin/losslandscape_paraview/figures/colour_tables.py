@@ -6,6 +6,7 @@ import re
 import numpy as np
 
 from ..style import theme
+from ..style.colour_maps import named
 from ..style.scale import HEIGHT
 
 # in the names of tables, where ParaView keeps letters and digits alone
@@ -17,6 +18,7 @@ class ColourTables:
 
     Args:
         scale: the figure's `DisplayScale`.
+        colours: the quantity's colour map; see `colour_maps.named`.
 
     Attributes:
         quantity: the table of the quantity, as a proxy.
@@ -25,8 +27,9 @@ class ColourTables:
             that the legend shows.
     """
 
-    def __init__(self, scale):
+    def __init__(self, scale, colours=None):
         self.scale = scale
+        self.quantity_colours = named(colours)
         self.step_ranges, self.categories = {}, {}
         self._number = _free_number()
         self.quantity = self._quantity_table()
@@ -114,7 +117,7 @@ class ColourTables:
         return table
 
     def _quantity_table(self):
-        shares, *colours = np.transpose(theme.QUANTITY_COLOURS)
+        shares, *colours = np.transpose(self.quantity_colours)
         values = self.scale.values(
             self.scale.bottom + shares * (self.scale.top - self.scale.bottom)
         )

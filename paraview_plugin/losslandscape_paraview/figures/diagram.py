@@ -11,7 +11,7 @@ from ..style.ticks import label_format
 # The frame is drawn so wide and high, in units of the view's space.
 SIDE = 2.0
 HALF_HEIGHT = 0.77 * SIDE
-RADIUS, FAINT, EDGE, LINE = 0.05, 0.026, 0.009, 0.007
+RADIUS, FAINT, EDGE, LINE = 0.045, 0.017, 0.008, 0.007
 # Discs lie one above the other, each on its own dark edge, so that close pairs can be told apart.
 STEP = 0.1
 
@@ -49,9 +49,16 @@ class _Diagram:
         threshold = self.topology.threshold
         if 0 < threshold < self._to_stored(self.high):
             self._line(simple, "diagram: threshold", theme.FLAT_REGION, threshold)
-            height = self._to_drawn(self._to_stored(self.low) + threshold)
             words = f"t = {threshold:.2g}"
-            place = [0.06, (height - self.low) * self.unit + 0.12, 0.0]
+            # the line rises: above its height where the words end
+            letter = (
+                2
+                * HALF_HEIGHT
+                / (self.panel.figure.layout_size[1] * (1 - self.panel.figure.legend_share))
+            )
+            end = 0.06 + 0.6 * len(words) * theme.LETTER_SHARE * self.width * letter
+            height = self._to_drawn(self._to_stored(self.low + end / self.unit) + threshold)
+            place = [0.06, (height - self.low) * self.unit + 0.04, 0.0]
             if self.topology.follows:
                 # the line can be moved: no number, and out of its way
                 words, place = "threshold", [0.62 * SIDE, 0.06, 0.0]
@@ -237,7 +244,7 @@ class _Diagram:
         if justification == "Center":
             # ParaView 5.11 lets centred letters in a view's space begin at their place
             letter = 0.47 * theme.LETTER_SHARE * self.width
-            height = self.panel.figure.layout_size[1] * (1 - theme.LEGEND_SHARE)
+            height = self.panel.figure.layout_size[1] * (1 - self.panel.figure.legend_share)
             place[0] += len(words) * letter * HALF_HEIGHT / height
             justification = "Right"
         written = write_at(self.view, text, place, self.width)

@@ -8,7 +8,10 @@ from ..compatibility import restore_getargspec
 from ..errors import LandscapeError
 from ..export.outputs import write_output
 from ..export.states import render_layout, save_state
+from ..export.vector import VECTOR, write_vector
 from ..layers.curve import band_ends
+from ..layers.notes import write_notes
+from ..layers.own_losses import checkpoint_losses
 from ..layers.registry import LAYERS
 from ..session import is_in_window
 from ..sources import provenance as words
@@ -16,15 +19,26 @@ from ..sources.landscape_sources import open_landscape
 from ..style import theme
 from ..style.scale import DisplayScale
 from ..style.text import fitted
-from .axes import dress_axes, label_axes, place_axes
+from .axes import dress_axes, label_axes, label_plane, place_axes
 from .box import Box
-from .camera import dress_view, half_height, place_camera
+from .camera import direction_of, dress_view, half_height, place_camera
+from .caption import caption
 from .colour_tables import ColourTables
+from .fit import (
+    fitted_camera,
+    loss_corner,
+    loss_ticks,
+    near_corner,
+    screen_axes,
+    view_up,
+    without_crowd,
+    words_at_axes,
+)
 from .legend import draw_legend, write_bar
 from .live_legend import follow_sliders
 from .panel import Panel
 
-DEFAULT_SIZE = (2000, 1000)
+DEFAULT_SIZE = (2000, 1120)
 
 
 class Figure:
@@ -42,6 +56,13 @@ class Figure:
         letters: scale of all texts; above 1 for a picture that is printed small.
         steps: what the steps of trajectories are, such as `"epoch"`; files have only the number
             that was given to `record`.
+        notes: how many lines of notes the panels have room for, below a plane.
+        own_losses: the scale has room for the checkpoints' own losses.
+        view: `"top"`, `"side"`, or azimuth and elevation in degrees, in place of `direction`; see
+            `camera.direction_of`.
+        colours: the quantity's colour map, a name of `colour_maps.NAMES`; None for this project's.
+        titled: write the panels' titles.
+        equal_units: of both axes of a plane; see `Box`.
 
     Attributes:
         panels: list of `Panel`.
@@ -54,6 +75,7 @@ class Figure:
         cut_words: what its title says of ceilings on sliders; see `live_legend`.
         marks, curve_key: what layers add to the legend; see `add_minimum`, `add_curve`.
         runs: dict of each training run's label -> its colour; see `add_trajectory`.
+        legend_share: the legend's height, of the layout's.
         letter_width: the width in pixels that text sizes are shares of (see `style.theme`).
         layout, legend: ParaView's layout and the view that holds the colour bars.
 
@@ -74,7 +96,13 @@ class Figure:
         direction=theme.VIEW_DIRECTION,
         error_band=False,
         letters=1.0,
-        steps="recorded step",
+        steps="step",
+        notes=1,
+        own_losses=False,
+        view=None,
+        colours=None,
+        titled=True,
+        equal_units=None,
     ):
         restore_getargspec()
         from paraview import simple
@@ -85,6 +113,9 @@ class Figure:
         self.letters = letters
         self.steps = steps
         self.letter_width = letters * self.layout_size[0]
+        # large letters need a higher legend
+        least = theme.LEGEND_LETTERS * theme.LETTER_SHARE * self.letter_width
+        self.legend_share = max(theme.LEGEND_SHARE, least / self.layout_size[1])
         opened = {}
         for landscape in landscapes:
             key = _key(landscape)
@@ -106,14 +137,18 @@ class Figure:
         if error_band:
             ends = [band_ends(source, array) for source in sources]
             self.scale = self.scale.widened(np.concatenate(ends))
+        if own_losses:
+            own = [checkpoint_losses(source, array)[1] for source in sources]
+            self.scale = self.scale.widened(np.concatenate(own))
         self.bar_ticks = self.scale.ticks()
         self.has_bar, self.marks, self.curve_key = True, {}, {}
         self.runs = {}
         self.cut_words, self._quantity_bar = "", None
-        self.tables = ColourTables(self.scale)
+        self.tables = ColourTables(self.scale, colours)
         self.quantity_table = self.tables.quantity
-        self._direction = direction
-        self._build_views(simple, len(sources) + charts)
+        self._direction = tuple(float(x) for x in direction_of(view, direction))
+        self._titled = titled
+        self._build_views(simple, len(sources) + charts, len(sources))
         self.charts = self.views[len(sources) :]
         common = len({source.bounds for source in sources}) == 1
         titles = self._panel_titles(titles)
@@ -124,10 +159,15 @@ class Figure:
                 source,
                 title,
                 self.scale,
-                Box(source.bounds, self.scale, common, source.dimensions),
+                Box(source.bounds, self.scale, common, source.dimensions, equal_units),
             )
             for view, source, title in zip(self.views, sources, titles)
         ]
+        for panel in self.panels:
+            if panel.dimensions == 2 and not panel.box.equal_units:
+                panel.notes.append("the axes have different units of length")
+                panel.report["equal_units"] = False
+        self._fit(notes + any(panel.notes for panel in self.panels))
 
     def draw(self, panel, *layers):
         """Draw layers in a panel, from the lowest up.
@@ -161,15 +201,92 @@ class Figure:
 
     def pixel_size(self, panel):
         """The length of one pixel of the layout in a panel's view."""
-        height = self.layout_size[1] * (1.0 - theme.LEGEND_SHARE)
+        if self._fitted is not None:
+            return self._fitted[0]
+        height = self._panel_size[1]
         return 2 * half_height(panel.box, self._direction, self._aspect, self.letters) / height
 
     def screen_axes(self):
         """The directions in a view's space that point right and up on the screen."""
-        towards = np.array(self._direction, float)
-        right = np.cross(theme.VIEW_UP, towards)
-        up = np.cross(towards, right)
-        return right / np.linalg.norm(right), up / np.linalg.norm(up)
+        return screen_axes(self._direction, view_up(self._direction))
+
+    def towards_reader(self):
+        """The direction in a view's space that points from the screen to the reader."""
+        return np.cross(*self.screen_axes())
+
+    def words_on_screen(self, panel):
+        """Where a panel's axes have words: tuples of left, right, below, above on the screen."""
+        if self._fitted is None:
+            return []
+        right, up = self.screen_axes()
+        pixel, found = self._fitted[0], []
+        for one in self._at_axes[self.panels.index(panel)]:
+            x = float(one.place @ right) + pixel * one.shift[0]
+            y = float(one.place @ up) + pixel * one.shift[1]
+            found.append((x, x + pixel * one.size[0], y, y + pixel * one.size[1]))
+        return found
+
+    @property
+    def view_shares(self):
+        """The width of each of the `views`, of the layout's."""
+        return list(self._shares)
+
+    def axis_edges(self, panel):
+        """The edges of a panel's box that carry axes, and their ticks: pairs of points."""
+        if panel.dimensions != 2:
+            return []
+        ends = np.reshape(panel.box.bounds, (3, 2))
+        x, y = near_corner(self._direction)
+        left = loss_corner(self._direction)
+        edges = [
+            ([ends[0, 0], ends[1, y], ends[2, 0]], [ends[0, 1], ends[1, y], ends[2, 0]]),
+            ([ends[0, x], ends[1, 0], ends[2, 0]], [ends[0, x], ends[1, 1], ends[2, 0]]),
+            (
+                [ends[0, left[0]], ends[1, left[1]], ends[2, 0]],
+                [ends[0, left[0]], ends[1, left[1]], ends[2, 1]],
+            ),
+        ]
+        right, up = self.screen_axes()
+        for one in self.axes_words(panel):
+            if not one.what.startswith("title"):
+                towards = one.shift + one.size / 2
+                towards = 0.35 * one.letters * towards / np.linalg.norm(towards)
+                shift = self.pixel_size(panel) * (towards[0] * right + towards[1] * up)
+                edges.append((one.place, one.place + shift))
+        return edges
+
+    def axes_words(self, panel):
+        """The `fit.Words` at the axes of a panel's plane, ParaView's own among them."""
+        return self._at_axes[self.panels.index(panel)]
+
+    def _fit(self, notes):
+        """Make the box of planes as large as the words around it leave room for."""
+        self._fitted, self._at_axes = None, [[] for _panel in self.panels]
+        if self.panels[0].dimensions != 2:
+            return
+        boxes = [panel.box for panel in self.panels]
+        right, up = self.screen_axes()
+        letter = theme.LETTER_SHARE * self.letter_width
+        above = 1.45 * theme.TITLE_LETTER_SHARE * self.letter_width
+        if not self._titled:
+            above = 0.0
+        below = (1.25 * notes + 0.3) * letter
+        self._at_axes = [
+            words_at_axes(
+                panel.box,
+                self.scale,
+                panel.landscape.provenance,
+                self._direction,
+                self.letter_width,
+            )
+            for panel in self.panels
+        ]
+        for _round in range(2):  # which values have room depends on the size, and it on them
+            pixel, shift = fitted_camera(
+                boxes, self._at_axes, self._direction, self._panel_size, above, below
+            )
+            self._at_axes = [without_crowd(found, pixel, right, up) for found in self._at_axes]
+        self._fitted = (pixel, shift)
 
     def finish(self):
         """Axes, titles, camera and colour bars; call it after the last layer. Returns self."""
@@ -193,6 +310,9 @@ class Figure:
             path: its ending says what.
             options: of the picture; see `outputs.write_output`, also for what is returned.
         """
+        if Path(path).suffix.lower() in VECTOR:
+            options.pop("transparent", None)
+            return write_vector(self, path, **{"size": self.size, **options})
         return write_output(self.layout, path, **{"size": self.size, **options})
 
     def save_thumbnail(self, path):
@@ -221,6 +341,7 @@ class Figure:
             },
             "bar_title": self.bar_title,
             "panels": [panel.report for panel in self.panels],
+            "caption": caption(self),
         }
 
     @property
@@ -248,18 +369,22 @@ class Figure:
             for index, title in enumerate(titles)
         ]
 
-    def _build_views(self, simple, count):
+    def _build_views(self, simple, count, panels):
+        # a chart needs less width than a plane
+        shares = [1.0 if n < panels else theme.CHART_SHARE for n in range(count)]
+        self._shares = [share / sum(shares) for share in shares]
         if not any(is_in_window(view) for view in simple.GetRenderViews()):
             # the window would keep the palette in the user's settings; what is drawn does not
             # depend on it
             simple.LoadPalette("WhiteBackground")
         self.layout = simple.CreateLayout("Figure")
-        below = self.layout.SplitVertical(0, 1.0 - theme.LEGEND_SHARE)
+        below = self.layout.SplitVertical(0, 1.0 - self.legend_share)
         cell, self.views = below, []
         for index in range(count):
             view = simple.CreateView("RenderView")
             if index < count - 1:
-                left = self.layout.SplitHorizontal(cell, 1.0 / (count - index))
+                share = self._shares[index] / sum(self._shares[index:])
+                left = self.layout.SplitHorizontal(cell, share)
                 simple.AssignViewToLayout(view, self.layout, hint=left)
                 cell = left + 1
             else:
@@ -273,21 +398,30 @@ class Figure:
             self.layout.SetSize(*self.layout_size)
 
     def _dress(self, simple, panel):
-        view, box, width = panel.view, panel.box, self.layout_size[0]
+        view, box = panel.view, panel.box
         titles = words.axis_titles(panel.landscape.provenance)
         if panel.dimensions < 3:
             titles[2] = ""
         dress_axes(view, titles, self.letter_width, box)
-        place_axes(view.AxesGrid, box, panel.scale.heights(panel.scale.ticks(5)))
+        at_axes = self._at_axes[self.panels.index(panel)]
+        ticks = panel.scale.ticks(5) if box.dimensions == 1 else loss_ticks(panel.scale)
+        place_axes(view.AxesGrid, box, panel.scale.heights(ticks), self._direction)
         if panel.dimensions == 1:
             label_axes(panel)
+        label_plane(panel, at_axes)
+        fitted_to = None
+        if self._fitted is not None:
+            fitted_to = self._fitted[0] * self._panel_size[1] / 2, self._fitted[1]
+        place_camera(view, box, self._direction, self._aspect, self.letters, fitted_to)
+        write_notes(panel)
+        if not self._titled:
+            return
         title = simple.Text(registrationName=panel.named("title"), Text=words.literal(panel.name))
         written = simple.Show(title, view)
         written.WindowLocation = "Upper Center"
         letters = theme.TITLE_LETTER_SHARE * self.letter_width
-        written.FontSize = fitted(letters, panel.name, 0.96 * width / len(self.views))
+        written.FontSize = fitted(letters, panel.name, 0.96 * self._panel_size[0])
         written.Color = theme.INK
-        place_camera(view, box, self._direction, self._aspect, self.letters)
 
     def refresh_bar(self):
         """Write the title and the labels of the quantity's colour bar as they are now."""
@@ -296,10 +430,16 @@ class Figure:
             write_bar(self, bar, place, self.bar_title, self.bar_ticks)
 
     @property
-    def _aspect(self):
-        """A view's width in units of its height."""
+    def _panel_size(self):
+        """Width and height of a panel in the layout's pixels."""
         width, height = self.layout_size
-        return width / len(self.views) / (height * (1.0 - theme.LEGEND_SHARE))
+        return width * self._shares[0], height * (1.0 - self.legend_share)
+
+    @property
+    def _aspect(self):
+        """A panel's width in units of its height."""
+        width, height = self._panel_size
+        return width / height
 
 
 def _key(landscape):

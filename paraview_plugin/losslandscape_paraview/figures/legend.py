@@ -21,22 +21,32 @@ def draw_legend(figure):
     from paraview import simple
 
     width, height = figure.layout_size
-    aspect = width / (height * theme.LEGEND_SHARE)
+    aspect = width / (height * figure.legend_share)
     bars, tables = [], figure.tables
     keys: list[tuple[dict, tuple[float, ...]]]
     if figure.has_bar:
         bars.append((tables.quantity, figure.bar_title, figure.bar_ticks))
+    entries: dict = {}
+    if figure.runs or (figure.marks and figure.panels[0].dimensions == 2):
+        entries = {**figure.runs, **figure.marks}
     for array, ends in tables.step_ranges.items():
         words_of_steps = figure.steps if array == "step" else array.replace("_", " ")
         bars.append((tables.named(array), step_bar_title(words_of_steps), step_ticks(*ends)))
     keys = [(categories, theme.KEY_PLACES) for categories in tables.categories.values()]
-    if figure.marks and not figure.runs:
+    if figure.marks and not entries:
         keys.append((figure.marks, theme.KEY_PLACES))
-    parts = len(bars) + len(keys) + bool(figure.runs)
+    if entries and keys:  # the kinds of critical points among the other marks
+        kinds = {name: c for key, _places in keys for name, c in key.items()}
+        entries = {**kinds, **entries}
+        keys = []
+    parts = len(bars) + len(keys) + bool(entries)
     places = theme.BAR_PLACES[min(max(parts, 1), 2) - 1]
-    if len(bars) == 2 and keys:
-        places = theme.BAR_PLACES_NARROW
+    ends = theme.TABLE_ENDS
+    if len(bars) == 2 and (keys or entries):
+        places, ends = theme.BAR_PLACES_NARROW, theme.TABLE_ENDS_NARROW
         keys = [(key, theme.KEY_PLACES_NARROW) for key, _places in keys]
+    elif entries and not figure.runs and len(entries) <= 3:
+        places, ends = theme.BAR_PLACES_BESIDE, theme.TABLE_ENDS_NARROW
     if len(bars) == 1 and parts == 1 and (len(figure.views) == 1 or len(figure.bar_ticks) > 7):
         places = theme.BAR_PLACES_WIDE
     of_quantity = None
@@ -48,8 +58,8 @@ def draw_legend(figure):
             of_quantity = bar, place
     for key, where in keys:
         draw_key(figure.legend, key, figure.letter_width, aspect, where)
-    if figure.runs:
-        draw_table(figure, {**figure.runs, **figure.marks}, aspect)
+    if entries:
+        draw_table(figure, entries, aspect, ends)
     if figure.curve_key:
         draw_curve_key(figure.legend, figure.curve_key, figure.letter_width, aspect, figure.letters)
     return of_quantity
@@ -59,7 +69,62 @@ def write_bar(figure, bar, place, title, ticks):
     """Write a colour bar at a place: its centre and length as shares of the legend's width."""
     width, letter_width = figure.layout_size[0], figure.letter_width
     centre, length = place
+    letters = theme.BAR_LETTER_SHARE * letter_width / (length * width)  # of the bar's length
+    levels = any("levels" in panel.report for panel in figure.panels)
+    ticks = with_ends(bar.LookupTable, ticks, letters, levels)
     dress_colour_bar(bar, words.literal(title), ticks, centre, length, width, letter_width)
+
+
+def with_ends(table, ticks, letters, levels=False):
+    """The labelled values of a colour bar with its two ends, rounded to three digits inwards.
+
+    Ticks that would lie over the labels of the ends are left out.
+
+    Args:
+        table: the colour table.
+        ticks: list of values within it.
+        letters: the height of a letter, in units of the bar's length.
+        levels: the ticks are of what is drawn: they stay, and an end without room has no label.
+    """
+    low, high, log = table.RGBPoints[0], table.RGBPoints[-4], bool(table.UseLogScale)
+    ends = [end for end in (inwards(low, high), inwards(high, low)) if end is not None]
+    if len(ends) < 2 or not ends[0] < ends[1]:
+        return ticks
+
+    def place(value):
+        if log:
+            return math.log(value / low) / math.log(high / low)
+        return (value - low) / (high - low)
+
+    label = label_format([*ticks, *ends])
+
+    def half(value):
+        return 0.31 * letters * (len(label.format(value)) + 0.6)
+
+    def meet(one, other):
+        return abs(place(one) - place(other)) < half(one) + half(other)
+
+    if levels:
+        return sorted({*ticks, *(e for e in ends if not any(meet(e, tick) for tick in ticks))})
+    kept = [tick for tick in ticks if not any(meet(tick, end) for end in ends)]
+    return [ends[0], *kept, ends[1]]
+
+
+def inwards(value, towards):
+    """A value rounded to three digits, towards another; None if that goes beyond it.
+
+    >>> inwards(0.00713848, 2.89677), inwards(2.89677, 0.00713848), inwards(-1.0, 1.0)
+    (0.00714, 2.89, -1.0)
+    """
+    if value == 0:
+        return 0.0
+    if not math.isfinite(value) or not math.isfinite(towards):
+        return None
+    unit = 10.0 ** (math.floor(math.log10(abs(value)) + 1e-12) - 2)
+    number = round(value / unit, 6)
+    number = math.ceil(number) if towards > value else math.floor(number)
+    found = float(f"{number * unit:.3g}")
+    return found if min(value, towards) <= found <= max(value, towards) else None
 
 
 def dress_colour_bar(bar, title, ticks, centre, length, width, letter_width):
@@ -117,22 +182,23 @@ def draw_key(view, categories, width, aspect, places=theme.KEY_PLACES):
         _draw_entry(view, width, name, colour, (x, -0.45), (0.19, 0.225), (x + 0.42, -0.6))
 
 
-def draw_table(figure, entries, aspect):
+def draw_table(figure, entries, aspect, ends=theme.TABLE_ENDS):
     """The training runs, and marks, in rows and up to two columns to the right of the colour bar.
 
     Args:
         figure: a `Figure`.
         entries: dict of each name -> its colour.
         aspect: the legend's width in units of its height.
+        ends: where the table begins and ends, as shares of the legend's width.
     """
     view, width = figure.legend, figure.letter_width
     face_key(view)
     rows = len(entries) if len(entries) <= 4 else math.ceil(len(entries) / 2)
-    left, right = theme.TABLE_ENDS
+    left, right = ends
     columns = math.ceil(len(entries) / rows)
     high = 1.7 / max(rows, 3)  # of a row, where the view is 2 high
     radius = min(0.15, 0.36 * high)
-    pixels = figure.layout_size[1] * theme.LEGEND_SHARE / 2  # of a unit of the view
+    pixels = figure.layout_size[1] * figure.legend_share / 2  # of a unit of the view
     room = figure.layout_size[0] * (right - left) / columns - 4.5 * radius * pixels
     # letters of one size: that of the longest name
     longest = max(entries, key=len)

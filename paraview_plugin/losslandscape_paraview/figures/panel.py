@@ -28,6 +28,9 @@ class Panel:
         heights: the same with the array `height` alone, to sample from.
         holes: number of grid points without a finite value; they are left out of the drawing.
         report: dict, filled by the layers: what a reader of the picture should know.
+        notes: list of lines, filled by the layers, that are written below the plane.
+        obstacles: list of arrays of points in the view's space, filled by the layers, over which no
+            label should lie.
     """
 
     def __init__(self, figure, view, landscape, name, scale, box):
@@ -46,6 +49,7 @@ class Panel:
             and (scale.floor, scale.ceiling) == (plain.floor, None)
         )
         self.report = {"title": name, "path": landscape.path, "holes": self.holes}
+        self.notes, self.obstacles = [], []
         self._build_flat()
 
     def named(self, what):
@@ -123,8 +127,8 @@ class Panel:
             registrationName=self.named(f"{what}, {which}"), Input=source, Selection=selections
         )
 
-    def tubes(self, source, what, radius, sides=24):
-        """Tubes of a given radius, in half plane widths, around lifted curves."""
+    def joined(self, source, what):
+        """Curves as one line each instead of many pieces; `what` is what they are for."""
         from paraview import simple
 
         lines = source
@@ -139,9 +143,15 @@ class Panel:
             ("joined", simple.TriangleStrips),
         ):
             lines = make(registrationName=self.named(f"{what}, {step}"), Input=lines)
+        return lines
+
+    def tubes(self, source, what, radius, sides=24):
+        """Tubes of a given radius, in half plane widths, around lifted curves."""
+        from paraview import simple
+
         return simple.Tube(
             registrationName=self.named(what),
-            Input=lines,
+            Input=self.joined(source, what),
             Scalars=["POINTS", HEIGHT],
             Radius=radius * self.box.unit,
             NumberofSides=sides,
@@ -185,6 +195,25 @@ class Panel:
         glyph.ScaleFactor = 1.0
         glyph.GlyphMode = "All Points"
         return glyph
+
+    def nearer(self, source, what, distance):
+        """Move what lies on the surface towards the reader, where it is seen at the same place.
+
+        A tube or a sphere that the surface cuts shows its dark edge as a crescent on one side.
+
+        Args:
+            source: proxy of lifted curves or points.
+            what: the result's name in the pipeline browser.
+            distance: in half plane widths.
+        """
+        from paraview import simple
+
+        if self.dimensions == 3:
+            return source
+        moved = simple.Transform(registrationName=self.named(what), Input=source)
+        towards = distance * self.box.unit * self.figure.towards_reader()
+        moved.Transform.Translate = [float(x) for x in towards]
+        return moved
 
     def outline(self, source):
         """Show the inside of a slightly larger shape in ink: a dark edge around the shape in it."""

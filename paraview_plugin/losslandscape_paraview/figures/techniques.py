@@ -6,6 +6,7 @@ from typing import Any
 from ..compatibility import drawn_by_tried_versions
 from ..errors import LandscapeError
 from ..layers.evaluated_points import has_evaluated_points
+from ..layers.own_losses import note_differences, own_losses_differ
 from ..layers.trajectory import has_trajectory
 from .figure import DEFAULT_SIZE, Figure, open_named
 
@@ -16,7 +17,7 @@ TECHNIQUES = {
     "contours": ("plain surface", "contours"),
     "isosurfaces": ("isosurfaces",),
     "volume": ("volume",),
-    "trajectory": ("surface", "trajectory", "markers"),
+    "trajectory": ("surface", "trajectory", "markers", "own losses"),
 }
 # technique -> how many directions a landscape must have; those not named draw any
 DIRECTIONS = {"curve": 1, "surface": 2, "contours": 2, "isosurfaces": 3, "volume": 3}
@@ -107,7 +108,13 @@ def contours(landscape, title=None, size=SINGLE_SIZE, levels=10, evaluated=False
 
 @drawn_by_tried_versions
 def trajectory(
-    landscape, title=None, size=SINGLE_SIZE, evaluated=False, steps="recorded step", **scale
+    landscape,
+    title=None,
+    size=SINGLE_SIZE,
+    evaluated=False,
+    steps="step",
+    own_losses=None,
+    **scale,
 ):
     """Colour and height with the trajectories on the surface; see `surface`.
 
@@ -116,9 +123,13 @@ def trajectory(
     Args:
         steps: what the numbers of the checkpoints count, such as `"epoch"` or `"optimiser step"`,
             for the colour bar. Files only hold the number that was given to `record`.
+        own_losses: draw the checkpoints' own losses beside the curve, which lies on the surface;
+            None draws them where one differs from that on the plane by more than a factor of 1.5.
     """
     scale["steps"] = steps
-    return _single(landscape, "trajectory", title, size, scale, evaluated=evaluated)
+    return _single(
+        landscape, "trajectory", title, size, scale, evaluated=evaluated, own_losses=own_losses
+    )
 
 
 @drawn_by_tried_versions
@@ -130,7 +141,8 @@ def compare(
     size=DEFAULT_SIZE,
     levels=None,
     evaluated=None,
-    steps="recorded step",
+    steps="step",
+    own_losses=None,
     **scale,
 ):
     """Two landscapes, or two techniques on one, side by side: one scale, one camera.
@@ -143,7 +155,7 @@ def compare(
         size: width and height in pixels.
         levels: how many contours or isosurfaces; None for the technique's own number.
         evaluated: see `surface`.
-        steps: see `trajectory`.
+        steps, own_losses: see `trajectory`.
         scale: `array`, `log`, `floor`, `ceiling`; see `DisplayScale.of`.
 
     Returns:
@@ -165,28 +177,56 @@ def compare(
             f"levels {levels}: {' and '.join(dict.fromkeys(techniques))} have neither contours nor "
             "isosurfaces; leave it out (--levels)"
         )
+    with_path = [
+        one for one, technique in zip((left, right), techniques) if technique == "trajectory"
+    ]
+    own = _with_own_losses(with_path, own_losses, scale.get("array", "loss"))
     figure = Figure(
         [left, right],
         titles,
         size=size,
         error_band="curve" in techniques,
         steps=steps,
+        notes=_lines_of_notes(with_path),
+        own_losses=own,
         **scale,
     )
     for index, technique in enumerate(techniques):
-        _draw(figure, index, technique, levels, evaluated)
+        _draw(figure, index, technique, levels, evaluated, own)
     return figure.finish()
 
 
-def _single(landscape, technique, title, size, scale, levels=None, evaluated=None):
+def _single(landscape, technique, title, size, scale, levels=None, evaluated=None, own_losses=None):
     landscape = open_named(landscape)
     _require_directions(landscape, technique)
-    figure = Figure([landscape], [title], size=size, error_band=technique == "curve", **scale)
-    _draw(figure, 0, technique, levels, evaluated)
+    with_path = [landscape] if technique == "trajectory" else []
+    own = _with_own_losses(with_path, own_losses, scale.get("array", "loss"))
+    figure = Figure(
+        [landscape],
+        [title],
+        size=size,
+        error_band=technique == "curve",
+        notes=_lines_of_notes(with_path),
+        own_losses=own,
+        **scale,
+    )
+    _draw(figure, 0, technique, levels, evaluated, own)
     return figure.finish()
 
 
-def _draw(figure, index, technique, levels, evaluated):
+def _with_own_losses(landscapes, wanted, array):
+    """Whether the checkpoints' own losses are drawn beside the trajectories of some landscapes."""
+    flat = [one for one in landscapes if one.dimensions < 3]
+    if wanted is None:
+        return any(own_losses_differ(one, array) for one in flat)
+    return bool(wanted and flat)
+
+
+def _lines_of_notes(with_path):
+    return 3 if with_path else 1
+
+
+def _draw(figure, index, technique, levels, evaluated, own_losses=False):
     """Draw a technique's layers in a panel, and what its landscape adds to them."""
     if technique not in TECHNIQUES:
         raise LandscapeError(f"no technique '{technique}'; there are {', '.join(TECHNIQUES)}")
@@ -194,7 +234,9 @@ def _draw(figure, index, technique, levels, evaluated):
     _require_directions(panel.landscape, technique)
     options = {} if levels is None else {"count": levels}
     layers: list = [
-        (layer, options if layer in _WITH_LEVELS else {}) for layer in TECHNIQUES[technique]
+        (layer, options if layer in _WITH_LEVELS else {})
+        for layer in TECHNIQUES[technique]
+        if layer != "own losses" or own_losses
     ]
     if DIRECTIONS.get(technique) == 3:
         # a trajectory's end is its own mark, and the origin of most planes along it
@@ -204,7 +246,13 @@ def _draw(figure, index, technique, levels, evaluated):
         evaluated = technique == "curve" and has_evaluated_points(panel)
     if evaluated:
         layers.append("evaluated points")
+    if panel.dimensions == 2:
+        # a trajectory's end is marked already
+        ended = technique == "trajectory"
+        layers.append(("places", {"marked": ("lowest", "models")} if ended else {}))
     figure.draw(index, *layers)
+    if technique == "trajectory" and panel.dimensions < 3:
+        note_differences(panel)
 
 
 def _require_directions(landscape, technique):

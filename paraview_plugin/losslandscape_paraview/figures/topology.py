@@ -17,7 +17,7 @@ def topology(
     persistence=0.0,
     folder=None,
     colour="loss",
-    models=False,
+    models=None,
     diagram=True,
     title=None,
     size=DEFAULT_SIZE,
@@ -32,7 +32,7 @@ def topology(
         folder: what `losslandscape topology` wrote, to draw that instead of computing it: all
             pairs are drawn, those that are not significant small.
         colour: `"loss"`, or `"basins"` for a colour a basin of a minimum.
-        models: name the labelled models.
+        models: name the labelled models; None names them where the file has some.
         diagram: draw the persistence diagram in a second view.
         title, size, scale: see `surface`.
 
@@ -44,12 +44,12 @@ def topology(
     """
     if colour not in ("loss", "basins"):
         raise LandscapeError(f"no colour '{colour}'; there are loss, basins")
+    scale.setdefault("direction", theme.STEEP_DIRECTION)
     figure = Figure(
         [landscape],
         [title],
         size=size,
         charts=int(diagram),
-        direction=theme.STEEP_DIRECTION,
         **scale,
     )
     panel = figure.panels[0]
@@ -58,6 +58,8 @@ def topology(
             f"{panel.landscape.path}: the figure of topology needs two directions, "
             f"not {panel.dimensions}"
         )
+    if models is None:
+        models = panel.landscape.models is not None
     found = open_topology(panel, folder) if folder else compute_topology(panel, persistence)
     with_topology = {"topology": found}
     figure.draw(
@@ -66,6 +68,7 @@ def topology(
         ("separatrices", with_topology),
         ("critical points", with_topology),
         *(["models"] if models else []),
+        ("places", {"marked": ("model",)}),
     )
     if diagram:
         draw_persistence_diagram(panel, figure.charts[0], found)
@@ -91,9 +94,10 @@ def flatness(left, right=None, folders=None, titles=None, size=None, **scale):
     """
     landscapes = [left] if right is None else [left, right]
     size = size or (SINGLE_SIZE if right is None else DEFAULT_SIZE)
-    figure = Figure(landscapes, titles, size=size, direction=theme.STEEP_DIRECTION, **scale)
+    scale.setdefault("direction", theme.STEEP_DIRECTION)
+    figure = Figure(landscapes, titles, size=size, notes=2, **scale)
     for index, folder in enumerate(folders or map(_flatness_folder, landscapes)):
-        figure.draw(index, "surface", ("flat region", {"folder": folder}))
+        figure.draw(index, "surface", ("flat region", {"folder": folder}), "places")
     return figure.finish()
 
 
@@ -130,6 +134,7 @@ def flat_region(landscape, threshold=0.1, title=None, size=SINGLE_SIZE, **scale)
         )
     if not threshold > 0:
         raise LandscapeError(f"threshold {threshold:g}: it must be above 0")
-    figure = Figure([landscape], [title], size=size, direction=theme.STEEP_DIRECTION, **scale)
-    figure.draw(0, "surface", ("flat region", {"threshold": threshold}))
+    scale.setdefault("direction", theme.STEEP_DIRECTION)
+    figure = Figure([landscape], [title], size=size, notes=3, **scale)
+    figure.draw(0, "surface", ("flat region", {"threshold": threshold}), "places")
     return figure.finish()

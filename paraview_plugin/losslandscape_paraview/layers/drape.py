@@ -134,6 +134,18 @@ def drape_difference(panel, points):
     return report
 
 
+def surface_points(panel):
+    """The vertices of the surface as it is drawn, shape (points, 3); none in a volume."""
+    if panel.dimensions == 3:
+        return np.empty((0, 3))
+    flat = fetch(panel.heights)
+    points = np.array(points_of(flat), float)
+    points[:, 2] += panel.box.factor * point_array(flat, HEIGHT)
+    if not panel.box.is_plain:
+        points = points * panel.box.scale + panel.box.position
+    return points
+
+
 def _sample(panel, mesh, what):
     """The flat surface's height at the points of a mesh, which keeps its own arrays."""
     from paraview import simple

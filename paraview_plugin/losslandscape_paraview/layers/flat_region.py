@@ -40,12 +40,14 @@ def add_flat_region(panel, folder=None, threshold=0.1):
     edge = lay(outline, "flat region, outline")
     tubes = panel.tubes(edge, "flat region: outline", theme.SEPARATRIX_RADIUS)
     panel.show(tubes, theme.INK)
+    if area is None:
+        return
     written = simple.Show(area, panel.view)
     written.WindowLocation = "Any Location"
     width = panel.figure.letter_width
     written.FontSize = round(theme.LETTER_SHARE * width)
     written.Color = theme.INK
-    written.Position = [0.70, 0.74]
+    written.Position = [0.74, 0.04]
 
 
 def _computed_region(simple, panel, threshold):
@@ -98,14 +100,12 @@ def _region_of_files(simple, panel, folder):
     panel.report["flatness"] = {
         key: facts[key] for key in ("epsilon", "minimum_loss", "size", "lower_bound", "resolved")
     }
-    text = simple.Text(registrationName=panel.named("area"), Text=_area_words(facts))
-    return region, outline, text
+    panel.notes.append(_area_words(facts))
+    return region, outline, None
 
 
 def _area_words(facts):
     digits = 3 if facts["resolved"] else 1
     bound = "at least " if facts["lower_bound"] else ""
-    words = f"flat area\n{bound}{facts['size']:.{digits}g}\nwithin {facts['epsilon']:.3g}"
-    if not facts["resolved"]:
-        words += "\n(unresolved)"
-    return words
+    words = f"flat area: {bound}{facts['size']:.{digits}g}, within {facts['epsilon']:.3g}"
+    return words if facts["resolved"] else f"{words} (unresolved)"

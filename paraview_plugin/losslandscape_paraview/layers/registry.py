@@ -12,6 +12,8 @@ from typing import Any
 from .curve import add_curve, add_error_band
 from .evaluated_points import add_evaluated_points
 from .flat_region import add_flat_region
+from .own_losses import add_own_losses
+from .places import add_places
 from .surface import add_contours, add_plain_surface, add_surface
 from .topology import (
     add_basins,
@@ -29,6 +31,8 @@ LAYERS: dict[str, Callable[..., Any]] = {
     "contours": add_contours,
     "trajectory": add_trajectory,
     "markers": add_markers,
+    "own losses": add_own_losses,
+    "places": add_places,
     "evaluated points": add_evaluated_points,
     "curve": add_curve,
     "error band": add_error_band,

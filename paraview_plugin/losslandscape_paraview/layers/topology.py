@@ -6,9 +6,12 @@ from ..sources.provenance import literal
 from ..style import theme
 from ..style.text import write_at
 from .drape import drape_difference, drape_points
+from .free_places import FreePlaces, ball_points
 
 KINDS = "CellDimension"
 SIGNIFICANT = "significant"
+MOST_BALLS = 50  # of points that are not significant
+SMOOTHING = 600  # rounds, each of which moves points by a hundredth towards their neighbors
 
 
 def add_critical_points(panel, topology):
@@ -33,20 +36,42 @@ def add_critical_points(panel, topology):
     table = panel.figure.category_table(KINDS, theme.KIND_COLOURS)
     for name, points, radius in groups:
         lifted = drape_points(panel, points, name)
+        panel.obstacles += ball_points(panel, points_of(fetch(lifted)), radius)
+        if radius == theme.FAINT_RADIUS and fetch(lifted).GetNumberOfPoints() > MOST_BALLS:
+            # a ball has a thousand triangles, and none of these counts
+            flat = panel.nearer(lifted, name, theme.SEPARATRIX_RADIUS)
+            shown = panel.show(flat)
+            panel.colour_by(shown, KINDS, table)
+            shown.SetRepresentationType("Points")
+            shown.PointSize, shown.Opacity = 3.0, 0.7
+            continue
+        edge = theme.OUTLINE if radius == theme.CRITICAL_RADIUS else theme.OUTLINE / 2
+        # those that count lie before those that do not, and all before the separatrices
+        lifted = panel.nearer(lifted, f"{name}, nearer", 2 * radius + edge)
         shown = panel.show(panel.spheres(lifted, name, radius))
         panel.colour_by(shown, KINDS, table)
         shown.Ambient, shown.Diffuse = 0.3, 0.7
-        edge = theme.OUTLINE if radius == theme.CRITICAL_RADIUS else theme.OUTLINE / 2
         panel.outline(panel.spheres(lifted, f"{name}: edge", radius + edge))
 
 
 def add_separatrices(panel, topology):
     """The lines of steepest descent and ascent from the saddles, as thin dark tubes."""
+    from paraview import simple
+
     source = topology.separatrices
     if fetch(source).GetNumberOfCells() == 0:
         return
     # their pieces are half a cell long at most, so there is nothing to cut
-    lifted = drape_points(panel, source, "separatrices")
+    # they run along the grid's edges and diagonals, in steps; the file keeps them as they are
+    even = simple.Smooth(
+        registrationName=panel.named("separatrices, smoothed"),
+        Input=panel.joined(source, "separatrices on the plane"),
+        NumberofIterations=SMOOTHING,
+        Convergence=0.0,
+    )
+    lifted = drape_points(panel, even, "separatrices")
+    panel.obstacles.append(points_of(fetch(lifted)))
+    lifted = panel.nearer(lifted, "separatrices, nearer", theme.SEPARATRIX_RADIUS)
     tubes = panel.tubes(lifted, "separatrices", theme.SEPARATRIX_RADIUS, sides=12)
     panel.show(tubes, theme.INK)
 
@@ -95,10 +120,10 @@ def add_models(panel):
     )
     lifted = drape_points(panel, places, "models")
     width = panel.figure.letter_width
-    top = panel.box.bounds[5] + 0.12 * panel.box.unit
+    free = FreePlaces(panel)
     for number, place in enumerate(points_of(fetch(lifted))):
         label = labels.GetValue(number)
-        above = [float(place[0]), float(place[1]), top]
+        above, turned, colour = free.above(place, label)
         pole = simple.Line(
             registrationName=panel.named(f"models: pole of {label}, line"),
             Point1=[float(x) for x in place],
@@ -113,11 +138,10 @@ def add_models(panel):
         panel.show(tube, theme.INK)
         text = simple.Text(registrationName=panel.named(f"models: {label}"), Text=literal(label))
         written = write_at(panel.view, text, above, width)
-        # near the right corner, towards the surface's middle
-        low, high = panel.box.bounds[:2]
-        if place[0] > low + 0.7 * (high - low):
+        if turned:
             written.Justification = "Right"
-        written.Color, written.Shadow, written.Bold = [1.0, 1.0, 1.0], 1, 1
+        written.Color, written.Bold = colour, 1
+        written.Shadow = int(colour == theme.WHITE)
 
 
 def _where(panel, source, array, wanted, what):

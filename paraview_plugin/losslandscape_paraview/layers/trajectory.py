@@ -6,18 +6,20 @@ from ..errors import LandscapeError
 from ..sources.landscape_sources import fetch, point_array, points_of
 from ..sources.provenance import literal
 from ..style import theme
-from ..style.scale import HEIGHT
 from ..style.text import write_at
-from .drape import drape_curves, drape_difference, drape_points
+from .drape import drape_curves, drape_difference, drape_points, surface_points
+from .free_places import coverage, letter_colour, surface_on_screen
 
 RUN = "trajectory"  # the point array of their numbers
+MOST_DOTS = 200  # of checkpoints; more would be a band
+_TUBE = theme.TUBE_RADIUS + theme.OUTLINE
 MOST_RUNS = 16  # more are coloured by step: there are no names and colours for all of them
 
 
 def add_trajectory(panel, array="step"):
     """The trajectories as tubes on the surface, with a dark edge.
 
-    One is coloured by recorded step. Several have a colour each, which the legend names.
+    One is coloured by its checkpoints' steps. Several have a colour each, which the legend names.
     """
     source = _trajectories(panel)
     if panel.dimensions < 3:
@@ -32,12 +34,16 @@ def add_trajectory(panel, array="step"):
     else:
         carried = None if steps is None else array
         curves = drape_curves(panel, source, "trajectory", carried)
+    curves = panel.nearer(curves, "trajectory, nearer", _TUBE)
     tubes = panel.tubes(curves, "trajectory", theme.TUBE_RADIUS)
     shown = panel.show(tubes)
     shown.Ambient, shown.Diffuse = 0.25, 0.75
     if steps is not None:
         panel.colour_by(shown, array, panel.figure.step_table(array, steps))
     panel.outline(panel.tubes(curves, "trajectory: edge", theme.TUBE_RADIUS + theme.OUTLINE))
+    dots = _add_checkpoints(panel, source, "trajectory: checkpoints")
+    if dots and steps is not None:
+        panel.colour_by(dots, array, panel.figure.step_table(array, steps))
     return shown
 
 
@@ -53,11 +59,15 @@ def add_markers(panel, array="step"):
         return None
     points = panel.chosen_points(source, _ends(fetch(source)), "markers", "start and end")
     lifted = _lifted_points(panel, points, "markers")
+    lifted = panel.nearer(lifted, "markers, nearer", theme.MARKER_RADIUS + theme.OUTLINE)
     shown = panel.show(panel.spheres(lifted, "markers", theme.MARKER_RADIUS), theme.INK)
     steps = point_array(fetch(source), array)
     if steps is not None:
         panel.colour_by(shown, array, panel.figure.step_table(array, steps))
     panel.outline(panel.spheres(lifted, "markers: edge", theme.MARKER_RADIUS + theme.OUTLINE))
+    places = points_of(fetch(lifted))
+    if len(places) == 2:
+        _write_labels(panel, dict(zip(("start", "end"), places)), theme.MARKER_RADIUS)
     return shown
 
 
@@ -95,10 +105,25 @@ def _add_run(panel, source, number, label):
     if fetch(line).GetNumberOfPoints() < 2:
         return
     curves = panel.lift(line, what) if panel.dimensions == 3 else drape_curves(panel, line, what)
+    curves = panel.nearer(curves, f"{what}, nearer", _TUBE)
     shown = panel.show(panel.tubes(curves, what, theme.TUBE_RADIUS), _colour(panel, label))
     shown.Ambient, shown.Diffuse = 0.4, 0.6
     edge = f"trajectory: edge of {label}"
     panel.outline(panel.tubes(curves, edge, theme.TUBE_RADIUS + theme.OUTLINE))
+    if dots := _add_checkpoints(panel, line, f"trajectory: checkpoints of {label}"):
+        dots.AmbientColor = dots.DiffuseColor = _colour(panel, label)
+
+
+def _add_checkpoints(panel, source, what):
+    """A dot at each checkpoint, in ink; None where there are too many to be told apart."""
+    if not 2 < fetch(source).GetNumberOfPoints() <= MOST_DOTS:
+        return None
+    lifted = panel.nearer(_lifted_points(panel, source, what), f"{what}, nearer", _TUBE)
+    shown = panel.show(panel.spheres(lifted, what, theme.CHECKPOINT_RADIUS, sides=16), theme.INK)
+    shown.Ambient, shown.Diffuse = 0.25, 0.75
+    edge = what.replace("checkpoints", "edge of checkpoints")
+    panel.outline(panel.spheres(lifted, edge, theme.CHECKPOINT_RADIUS + theme.OUTLINE, sides=16))
+    return shown
 
 
 def _add_run_markers(panel, source, labels):
@@ -115,6 +140,7 @@ def _add_run_markers(panel, source, labels):
             what = f"markers: {which} of {label}"
             points = panel.chosen_points(source, [int(point)], what, which)
             lifted = _lifted_points(panel, points, what)
+            lifted = panel.nearer(lifted, f"{what}, nearer", radius + theme.OUTLINE)
             if fetch(lifted).GetNumberOfPoints() == 0:  # outside of the grid
                 continue
             # a start that runs share hides no run
@@ -127,8 +153,14 @@ def _add_run_markers(panel, source, labels):
     _write_labels(panel, ends_drawn)
 
 
-def _write_labels(panel, places):
-    """The labels beside the ends of the runs, higher or lower where two would overlap."""
+def _write_labels(panel, places, radius=theme.END_RADIUS):
+    """Labels beside marks on the surface, moved where they would lie over a curve or a label.
+
+    Args:
+        panel: a `Panel`.
+        places: dict of each label -> the point in the view's space that it names.
+        radius: of the marks, in half plane widths.
+    """
     from paraview import simple
 
     figure = panel.figure
@@ -136,23 +168,33 @@ def _write_labels(panel, places):
     letter = theme.LETTER_SHARE * width * figure.pixel_size(panel)
     right, up = figure.screen_axes()
     towards = np.cross(right, up)
-    beside = 1.4 * (theme.END_RADIUS + theme.OUTLINE) * unit
+    beside = 1.4 * (radius + theme.OUTLINE) * unit
     low, high = _screen_range(panel, right)
-    surface = _surface_points(panel)
-    taken: list[tuple[float, ...]] = []  # left, right, below and above on the screen
+    surface = surface_points(panel)
+    taken = figure.words_on_screen(panel)  # left, right, below and above
+    curves, on_screen = _curve_points(panel, right, up), surface_on_screen(panel)
     for label, place in sorted(places.items(), key=lambda item: float(item[1] @ up)):
         # white letters are read on the surface: towards the middle
-        turned = place @ right > (low + high) / 2
-        start = place + (-beside if turned else beside) * right + beside * towards
+        inwards = place @ right > (low + high) / 2
         long = 0.62 * letter * len(label)
-        for step in range(4 * len(places)):
-            # 0, then by turns further up and further down
+        least = None
+        for step, side in ((step, side) for step in range(2 * len(places) + 7) for side in (0, 1)):
+            # 0, then by turns further up and further down; on either side
             shift = (step + 1) // 2 * (0.6 if step % 2 else -0.6) * letter
+            turned = bool(inwards) != bool(side)
+            start = place + (-beside if turned else beside) * right + beside * towards
             anchor = start + (shift - 0.35 * letter) * up
             x, y = float(anchor @ right), float(anchor @ up)
             box = (x - long, x, y, y + letter) if turned else (x, x + long, y, y + letter)
-            if not any(_overlap(box, other) for other in taken):
+            over = sum(_overlap(box, other) for other in taken)
+            over = 10 * over + _inside(curves, box, 0.15 * letter) + 0.01 * step + 0.02 * side
+            covered = coverage(on_screen, box)  # letters half beside it are read in no colour
+            over += 8 * covered * (1 - covered)
+            if least is None or over < least[0]:
+                least = (over, anchor, box, turned)
+            if over < 0.5:
                 break
+        _over, anchor, box, turned = least
         taken.append(box)
         # the projection is parallel: nearer to the reader, a label is where it was on the screen
         hidden = _nearest(surface, box, right, up, towards) + beside - float(anchor @ towards)
@@ -163,19 +205,29 @@ def _write_labels(panel, places):
         written = write_at(panel.view, text, anchor, width)
         if turned:
             written.Justification = "Right"
-        written.Color, written.Shadow, written.Bold = [1.0, 1.0, 1.0], 1, 1
+        written.Color, written.Bold = letter_colour(panel, box), 1
+        written.Shadow = int(list(written.Color) == theme.WHITE)
 
 
-def _surface_points(panel):
-    """The vertices of the surface as it is drawn, shape (points, 3); none in a volume."""
+def _curve_points(panel, right, up):
+    """Where the trajectories are on the screen, close together; shape (points, 2)."""
     if panel.dimensions == 3:
-        return np.empty((0, 3))
-    flat = fetch(panel.heights)
-    points = np.array(points_of(flat), float)
-    points[:, 2] += panel.box.factor * point_array(flat, HEIGHT)
-    if not panel.box.is_plain:
-        points = points * panel.box.scale + panel.box.position
-    return points
+        source = panel.lift(_trajectories(panel), "labels, curves")
+    else:
+        source = drape_curves(panel, _trajectories(panel), "labels, curves")
+    points = points_of(fetch(source)).astype(float)
+    from paraview import simple
+
+    simple.Delete(source)
+    return np.stack([points @ right, points @ up], axis=1)
+
+
+def _inside(points, box, margin):
+    """How many points of the screen lie in a box, or so close beside it."""
+    left, right, below, above = box
+    x, y = points.T
+    inside = (x > left - margin) & (x < right + margin)
+    return int((inside & (y > below - margin) & (y < above + margin)).sum())
 
 
 def _nearest(points, box, right, up, towards):

@@ -58,11 +58,37 @@ def parse(text, path):
     return found
 
 
-def axis_titles(provenance):
-    """Three axis titles as ParaView's texts; a name between two `$` is meant as a formula."""
+def axis_titles(provenance, shares=False):
+    """Three axis titles as ParaView's texts; a name between two `$` is meant as a formula.
+
+    Args:
+        provenance: the landscape's.
+        shares: with each direction's share of the trajectory's variance, where the file has it.
+    """
     names = list(provenance.get("direction_names", ["alpha", "beta", "gamma"]))
     names += ["alpha", "beta", "gamma"][len(names) :]
-    return [_direction_title(str(name)) for name in names[:3]]
+    titles = [_direction_title(str(name)) for name in names[:3]]
+    for axis, share in enumerate(variance_shares(provenance)[:3] if shares else ()):
+        titles[axis] += f" ({100 * share:.{1 if share < 0.1 else 0}f}% var.)"
+    return titles
+
+
+def variance_shares(provenance):
+    """The directions' shares of a trajectory's variance; empty where the plane has none.
+
+    >>> variance_shares({"subspace": {"explained_variance": [0.8, 0.1]}}), variance_shares({})
+    ([0.8, 0.1], [])
+    """
+    plane = provenance.get("subspace")
+    shares = plane.get("explained_variance") if isinstance(plane, dict) else None
+    if not isinstance(shares, list):
+        return []
+    return [s for s in shares if isinstance(s, (int, float)) and 0 <= s <= 1.000001]
+
+
+def short_quantity(array):
+    """The word for a quantity at its own axis, where the colour bar has the whole title."""
+    return array.replace("_", " ")
 
 
 def _direction_title(name):
@@ -80,12 +106,10 @@ def literal(text):
 def plain(text):
     """The words of a text of ParaView; a formula of one Greek letter as the letter itself.
 
-    >>> plain("$\\\\alpha$"), plain(literal("cost $5 vs $6 | x"))
-    ('\u03b1', 'cost $5 vs $6 | x')
+    >>> plain("$\\\\alpha$ (80% var.)"), plain(literal("cost $5 vs $6 | x"))
+    ('\u03b1 (80% var.)', 'cost $5 vs $6 | x')
     """
-    match = re.match(r"\$\\(\w+)\$$", text)
-    if match:
-        return _GREEK.get(match[1], text)
+    text = re.sub(r"(?<!\\)\$\\(\w+)\$", lambda m: _GREEK.get(m[1], m[0]), text)
     return text.replace("\\$", "$").replace("\u00a6", "|")
 
 

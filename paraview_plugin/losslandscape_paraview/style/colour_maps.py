@@ -8,6 +8,10 @@ import json
 from functools import cache
 from pathlib import Path
 
+from ..errors import LandscapeError
+
+# perceptually uniform maps of the quantity, of matplotlib
+NAMES = ("viridis", "cividis", "magma", "inferno", "plasma", "gray")
 PRESETS = Path(__file__).resolve().with_name("colour_maps.json")
 LOSS, STEPS, KINDS = (
     f"Loss landscape: {what}" for what in ("loss", "steps", "kinds of critical points")
@@ -24,6 +28,30 @@ def control_points(name):
     """A continuous map: tuples of a place from 0 to 1, red, green and blue."""
     numbers = _presets()[name]["RGBPoints"]
     return [tuple(numbers[start : start + 4]) for start in range(0, len(numbers), 4)]
+
+
+def named(name):
+    """The control points of a map of the quantity.
+
+    Args:
+        name: of `NAMES`; None for this project's.
+
+    Raises:
+        LandscapeError: there is no such map, or this ParaView's Python has no matplotlib.
+    """
+    if name is None or name == NAMES[0]:
+        return control_points(LOSS)
+    if name not in NAMES:
+        raise LandscapeError(f"no color map '{name}'; there are {', '.join(NAMES)}")
+    try:
+        from matplotlib import colormaps
+    except ImportError as error:
+        raise LandscapeError(
+            f"color map '{name}': this ParaView's Python has no matplotlib ({error}); leave it out "
+            "(--color-map)"
+        ) from error
+    table = colormaps[name]
+    return [(n / 255, *(float(x) for x in table(n / 255)[:3])) for n in range(256)]
 
 
 def categories(name):

@@ -11,6 +11,8 @@ PICTURE_SCALE = 2
 
 # Of a figure's height, below the panels.
 LEGEND_SHARE = 0.175
+# The least height of the legend, in heights of a letter.
+LEGEND_LETTERS = 4.3
 
 LETTER_SHARE = 0.020
 TITLE_LETTER_SHARE = 0.026
@@ -36,8 +38,10 @@ VIEW_UP = (0.0, 0.0, 1.0)
 # Centre and length of each colour bar, as shares of the legend's width.
 BAR_PLACES = (((0.5, 0.56),), ((0.31, 0.46), (0.82, 0.26)))
 # two bars and a key
-BAR_PLACES_NARROW = ((0.23, 0.38), (0.61, 0.24))
+BAR_PLACES_NARROW = ((0.24, 0.36), (0.62, 0.23))
 BAR_PLACES_WIDE = ((0.5, 0.8),)
+# a bar beside a short table
+BAR_PLACES_BESIDE = ((0.40, 0.68),)
 
 # Where each kind of the key stands, as shares of the legend's width.
 KEY_PLACES = (0.6, 0.745, 0.86)
@@ -45,10 +49,13 @@ KEY_PLACES_NARROW = (0.78, 0.89)
 
 # Where a table of names begins and ends, in the same unit.
 TABLE_ENDS = (0.60, 0.98)
+TABLE_ENDS_NARROW = (0.80, 0.99)
+
+# Of a chart's width, beside a plane of width 1.
+CHART_SHARE = 0.8
 
 # in units of half the plane's width
-HALF_HEIGHT_OF_VIEW = {2: 1.56, 3: 1.88}
-STEEP_HALF_HEIGHT = 1.78
+HALF_HEIGHT_OF_VIEW = {3: 1.88}
 HEIGHT_OF_RANGE = {1: 1.2, 2: 0.8, 3: 0.8}
 TUBE_RADIUS = 0.021
 CURVE_RADIUS = 0.011
@@ -67,6 +74,9 @@ CRITICAL_RADIUS = 0.055
 FAINT_RADIUS = 0.028
 SEPARATRIX_RADIUS = 0.008
 POINT_RADIUS = 0.019
+CHECKPOINT_RADIUS = 0.028
+OWN_LOSS_RADIUS = 0.024
+PLACE_RADIUS = 0.04
 DOT_RADIUS = 0.012
 MARK_RADIUS = 0.06
 

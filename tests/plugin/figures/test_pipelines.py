@@ -162,9 +162,9 @@ def test_runs_are_drawn_one_by_one(built):
         assert f"markers: label of {run} (a landscape)" in figure["texts"]
         assert f"key: name ({run})" in figure["texts"]
     layers = {"surface", "trajectory", "markers", "title", "axes", "colour bar", "key"}
-    assert set(figure["layers"]) == layers
+    assert set(figure["layers"]) == layers | {"own losses", "places", "notes"}
     # a file without labels is drawn as ever, by step
-    assert "key" not in built["plane"]["layers"]
+    assert f"key: name ({RUNS[0]})" not in built["plane"]["texts"]
 
 
 def test_what_lies_outside_is_left_out_and_counted(built):
@@ -300,8 +300,12 @@ def test_reader_gives_status_and_interpolation_error(built):
 
 @pytest.mark.parametrize("name", ["plane", "line", "volume"])
 def test_layers_are_found_by_name(built, name):
-    layers = set(built[name]["layers"])
-    assert layers == {"surface", "trajectory", "markers", "title", "axes", "colour bar"}
+    layers = {"surface", "trajectory", "markers", "title", "axes", "colour bar"}
+    if name != "volume":  # the file's own losses are not those on the plane
+        layers |= {"own losses", "key", "notes"}
+    if name == "plane":
+        layers |= {"places"}
+    assert set(built[name]["layers"]) == layers
 
 
 def test_colour_bar_says_quantity_scale_and_statistics(built):

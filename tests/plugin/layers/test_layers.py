@@ -11,7 +11,10 @@ from losslandscape import Landscape
 
 LAYERS = {
     "curve": {"curve", "error band", "evaluated points", "title", "axes", "key"},
-    "surface": {"surface", "evaluated points", "title", "axes", "colour bar", "key"},
+    "surface": {
+        *("surface", "evaluated points", "places"),
+        *("title", "axes", "colour bar", "key", "notes"),
+    },
     "isosurfaces": {"isosurfaces", "origin", "minimum", "title", "axes", "colour bar", "key"},
     "volume": {"volume", "origin", "minimum", "title", "axes", "colour bar", "key"},
     "volume with holes": {"volume", "origin", "minimum", "title", "axes", "colour bar", "key"},

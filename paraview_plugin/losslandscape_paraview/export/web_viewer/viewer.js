@@ -48,7 +48,7 @@
   const controls = new THREE.OrbitControls(shared, canvas);
   controls.enableRotate = turning.length > 0;
   // a surface over a plane is looked at from above
-  if (turning.length && turning.every((panel) => !panel.axes[2]?.ticks.length)) {
+  if (turning.length && turning.every((panel) => panel.over_plane)) {
     controls.maxPolarAngle = Math.PI / 2 - 0.02;
   }
   controls.minZoom = 0.3;
