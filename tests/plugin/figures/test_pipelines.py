@@ -140,6 +140,41 @@ def test_curve_and_markers_lie_on_the_drawn_surface(built, name):
         np.testing.assert_allclose(z, factor * plane_height(x, y), atol=2e-5)
 
 
+def test_tubes_are_nearer_to_the_reader_and_seen_at_the_same_place(built):
+    """A tube that the surface cuts shows its dark edge as a crescent."""
+    towards = np.array([-0.62, -1.0, 1.3]) / np.linalg.norm([0.62, 1.0, 1.3])
+    for what in ("trajectory", "markers"):
+        near, on = (
+            np.array(source(built["plane"], f"{what}, {where}")["coordinates"])
+            for where in ("nearer", "lifted")
+        )
+        away = near - on
+        along = away @ towards
+        assert (along > 0.025).all()
+        np.testing.assert_allclose(away, np.outer(along, towards), atol=1e-5)
+
+
+def test_model_and_lowest_point_are_reported_and_marked(built):
+    places = built["plane"]["report"]["panels"][0]["places"]
+    lowest = places["lowest"]
+    x, y = np.meshgrid(np.linspace(-1.5, 1, 7), np.linspace(-1.5, 1, 5))
+    assert lowest["loss"] == pytest.approx(10.0 ** plane_height(x, y).min())
+    assert lowest["position"] == pytest.approx([-1.5, 1.0, 0.0])
+    # of the evaluated points alone
+    lowest = built["evaluated"]["report"]["panels"][0]["places"]["lowest"]
+    assert lowest["evaluated"]
+    assert lowest["position"] != pytest.approx([-1.5, 0.375, 0.0])
+
+
+def test_captions_state_what_the_file_says(built):
+    words = built["plane"]["report"]["caption"]
+    assert "Grid: 7 x 5 points, 35 evaluated." in words
+    assert "batch-norm statistics re-estimated" in words
+    assert "away from the plane" in words
+    assert "logarithmic scale" in words
+    assert "losses above 2 are drawn at 2" in built["ceiling"]["report"]["caption"]
+
+
 def test_curve_is_cut_to_the_grid_spacing_and_keeps_its_values(built):
     curve = source(built["plane"], "trajectory, lifted")
     steps = np.linalg.norm(np.diff(np.array(curve["coordinates"])[:, :2], axis=0), axis=1)
