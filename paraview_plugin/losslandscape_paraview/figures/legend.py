@@ -144,7 +144,12 @@ def dress_colour_bar(bar, title, ticks, centre, length, width, letter_width):
     bar.TitleBold = bar.LabelBold = 0
     bar.LabelFontSize = round(theme.BAR_LETTER_SHARE * letter_width)
     room = 1.9 * min(centre, 1 - centre) * width
-    bar.TitleFontSize = fitted(bar.LabelFontSize, title, room)
+    longest = title
+    if fitted(bar.LabelFontSize, title, room) < 0.85 * bar.LabelFontSize and ", " in title:
+        # two lines of letters that can be read instead of one of small ones
+        first, rest = title.rsplit(", ", 1)
+        bar.Title, longest = f"{first},\n{rest}", max(first, rest, key=len)
+    bar.TitleFontSize = fitted(bar.LabelFontSize, longest, room)
     bar.Orientation = "Horizontal"
     bar.WindowLocation = "Any Location"
     bar.Position = [centre - length / 2, 0.07]

@@ -38,7 +38,7 @@ def test_an_svg_has_its_words_as_text_over_one_picture(tmp_path, plane):
     assert sizes
     assert min(sizes) >= 5.0  # in points: the page's unit
     images = list(root.iter("{http://www.w3.org/2000/svg}image"))
-    assert len(images) == 3  # the scene and the colors of two bars
+    assert len(images) == 1  # the scene, and the colors of the bars in it
 
 
 def test_a_pdf_is_a_pdf_with_its_fonts(tmp_path, plane):
