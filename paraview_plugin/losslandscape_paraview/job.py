@@ -42,24 +42,21 @@ def do(job):
     if job["action"] == "state":
         layout = states.load_state(job["state"], job.get("layout"), job.get("trust", False))
         return _described(write_output(layout, job["output"], size=size, **picture))
-    from losslandscape_paraview.figures.registry import FIGURES
-    from losslandscape_paraview.figures.techniques import TECHNIQUES
+    from losslandscape_paraview.figures.registry import FIGURES, figure_of
 
     name, inputs = job["figure"] or "default", job["inputs"]
     if name not in FIGURES:
         raise LandscapeError(f"no figure '{name}'; there are {', '.join(FIGURES)}")
     options = {key: value for key, value in job.get("options", {}).items() if value is not None}
-    if len(inputs) == 2 and name in TECHNIQUES:
-        options["techniques"] = name
-        name = "compare"
-    wanted = {"compare": (2,), "flatness": (1, 2)}.get(name, (1,))
+    wanted = {"compare": (2,), "topology": (1,), "default": (1,), "flat_region": (1,)}
+    wanted = wanted.get(name, (1, 2))
     if len(inputs) not in wanted:
         counts = " or ".join(str(count) for count in wanted)
         raise LandscapeError(f"figure '{name}' takes {counts} landscape(s), not {len(inputs)}")
     if size:
         options["size"] = size
     try:
-        figure = FIGURES[name](*inputs, **options)
+        figure = figure_of(name, len(inputs))(*inputs, **options)
     except TypeError as error:
         if "unexpected keyword" not in str(error):
             raise

@@ -60,7 +60,7 @@ def test_nothing_asked_nothing_opened():
 @pytest.mark.parametrize(
     ("names", "figure", "words"),
     [
-        (["a.nc", "b.nc"], "surface", "--figure surface takes 1 landscape, not 2"),
+        (["a.nc", "b.nc"], "topology", "--figure topology takes 1 landscape, not 2"),
         (["a.nc"], "compare", "--figure compare takes 2 landscapes, not 1"),
         (["a.pvsm", "b.nc"], None, "a state must be opened alone"),
         (["a.pvsm"], "surface", "omit --figure"),

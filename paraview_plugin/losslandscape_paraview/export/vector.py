@@ -7,6 +7,7 @@ formulas, lays the words over that picture where ParaView would have drawn them.
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -56,7 +57,7 @@ def write_vector(figure, path, size, dpi=None):
     scale = width / figure.layout_size[0]
     known = {font.name for font in font_manager.fontManager.ttflist}
     fonts = [name for name in _FONTS if name in known]
-    style = {
+    style: Any = {
         "font.family": fonts or ["sans-serif"],
         "pdf.fonttype": 42,
         "svg.fonttype": "none",
@@ -98,7 +99,8 @@ def _without_words(figure):
     """Hide texts, bars and labels; gives `(view, place, texts, bars)` of each view."""
     shown, hidden, faded = [], [], []
     for view, place in _places(figure):
-        texts, bars = [], []
+        texts: list = []
+        bars: list = []
         for one in view.Representations:
             kind = one.GetXMLName()
             if kind not in ("TextSourceRepresentation", "ScalarBarWidgetRepresentation"):
@@ -155,15 +157,15 @@ class _Drawer:
         for one in bars:
             self._bar(one, left, bottom, width, height)
 
-    def write(self, x, y, words, letters, colour, shown=None, **kind):
+    def write(self, x, y, words, letters, colour, written=None, **kind):
         """Words at a pixel; `letters` is their height in the layout's pixels."""
         points = 0.94 * letters * self._scale * 72 / self._dpi
         text = self._axes.text(
             x, y, words, fontsize=points, color=colour, zorder=5, linespacing=1.1, **kind
         )
-        if shown is not None and shown.Bold:
+        if written is not None and written.Bold:
             text.set_fontweight("bold")
-        if shown is not None and shown.Shadow:
+        if written is not None and written.Shadow:
             from matplotlib import patheffects
 
             stroke = patheffects.withStroke(linewidth=0.12 * points, foreground=theme.INK)

@@ -1,6 +1,7 @@
 """A figure: panels side by side under one camera, one scale and one legend."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -261,7 +262,8 @@ class Figure:
 
     def _fit(self, notes):
         """Make the box of planes as large as the words around it leave room for."""
-        self._fitted, self._at_axes = None, [[] for _panel in self.panels]
+        self._fitted: Any = None
+        self._at_axes: list = [[] for _panel in self.panels]
         if self.panels[0].dimensions != 2:
             return
         boxes = [panel.box for panel in self.panels]

@@ -1,9 +1,20 @@
 """The figures that can be asked for by name. To add one, enter its function here."""
 
 from collections.abc import Callable
+from functools import partial
 
 from .figure import Figure
-from .techniques import compare, contours, curve, default, isosurfaces, surface, trajectory, volume
+from .techniques import (
+    TECHNIQUES,
+    compare,
+    contours,
+    curve,
+    default,
+    isosurfaces,
+    surface,
+    trajectory,
+    volume,
+)
 from .topology import flat_region, flatness, topology
 
 # What can be asked for by name.
@@ -20,3 +31,15 @@ FIGURES: dict[str, Callable[..., Figure]] = {
     "compare": compare,
     "default": default,
 }
+
+
+def figure_of(name, count):
+    """The function of a figure for so many landscapes.
+
+    Args:
+        name: in `FIGURES`; a technique of two landscapes is `compare` with it.
+        count: of the landscapes.
+    """
+    if count == 2 and name in TECHNIQUES:
+        return partial(compare, techniques=name)
+    return FIGURES[name]

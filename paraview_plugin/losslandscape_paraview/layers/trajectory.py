@@ -1,5 +1,7 @@
 """The trajectories of a landscape as tubes on its surface, and markers at their ends."""
 
+from typing import Any
+
 import numpy as np
 
 from ..errors import LandscapeError
@@ -177,7 +179,7 @@ def _write_labels(panel, places, radius=theme.END_RADIUS):
         # white letters are read on the surface: towards the middle
         inwards = place @ right > (low + high) / 2
         long = 0.62 * letter * len(label)
-        least = None
+        least: Any = None
         for step, side in ((step, side) for step in range(2 * len(places) + 7) for side in (0, 1)):
             # 0, then by turns further up and further down; on either side
             shift = (step + 1) // 2 * (0.6 if step % 2 else -0.6) * letter

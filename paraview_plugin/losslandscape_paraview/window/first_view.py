@@ -49,12 +49,12 @@ def _open_sources(simple, files):
 
 
 def _draw(simple, files, figure):
-    from ..figures.registry import FIGURES
+    from ..figures.registry import FIGURES, figure_of
 
     if figure not in FIGURES:
         raise LandscapeError(f"no figure '{figure}'; there are {', '.join(FIGURES)}")
     empty = _empty_layouts(simple)
-    drawn = FIGURES[figure](*files)
+    drawn = figure_of(figure, len(files))(*files)
     _drop(simple, empty)
     simple.SetActiveView(drawn.views[0])
     # what was made last is the title's text: the panel of properties is for the landscape
