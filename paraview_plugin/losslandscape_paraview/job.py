@@ -48,8 +48,13 @@ def do(job):
     if name not in FIGURES:
         raise LandscapeError(f"no figure '{name}'; there are {', '.join(FIGURES)}")
     options = {key: value for key, value in job.get("options", {}).items() if value is not None}
-    wanted = {"compare": (2,), "topology": (1,), "default": (1,), "flat_region": (1,)}
-    wanted = wanted.get(name, (1, 2))
+    taken: dict[str, tuple[int, ...]] = {
+        "compare": (2,),
+        "topology": (1,),
+        "default": (1,),
+        "flat_region": (1,),
+    }
+    wanted = taken.get(name, (1, 2))
     if len(inputs) not in wanted:
         counts = " or ".join(str(count) for count in wanted)
         raise LandscapeError(f"figure '{name}' takes {counts} landscape(s), not {len(inputs)}")
