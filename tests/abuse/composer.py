@@ -75,11 +75,14 @@ GOOD = {
     "--trajectory": ["run/trajectory"], "--checkpoints": ["run/trajectory"], "FOLDER": ["run"],
     "--bounds": ["-1,1", "-1,1,-1,1", "0,1,0,1,0,1"], "--minimum": ["0", "0,0"],
     "--grid": ["2", "3", "2x3"], "--array": ["loss", "accuracy"], "--formats": ["csv", "vti"],
-    "--figure": ["surface", "topology"], "--size": ["300x200", "85x73mm"], "--epochs": ["1", "2"],
-    "--output": ["new.nc", "new", "new.png", "new.glb"], "--title": ["A title", ""],
+    "--figure": ["surface", "topology"], "--size": ["300x200", "85x73mm", "column"],
+    "--epochs": ["1", "2"],
+    "--output": ["new.nc", "new", "new.png", "new.glb", "new.pdf"], "--title": ["A title", ""],
     "--format": ["npy", "csv"], "--directions": ["own.pt"], "--parameters": ["0.*", "2"],
     "--parts": ["0.*"], "--sample-numbers": ["3,1"], "--valid-range": ["-9,9"],
     "--draws": ["40", "100"], "--samples": ["9", "30"], "--threads": ["1", "2"], "--factor": ["2"],
+    "--view": ["top", "30,45"], "--steps": ["epoch"], "--text-size": ["8"],
+    "--techniques": ["surface", "contours"], "--color-map": ["magma"],
     "--state": ["new.pvsm"], "--topology": ["run"], "--workers": ["1"],
 }  # fmt: skip
 ODD = {
@@ -93,6 +96,7 @@ ODD = {
     "--tolerance": ["1e-9", "0.9999"], "--half-width": ["1e30", "5e-324", "1e-20"],
     "--samples": ["31", "1", "2"], "--batch-size": ["1", "31", "4294967296"],
     "--distance": ["1e308"], "--size": ["16384x16384", "1x1", "1000x1000in"],
+    "--view": ["up", "1,2,3", "0,90.5", "nan,1"],
 }  # fmt: skip
 NUMBERS = [
     "0", "1", "2", "7", "-1", "0.5", "1e-3", "nan", "inf", "-inf", "1e400", "5e-324", "1e30", "2.0",

@@ -83,8 +83,8 @@ class Size:
     """A width and a height in pixels, or in print."""
 
     words: str = (
-        f"column, page, or width x height, in pixels from 1 to {_LARGEST_PIXELS} (1600x1200), or "
-        "in mm, cm or in (85x73mm)"
+        f"width x height, in pixels from 1 to {_LARGEST_PIXELS} (1600x1200), or in mm, cm or in "
+        "(85x73mm), or column, or page"
     )
 
     def parse(self, option: str, text: str) -> str:

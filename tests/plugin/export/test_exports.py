@@ -260,7 +260,7 @@ JUDGED = ("--figure", "topology", "--topology", "x")
         (["{nc}", "--output", "x.png", "--size", "20x20mm"], "too narrow for legible text"),
         (
             ["{nc}", "--output", "x.png", "--size", "1.5x2"],
-            "--size 1.5x2: must be column, page, or width",
+            "--size 1.5x2: must be width x height",
         ),
         (["{nc}", "--output", "x.png", "--dpi", "0"], "--dpi 0: must be a number from 10 to 2400"),
         (["{nc}", "--output", "gone/x.png"], "the folder gone does not exist"),
