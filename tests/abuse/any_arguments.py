@@ -106,6 +106,7 @@ class World:
 
 # Of parameters by name, and of a callable's by `callable.parameter`.
 VALID: Mapping[str, Callable[[World], Any]] = {
+    "Objective.in_precision.name": lambda w: "float64",
     "model": lambda w: w.model,
     "model_a": lambda w: w.model,
     "model_b": lambda w: w.other,
