@@ -8,6 +8,7 @@ never a value.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import logging
@@ -153,6 +154,7 @@ def _machine(device: torch.device) -> list[Any]:
     return found
 
 
+@functools.cache
 def _processor() -> str:
     """The processor's name, and what it can do where the system says so."""
     try:

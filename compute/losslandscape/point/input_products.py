@@ -23,7 +23,8 @@ from torch.nn import functional
 from losslandscape.planes.parameters import sharing
 from losslandscape.planes.subspace import Subspace
 from losslandscape.point.moving import MovingParameters
-from losslandscape.point.shortcut import Setting, Shortcut
+from losslandscape.point.replaced_layers import ReplacedLayers
+from losslandscape.point.shortcut import Setting
 from losslandscape.problem.batches import Batch, tensors_of
 
 # The products of a linear layer take 1/8 of the data's memory at most, with the sum of a row where
@@ -32,7 +33,7 @@ _INPUTS_AN_OUTPUT = 8
 _CONVOLUTION_BYTES = 64 << 20
 
 
-class InputProducts(Shortcut):
+class InputProducts(ReplacedLayers):
     """Replaces the forward of layers that read the data; rounding differs, nothing else.
 
     A product is taken where the input is a view of a batch's own memory, unwritten since, so that
@@ -86,12 +87,11 @@ class InputProducts(Shortcut):
         ]
         self._samples = samples or 0
         convolutions = [module for module in reading if _of_patches(module)] if samples else []
-        self.layers: list[nn.Linear | nn.Conv2d] = [*linear, *convolutions]
+        super().__init__([*linear, *convolutions])
         self._data: dict[int, int] = {}
         self._products: dict[tuple, _Products] = {}
         # most of the parameters, and not read where the products are
         self.left = frozenset(self._names[id(layer.weight)] for layer in linear)
-        self.taken = False
 
     @classmethod
     def offer(cls, setting: Setting) -> InputProducts | None:
@@ -105,10 +105,6 @@ class InputProducts(Shortcut):
         samples = sum(len(one) for one in setting.objective.sets.values())
         offered = cls(setting.model, setting.subspace, setting.parameters, samples)
         return offered if offered.layers else None
-
-    def use(self) -> None:
-        for layer in self.layers:
-            layer.forward = self._replaced(layer)  # type: ignore
 
     def at_point(self, coordinates: Sequence[float] | None) -> None:
         self.coordinates = None if coordinates is None else [float(c) for c in coordinates]
@@ -124,12 +120,10 @@ class InputProducts(Shortcut):
         }
 
     def undo(self) -> None:
-        """Give the layers their own forward again."""
-        for layer in self.layers:
-            vars(layer).pop("forward", None)
+        super().undo()
         self._products, self._data = {}, {}
 
-    def _replaced(self, layer: nn.Linear | nn.Conv2d) -> Callable[[Tensor], Tensor]:
+    def replaced(self, layer: nn.Linear | nn.Conv2d) -> Callable[[Tensor], Tensor]:
         plain = layer.forward
         own = [(name, p, p._version) for name, p in layer._parameters.items() if p is not None]
 

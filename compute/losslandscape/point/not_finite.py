@@ -9,11 +9,11 @@ import numpy as np
 import torch
 
 from losslandscape.errors import LossLandscapeError
-from losslandscape.planes.finite_values import DIVERGED
 from losslandscape.point.evaluator import Evaluator
 from losslandscape.point.measurement import Measurement
 from losslandscape.problem.batches import Batch, batch_length
 from losslandscape.problem.not_finite import in_network, in_sample, in_weights
+from losslandscape.training.finite_values import DIVERGED
 
 _ADVICE = {
     "weights": DIVERGED,

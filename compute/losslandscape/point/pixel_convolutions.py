@@ -13,7 +13,8 @@ from collections.abc import Callable, Collection
 import torch
 from torch import Tensor, nn
 
-from losslandscape.point.shortcut import Setting, Shortcut
+from losslandscape.point.replaced_layers import ReplacedLayers
+from losslandscape.point.shortcut import Setting
 from losslandscape.problem.configuration import PRODUCTS
 
 # Without a trial: with more, reading the parts of the image apart takes back what is gained.
@@ -24,7 +25,7 @@ MOST_PRODUCTS = 16  # of pixels and kernel elements that are tried: 3 x 3 on 2 x
 Tap = tuple[tuple[int, int], tuple[int, int]]
 
 
-class PixelConvolutions(Shortcut):
+class PixelConvolutions(ReplacedLayers):
     """Replaces the forward of a model's 2-D convolutions where the output is a few pixels.
 
     A pure function of input and parameters takes its place, so whatever a user's loss does with
@@ -43,14 +44,15 @@ class PixelConvolutions(Shortcut):
     tolerance = 1e-3
 
     def __init__(self, model: nn.Module, names: Collection[str] | None = None):
-        self.layers = [
-            module
-            for name, module in model.named_modules()
-            if (names is None or name in names) and can_be_products(module)
-        ]
+        super().__init__(
+            [
+                module
+                for name, module in model.named_modules()
+                if (names is None or name in names) and can_be_products(module)
+            ]
+        )
         self._by_trial = names is not None
         self._limits = (1, _MOST_TAPS) if names is None else (MOST_PRODUCTS, MOST_PRODUCTS)
-        self.taken = False
 
     @classmethod
     def offer(cls, setting: Setting) -> PixelConvolutions | None:
@@ -62,16 +64,7 @@ class PixelConvolutions(Shortcut):
         offered = cls(setting.model, names)
         return offered if offered.layers else None
 
-    def use(self) -> None:
-        for layer in self.layers:
-            layer.forward = self._replaced(layer)  # type: ignore[method-assign]
-
-    def undo(self) -> None:
-        """Give the layers their own forward again."""
-        for layer in self.layers:
-            vars(layer).pop("forward", None)
-
-    def _replaced(self, layer: nn.Conv2d) -> Callable[[Tensor], Tensor]:
+    def replaced(self, layer: nn.Conv2d) -> Callable[[Tensor], Tensor]:
         plain = layer.forward
         most_pixels, most_products = self._limits
 

@@ -13,11 +13,12 @@ from collections.abc import Callable, Collection
 import torch
 from torch import Tensor, nn
 
-from losslandscape.point.shortcut import Setting, Shortcut
+from losslandscape.point.replaced_layers import ReplacedLayers
+from losslandscape.point.shortcut import Setting
 from losslandscape.problem.configuration import ROW_MAJOR
 
 
-class RowMajorConvolutions(Shortcut):
+class RowMajorConvolutions(ReplacedLayers):
     """Replaces the forward of convolutions by one that reorders their maps.
 
     Rounding differs, nothing else.
@@ -33,12 +34,13 @@ class RowMajorConvolutions(Shortcut):
     tolerance = 1e-3
 
     def __init__(self, model: nn.Module, names: Collection[str]):
-        self.layers = [
-            module
-            for name, module in model.named_modules()
-            if name in names and type(module) is nn.Conv2d and "forward" not in vars(module)
-        ]
-        self.taken = False
+        super().__init__(
+            [
+                module
+                for name, module in model.named_modules()
+                if name in names and type(module) is nn.Conv2d and "forward" not in vars(module)
+            ]
+        )
 
     @classmethod
     def offer(cls, setting: Setting) -> RowMajorConvolutions | None:
@@ -49,16 +51,7 @@ class RowMajorConvolutions(Shortcut):
         offered = cls(setting.model, names)
         return offered if offered.layers else None
 
-    def use(self) -> None:
-        for layer in self.layers:
-            layer.forward = self._replaced(layer)  # type: ignore
-
-    def undo(self) -> None:
-        """Give the layers their own forward again."""
-        for layer in self.layers:
-            vars(layer).pop("forward", None)
-
-    def _replaced(self, layer: nn.Conv2d) -> Callable[[Tensor], Tensor]:
+    def replaced(self, layer: nn.Conv2d) -> Callable[[Tensor], Tensor]:
         plain = layer.forward
 
         def forward(input: Tensor) -> Tensor:

@@ -14,11 +14,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from losslandscape.point.shortcut import Run, Setting, Shortcut, Values
+from losslandscape.point.replaced_layers import ReplacedLayers
+from losslandscape.point.shortcut import Run, Setting, Values
 from losslandscape.problem.batches import Batch
 
 
-class ScaledAttention(Shortcut):
+class ScaledAttention(ReplacedLayers):
     """Replaces the forward of multi-head attention of a sequence to itself, without masks.
 
     Other calls, those that return attention weights, and those that autograd records go to the
@@ -30,8 +31,7 @@ class ScaledAttention(Shortcut):
     optional = True
 
     def __init__(self, model: nn.Module):
-        self.layers = [module for module in model.modules() if _can_be_scaled(module)]
-        self.taken = False
+        super().__init__([module for module in model.modules() if _can_be_scaled(module)])
         self._off = False
 
     @classmethod
@@ -39,15 +39,6 @@ class ScaledAttention(Shortcut):
         """On the CPU, where it was measured to pay."""
         offered = cls(setting.model) if setting.eager_on_cpu else None
         return offered if offered is not None and offered.layers else None
-
-    def use(self) -> None:
-        for layer in self.layers:
-            layer.forward = self._replaced(layer)  # type: ignore
-
-    def undo(self) -> None:
-        """Give the layers their own forward again."""
-        for layer in self.layers:
-            vars(layer).pop("forward", None)
 
     def wrap(self, run: Run) -> Run:
         def finite(batch: Batch) -> Values:
@@ -62,7 +53,7 @@ class ScaledAttention(Shortcut):
 
         return finite
 
-    def _replaced(self, layer: nn.MultiheadAttention) -> Callable[..., Any]:
+    def replaced(self, layer: nn.MultiheadAttention) -> Callable[..., Any]:
         plain = layer.forward
 
         def forward(
