@@ -14,7 +14,7 @@ by the likelihood of the random sample; of several plausible ones, each point ha
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,7 +30,7 @@ RANDOM_POINTS = 30
 MOST = 0.5  # share of the points: if more need float32, all are measured in it
 _LOWEST_SHARE = 0.02  # of the points, the lowest ones; as many at and beside the minima
 _LEAST_LOWEST = 3
-_MOST = 0.95  # share of the points that the smaller number is stated for
+_STATED = 0.95  # share of the points that the smaller number is stated for
 _CONFIDENCE = 0.95
 _POWERS = (0.0, 0.5, 1.0)  # of the standard error, to which the differences may be proportional
 _PLAUSIBLE = 2.0  # a log likelihood that is smaller by no more than this
@@ -176,20 +176,22 @@ class TwoPrecisions:
 
     def _bounds_95(self, standard_errors: np.ndarray, losses: np.ndarray) -> np.ndarray:
         """What 95% of the differences are within, on the scale."""
-        found = np.zeros(losses.shape)
-        for one in self._spreads:
-            found = np.fmax(found, one.bound_95 * self._spread(one, standard_errors, losses))
-        return found
+        multiples = [one.bound_95 for one in self._spreads]
+        return self._bounds(multiples, standard_errors, losses)
 
     def _largest(self, standard_errors: np.ndarray, losses: np.ndarray) -> np.ndarray:
         """The largest differences to expect, on the scale."""
-        found = np.zeros(losses.shape)
-        for one in self._spreads:
-            found = np.fmax(found, one.bound * self._spread(one, standard_errors, losses))
-        return found
+        return self._bounds([one.bound for one in self._spreads], standard_errors, losses)
 
-    def _spread(self, one: _Spread, standard_errors: np.ndarray, losses: np.ndarray) -> np.ndarray:
-        return np.fmax(self._raised(one.power, standard_errors, losses), one.least)
+    def _bounds(
+        self, multiples: Sequence[float], standard_errors: np.ndarray, losses: np.ndarray
+    ) -> np.ndarray:
+        """Of all plausible spreads, each times its number, the largest at each point."""
+        found = np.zeros(losses.shape)
+        for one, multiple in zip(self._spreads, multiples):
+            spread = np.fmax(self._raised(one.power, standard_errors, losses), one.least)
+            found = np.fmax(found, multiple * spread)
+        return found
 
     @property
     def difference_95(self) -> float:
@@ -202,7 +204,7 @@ class TwoPrecisions:
         if not rest.any():
             return 0.0
         bounds = self._bounds_95(self.fast.standard_errors[rest], self.fast.losses[rest])
-        most = float(np.quantile(bounds, _MOST, method="higher"))
+        most = float(np.quantile(bounds, _STATED, method="higher"))
         return self._as_share(max(most, _bound_of_most(self.found)))
 
     @property
@@ -324,7 +326,7 @@ def _bound_of_most(differences: np.ndarray) -> float:
     """
     if not differences.size:
         return 0.0
-    quantile = special.ndtri((1 + _MOST) / 2)
+    quantile = special.ndtri((1 + _STATED) / 2)
     return float(max(np.abs(differences).max(), quantile * _scatter(differences)))
 
 

@@ -186,10 +186,11 @@ def _check_box(
 ) -> None:
     """Raise a LossLandscapeError if the box reaches too far, or is lost in rounding."""
     low, high = center - half, center + half
-    if max(-low.min(), high.max()) > COORDINATE.most:
+    farthest = max(-low.min(), high.max())
+    if farthest > COORDINATE.most:
         raise LossLandscapeError(
-            f"epsilon={epsilon:g}: the box reaches coordinates of {max(-low.min(), high.max()):.3g}"
-            f", and they end at {COORDINATE.most:g}; choose a smaller epsilon (--box)"
+            f"epsilon={epsilon:g}: the box reaches coordinates of {farthest:.3g}, and they end at "
+            f"{COORDINATE.most:g}; choose a smaller epsilon (--box)"
         )
     lost = (low == high).any()
     if precision != "float64" and not lost:

@@ -27,8 +27,9 @@ _NEGATIVE = re.compile(r"^-(?:\.?\d|inf|nan)", re.IGNORECASE)
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _NUMBER_WORDS = re.compile(rf"^{_NUMBER}(?:,{_NUMBER})*,?$")
 # options whose numbers may be joined by commas or separated by spaces
-_ABBREVIATIONS = {"--lr": "--learning-rate", "--wd": "--weight-decay", "--bs": "--batch-size"}
 _OF_NUMBERS = ("--bounds", "--minimum", "--valid-range", "--sample-numbers")
+# what other programs call an option
+_ABBREVIATIONS = {"--lr": "--learning-rate", "--wd": "--weight-decay", "--bs": "--batch-size"}
 
 # argparse's own words, and ours; {} is the option
 _RESTATED = (

@@ -243,10 +243,6 @@ def built_weights(kept: Mapping[str, Any]) -> str | None:
     if not isinstance(model, str):
         return None
     if ":" not in model:
-        from losslandscape.study.networks import NETWORKS
-
-        if model not in NETWORKS:
-            return None  # it is refused by its name
         return f"none were given (--weights): this is an untrained {model}"
     return f"none were given (--weights): those of {model}, random unless it loads some itself"
 

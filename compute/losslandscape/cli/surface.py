@@ -146,10 +146,10 @@ def _measure_claimed(arguments: argparse.Namespace, executor: Executor | None) -
     from losslandscape.run.evaluation import evaluate
     from losslandscape.run.plan import plan
 
+    objective, subspace = build_problem(arguments)
     weights = built_weights(vars(arguments))
     if weights is not None:
         print(f"losslandscape surface: weights: {weights}", file=sys.stderr)
-    objective, subspace = build_problem(arguments)
     if arguments.batch_norm == "reestimated" and objective.batch_norm == "none":
         print(
             f"losslandscape surface: --batch-norm reestimated: {arguments.model} has no batch-norm "

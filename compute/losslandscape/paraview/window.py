@@ -9,14 +9,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from losslandscape.errors import LossLandscapeError
-from losslandscape.files.file_kinds import FOLDER
+from losslandscape.files.file_kinds import FOLDER, LANDSCAPE_ENDINGS
 from losslandscape.files.inputs import input_file, input_kind
 from losslandscape.files.temporary_folders import temporary_folder
 from losslandscape.paraview.process import fitting_figure
 from losslandscape.paraview.programs import clean_environment, find_paraview, plugin_path
 from losslandscape.paraview.settings import files_with_plugin, forget_plugin, settings_folder
 
-LANDSCAPES = (".nc", ".llnc")
 _VTK = ".vti"
 _STATE, _PICTURE = ".pvsm", ".png"  # a picture carries its state
 
@@ -124,7 +123,7 @@ def _files(path: Path) -> list[Path]:
     """The files that a path stands for; see `what_to_open`."""
     if input_kind(path) != FOLDER:
         input_file(path)
-        if path.suffix.lower() in (*LANDSCAPES, _VTK, _STATE, _PICTURE):
+        if path.suffix.lower() in (*LANDSCAPE_ENDINGS, _VTK, _STATE, _PICTURE):
             return [path]
         raise LossLandscapeError(
             f"{path}: neither a landscape (.nc, .llnc, .vti) nor a state (.pvsm, or .png that "
@@ -133,7 +132,7 @@ def _files(path: Path) -> list[Path]:
     inside = sorted(path.iterdir())
     below = sorted(file for folder in inside if folder.is_dir() for file in folder.iterdir())
     for candidates in (inside, below):
-        landscapes = [file for file in candidates if file.suffix.lower() in LANDSCAPES]
+        landscapes = [file for file in candidates if file.suffix.lower() in LANDSCAPE_ENDINGS]
         if landscapes:
             return landscapes
         exports = [file for file in candidates if file.name == "surface.vti"]

@@ -26,7 +26,6 @@ from losslandscape.planes.directions import (
     joint_principal_directions,
     random_direction,
 )
-from losslandscape.planes.finite_values import DIVERGED, in_tensors
 from losslandscape.planes.grid import AXIS_NAMES, Grid
 from losslandscape.planes.independence import check_directions
 from losslandscape.planes.model_buffers import (
@@ -45,6 +44,7 @@ from losslandscape.planes.parameters import (
 )
 from losslandscape.planes.parts import as_patterns, matching_names, part_title
 from losslandscape.public_calls import MODEL, TENSOR, TENSORS, public
+from losslandscape.training.finite_values import DIVERGED, in_tensors
 from losslandscape.training.tensor_names import renamed, renaming
 from losslandscape.training.trajectory import labeled_runs
 

@@ -37,10 +37,9 @@ def batch_difference(objective: Objective) -> float:
     if objective.modes == "own" or samples.ragged or len(samples) < 2 or own is None:
         return 0.0
     loss = objective.losses[name]
-    few = place_batch(first_samples(samples.first(_TRIED), _TRIED), own.device, None)
+    dtype = None if objective.data_dtype is None else own.dtype
+    few = place_batch(first_samples(samples.first(_TRIED), _TRIED), own.device, dtype)
     few = map_batch(torch.Tensor.clone, few)  # a model may write to its inputs
-    if objective.data_dtype is not None:
-        few = place_batch(few, own.device, own.dtype)
     half = batch_length(few) // 2
     part = map_batch(lambda tensor: tensor[:half].clone(), few)
     try:

@@ -9,15 +9,15 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from losslandscape.planes.finite_values import (
+from losslandscape.problem.batches import Batch, tensors_of
+from losslandscape.problem.outputs import targets_of
+from losslandscape.training.finite_values import (
     bad_values,
     has_nan,
     in_tensors,
     kind_of,
     size_of,
 )
-from losslandscape.problem.batches import Batch, tensors_of
-from losslandscape.problem.outputs import targets_of
 
 
 def in_weights(model: nn.Module) -> str:

@@ -12,13 +12,12 @@ import torch
 
 from losslandscape import argument_checks
 from losslandscape.errors import LossLandscapeError
-from losslandscape.files.outputs import claimed
 from losslandscape.landscape.identity import check_plane
 from losslandscape.landscape.landscape import EVALUATED, NOT_FINITE, Landscape
 from losslandscape.landscape.opening import LandscapeOrPath, opened
 from losslandscape.planes.grid import Grid
 from losslandscape.public_calls import public
-from losslandscape.run.evaluation import run_output, run_task
+from losslandscape.run.evaluation import run_task
 from losslandscape.run.task import checked_task
 from losslandscape.run.threads import using_threads
 
@@ -122,13 +121,9 @@ def refine(
         }
         finer.trajectories = list(landscape.trajectories)
 
-    outputs = [] if path is None else [run_output(Path(path), overwrite)]
     inputs = [] if landscape.path is None else [landscape.path]
-    with (
-        claimed(*outputs, inputs=inputs),
-        using_threads(threads or measured.get("threads") or torch.get_num_threads()),
-    ):
-        return run_task(task, overwrite, complete=complete)
+    with using_threads(threads or measured.get("threads") or torch.get_num_threads()):
+        return run_task(task, overwrite, complete=complete, inputs=inputs)
 
 
 def finer_grid(

@@ -171,6 +171,7 @@ def run_task(
     executor: Executor | None = None,
     runs: Mapping[str, Trajectory] = MappingProxyType({}),
     complete: Callable[[Landscape], None] | None = None,
+    inputs: Sequence[str | os.PathLike[str]] = (),
 ) -> Landscape:
     """Measure the points of a task, and finish its landscape; see :func:`evaluate`.
 
@@ -180,9 +181,11 @@ def run_task(
         Trajectories to measure, by their labels.
     complete : callable, optional
         Adds to the finished landscape before its file is written.
+    inputs : sequence of path
+        Files that the landscape is made from, which it must not replace.
     """
     outputs = [] if task.path is None else [run_output(task.path, overwrite)]
-    with claimed(*outputs):
+    with claimed(*outputs, inputs=inputs):
         recipe = recipe_of(task)
         kept = sum(task.objective.sizes[name] for name in recipe["keep_samples"])
         require_landscape_memory(task.grid, kept)

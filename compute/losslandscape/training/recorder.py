@@ -22,6 +22,7 @@ from losslandscape.errors import FileFormatError, LossLandscapeError, OutputExis
 from losslandscape.files.atomic_files import make_folder, replace_file
 from losslandscape.files.outputs import OutputFolder, check_output
 from losslandscape.public_calls import public, users_line
+from losslandscape.training.finite_values import bad_values
 from losslandscape.training.manifest import (
     BASE,
     FORMAT,
@@ -187,14 +188,13 @@ class TrajectoryRecorder:
 
     def _warn_of_not_finite(self, parameters: dict[str, torch.Tensor], step: float) -> None:
         """Warn of the first parameter that is not finite: no plane can contain the checkpoint."""
-        for name, values in parameters.items():
-            if not bool(torch.isfinite(values).all()):
-                warnings.warn(
-                    f"{self.path}: step {step:g}: parameter {name!r} is not finite; the checkpoint "
-                    "is recorded as it is, and no plane can contain it",
-                    stacklevel=users_line(),
-                )
-                return
+        name = next((name for name, values in parameters.items() if bad_values(values)), None)
+        if name is not None:
+            warnings.warn(
+                f"{self.path}: step {step:g}: parameter {name!r} is not finite; the checkpoint is "
+                "recorded as it is, and no plane can contain it",
+                stacklevel=users_line(),
+            )
 
     @public(numbers=Number())
     def add_numbers(self, **numbers: float) -> None:
