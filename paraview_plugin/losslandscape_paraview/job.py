@@ -42,19 +42,13 @@ def do(job):
     if job["action"] == "state":
         layout = states.load_state(job["state"], job.get("layout"), job.get("trust", False))
         return _described(write_output(layout, job["output"], size=size, **picture))
-    from losslandscape_paraview.figures.registry import FIGURES, figure_of
+    from losslandscape_paraview.figures.registry import FIGURES, NUMBERS, figure_of
 
     name, inputs = job["figure"] or "default", job["inputs"]
     if name not in FIGURES:
         raise LandscapeError(f"no figure '{name}'; there are {', '.join(FIGURES)}")
     options = {key: value for key, value in job.get("options", {}).items() if value is not None}
-    taken: dict[str, tuple[int, ...]] = {
-        "compare": (2,),
-        "topology": (1,),
-        "default": (1,),
-        "flat_region": (1,),
-    }
-    wanted = taken.get(name, (1, 2))
+    wanted = NUMBERS.get(name, (1, 2))
     if len(inputs) not in wanted:
         counts = " or ".join(str(count) for count in wanted)
         raise LandscapeError(f"figure '{name}' takes {counts} landscape(s), not {len(inputs)}")

@@ -8,27 +8,25 @@ def new_session():
     """Drop everything that is loaded, for the next figure of the same process."""
     restore_getargspec()
     simple = import_simple()
-    _let_go_of_color_bars(simple)
+    _let_go_of_all()
     with indexed_documentation():  # ParaView makes all its functions again for a new session
         simple.ResetSession()
 
 
-def _let_go_of_color_bars(simple):
-    """Make a script's variables forget the color bars of the session that ends.
+def _let_go_of_all():
+    """Make a script's variables forget the objects of the session that ends.
 
-    A color bar that goes later, in the next session, takes OpenGL buffers with it that ParaView 6.1
-    deletes by number, in the context of the new views: theirs. Their next picture ends in a
-    segmentation fault.
+    What goes later, in the next session, takes OpenGL buffers with it that ParaView deletes by
+    number, in the context of the new views: theirs. Their next picture ends in a segmentation
+    fault: in 6.1 after a color bar, in 5.11 after a scene whose state was saved.
     """
     from paraview import servermanager
 
-    if servermanager.ActiveConnection is None:
-        return
-    for view in simple.GetRenderViews():
-        for shown in view.Representations:
-            if shown.GetXMLName() == "ScalarBarWidgetRepresentation":
-                shown.__del__()  # of ParaView's dictionary of all proxies
-                shown.SMProxy = None
+    for known in list(servermanager._pyproxies.values()):
+        proxy = known()
+        if proxy is not None and proxy.SMProxy is not None:
+            proxy.__del__()  # of ParaView's dictionary of all proxies
+            proxy.SMProxy = None
 
 
 def end_session():

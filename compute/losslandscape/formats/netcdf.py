@@ -301,10 +301,14 @@ def _grid(variables, axes, provenance, path: Path) -> Grid:
         if variables[axis].dimensions != (axis,):
             raise FileFormatError(f"{path}: coordinate '{axis}' has another dimension")
     coordinates = [variables[axis].values.astype(np.float64) for axis in axes]
-    if "grid" in provenance:
-        grid = Grid.from_json(provenance["grid"])
-    else:
-        grid = Grid(tuple(len(c) for c in coordinates), tuple((c[0], c[-1]) for c in coordinates))
+    try:
+        if "grid" in provenance:
+            grid = Grid.from_json(provenance["grid"])
+        else:
+            ends = tuple((c[0], c[-1]) for c in coordinates)
+            grid = Grid(tuple(len(c) for c in coordinates), ends)
+    except LossLandscapeError as error:
+        raise FileFormatError(f"{path}: {error}") from error
     shape = variables["loss"].values.shape
     if grid.shape != shape:
         raise FileFormatError(f"{path}: 'loss' has shape {shape}, but its grid has {grid.shape}")

@@ -150,7 +150,7 @@ def render_state(path, output=None, size=None, layout=None, trust=False):
     return render_layout(shown, output, size)
 
 
-def render_layout(layout, output, size=None, transparent=False):
+def render_layout(layout, output, size=None, transparent=False, carries_state=True):
     """Render a layout into a PNG, which carries the scene as a state.
 
     Args:
@@ -159,6 +159,7 @@ def render_layout(layout, output, size=None, transparent=False):
         size: width and height in pixels, in any proportion; letters and lines grow with the
             width. None for the layout's own size.
         transparent: without the white ground.
+        carries_state: with the state; not for a picture that is a part of another file.
 
     Returns:
         Path of the picture.
@@ -181,6 +182,8 @@ def render_layout(layout, output, size=None, transparent=False):
         )
     layout.SetSize(width, height)
     output = Path(output)
+    if not carries_state:
+        return output
     root = _portable_state(output.resolve().parent).getroot()
     for element in root.iter():  # its indentation, a fifth of the text
         element.text = element.text if element.text and element.text.strip() else None

@@ -15,6 +15,7 @@ from ..errors import LandscapeError
 from ..sources.landscape_sources import fetch
 from ..sources.provenance import plain
 from ..style import theme
+from ..style.screen import screen_axes
 from .output_files import replaced
 from .scene import bar_of
 from .states import render_layout
@@ -72,7 +73,7 @@ def write_vector(figure, path, size, dpi=None):
             for panel in figure.panels:
                 place = next(place for view, place, *_rest in shown if view is panel.view)
                 drawer.draw_axes(figure, panel, place, (width, height))
-            render_layout(figure.layout, picture, (width, height))
+            render_layout(figure.layout, picture, (width, height), carries_state=False)
             from matplotlib.image import imread
 
             extent = (0, width, 0, height)
@@ -230,11 +231,7 @@ def on_screen(view, point, size):
         size: width and height of the picture.
     """
     focus, camera = np.array(view.CameraFocalPoint), np.array(view.CameraPosition)
-    towards = camera - focus
-    right = np.cross(np.array(view.CameraViewUp, float), towards)
-    right = right / np.linalg.norm(right)
-    up = np.cross(towards, right)
-    up = up / np.linalg.norm(up)
+    right, up = screen_axes(camera - focus, view.CameraViewUp)
     pixel = 2 * view.CameraParallelScale / size[1]
     away = np.array([float(x) for x in point]) - focus
     return size[0] / 2 + away @ right / pixel, size[1] / 2 + away @ up / pixel

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from ..layers.own_losses import DISTANCE
-from ..sources.landscape_sources import fetch, point_array
+from ..sources.landscape_sources import EVALUATED, INTERPOLATED, STATUS, fetch, point_array
 from ..sources.provenance import variance_shares
 
 
@@ -74,11 +74,11 @@ def _grid(panel):
     grid = fetch(panel.landscape.surface)
     shape = [n for n in grid.GetDimensions() if n > 1]
     words = f"{' x '.join(map(str, shape))} points"
-    status = point_array(grid, "status")
+    status = point_array(grid, STATUS)
     if status is not None:
-        evaluated = int(np.count_nonzero(status == 1))
+        evaluated = int(np.count_nonzero(status == EVALUATED))
         words += f", {evaluated:,} evaluated"
-        interpolated = int(np.count_nonzero(status == 2))
+        interpolated = int(np.count_nonzero(status == INTERPOLATED))
         if interpolated:
             words += f" and {interpolated:,} interpolated"
     yield f"Grid: {words}."

@@ -19,6 +19,7 @@ from ..sources import provenance as words
 from ..sources.landscape_sources import open_landscape
 from ..style import theme
 from ..style.scale import DisplayScale
+from ..style.screen import screen_axes
 from ..style.text import fitted
 from .axes import dress_axes, label_axes, label_plane, place_axes
 from .box import Box
@@ -30,7 +31,6 @@ from .fit import (
     loss_corner,
     loss_ticks,
     near_corner,
-    screen_axes,
     view_up,
     without_crowd,
     words_at_axes,

@@ -12,6 +12,7 @@ import numpy as np
 
 from ..sources import provenance as words
 from ..style import theme
+from ..style.screen import meet, screen_axes
 from ..style.ticks import label_format, round_ticks
 
 # a letter's mean width, and the distance of a tick's label from its edge, in heights of a letter
@@ -40,14 +41,6 @@ class Words:
     letters: float
     what: str
     drawn_by_axes: bool = False
-
-
-def screen_axes(direction, view_up):
-    """The directions in a view's space that point right and up on the screen."""
-    towards = np.array(direction, float)
-    right = np.cross(view_up, towards)
-    up = np.cross(towards, right)
-    return right / np.linalg.norm(right), up / np.linalg.norm(up)
 
 
 def view_up(direction):
@@ -172,10 +165,7 @@ def without_crowd(found, pixels, right, up):
         x = float(one.place @ right) / pixels + one.shift[0]
         y = float(one.place @ up) / pixels + one.shift[1]
         space = (x, x + one.size[0], y, y + 1.05 * one.size[1])
-        if one.what.startswith("loss ") and any(
-            space[0] < o[1] and o[0] < space[1] and space[2] < o[3] and o[2] < space[3]
-            for o in taken
-        ):
+        if one.what.startswith("loss ") and any(meet(space, other) for other in taken):
             continue
         kept.append(one)
         taken.append(space)

@@ -32,6 +32,14 @@ FIGURES: dict[str, Callable[..., Figure]] = {
     "default": default,
 }
 
+# How many landscapes those draw that do not draw one or two.
+NUMBERS: dict[str, tuple[int, ...]] = {
+    "compare": (2,),
+    "topology": (1,),
+    "flat_region": (1,),
+    "default": (1,),
+}
+
 
 def figure_of(name, count):
     """The function of a figure for so many landscapes.

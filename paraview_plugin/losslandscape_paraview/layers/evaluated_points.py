@@ -3,12 +3,9 @@
 import numpy as np
 
 from ..errors import LandscapeError
-from ..sources.landscape_sources import fetch, point_array
+from ..sources.landscape_sources import EVALUATED, STATUS, fetch, point_array
 from ..style import theme
 from ..style.scale import HEIGHT
-
-STATUS = "status"
-EVALUATED = 1
 
 
 def has_evaluated_points(panel):

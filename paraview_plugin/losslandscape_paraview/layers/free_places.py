@@ -5,6 +5,7 @@ import numpy as np
 from ..sources.landscape_sources import fetch, point_array
 from ..style import theme
 from ..style.scale import HEIGHT
+from ..style.screen import meet, within
 from .drape import surface_points
 
 _HEIGHTS = np.linspace(0.1, 1.6, 16)  # of poles, in half plane widths
@@ -63,14 +64,8 @@ class FreePlaces:
         return (x - wide if turned else x, x if turned else x + wide, y, y + self._letter)
 
     def _cost(self, box):
-        left, right, below, above = box
-        margin = 0.2 * self._letter
-        x, y = self._points.T
-        inside = (x > left - margin) & (x < right + margin)
-        inside &= (y > below - margin) & (y < above + margin)
-        labels = sum(
-            left < o[1] and o[0] < right and below < o[3] and o[2] < above for o in self._taken
-        )
+        inside = within(self._points, box, 0.2 * self._letter)
+        labels = sum(meet(box, other) for other in self._taken)
         covered = coverage(self._surface, box)
         return int(inside.sum()) + 20 * labels + 8 * covered * (1 - covered)
 
@@ -115,14 +110,7 @@ def letter_colour(panel, box):
         panel: a `Panel`.
         box: left, right, below and above of the letters on the screen.
     """
-    right, up = panel.figure.screen_axes()
-    surface = surface_points(panel)
-    if not len(surface):
-        return theme.INK
-    left, end, below, above = box
-    x, y = surface @ right, surface @ up
-    high = above - below
-    behind = (x > left - high) & (x < end + high) & (y > below - high) & (y < above + high)
+    behind = within(surface_on_screen(panel), box, box[3] - box[2])
     if not behind.any():
         return theme.INK
     heights = point_array(fetch(panel.heights), HEIGHT)[behind]

@@ -38,21 +38,27 @@ def checkpoint_losses(landscape, array="loss"):
 
 def own_losses_differ(landscape, array="loss"):
     """Whether a checkpoint's own loss differs from that on the plane by more than `FACTOR`."""
+    return _differ(_ratios(landscape, array))
+
+
+def _ratios(landscape, array):
+    """The checkpoints' own losses in units of those on the plane, where both are above 0."""
     on_plane, own = checkpoint_losses(landscape, array)
     positive = (on_plane > 0) & (own > 0)
-    ratio = own[positive] / on_plane[positive]
+    return own[positive] / on_plane[positive]
+
+
+def _differ(ratio):
     return bool(ratio.size) and max(ratio.max(), 1 / ratio.min()) > FACTOR
 
 
 def note_differences(panel):
     """Say in a panel's notes how far a trajectory is from the plane, and its losses from it."""
-    on_plane, own = checkpoint_losses(panel.landscape, panel.scale.array)
+    ratio = _ratios(panel.landscape, panel.scale.array)
     facts = panel.report.setdefault("own_losses", {})
-    positive = (on_plane > 0) & (own > 0)
-    if positive.any():
-        ratio = own[positive] / on_plane[positive]
+    if ratio.size:
         facts["least_ratio"], facts["greatest_ratio"] = float(ratio.min()), float(ratio.max())
-        if max(ratio.max(), 1 / ratio.min()) > FACTOR:
+        if _differ(ratio):
             panel.notes.append(
                 f"checkpoints' own losses: {ratio.min():.2g} to {ratio.max():.2g} times the plane's"
             )

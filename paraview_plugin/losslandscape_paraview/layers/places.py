@@ -5,12 +5,18 @@ They are marked alike in every figure, and their losses are in the panel's notes
 
 import numpy as np
 
-from ..sources.landscape_sources import fetch, point_array, points_of
+from ..sources.landscape_sources import (
+    EVALUATED,
+    STATUS,
+    fetch,
+    grid_points,
+    point_array,
+    points_of,
+)
 from ..sources.provenance import plain
 from ..style import theme
 from .drape import drape_points, surface_points
 
-EVALUATED = 1  # of the array `status`
 _ON_GRID = 1e-6  # of the spacing
 # what lies at coordinates 0, by the kind of the plane; between models the models have labels
 _AT_ORIGIN = {"random": "model", "pca": "model", "given": "origin", "inputs": "samples as they are"}
@@ -26,9 +32,8 @@ def find_places(panel):
     """
     landscape, array = panel.landscape, panel.scale.array
     values = landscape.values(array)
-    grid = fetch(landscape.surface)
-    status = point_array(grid, "status")
-    points = _grid_points(landscape)
+    status = point_array(fetch(landscape.surface), STATUS)
+    points = grid_points(landscape.surface)
     found = {}
     plane = landscape.provenance.get("subspace")
     name = _AT_ORIGIN.get(str(plane.get("kind")) if isinstance(plane, dict) else "")
@@ -109,11 +114,15 @@ def _mark(panel, positions, name, colour):
     near = panel.nearer(lifted, f"{what}, nearer", theme.PLACE_RADIUS + theme.OUTLINE)
     for number, place in enumerate(points_of(fetch(near)) if panel.dimensions == 2 else ()):
         _flag_if_hidden(panel, place, f"{what} {number}" if len(positions) > 1 else what, colour)
-    shown = panel.show(panel.spheres(near, what, theme.PLACE_RADIUS), colour)
-    shown.Ambient, shown.Diffuse = 0.4, 0.6
-    edge = panel.spheres(near, f"{what}, edge", theme.PLACE_RADIUS + theme.OUTLINE)
-    panel.outline(edge)
+    _balls(panel, near, what, f"{what}, edge", colour)
     panel.figure.marks[name] = colour
+
+
+def _balls(panel, points, what, edge, colour):
+    """Balls with a dark edge, and the names of both in the pipeline browser."""
+    shown = panel.show(panel.spheres(points, what, theme.PLACE_RADIUS), colour)
+    shown.Ambient, shown.Diffuse = 0.4, 0.6
+    panel.outline(panel.spheres(points, edge, theme.PLACE_RADIUS + theme.OUTLINE))
 
 
 def _flag_if_hidden(panel, place, what, colour):
@@ -121,7 +130,7 @@ def _flag_if_hidden(panel, place, what, colour):
     from paraview import simple
 
     right, up = panel.figure.screen_axes()
-    towards, unit = np.cross(right, up), panel.box.unit
+    towards, unit = panel.figure.towards_reader(), panel.box.unit
     surface = surface_points(panel)
     away = np.stack([(surface - place) @ right, (surface - place) @ up], axis=1)
     spacing = panel.landscape.spacing * max(panel.box.scale[:2])
@@ -144,10 +153,7 @@ def _flag_if_hidden(panel, place, what, colour):
         NumberOfPoints=1,
         Radius=0.0,
     )
-    shown = panel.show(panel.spheres(flag, f"{what}: flag", theme.PLACE_RADIUS), colour)
-    shown.Ambient, shown.Diffuse = 0.4, 0.6
-    edge = panel.spheres(flag, f"{what}: edge of the flag", theme.PLACE_RADIUS + theme.OUTLINE)
-    panel.outline(edge)
+    _balls(panel, flag, f"{what}: flag", f"{what}: edge of the flag", colour)
 
 
 def _labelled(panel):
@@ -187,16 +193,6 @@ def _value_at_origin(landscape, array, values, status, points):
         if losses is not None and on_it.any():
             found = float(losses[np.flatnonzero(on_it)[-1]])
     return float(found) if isinstance(found, (int, float)) and np.isfinite(found) else None
-
-
-def _grid_points(landscape):
-    """The grid's points, shape (n, 3), alpha fastest."""
-    grid = fetch(landscape.surface)
-    dimensions, origin, spacing = grid.GetDimensions(), grid.GetOrigin(), grid.GetSpacing()
-    extent = grid.GetExtent()
-    axes = [origin[n] + spacing[n] * (extent[2 * n] + np.arange(dimensions[n])) for n in range(3)]
-    z, y, x = np.meshgrid(axes[2], axes[1], axes[0], indexing="ij")
-    return np.stack([x.ravel(), y.ravel(), z.ravel()], axis=1)
 
 
 def _written(value):

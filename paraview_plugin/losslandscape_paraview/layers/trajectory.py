@@ -8,6 +8,7 @@ from ..errors import LandscapeError
 from ..sources.landscape_sources import fetch, point_array, points_of
 from ..sources.provenance import literal
 from ..style import theme
+from ..style.screen import meet, within
 from ..style.text import write_at
 from .drape import drape_curves, drape_difference, drape_points, surface_points
 from .free_places import coverage, letter_colour, surface_on_screen
@@ -169,7 +170,7 @@ def _write_labels(panel, places, radius=theme.END_RADIUS):
     width, unit = figure.letter_width, panel.box.unit
     letter = theme.LETTER_SHARE * width * figure.pixel_size(panel)
     right, up = figure.screen_axes()
-    towards = np.cross(right, up)
+    towards = figure.towards_reader()
     beside = 1.4 * (radius + theme.OUTLINE) * unit
     low, high = _screen_range(panel, right)
     surface = surface_points(panel)
@@ -188,8 +189,9 @@ def _write_labels(panel, places, radius=theme.END_RADIUS):
             anchor = start + (shift - 0.35 * letter) * up
             x, y = float(anchor @ right), float(anchor @ up)
             box = (x - long, x, y, y + letter) if turned else (x, x + long, y, y + letter)
-            over = sum(_overlap(box, other) for other in taken)
-            over = 10 * over + _inside(curves, box, 0.15 * letter) + 0.01 * step + 0.02 * side
+            over = sum(meet(box, other, 1e-9) for other in taken)
+            near = int(within(curves, box, 0.15 * letter).sum())
+            over = 10 * over + near + 0.01 * step + 0.02 * side
             covered = coverage(on_screen, box)  # letters half beside it are read in no colour
             over += 8 * covered * (1 - covered)
             if least is None or over < least[0]:
@@ -224,20 +226,10 @@ def _curve_points(panel, right, up):
     return np.stack([points @ right, points @ up], axis=1)
 
 
-def _inside(points, box, margin):
-    """How many points of the screen lie in a box, or so close beside it."""
-    left, right, below, above = box
-    x, y = points.T
-    inside = (x > left - margin) & (x < right + margin)
-    return int((inside & (y > below - margin) & (y < above + margin)).sum())
-
-
 def _nearest(points, box, right, up, towards):
     """How near to the reader the surface comes behind a box of the screen, or just beside it."""
-    left, end, below, above = box
-    beside = above - below  # a letter: what lies between vertices
-    x, y = points @ right, points @ up
-    behind = (x > left - beside) & (x < end + beside) & (y > below - beside) & (y < above + beside)
+    # beside it by a letter, where what lies between vertices is seen
+    behind = within(np.stack([points @ right, points @ up], axis=1), box, box[3] - box[2])
     return float((points[behind] @ towards).max()) if behind.any() else -np.inf
 
 
@@ -246,12 +238,6 @@ def _screen_range(panel, right):
     x0, x1, y0, y1 = panel.box.bounds[:4]
     corners = [float(np.array([x, y, 0.0]) @ right) for x in (x0, x1) for y in (y0, y1)]
     return min(corners), max(corners)
-
-
-def _overlap(one, other):
-    return (
-        one[0] < other[1] and other[0] < one[1] and one[2] < other[3] + 1e-9 and other[2] < one[3]
-    )
 
 
 def _colour(panel, label):

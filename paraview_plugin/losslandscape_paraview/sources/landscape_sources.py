@@ -12,6 +12,9 @@ from ..errors import LandscapeError, LandscapeFileError
 from . import provenance as words
 from .netcdf import EXTENSIONS, LandscapeFile
 
+# the array that says what each grid point's loss is, and two of its values; docs/file_format.md
+STATUS, EVALUATED, INTERPOLATED = "status", 1, 2
+
 
 @dataclass
 class LandscapeSources:
@@ -65,19 +68,12 @@ class LandscapeSources:
     @property
     def bounds(self):
         """xmin, xmax, ymin, ymax, zmin, zmax of the grid."""
-        return tuple(self._information.GetBounds())
+        return tuple(_information(self.surface).GetBounds())
 
     @property
     def _shape(self):
-        extent = self._information.GetExtent()
+        extent = _information(self.surface).GetExtent()
         return [extent[2 * axis + 1] - extent[2 * axis] + 1 for axis in range(3)]
-
-    @property
-    def _information(self):
-        """What ParaView knows of the grid without its data coming to this process."""
-        proxy, port = getattr(self.surface, "Proxy", self.surface), getattr(self.surface, "Port", 0)
-        proxy.UpdatePipeline()
-        return proxy.SMProxy.GetDataInformation(port)
 
 
 def open_landscape(path, name=None):
@@ -234,6 +230,29 @@ def points_of(data):
     """A data object's points, shape (n, 3); empty where it has none."""
     points = data.GetPoints() if data.GetNumberOfPoints() else None
     return np.zeros((0, 3)) if points is None else vtk_to_numpy(points.GetData())
+
+
+def grid_points(source):
+    """The points of a pipeline object's `vtkImageData`, shape (n, 3), the first axis fastest.
+
+    They come of what ParaView knows of the grid: data that a server sends has its origin and its
+    spacing in six digits.
+    """
+    known = _information(source)
+    bounds, ends = known.GetBounds(), known.GetExtent()
+    axes = [
+        np.linspace(bounds[2 * axis], bounds[2 * axis + 1], ends[2 * axis + 1] - ends[2 * axis] + 1)
+        for axis in range(3)
+    ]
+    z, y, x = np.meshgrid(*axes[::-1], indexing="ij")
+    return np.stack([x.ravel(), y.ravel(), z.ravel()], axis=1)
+
+
+def _information(source):
+    """What ParaView knows of a pipeline object's data, without their coming to this process."""
+    proxy, port = getattr(source, "Proxy", source), getattr(source, "Port", 0)
+    proxy.UpdatePipeline()
+    return proxy.SMProxy.GetDataInformation(port)
 
 
 def _count(data):

@@ -8,7 +8,7 @@ import numpy as np
 from vtkmodules.util.numpy_support import vtk_to_numpy
 
 from ..errors import LandscapeError
-from ..sources.landscape_sources import fetch
+from ..sources.landscape_sources import fetch, grid_points
 from .selection import key_of, origin_of, selected_landscapes
 
 _DRAWN = ("vtkImageData", "vtkPolyData", "vtkUnstructuredGrid")
@@ -121,13 +121,7 @@ def _points(source):
         return np.empty((0, 3))
     if data.GetClassName() != "vtkImageData":
         return vtk_to_numpy(data.GetPoints().GetData()) if data.GetNumberOfPoints() else []
-    axes = [
-        origin + step * np.arange(first, last + 1)
-        for origin, step, first, last in zip(
-            data.GetOrigin(), data.GetSpacing(), data.GetExtent()[::2], data.GetExtent()[1::2]
-        )
-    ]
-    return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
+    return grid_points(source)
 
 
 def _in_view(view, points):

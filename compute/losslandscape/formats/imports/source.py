@@ -155,6 +155,19 @@ class Source:
     def error(self, message: str) -> FileFormatError:
         return FileFormatError(f"{self.path}: {message}")
 
+    def grid(self, counts: Sequence[int], bounds: Sequence[tuple[float, float]]) -> Grid:
+        """A grid of what the file says.
+
+        Raises
+        ------
+        FileFormatError
+            If there is no such grid; with the file's name.
+        """
+        try:
+            return Grid(tuple(counts), tuple(bounds))
+        except LossLandscapeError as error:
+            raise self.error(str(error)) from error
+
 
 @dataclass
 class Imported:
@@ -294,7 +307,7 @@ def grid_of(source: Source, axes: Sequence[np.ndarray], notes: list[str] | None 
                 f"its coordinates along {name} go from {axis[0]:g} to {axis[-1]:g}; they must rise "
                 "or fall"
             )
-        even = Grid((axis.size,), ((axis[0], axis[-1]),))
+        even = source.grid((axis.size,), ((axis[0], axis[-1]),))
         away = abs(axis - even.axes()[0]) / even.spacing[0]
         if away.max() > _UNEVEN:
             worst = int(away.argmax())
@@ -309,7 +322,7 @@ def grid_of(source: Source, axes: Sequence[np.ndarray], notes: list[str] | None 
                 "cells from the file's"
             )
         bounds.append((float(axis[0]), float(axis[-1])))
-    return Grid(tuple(len(axis) for axis in axes), tuple(bounds))
+    return source.grid([len(axis) for axis in axes], bounds)
 
 
 def grid_from_bounds(
@@ -340,7 +353,7 @@ def grid_from_bounds(
             f"{source.path}: {len(bounds)} pairs of bounds for an array of {len(shape)} axes "
             f"({words}); give one pair for each axis, alpha first"
         )
-    return Grid.rectangle(tuple(shape)[::-1], bounds)
+    return Grid.rectangle(tuple(shape)[::-1], bounds)  # the user's own, not the file's
 
 
 def chosen(source: Source, names: Sequence[str], options: Options, usual: Sequence[str]) -> str:
