@@ -122,7 +122,7 @@ def imported(path, **options):
 
 @needs_limits
 @given(number=st.integers(0, 10**6))
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=100)
 def test_damaged_hdf5(folder, number):
     if not (folder / "whole.h5").exists():
         write_h5(folder / "whole.h5")
@@ -132,7 +132,7 @@ def test_damaged_hdf5(folder, number):
 
 @needs_limits
 @given(share=st.floats(0, 1, exclude_max=True))
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=40)
 def test_truncated_hdf5(folder, share):
     if not (folder / "whole.h5").exists():
         write_h5(folder / "whole.h5")
@@ -145,10 +145,10 @@ def test_truncated_hdf5(folder, share):
 def test_damaged_files_of_each_kind(folder, whole):
     content, options = whole
     refused = 0
-    for number in range(60):
+    for number in range(30):
         (folder / "x").write_bytes(mutated(content, number))
         refused += imported(folder / "x", **options) is None
-    assert refused > 5  # it can see damage
+    assert refused > 2  # it can see damage
 
 
 @needs_limits

@@ -81,7 +81,10 @@ def readme_blocks(language):
 
 
 @pytest.mark.paraview
-@pytest.mark.parametrize(("project", "loss"), [(TRANSFORMER, "cross_entropy"), (REGRESSION, "mse")])
+@pytest.mark.parametrize(
+    ("project", "loss"),
+    [(TRANSFORMER, "cross_entropy"), pytest.param(REGRESSION, "mse", marks=pytest.mark.slow)],
+)
 def test_from_the_readmes_lines_to_a_picture(tmp_path, monkeypatch, project, loss):
     from losslandscape.paraview.process import find_pvpython
 

@@ -28,13 +28,14 @@ def kills(tmp_path, monkeypatch):
     return Kills(tmp_path)
 
 
-@pytest.mark.parametrize("case", ["full, 1 worker", "adaptive, 2 workers"])
-def test_killed_surfaces_end_in_the_same_bytes(kills, case):
-    for number, rewrite in enumerate((30.0, 0.0)):
-        killed = kills.kill(case, number, rewrite)
-        assert killed.equal
-        assert killed.left == []
-        assert killed.survivors == 0
+@pytest.mark.parametrize(
+    ("case", "rewrite"), [("full, 1 worker", 30.0), ("adaptive, 2 workers", 0.0)]
+)
+def test_killed_surfaces_end_in_the_same_bytes(kills, case, rewrite):
+    killed = kills.kill(case, 0, rewrite)
+    assert killed.equal
+    assert killed.left == []
+    assert killed.survivors == 0
 
 
 @pytest.mark.slow
@@ -64,7 +65,7 @@ def test_what_killed_writers_left_is_removed_and_nothing_else(tmp_path):
 def test_training_killed_goes_on_to_the_same_weights(tmp_path):
     def start(folder):
         command = [sys.executable, "-m", "losslandscape", "train", "--model", "small_resnet"]
-        command += ["--data", "digits8", "--samples", "120", "--epochs", "6", "--batch-size", "30"]
+        command += ["--data", "digits8", "--samples", "40", "--epochs", "6", "--batch-size", "10"]
         command += ["--threads", "1", "--quiet", "--output", str(tmp_path / folder)]
         path = str(Path(losslandscape.__file__).parents[1])
         return subprocess.Popen(command, env={**os.environ, "PYTHONPATH": path})
