@@ -32,20 +32,53 @@ def run(arguments, folder, **changed):
         folder: the current folder of the command.
         changed: variables of its environment.
     """
-    arguments = [str(argument) for argument in arguments]
+    running = Running(arguments, folder, **changed)
+    code = running.wait()
+    return subprocess.CompletedProcess(running.arguments, code, *running.texts())
+
+
+class Running:
+    """A command line that runs; see `run`. It leads a group of processes.
+
+    Attributes:
+        arguments: those after the program's name.
+        pid: its process.
+        returncode: its exit status, or None while it runs.
+    """
+
+    def __init__(self, arguments, folder, **changed):
+        self.arguments = [str(argument) for argument in arguments]
+        self.returncode = None
+        self._said = tempfile.TemporaryDirectory()
+        self.pid = _ask(
+            arguments=self.arguments,
+            folder=str(folder),
+            environment=environment(**changed),
+            said=self._said.name,
+        )
+
+    def wait(self):
+        """Its exit status, once it ends."""
+        if self.returncode is None:
+            self.returncode = _ask(wait=self.pid)
+        return self.returncode
+
+    def poll(self):
+        """Its exit status, or None while it runs."""
+        if self.returncode is None:
+            self.returncode = _ask(poll=self.pid)
+        return self.returncode
+
+    def texts(self):
+        """What it wrote to standard output and error so far."""
+        return [Path(self._said.name, name).read_text(encoding="utf-8") for name in ("1", "2")]
+
+
+def _ask(**wanted):
     server = _server(os.getpid())
-    with tempfile.TemporaryDirectory() as said:
-        wanted = {
-            "arguments": arguments,
-            "folder": str(folder),
-            "environment": environment(**changed),
-            "said": said,
-        }
-        server.stdin.write(json.dumps(wanted) + "\n")
-        server.stdin.flush()
-        code = int(server.stdout.readline())
-        texts = [Path(said, name).read_text(encoding="utf-8") for name in ("1", "2")]
-    return subprocess.CompletedProcess(arguments, code, *texts)
+    server.stdin.write(json.dumps(wanted) + "\n")
+    server.stdin.flush()
+    return json.loads(server.stdout.readline())
 
 
 @cache

@@ -1,7 +1,9 @@
-"""Runs `losslandscape` in forks of itself: a JSON object a line in, an exit status a line out.
+"""Runs `losslandscape` in forks of itself: a JSON object a line in, a number a line out.
 
-See `command_process`, which starts it. The fork is as a process of `python -m losslandscape`: its
-current folder comes first in the path of modules, its streams are files, its standard input empty.
+See `command_process`, which starts it. `{"arguments": ...}` starts one, and its process is the
+answer; `{"wait": process}` and `{"poll": process}` ask for its exit status, which is null while it
+runs. The fork is as a process of `python -m losslandscape`: its current folder comes first in the
+path of modules, its streams are files, its standard input empty, and it leads a group.
 """
 
 import json
@@ -20,19 +22,27 @@ def main():
     for name in losslandscape.__all__:  # it imports them when they are asked for
         getattr(losslandscape, name)
     sys.path.pop(0)  # the folder of this file
-    assert len(os.listdir("/proc/self/task")) == 1, "a fork would inherit locks of threads"
+    if os.path.isdir("/proc/self/task"):  # Linux
+        assert len(os.listdir("/proc/self/task")) == 1, "a fork would inherit locks of threads"
     for line in sys.stdin:
         wanted = json.loads(line)
-        child = os.fork()
-        if child == 0:
-            _become(wanted)
-        _, status = os.waitpid(child, 0)
-        print(os.waitstatus_to_exitcode(status), flush=True)
+        if "arguments" in wanted:
+            answer = os.fork()
+            if answer == 0:
+                _become(wanted)
+        else:
+            ((asked, process),) = wanted.items()
+            ended, status = os.waitpid(process, os.WNOHANG if asked == "poll" else 0)
+            answer = os.waitstatus_to_exitcode(status) if ended else None
+        print(json.dumps(answer), flush=True)
 
 
 def _become(wanted):
     """Run one command line and end this process with its exit status."""
+    os.setsid()
     signal.alarm(_SECONDS)
+    # where the tests run in the background, a shell has it ignored
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     os.chdir(wanted["folder"])
     os.environ.clear()
     os.environ.update(wanted["environment"])

@@ -5,8 +5,6 @@ import os
 import re
 import shlex
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -55,38 +53,26 @@ def folder(tmp_path):
     return tmp_path
 
 
-def _environment(folder, pause):
-    code = Path(losslandscape.__file__).parent.parent
-    path = f"{code}{os.pathsep}{folder}"
-    return {**os.environ, "PAUSE": str(pause), "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
-
-
 def _run(folder, arguments):
-    if "--workers" in arguments:
-        subprocess.run(
-            [sys.executable, "-m", "losslandscape", *arguments],
-            cwd=folder, env=_environment(folder, 0), check=True, capture_output=True,
-        )  # fmt: skip
-    else:
-        done = command_process.run(arguments, folder, PAUSE="0")
-        assert done.returncode == 0, done.stderr
+    done = command_process.run(arguments, folder, PAUSE="0", **_path(folder))
+    assert done.returncode == 0, done.stderr
+
+
+def _path(folder):
+    """Where worker processes find the model's code, too."""
+    return {"PYTHONPATH": f"{Path(losslandscape.__file__).parent.parent}{os.pathsep}{folder}"}
 
 
 def _interrupt(folder, arguments, begun, pause=0.03):
     """Start a command, press Ctrl-C once ``begun()``; returns what its last line says to do."""
-    running = subprocess.Popen(
-        [sys.executable, "-m", "losslandscape", *arguments],
-        cwd=folder, env=_environment(folder, pause), stderr=subprocess.PIPE, text=True,
-        stdout=subprocess.DEVNULL, start_new_session=True,
-        # where the tests run in the background, a shell has it ignored
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )  # fmt: skip
+    running = command_process.Running(arguments, folder, PAUSE=str(pause), **_path(folder))
     deadline = time.monotonic() + 180
     while running.poll() is None and time.monotonic() < deadline and not begun():
         time.sleep(0.02)
-    assert running.poll() is None, running.communicate()
+    assert running.poll() is None, running.texts()
     os.killpg(running.pid, signal.SIGINT)  # as a terminal does: to the workers too
-    _, error = running.communicate(timeout=60)
+    running.wait()
+    _, error = running.texts()
     assert running.returncode == EXIT_INTERRUPTED, error
     assert "Traceback" not in error, error
     name, *again = shlex.split(error.splitlines()[-1])
@@ -186,7 +172,7 @@ def test_verify(folder):
     _run(folder, [*verify, "--output", "whole"])
     journal = folder / "stopped.journal"
     again, error = _interrupt(
-        folder, [*verify, "--output", "stopped"], _grows(journal, 2, 8 * 13), pause=0.05
+        folder, [*verify, "--output", "stopped"], _grows(journal, 2, 8 * 13), pause=0.02
     )
     kept = "critical points are saved in stopped.journal, and the same call continues"
     assert f"{kept}. To continue:" in error
@@ -206,7 +192,7 @@ def test_what_writes_at_the_end_leaves_nothing(folder):
     _run(folder, [*_SURFACE, "--grid", "5", "--output", "x.nc"])
     flatness = ["flatness", "x.nc", "--sharpness", *_OWN]
     begun = time.monotonic()
-    again, error = _interrupt(folder, flatness, lambda: time.monotonic() - begun > 8, pause=1.0)
+    again, error = _interrupt(folder, flatness, lambda: time.monotonic() - begun > 3, pause=1.0)
     assert again == flatness
     assert "nothing was finished" in error
     assert not list(folder.glob("*flatness*"))

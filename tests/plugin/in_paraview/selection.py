@@ -40,7 +40,7 @@ def main(plugin, folder):
     figures = [
         *(("whole", name) for name in ("surface", "contours", "trajectory")),
         *(("whole", name) for name in ("topology", "flat_region")),
-        *(("deep", name) for name in ("surface", "contours", "trajectory")),
+        ("deep", "contours"),
     ]
     for file, name in figures:
         new_session()
@@ -66,15 +66,17 @@ def main(plugin, folder):
             found["cut"][file] = cut
     found["readers"] = len(of_kind("LossLandscapeReader"))
 
-    # all of them in one session, as a person draws them
+    # some of them in one session, as a person draws them
+    figures = [("whole", "surface"), ("whole", "trajectory"), ("deep", "contours")]
     new_session()
     readers = {name: simple.OpenDataFile(str(folder / f"{name}.nc")) for name in ("whole", "deep")}
     together = []
     for file, name in figures:
         simple.SetActiveSource(readers[file])
         together.append(selection.draw(name))
-    found["together"] = [figure is not None for figure in together]
+    found["together"] = {}
     for (file, name), figure in zip(figures, together):
+        found["together"][f"{file} {name}"] = figure is not None
         if figure is not None:
             figure.save_thumbnail(folder / f"together {file} {name}.png")
     found["readers_together"] = len(of_kind("LossLandscapeReader"))
@@ -136,7 +138,7 @@ def main(plugin, folder):
     found["half"] = {
         "triangles": plane.GetNumberOfCells(),
         "status_0": int(np.count_nonzero(status != 1)),
-        "axes": [figure.views[0].AxesGrid.XTitle, figure.views[0].AxesGrid.YTitle],
+        "axes": [str(one.Text) for one in of_kind("TextSource")],
     }
     figure.save_thumbnail(folder / "half_figure.png")
     # the plain view of File > Open, with the colour map of the presets
