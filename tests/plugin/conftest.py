@@ -14,6 +14,7 @@ from losslandscape.paraview import programs as paraview_programs
 
 HERE = Path(__file__).resolve().parent
 collect_ignore_glob = ["in_paraview/*"]  # scripts that ParaView's Python runs
+_SCRIPTS_A_PROCESS = 12
 GRID_SIZES = {"alpha": 7, "beta": 5, "gamma": 4}
 
 
@@ -46,6 +47,8 @@ class SharedParaView:
     def run_script(self, script, arguments=(), timeout=None, capture=True):
         """As `losslandscape.paraview.process.run_script`."""
         self._count += 1
+        if self._count % _SCRIPTS_A_PROCESS == 0:  # each session leaves ParaView a little slower
+            self.end()
         files = {name: self._folder / f"{self._count}.{name}" for name in ("stdout", "stderr")}
         process = self._started()
         wanted = {

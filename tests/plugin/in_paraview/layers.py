@@ -55,7 +55,7 @@ def main(plugin, output, job):
         layers = find_layers()
         for name, shown in layers.items() if build["hide"] else ():
             with hidden(shown):
-                render_layout(figure.layout, folder / f"{name}.png", SIZE)
+                render_layout(figure.layout, folder / f"{name}.png", SIZE, carries_state=False)
         answers[build["name"]] = {"layers": sorted(layers), "volume": volume_facts()}
         # beside its data: elsewhere it would have to be trusted
         state = Path(build["inputs"][0]).parent / f"{build['name']}.pvsm"

@@ -1,8 +1,8 @@
 """Renders figures whole and without each of their layers: plugin, output folder, files.
 
 A file is a state (`.pvsm`) or a figure script (`.py`). For `name.pvsm` the folder `name.pvsm/` gets
-`all.png` and one picture a layer without it; the answer has the layers' names and each pipeline
-object's points and array ranges.
+`all.png` and one picture a layer without it, for `name.py` the former alone; the answer has the
+layers' names and each pipeline object's points and array ranges.
 """
 
 import json
@@ -25,9 +25,9 @@ def main(plugin, output, *files):
         folder.mkdir(parents=True)
         render_layout(layout, folder / "all.png")
         layers = find_layers()
-        for name, shown in layers.items():
+        for name, shown in layers.items() if file.suffix == ".pvsm" else ():
             with hidden(shown):
-                render_layout(layout, folder / f"{name}.png")
+                render_layout(layout, folder / f"{name}.png", carries_state=False)
         answers[file.name] = {
             "layers": list(layers),
             "sources": describe(),

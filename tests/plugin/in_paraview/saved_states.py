@@ -4,9 +4,9 @@ Each `.pvsm` of the folder is opened twice: with `load_state`, and with ParaView
 (in 5.11, if no newer version saved it). The answer has of each the layers and the labels (see
 `labels`).
 With `save` after the folder, the state of a trajectory on its `plane.nc` is saved instead. With
-`search`, each state is opened with `load_state`, and with ParaView's own LoadState from the root
-folder, which is told to search the data in the state's; the answer has of each way the files that
-every reader reads.
+`search` and a pattern of names, each state is opened with `load_state`, and with ParaView's own
+LoadState from the root folder, which is told to search the data in the state's; the answer has of
+each way the files that every reader reads.
 """
 
 import json
@@ -32,7 +32,7 @@ def read_files(folder):
     return found
 
 
-def main(plugin, folder, action="open"):
+def main(plugin, folder, action="open", pattern="*.pvsm"):
     sys.path[:0] = [plugin, str(Path(__file__).resolve().parent)]
     from labels import read_labels
 
@@ -49,7 +49,7 @@ def main(plugin, folder, action="open"):
     if action == "save":
         figure = llpv.trajectory(str(folder / "plane.nc"))
         figure.save_state(folder / f"{'.'.join(map(str, version()))}.pvsm")
-    for path in sorted(folder.glob("*.pvsm")) if action == "search" else ():
+    for path in sorted(folder.glob(pattern)) if action == "search" else ():
         new_session()
         load_state(path)
         ours = read_files(folder)
