@@ -1,4 +1,4 @@
-"""Write the tables in docs/performance.md and four more pages from results/*.json.
+"""Write the tables in docs/performance.md and five more pages from results/*.json.
 
 Run ``python -m benchmarks.report``. The table ``name`` is written between ``<!-- table name -->``
 and ``<!-- end -->``; results without such markers are added to the end of performance.md.
@@ -16,7 +16,8 @@ from benchmarks import results
 DOCS = Path(__file__).parent.parent / "docs"
 PAGE = DOCS / "performance.md"
 OTHER_PAGES = tuple(
-    DOCS / f"{name}.md" for name in ("scaling", "measurement", "adaptive", "model_families")
+    DOCS / f"{name}.md"
+    for name in ("scaling", "measurement", "adaptive", "model_families", "actor_critic")
 )
 
 

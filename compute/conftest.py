@@ -3,11 +3,13 @@
 from importlib.util import find_spec
 
 _NEEDS = {
-    "huggingface": ("transformers",),
-    "lightning": ("lightning",),
+    "integrations/huggingface": ("transformers",),
+    "integrations/lightning": ("lightning",),
+    "integrations/stable_baselines3": ("stable_baselines3",),
+    "study/inventory_environment": ("gymnasium",),
 }
 collect_ignore = [
-    f"losslandscape/integrations/{module}.py"
+    f"losslandscape/{module}.py"
     for module, libraries in _NEEDS.items()
     if not any(map(find_spec, libraries))
 ]

@@ -1,5 +1,6 @@
 """The hash of a loss's code: equal in every process, different if it computes something else."""
 
+import dataclasses
 import functools
 import hashlib
 import subprocess
@@ -45,6 +46,14 @@ class Power:
 
     def loss(self, model, batch):
         return self(model, batch)
+
+
+@dataclasses.dataclass(frozen=True)
+class Problem:
+    power: tuple[float, ...]
+
+    def loss(self, model, batch):
+        return model(batch[0]) ** self.power[0]
 
 
 def default(k):
@@ -94,6 +103,11 @@ PAIRS = {
     "partial": lambda: [functools.partial(default(1), power=k) for k in (1, 2)],
     "callable object": lambda: [Power(1), Power(2)],
     "method": lambda: [Power(1).loss, Power(2).loss],
+    "frozen dataclass": lambda: [closure(Problem((k,))) for k in (1, 2)],
+    "method of a frozen dataclass": lambda: [
+        (lambda problem: lambda model, batch: problem.loss(model, batch))(Problem((k,)))
+        for k in (1.0, 2.0)
+    ],
     "criterion": lambda: [of_a_criterion(label_smoothing=k) for k in (0.1, 0.2)],
     "weights of a criterion": lambda: [
         of_a_criterion(weight=torch.tensor([1.0, k])) for k in (1.0, 2.0)

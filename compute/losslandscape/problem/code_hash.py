@@ -2,14 +2,16 @@
 
 The hash covers the bytecode with the names it refers to, the defaults, and the constants in the
 function's closure, in its module's variables and in its attributes; it follows functions of the
-same module. It leaves out variables that the function itself sets, such as a counter, and objects
-that can change in place, such as a list or a model: they may have changed by the next check.
+same module, and the fields of frozen dataclasses. It leaves out variables that the function itself
+sets, such as a counter, and objects that can change in place, such as a list or a model: they may
+have changed by the next check.
 
 Bytecode depends on the version of Python, so the hash names that version.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import dis
 import enum
 import functools
@@ -159,9 +161,18 @@ def _value(value: Any, within: tuple[int, ...]) -> Any:
         return sha256([value])
     if isinstance(value, (FunctionType, MethodType, functools.partial)):
         return _callable(value, within)
+    if _is_frozen(value):
+        fields = dataclasses.fields(value)
+        return _name(value), _named({f.name: getattr(value, f.name) for f in fields}, within)
     if isinstance(value, nn.modules.loss._Loss):
         return _attributes(value), [(n, sha256([tensor])) for n, tensor in value.named_buffers()]
     return _name(value)
+
+
+def _is_frozen(value: Any) -> bool:
+    """Whether this is an instance of a frozen dataclass, whose fields stay as they are."""
+    parameters = getattr(type(value), "__dataclass_params__", None)
+    return parameters is not None and parameters.frozen
 
 
 def _attributes(value: Any) -> Any:

@@ -1,0 +1,90 @@
+"""``python -m benchmarks.actor_critic``: the study of actor and critic, from nothing to its table.
+
+A study that was killed goes on by the same command.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import losslandscape as ll
+from benchmarks.actor_critic import agents, error_bars, landscapes, picture, table
+from losslandscape.errors import LossLandscapeError
+from losslandscape.files.atomic_files import replace_file
+
+FOLDER = Path("study_runs/actor_critic")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", type=int, default=3, help="agents of each algorithm")
+    parser.add_argument("--steps", type=int, default=agents.STEPS, help="of the environment")
+    parser.add_argument("--folder", type=Path, default=FOLDER, help="of everything that is made")
+    parser.add_argument("--write", action="store_true", help="store the table and picture for docs")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    try:
+        agents.require_libraries()
+        run(arguments)
+    except LossLandscapeError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Train, measure and judge what is missing; then print the table."""
+    began = time.perf_counter()
+    found: dict[str, list[dict[str, Any]]] = {}
+    shown: dict[str, dict[str, ll.Landscape]] = {}
+    for algorithm in agents.ALGORITHMS:
+        for seed in range(arguments.seeds):
+            folder = arguments.folder / f"{algorithm}_{seed}"
+            agent = agents.trained(algorithm, seed, folder, arguments.steps)
+            measured = landscapes.measured(agent, folder)
+            shown.setdefault(algorithm, measured)
+            numbers = _kept(folder / "numbers.json", lambda: landscapes.judged(agent, measured))  # noqa: B023
+            found.setdefault(algorithm, []).append(numbers)
+            print(
+                f"{algorithm}, seed {seed}, {time.perf_counter() - began:.0f} s: level "
+                f"{numbers['level']:.3f}, cost above the optimum {numbers['extra_cost']:.4f}",
+                flush=True,
+            )
+    covered = _kept(
+        arguments.folder / "error_bars.json", lambda: _covered(arguments.folder, arguments.steps)
+    )
+    for row in table.rows(found):
+        print(" | ".join(row))
+    print("\n".join(table.coverage_in_words(covered)))
+    picture.draw(shown, arguments.folder / "actor_critic.png")
+    print(f"{arguments.folder / 'actor_critic.png'}; {time.perf_counter() - began:.0f} s")
+    if arguments.write:
+        table.write(found, covered)
+        picture.draw(shown, Path("docs/images/actor_critic.png"))
+
+
+def _covered(folder: Path, steps: int) -> dict[str, float]:
+    first = folder / f"{agents.ALGORITHMS[0]}_0"
+    agent = agents.trained(agents.ALGORITHMS[0], 0, first, steps)
+    plane = ll.Subspace.pca(ll.Trajectory.open(first / "trajectory"), parameters="actor")
+    return error_bars.coverage(agent, plane, folder / "error_bars")
+
+
+def _kept(path: Path, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """What a file holds; made and written if there is none."""
+    if not path.exists():
+        with replace_file(path) as temporary:
+            temporary.write_text(json.dumps(make(), indent=1))
+    return json.loads(path.read_text())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

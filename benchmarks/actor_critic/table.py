@@ -1,0 +1,74 @@
+"""The table of the study: each number's mean over seeds, with its interval."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from benchmarks import results
+from benchmarks.actor_critic.agents import ALGORITHMS, PROBLEM
+
+NAME = "actor_critic"
+_ROWS = {
+    "level": (f"level after ordering (optimum {PROBLEM.base_stock:g})", 3),
+    "level_spread": ("its standard deviation over the visited states", 3),
+    "extra_cost": (f"cost per period above the optimum ({PROBLEM.optimal_cost:g})", 4),
+    "flat_area": ("area in which the cost is within 5% of the optimum's", 3),
+    "roughness_cost": ("roughness of the cost", 2),
+    "roughness_actor": ("roughness of the actor loss", 2),
+    "rank_correlation": ("rank correlation of actor loss and cost", 2),
+    "regret": ("cost of the actor loss's minimum above the lowest", 3),
+}
+
+
+def interval(values: Sequence[float]) -> tuple[float, float]:
+    """Mean and half width of the 95% interval of Student's t, over seeds.
+
+    >>> mean, half = interval([1.0, 2.0, 3.0])
+    >>> round(mean, 3), round(half, 3)
+    (2.0, 2.484)
+    """
+    half = stats.t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / np.sqrt(len(values))
+    return float(np.mean(values)), float(half)
+
+
+def rows(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[list[str]]:
+    """A row for each number: its name, and what each algorithm has."""
+    made = []
+    for key, (title, digits) in _ROWS.items():
+        row = [title]
+        for algorithm in ALGORITHMS:
+            values = [one[key] for one in found[algorithm]]
+            mean, half = interval(values) if len(values) > 1 else (values[0], float("nan"))
+            bound = any(one.get(f"{key}_reaches_edge", False) for one in found[algorithm])
+            row.append(f"{'at least ' * bound}{mean:.{digits}f} ± {half:.{digits}f}")
+        made.append(row)
+    return made
+
+
+def write(found: Mapping[str, Sequence[Mapping[str, Any]]], covered: Mapping[str, float]) -> None:
+    """Write ``benchmarks/results/actor_critic.json``, from which the page is filled in."""
+    seeds = len(found[ALGORITHMS[0]])
+    results.write(
+        NAME,
+        "Inventory control by actor and critic",
+        ["", *ALGORITHMS],
+        rows(found),
+        [
+            f"Means over {seeds} seeds, with 95% intervals of Student's t.",
+            *coverage_in_words(covered),
+        ],
+        device=None,
+    )
+
+
+def coverage_in_words(covered: Mapping[str, float]) -> list[str]:
+    return [
+        "At 100 points of the cost of TD3, 1.96 standard errors over 200 episodes cover a surface "
+        f"of 20,000 other episodes in {covered['reference']:.1%} ± "
+        f"{1.96 * covered['reference_error']:.1%} of the cases, and a rerun of 200 other episodes "
+        f"in {covered['rerun']:.1%} ± {1.96 * covered['rerun_error']:.1%}."
+    ]
