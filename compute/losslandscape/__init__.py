@@ -30,6 +30,7 @@ _PUBLIC = {
     "find_critical_points": "analysis.critical_points",
     "refine": "run.box_refinement",
     "flat_region": "analysis.flatness",
+    "trust": "analysis.trust",
     "verify": "analysis.verification",
 }
 _MODULES = ("topology",)

@@ -198,6 +198,7 @@ ALSO: Mapping[str, Callable[[World], dict[str, Any]]] = {
     "pair_significance": lambda w: {"draws": 20},
     "noise_threshold": lambda w: {"draws": 20},
     "flat_region": lambda w: {"draws": 5},
+    "trust": lambda w: {"draws": 5, "most_directions": 3},
     "sharpness_by_part": lambda w: {"probes": 1, "tolerance": 0.1},
     "Landscape.imported": lambda w: {"bounds": [(-1, 1), (0, 1)]},
     "Landscape.add_trajectory": lambda w: {"quiet": True},

@@ -57,6 +57,7 @@ BASES = {
     "topology": ["two.nc --draws 40", "one.nc --draws 40"],
     "verify": [f"one.nc {OWN} --noise none", f"one.nc {OWN} --draws 40"],
     "flatness": ["two.nc", f"one.nc --sharpness {OWN}"],
+    "trust": ["two.nc", f"one.nc --spread --most-directions 3 {OWN}"],
     "compare": ["one.nc one.nc --draws 40", "two.nc two.nc --draws 40 --output new"],
     "import": ["three.npy --bounds -1,1,-1,1 --output new.nc"],
     "export": ["two.nc"],

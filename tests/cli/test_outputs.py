@@ -20,6 +20,7 @@ VERBS = {
     "topology two.nc": "two_topology/",
     "verify two.nc": "two_verification/",
     "flatness two.nc": "two_flatness/",
+    "trust two.nc": "two_trust/",
     "compare two.nc two.nc": "comparison/",
     "export two.nc": "two/",
     "render two.nc --output new.png": "new.png",

@@ -201,6 +201,14 @@ def test_several_trajectories_are_a_table(landscape, tmp_path):
     told = [[float(row["alpha"]), float(row["beta"])] for row in rows]
     stored = np.concatenate([one.coordinates for one in landscape.trajectories])
     np.testing.assert_array_equal(told, stored)
+    landscape.trajectories[1].arrays["top_eigenvalue"] = np.array([1.0, 2.0, 3.0])
+    landscape.export(tmp_path, ["csv", "vtp"])
+    with (tmp_path / "trajectories.csv").open(newline="") as file:
+        told = [float(row["top_eigenvalue"]) for row in csv.DictReader(file)]
+    lines = read(vtkXMLPolyDataReader(), tmp_path / "trajectory.vtp")
+    drawn = vtk_to_numpy(lines.GetPointData().GetArray("top_eigenvalue"))
+    for found in (told, drawn):
+        np.testing.assert_array_equal(found, [np.nan] * 3 + [1.0, 2.0, 3.0])
     del landscape.trajectories[1]
     landscape.export(tmp_path, ["csv"])
     assert not (tmp_path / "trajectories.csv").exists()

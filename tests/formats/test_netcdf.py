@@ -169,3 +169,27 @@ def test_a_volume_with_all_it_may_hold_comes_back(tmp_path, rng):
     with pytest.raises(OutputExistsError, match="exists"):
         landscape.save(path)
     landscape.save(path, overwrite=True)
+
+
+def test_further_numbers_of_a_trajectory_come_back(tmp_path):
+    def run(label, count, **arrays):
+        columns = [np.arange(float(count))] * 3
+        return ProjectedTrajectory(
+            label, np.arange(float(count)), np.zeros((count, 1)), *columns, arrays=arrays
+        )
+
+    sharpness = np.array([1.0, np.nan, np.inf])
+    runs = [run("t", 3, top_eigenvalue=sharpness), run("u", 2, along_valley=np.array([2.0, 3.0]))]
+    line = Landscape(
+        Grid.line(2), {"loss": np.ones(2)}, np.ones(2, np.int8), np.eye(1), trajectories=runs
+    )
+    line.save(tmp_path / "x.nc")
+    first, second = Landscape.open(tmp_path / "x.nc").trajectories
+    assert list(first.arrays) == ["top_eigenvalue"]
+    np.testing.assert_array_equal(first.arrays["top_eigenvalue"], sharpness)
+    assert list(second.arrays) == ["along_valley"]
+    np.testing.assert_array_equal(second.array("along_valley"), [2.0, 3.0])
+    assert np.isnan(second.array("top_eigenvalue")).all()
+    with netCDF4.Dataset(tmp_path / "x.nc") as dataset:
+        assert dataset["trajectory_along_valley"].long_name == "along valley"
+        np.testing.assert_array_equal(dataset["trajectory_along_valley"][3:], [2.0, 3.0])

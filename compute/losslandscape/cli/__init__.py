@@ -38,6 +38,7 @@ VERBS = (
     "topology",
     "verify",
     "flatness",
+    "trust",
     "compare",
     "import",
     "export",

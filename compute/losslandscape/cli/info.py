@@ -123,6 +123,8 @@ def _lines(landscape, dataset_samples=None):
         yield f"  model '{model.label}' at ({where}), {_model_losses(model)}"
     for trajectory in landscape.trajectories:
         yield f"  {_run(trajectory, plane)}"
+    for sentence in _verdict(about):
+        yield f"  trust       {sentence}"
     versions = about.get("versions", {})
     yield "  made by     " + ", ".join(f"{name} {version}" for name, version in versions.items())
 
@@ -196,6 +198,19 @@ def _value(value):
         words = [_value(entry) for entry in value]
         return (" and " if any(" " in word for word in words) else " ").join(words)
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _verdict(about):
+    """The sentences that ``losslandscape trust`` left in the file.
+
+    >>> _verdict({"trust": {"verdict": ["One.", 2]}}), _verdict({"trust": "far"}), _verdict({})
+    (['One.'], [], [])
+    """
+    found = about.get("trust")
+    sentences = found.get("verdict") if isinstance(found, dict) else None
+    if not isinstance(sentences, list):
+        return []
+    return [one for one in sentences if isinstance(one, str)]
 
 
 def _ends(values) -> str:

@@ -156,6 +156,18 @@ RULES: dict[str, tuple[Rule, ...]] = {
             in_help=False,
         ),
     ),
+    "trust": (
+        Rule(("--width", "--most-directions"), needs=IsGiven("--spread")),
+        Rule(
+            (
+                "--model", "--weights", "--weights-key", "--data", "--loss", "--trajectory",
+                "--models", "--device", "--threads",
+            ),
+            needs=IsGiven("--path", "--spread"),
+            why="without them nothing is measured",
+            in_help=False,
+        ),
+    ),
     "compare": (
         Rule(("FILE.nc",), needs=Number("FILE.nc", 2, None), in_help=False),
         Rule(("--labels",), needs=AsMany("--labels", "FILE.nc", words="one for each file")),

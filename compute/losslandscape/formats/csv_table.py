@@ -13,6 +13,7 @@ import numpy as np
 from losslandscape.files.atomic_files import replace_file
 from losslandscape.formats.report import write_csv
 from losslandscape.landscape.landscape import Landscape
+from losslandscape.landscape.overlays import array_names
 
 FILE_NAME = "surface.csv"
 TRAJECTORIES_FILE = "trajectories.csv"
@@ -56,12 +57,16 @@ def write(landscape: Landscape, folder: Path) -> list[Path]:
 def _write_trajectories(landscape: Landscape, path: Path) -> Path:
     """The checkpoints of all trajectories, with the label of their run."""
     names = ("step", "loss", "checkpoint_loss", "distance_to_plane")
+    further = array_names(landscape.trajectories)
     rows = [
         [run.label, *map(repr, map(float, (step, *coordinates, *values)))]
         for run in landscape.trajectories
         for step, coordinates, *values in zip(
-            run.step, run.coordinates, *(getattr(run, name) for name in names[1:])
+            run.step,
+            run.coordinates,
+            *(getattr(run, name) for name in names[1:]),
+            *(run.array(name) for name in further),
         )
     ]
-    write_csv(path, ("label", "step", *landscape.grid.axis_names, *names[1:]), rows)
+    write_csv(path, ("label", "step", *landscape.grid.axis_names, *names[1:], *further), rows)
     return path

@@ -22,7 +22,7 @@ from losslandscape.formats.netcdf_content import CHECKSUM, content_sha256
 from losslandscape.landscape.consistency import wrong_provenance
 from losslandscape.landscape.landscape import FORMAT_VERSION, Landscape
 from losslandscape.landscape.opening import LandscapeOrPath, opened
-from losslandscape.landscape.overlays import ModelPoint, ProjectedTrajectory
+from losslandscape.landscape.overlays import ModelPoint, ProjectedTrajectory, array_names
 from losslandscape.planes.grid import AXIS_NAMES, Grid
 from losslandscape.public_calls import public
 
@@ -157,6 +157,9 @@ def _write_trajectories(dataset, landscape: Landscape) -> None:
     for name, long_name in _TRAJECTORY_FIELDS.items():
         values = np.concatenate([getattr(t, name) for t in trajectories]).astype(np.float64)
         _variable(dataset, f"trajectory_{name}", ("step",), values, long_name)
+    for name in array_names(trajectories):
+        values = np.concatenate([t.array(name) for t in trajectories]).astype(np.float64)
+        _variable(dataset, f"trajectory_{name}", ("step",), values, name.replace("_", " "))
 
 
 def check_attributes(provenance: Mapping[str, Any]) -> None:
@@ -342,10 +345,24 @@ def _read_trajectories(variables, axes, provenance) -> list[ProjectedTrajectory]
     coordinates = np.stack([variables[f"trajectory_{axis}"].values for axis in axes], axis=1)
     columns = {name: variables[f"trajectory_{name}"].values for name in _TRAJECTORY_FIELDS}
     labels = _labels(provenance.get("trajectories"), index.max() + 1, "trajectory")
+    known = {"index", *axes, *columns}
+    further = {
+        name.removeprefix("trajectory_"): variable.values
+        for name, variable in variables.items()
+        if name.startswith("trajectory_")
+        and name.removeprefix("trajectory_") not in known
+        and variable.dimensions == ("step",)
+        and variable.values.dtype.kind in "fiu"
+    }
     return [
         ProjectedTrajectory(
             label=label,
             coordinates=coordinates[index == i],
+            arrays={
+                name: column[index == i]
+                for name, column in further.items()
+                if not np.isnan(column[index == i]).all()  # those of another trajectory
+            },
             **{name: column[index == i] for name, column in columns.items()},
         )
         for i, label in enumerate(labels)

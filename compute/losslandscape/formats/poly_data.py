@@ -14,6 +14,7 @@ from vtkmodules.vtkIOXML import vtkXMLPolyDataWriter
 from losslandscape.formats.report import loss_sha256
 from losslandscape.formats.vtk_xml import write_xml
 from losslandscape.landscape.landscape import Landscape
+from losslandscape.landscape.overlays import array_names
 
 TRAJECTORY_FILE = "trajectory.vtp"
 MODELS_FILE = "models.vtp"
@@ -79,6 +80,8 @@ def trajectory_data(landscape: Landscape) -> vtkPolyData:
         name: np.concatenate([getattr(part, name) for part in parts])
         for name in ("loss", "checkpoint_loss", "distance_to_plane", "step")
     }
+    for name in array_names(parts):
+        arrays[name] = np.concatenate([part.array(name) for part in parts])
     if len(parts) > 1:  # one alone has no number
         numbers = np.arange(len(parts), dtype=np.int32)
         arrays["trajectory"] = np.repeat(numbers, [len(part.step) for part in parts])

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,8 @@ class ProjectedTrajectory:
         objective re-estimates statistics, with statistics re-estimated at the checkpoint.
     distance_to_plane : ndarray, shape (checkpoints,)
         Euclidean distance in parameter space.
+    arrays : dict of name to ndarray, shape (checkpoints,)
+        Further numbers of the checkpoints, such as ``top_eigenvalue``.
     """
 
     label: str
@@ -35,6 +37,16 @@ class ProjectedTrajectory:
     loss: np.ndarray
     checkpoint_loss: np.ndarray
     distance_to_plane: np.ndarray
+    arrays: dict[str, np.ndarray] = field(default_factory=dict)
+
+    def array(self, name: str) -> np.ndarray:
+        """Further numbers of this name; NaN at all checkpoints if there are none."""
+        return self.arrays.get(name, np.full(len(self.step), np.nan))
+
+
+def array_names(trajectories: Sequence[ProjectedTrajectory]) -> list[str]:
+    """The names of the further numbers of some trajectories, in order of appearance."""
+    return list(dict.fromkeys(name for one in trajectories for name in one.arrays))
 
 
 @dataclass

@@ -272,12 +272,7 @@ def joint_principal_directions(
         )
     names = {s.name for s in layout.segments if moving is None or s.name in moving}
     arguments = trajectories, names, block_bytes, last
-    plain = np.zeros((count, count))  # inner products of theta_i - theta_final
-    for _, differences in _difference_blocks(*arguments):
-        with np.errstate(invalid="ignore"):  # see _require_finite
-            plain += differences @ differences.T
-        del differences  # before the next block is read
-    _require_finite(plain, trajectories)
+    plain = difference_products(trajectories, names, block_bytes, last)
     # exactly 1 for a single run
     weights = np.concatenate([np.full(n, count / (len(counts) * n)) for n in counts])
     roots = np.sqrt(weights)
@@ -341,6 +336,36 @@ def _require_finite(plain: np.ndarray, trajectories: Sequence[Trajectory]) -> No
                 "out of the trajectory"
             )
         first -= len(one)
+
+
+def difference_products(
+    trajectories: Sequence[Trajectory],
+    names: Collection[str],
+    block_bytes: int = _PCA_BLOCK_BYTES,
+    last: int = -1,
+) -> np.ndarray:
+    """Inner products of theta_i - theta_last, float64, shape (checkpoints, checkpoints).
+
+    Parameters
+    ----------
+    names : collection of str
+        The parameters that count.
+    last : int
+        Number of the last checkpoint among those of all trajectories, one after the other.
+
+    Raises
+    ------
+    LossLandscapeError
+        If a checkpoint has parameters that are not finite.
+    """
+    count = sum(map(len, trajectories))
+    found = np.zeros((count, count))
+    for _, differences in _difference_blocks(trajectories, names, block_bytes, last):
+        with np.errstate(invalid="ignore"):  # see _require_finite
+            found += differences @ differences.T
+        del differences  # before the next block is read
+    _require_finite(found, trajectories)
+    return found
 
 
 def _difference_blocks(
