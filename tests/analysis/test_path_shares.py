@@ -86,10 +86,12 @@ def test_share_in_the_plane_of_its_principal_components(run, center):
     directions = np.stack([d.double().numpy() for d in plane.directions])
     assert share.length == pytest.approx(expected(points, directions, center)[1], rel=1e-9)
     # this is a random walk: as much as one shows, and not more
-    assert not share.more_than_chance
+    assert share.judgment() == "no more than random walks show"
     (of_file,) = path_shares(landscape)
     assert of_file.length is None
     assert of_file.variance == pytest.approx(expected(points, directions, "origin")[0], rel=1e-6)
+    unknown = "is not known without the number of parameters"
+    assert (unknown in of_file.judgment()) is (center == "mean")
     assert of_file.fitted is (center == "origin")
 
 
@@ -105,7 +107,8 @@ def test_a_straight_path_is_more_than_chance(run, tmp_path):
     landscape = empty(plane, subspace={"kind": "pca", "center": "origin"})
     (share,) = path_shares(landscape, plane, {"run": trajectory})
     assert share.variance > 0.99
-    assert share.more_than_chance
+    assert share.judgment().startswith("more than random walks show, by ")
+    assert "--path" not in share.judgment()
 
 
 def test_nothing_is_said_of_a_trajectory_that_ends_off_the_plane(run):

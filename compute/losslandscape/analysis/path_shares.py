@@ -34,7 +34,9 @@ class PathShare:
         Whether the plane has the principal components of this trajectory.
     random_plane, random_plane_length : float
         Expected shares of the variance and of the length in a plane that knows nothing of the
-        trajectory.
+        trajectory; NaN if the number of parameters is not known.
+    random_plane_interval : (low, high)
+        95% of random planes hold such a share of a single direction.
     walk : WalkShares or None
         Of a random walk of as many equal steps, in the plane of its own principal components.
     walk_of_these_lengths : WalkShares or None
@@ -49,6 +51,7 @@ class PathShare:
     fitted: bool
     random_plane: float
     random_plane_length: float
+    random_plane_interval: tuple[float, float]
     walk: WalkShares | None
     walk_of_these_lengths: WalkShares | None
 
@@ -61,7 +64,7 @@ class PathShare:
         Examples
         --------
         >>> walk = WalkShares(10, 0.9, 0.5, (0.88, 0.93), (0.45, 0.55))
-        >>> PathShare("run", 11, "origin", 0.91, 0.7, True, 1e-6, 1e-3, walk, None).sentence()
+        >>> PathShare("run", 11, "origin", 0.91, 0.7, True, 1e-6, 1e-3, (0, 1), walk, None).sentence()
         "the plane holds 91% of the squared distance of 'run' from its last checkpoint and 70% of its length; a random walk of as many steps shows 90% (88% to 93%) and 50% (45% to 55%) in the plane of its own principal components"
         """  # noqa: E501
         of = "the squared distance of '{}' from its last checkpoint"
@@ -71,6 +74,8 @@ class PathShare:
         if self.length is not None:
             words += f" and {percent(self.length)} of its length"
         if not self.fitted or self.walk is None:
+            if not np.isfinite(self.random_plane):
+                return words
             words += f"; a random plane would hold {percent(self.random_plane)}"
             if self.length is not None:
                 words += f" and {percent(self.random_plane_length)}"
@@ -92,17 +97,30 @@ class PathShare:
         return words
 
     @property
-    def more_than_chance(self) -> bool:
-        """Whether the plane shows more than it would of a random walk, or a random plane of this.
+    def chance(self) -> float:
+        """The largest share that chance explains.
 
-        More than all of the walks that are known: with equal steps, and with these lengths.
+        For a fitted plane that of 97.5% of random walks, with equal steps or with the lengths of
+        the run, whichever is more; otherwise that of a vector in 97.5% of random planes. NaN if the
+        file does not say it.
         """
-        if not self.fitted:
-            return self.variance > 2 * self.random_plane
+        if not self.fitted or self.walk is None:
+            return self.random_plane_interval[1]
         walks = [walk for walk in (self.walk, self.walk_of_these_lengths) if walk is not None]
-        return all(
-            self.variance > (walk.variance_interval or (0.0, walk.variance))[1] for walk in walks
-        )
+        return max((walk.variance_interval or (0.0, walk.variance))[1] for walk in walks)
+
+    def judgment(self) -> str:
+        """What the share of the variance says, in words."""
+        chance = self.chance
+        if not np.isfinite(chance):
+            return "what chance would give is not known without the number of parameters"
+        what = "random walks" if self.fitted else "random planes"
+        if self.variance <= chance:
+            return f"no more than {what} show"
+        more = f"more than {what} show, by {100 * (self.variance - chance):.2g} percentage points"
+        if self.fitted and self.walk_of_these_lengths is None:
+            more += ", which steps of unequal length may explain (losslandscape trust --path)"
+        return more
 
 
 def percent(share: float) -> str:
@@ -227,7 +245,7 @@ def _of_checkpoints(
     return PathShare(
         label, count, center, float(variance),
         float(shown.sum() / moved.sum()) if moved.sum() > 0 else None,
-        fitted, dimensions / size, random_plane_length(size, dimensions), walk, same,
+        fitted, *_of_random_plane(size, dimensions), walk, same,
     )  # fmt: skip
 
 
@@ -261,10 +279,13 @@ def _of_file(
     )  # fmt: skip
 
 
-def _of_random_plane(parameters: int | None, dimensions: int) -> tuple[float, float]:
+def _of_random_plane(
+    parameters: int | None, dimensions: int
+) -> tuple[float, float, tuple[float, float]]:
     if not parameters:
-        return float("nan"), float("nan")
-    return dimensions / parameters, random_plane_length(parameters, dimensions)
+        return np.nan, np.nan, (np.nan, np.nan)
+    mean, interval = random_plane_share(parameters, dimensions)
+    return mean, random_plane_length(parameters, dimensions), interval
 
 
 def random_plane_share(parameters: int, dimensions: int) -> tuple[float, tuple[float, float]]:

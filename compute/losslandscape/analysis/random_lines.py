@@ -213,11 +213,16 @@ def random_lines(
     Raises
     ------
     LossLandscapeError
-        If the number of points is even or too small, or the loss at the model is not finite.
+        If the number of points is even or too small, or the plane moves the inputs.
     """
     if points % 2 == 0 or points < 5:
         raise LossLandscapeError(
             f"points={points}: a profile needs an odd number of points, of at least 5"
+        )
+    if subspace.recipe.get("kind") == "inputs":
+        raise LossLandscapeError(
+            "this plane moves the inputs, and the spread is that of directions of the parameters; "
+            "leave it out"
         )
     grid = Grid.line(points, half_width)
     axis = grid.axes()[0]

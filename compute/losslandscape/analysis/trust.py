@@ -74,13 +74,7 @@ class Trust:
                 "trajectory with its last checkpoint in it"
             )
         first = self.paths[0]
-        if first.more_than_chance:
-            judgment = "more than chance"
-        elif first.fitted:
-            judgment = "no more than a random walk would"
-        else:
-            judgment = "no more than a random plane would"
-        return f"{first.sentence()}: {judgment}"
+        return f"{first.sentence()}: {first.judgment()}"
 
     def _surroundings(self) -> str:
         if self.lines is None:
