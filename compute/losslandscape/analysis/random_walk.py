@@ -72,7 +72,7 @@ def random_walk_shares(
     --------
     >>> walk = random_walk_shares(200, 10**6, draws=0)
     >>> round(walk.variance, 3), round(walk.length, 3)
-    (0.76, 0.095)
+    (0.76, 0.094)
     >>> round(random_walk_shares(200, 10**6, center="origin", draws=0).variance, 3)
     0.901
     """

@@ -200,7 +200,7 @@ def trust(
     >>> bowl = Landscape(grid, {"loss": values}, np.ones(grid.shape, np.int8), np.eye(2))
     >>> found = trust(bowl)
     >>> found.failed, found.verdict[2]
-    ([], 'The picture passes all 5 checks; 7 could not be made.')
+    ([], 'The picture passes all 7 checks; 5 could not be made.')
     """
     landscape = opened(landscape)
     if (objective is None) != (subspace is None):
