@@ -216,6 +216,7 @@ OWNERS: Mapping[str, Callable[[World], Any]] = {
     "Adaptive": lambda w: Adaptive(0.1),
     "PlaneDerivatives": lambda w: PlaneDerivatives(w.objective, w.plane),
     "BasinOfMinimum": lambda w: BasinOfMinimum(w.landscape),
+    "Trust": lambda w: ll.trust(w.landscape),
     "Subspace.model_shares": lambda w: w.between,
 }
 

@@ -103,6 +103,7 @@ class Trust:
         """One row per check."""
         return [check.to_json() for check in self.checks]
 
+    @public(profiles=FLAG)
     def to_json(self, profiles: bool = True) -> dict[str, Any]:
         """Everything, in the types of JSON; numbers that are not known are None.
 
