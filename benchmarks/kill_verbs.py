@@ -68,7 +68,7 @@ COMMANDS: dict[str, tuple[list[str], list[str]]] = {
     ),
     "flatness": (["flatness", "x.nc", "--output", "new"], ["new"]),
     "export": (["export", "x.nc", "--output", "new"], ["new"]),
-    "render": (["render", "x.nc", "--output", "new.png"], ["new.png"]),
+    "render": (["render", "x.nc", "--output", "new.png"], ["new.png", "new_caption.txt"]),
 }
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 # times, and what holds them

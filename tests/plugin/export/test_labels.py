@@ -13,7 +13,7 @@ import pytest
 
 STATE_FILES = Path(__file__).resolve().parents[3] / "state_files"
 SAVED = Path(__file__).resolve().parent / "saved"
-FILES = ["figure2_trajectories.py", "figure3_techniques.pvsm"]
+FILES = ["figure3_techniques.py"]
 # Ticks that six digits do not tell apart; the bar's format is then ParaView's own.
 NARROW = """
 import losslandscape_paraview as llpv

@@ -21,6 +21,8 @@ STATE_FILES = Path(__file__).resolve().parents[3] / "state_files"
 STATES = sorted(path.name for path in STATE_FILES.glob("*.pvsm"))
 SCRIPTS = [f"{Path(name).stem}.py" for name in STATES]
 
+# Their layers are hidden one by one; those of the others are among them.
+WITH_ALL_LAYERS = [name for name in STATES if name.startswith(("figure2", "figure4", "figure5"))]
 IN_THE_BOX, IN_A_LAYER = 0.95, 0.90
 NEEDED_LAYERS = {"surface", "axes", "colour bar"}
 WITHOUT_POINTS = {"TextSource"}
@@ -42,8 +44,9 @@ def rendered(tmp_path_factory, copied, in_paraview):
     output = tmp_path_factory.mktemp("pictures")
     files = [copied / "state_files" / name for name in STATES + SCRIPTS]
     facts, _done = in_paraview(
-        "render_states.py", output, *files, plugin=copied / "paraview_plugin"
-    )
+        "render_states.py", output, *files, "hide", *WITH_ALL_LAYERS,
+        plugin=copied / "paraview_plugin",
+    )  # fmt: skip
     return facts, output
 
 
@@ -85,7 +88,10 @@ def test_figure_is_its_thumbnail_and_no_layer_can_be_missing(rendered, name):
     assert given.shape == thumbnail.shape
     names = facts[name]["layers"]
     assert set(names) >= NEEDED_LAYERS
-    without = {layer: picture(output / name / f"{layer}.png") for layer in names}
+    without = {
+        layer: picture(output / name / f"{layer}.png")
+        for layer in (names if name in WITH_ALL_LAYERS else ())
+    }
     layers = {layer: np.abs(given - hidden).max(axis=2) > 8.0 for layer, hidden in without.items()}
     for layer, pixels in layers.items():
         assert pixels.sum() >= 50, f"layer {layer} cannot be seen"

@@ -1,8 +1,8 @@
-"""Renders figures whole and without each of their layers: plugin, output folder, files.
+"""Renders figures whole and without their layers: plugin, output folder, files, "hide", names.
 
 A file is a state (`.pvsm`) or a figure script (`.py`). For `name.pvsm` the folder `name.pvsm/` gets
-`all.png` and one picture a layer without it, for `name.py` the former alone; the answer has the
-layers' names and each pipeline object's points and array ranges.
+`all.png`, and one picture a layer without it if the name is among the last arguments; the answer
+has the layers' names and each pipeline object's points and array ranges.
 """
 
 import json
@@ -17,6 +17,7 @@ def main(plugin, output, *files):
     from losslandscape_paraview.layers.shown import COLOUR_BAR, find_layers, hidden
     from losslandscape_paraview.session import end_session, new_session
 
+    files, hide = files[: files.index("hide")], files[files.index("hide") + 1 :]
     answers = {}
     for file in map(Path, files):
         new_session()
@@ -25,7 +26,7 @@ def main(plugin, output, *files):
         folder.mkdir(parents=True)
         render_layout(layout, folder / "all.png")
         layers = find_layers()
-        for name, shown in layers.items() if file.suffix == ".pvsm" else ():
+        for name, shown in layers.items() if file.name in hide else ():
             with hidden(shown):
                 render_layout(layout, folder / f"{name}.png", carries_state=False)
         answers[file.name] = {
