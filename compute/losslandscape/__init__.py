@@ -27,6 +27,7 @@ _PUBLIC = {
     "compare": "analysis.comparison",
     "epsilon_sharpness": "analysis.sharpness",
     "sharpness_by_part": "analysis.part_sharpness",
+    "basin_volume": "analysis.basin_volume",
     "find_critical_points": "analysis.critical_points",
     "refine": "run.box_refinement",
     "flat_region": "analysis.flatness",

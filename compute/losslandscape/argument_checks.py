@@ -218,6 +218,7 @@ AXIS_POINTS = Whole(2, 100_000)
 FACTOR = Whole(1, 10_000)
 COORDINATE = Real(-1e30, 1e30)  # float32 holds such steps, and their squares are finite in float64
 PROBES = Whole(1, 100_000)
+DIRECTIONS = Whole(2, 10_000_000)
 DRAWS = Whole(1, 10_000_000)
 LEVELS = Whole(1, 256)
 EPOCHS = Whole(1, 100_000)

@@ -200,6 +200,7 @@ ALSO: Mapping[str, Callable[[World], dict[str, Any]]] = {
     "flat_region": lambda w: {"draws": 5},
     "trust": lambda w: {"draws": 5, "most_directions": 3},
     "sharpness_by_part": lambda w: {"probes": 1, "tolerance": 0.1},
+    "basin_volume": lambda w: {"directions": 3},
     "Landscape.imported": lambda w: {"bounds": [(-1, 1), (0, 1)]},
     "Landscape.add_trajectory": lambda w: {"quiet": True},
     "Trajectory.of_checkpoints": lambda w: {"steps": [1.0]},

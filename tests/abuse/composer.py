@@ -80,7 +80,7 @@ GOOD = {
     "--epochs": ["1", "2"],
     "--output": ["new.nc", "new", "new.png", "new.glb", "new.pdf"], "--title": ["A title", ""],
     "--format": ["npy", "csv"], "--directions": ["own.pt"], "--parameters": ["0.*", "2"],
-    "--parts": ["0.*"], "--sample-numbers": ["3,1"], "--valid-range": ["-9,9"],
+    "--parts": ["0.*"], "--volume": ["2"], "--sample-numbers": ["3,1"], "--valid-range": ["-9,9"],
     "--draws": ["40", "100"], "--samples": ["9", "30"], "--threads": ["1", "2"], "--factor": ["2"],
     "--view": ["top", "30,45"], "--steps": ["epoch"], "--text-size": ["8"],
     "--techniques": ["surface", "contours"], "--color-map": ["magma"],

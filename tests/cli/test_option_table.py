@@ -137,7 +137,7 @@ RENDER = "render x.nc --output x.png "
         ("verify x.nc --significant --noise none", "all points are significant"),
         ("verify x.nc --array test_loss", "the first set of samples alone"),
         ("flatness x.nc --box 1", "--box 1: only goes with --sharpness"),
-        ("flatness x.nc --model mlp", "only goes with --sharpness or --parts"),
+        ("flatness x.nc --model mlp", "only goes with --sharpness or --parts or --volume"),
         ("flatness x.nc --sharpness --array test_loss", "the loss of the first set"),
         ("compare x.nc", "x.nc: 1 is given; give 2 or more"),
         ("compare x.nc y.nc --labels a", "--labels a: 1 given, 2 needed"),

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from losslandscape.argument_checks import FINITE
+from losslandscape.argument_checks import DIRECTIONS, FINITE
 from losslandscape.cli.arguments import add_run_arguments
 from losslandscape.cli.inputs import inputs_of
 from losslandscape.cli.kinds import PATH, POSITIVE_KIND, TEXT, Kind, Numbers
@@ -15,6 +15,7 @@ from losslandscape.cli.results import add_array_argument, add_result_arguments, 
 from losslandscape.files.outputs import claimed, complete_results
 
 if TYPE_CHECKING:
+    from losslandscape.analysis.basin_volume import BasinVolume
     from losslandscape.analysis.flatness import FlatRegion
     from losslandscape.analysis.part_sharpness import SharpnessByPart
     from losslandscape.analysis.sharpness import Sharpness
@@ -90,6 +91,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "outermost modules, or the parts of these patterns, such as 'layer3.*'",
     )
     group.add_argument(
+        "--volume",
+        type=Kind(DIRECTIONS),
+        nargs="?",
+        const=1000,
+        metavar="N",
+        help="measure the volume of the basin at the origin of the plane, in all parameters, from "
+        "N random directions (default: 1000), isotropic and preconditioned; it ends where the loss "
+        "is epsilon above the model's",
+    )
+    group.add_argument(
         "--precision",
         choices=("float32", "float64"),
         help="precision of the computation (default: the surface's)",
@@ -125,9 +136,9 @@ def _analyze(arguments: argparse.Namespace, folder: Path) -> int:
         minimum=minimum,
     )
     curve = BasinOfMinimum(landscape, arguments.scale, minimum).curve()
-    sharpness = by_part = None
-    if arguments.sharpness or arguments.parts is not None:
-        sharpness, by_part = _measured(arguments, landscape, found)
+    sharpness, by_part, volumes = None, None, None
+    if arguments.sharpness or arguments.parts is not None or arguments.volume:
+        sharpness, by_part, volumes = _measured(arguments, landscape, found)
     report = {
         "landscape": landscape.path,
         "array": array,
@@ -137,6 +148,7 @@ def _analyze(arguments: argparse.Namespace, folder: Path) -> int:
         "curve": curve,
         "sharpness": sharpness.to_json() if sharpness else None,
         **({"sharpness_by_part": by_part.to_json()} if by_part else {}),
+        **({"basin_volumes": [one.to_json() for one in volumes]} if volumes else {}),
     }
     with complete_results(folder) as place:
         flat_region_data.write(landscape, found, place)
@@ -165,14 +177,17 @@ def _analyze(arguments: argparse.Namespace, folder: Path) -> int:
         )
     if by_part:
         print("\n".join(f"  {line}" for line in str(by_part).splitlines()))
+    for volume in volumes or ():
+        print("\n".join(f"  {line}" for line in volume.summary()))
     print(f"  written to {folder}")
     return 0
 
 
 def _measured(
     arguments: argparse.Namespace, landscape: Landscape, found: FlatRegion
-) -> tuple[Sharpness | None, SharpnessByPart | None]:
-    """What --sharpness and --parts ask for, with the model built once."""
+) -> tuple[Sharpness | None, SharpnessByPart | None, list[BasinVolume] | None]:
+    """What --sharpness, --parts and --volume ask for, with the model built once."""
+    from losslandscape.analysis.basin_volume import basin_volume
     from losslandscape.analysis.part_sharpness import sharpness_by_part
     from losslandscape.analysis.sharpness import epsilon_sharpness
     from losslandscape.point.determinism import require_one_value
@@ -186,7 +201,7 @@ def _measured(
         "batch_size": measured["batch_size"],
         "quiet": arguments.quiet,
     }
-    sharpness = by_part = None
+    sharpness, by_part, volumes = None, None, None
     if arguments.sharpness:
         sharpness = epsilon_sharpness(
             objective,
@@ -198,4 +213,13 @@ def _measured(
         )
     if arguments.parts is not None:
         by_part = sharpness_by_part(objective, arguments.parts or None, **how)
-    return sharpness, by_part
+    if arguments.volume:
+        if arguments.precision:
+            objective = objective.in_precision(arguments.precision)
+        volumes = [
+            basin_volume(
+                objective, found.epsilon, arguments.volume, preconditioner, quiet=arguments.quiet
+            )
+            for preconditioner in (None, "hessian")
+        ]
+    return sharpness, by_part, volumes
