@@ -1,4 +1,4 @@
-// What of three.js the viewer uses; see README.md for how three.min.js is made of it.
+// What of three.js the viewer uses; `make three` bundles it into web_viewer/three.min.js.
 export {
   AmbientLight,
   BufferGeometry,
