@@ -15,3 +15,5 @@ if "losslandscape_paraview" not in sys.modules:
     spec.loader.exec_module(sys.modules[spec.name])
 
 from losslandscape_paraview.proxies import *  # noqa: F403
+
+paraview_plugin_version = "0.1.0"  # what Tools > Manage Plugins shows

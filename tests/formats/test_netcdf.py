@@ -26,7 +26,7 @@ def variables(**changes):
         "beta": Variable(("beta",), np.array([10.0, 20.0])),
         "loss": Variable(("beta", "alpha"), np.arange(6.0).reshape(2, 3)),
         "status": Variable(("beta", "alpha"), np.ones((2, 3), np.int8)),
-        "gram_matrix": Variable(("direction", "other_direction"), np.diag([4.0, 9.0])),
+        "subspace_gram_matrix": Variable(("direction", "other_direction"), np.diag([4.0, 9.0])),
         "provenance": Variable(("provenance_length",), provenance(title="x")),
     }
     found.update(changes)
@@ -49,7 +49,10 @@ def test_variables_on_the_grid_are_fields_and_those_with_one_more_are_samples():
     assert found.gram_matrix.tolist() == [[4, 0], [0, 9]]
     assert found.path == FILE
     assert found.models == found.trajectories == []
-    without = landscape_of(variables(gram_matrix=None), FILE)
+    former = variables()["subspace_gram_matrix"]  # what older files call it
+    older = landscape_of(variables(subspace_gram_matrix=None, gram_matrix=former), FILE)
+    assert older.gram_matrix.tolist() == [[4, 0], [0, 9]]
+    without = landscape_of(variables(subspace_gram_matrix=None), FILE)
     assert without.gram_matrix.shape == (2, 2)
     assert np.isnan(without.gram_matrix).all()
 
@@ -68,7 +71,7 @@ def test_a_variable_that_is_missing_is_named(name):
         ({"beta": Variable(("alpha",), np.zeros(2))}, "'beta'"),
         ({"beta": Variable(("beta",), np.array([10.0, 20.0, 30.0]))}, "shape"),
         ({"alpha": Variable(("alpha",), np.array([0.0, 1.00001, 2.0]))}, "'alpha'"),
-        ({"gram_matrix": Variable(("a",), np.zeros(3))}, "ValueError"),
+        ({"subspace_gram_matrix": Variable(("a",), np.zeros(3))}, "ValueError"),
         ({"provenance": Variable(("l",), provenance(title=3))}, "'title' .* int"),
         ({"provenance": Variable(("l",), provenance(format_version=2))}, "2 .*newer"),
         ({"provenance": Variable(("l",), np.frombuffer(b"[1]", dtype="S1"))}, "JSON object"),

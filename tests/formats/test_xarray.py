@@ -45,7 +45,7 @@ def test_variables_and_attributes_are_those_of_the_file(tmp_path, shape):
             xarray.testing.assert_equal(found[name].variable, file[name].variable)
             assert found[name].dtype == file[name].dtype
             for key, value in file[name].attrs.items():
-                assert found[name].attrs[key] == value
+                np.testing.assert_array_equal(found[name].attrs[key], value)
         written = {k: v for k, v in file.attrs.items() if k != "content_sha256"}
         assert found.attrs == written
     assert found["loss"].attrs == {"units": "1", "long_name": "cross-entropy loss"}

@@ -53,3 +53,10 @@ def same(default, value):
 def test_reading_them_leaves_no_stand_in_behind(told):
     assert "losslandscape_paraview.proxies" not in sys.modules
     assert "paraview" not in sys.modules
+
+
+def test_the_plugin_manager_shows_this_version(in_paraview):
+    import losslandscape
+
+    plugins, _done = in_paraview("plugin_version.py")
+    assert plugins["LossLandscape"] == losslandscape.__version__

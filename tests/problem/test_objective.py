@@ -157,8 +157,9 @@ def test_a_loss_function_may_give_metrics_too(cnn, images):
 
 
 TAKEN = [
-    "alpha", "status", "gram_matrix", "loss_standard_error", "loss_sample_count", "sample",
-    "loss_samples", "accuracy_interpolation_error", "trajectory_loss", "model_alpha", "a/b", 3,
+    "alpha", "status", "gram_matrix", "subspace_gram_matrix", "loss_standard_error",
+    "loss_sample_count", "sample", "loss_samples", "accuracy_interpolation_error",
+    "trajectory_loss", "model_alpha", "a/b", 3,
 ]  # fmt: skip
 
 

@@ -28,6 +28,10 @@ from losslandscape.public_calls import public
 
 _NAME = re.compile(r"\w[^/\x00-\x1f\x7f]*(?<! )")  # of netCDF, and of at most 256 bytes
 _NAME_BYTES = 256
+# VTK's own netCDF reader sorts names, and reads first what has the dimensions of the first one.
+_GRAM_MATRIX = "subspace_gram_matrix"  # after "loss"
+_FORMER_GRAM_MATRIX = "gram_matrix"
+_STATUS = ("not_evaluated", "evaluated", "interpolated", "evaluated_and_not_finite")  # 0, 1, 2, 3
 _TRAJECTORY_FIELDS = {
     "step": "training step",
     "loss": "loss at the projection",
@@ -94,6 +98,7 @@ def _variable(dataset, name, dimensions, values, long_name="", compress=False):
     if long_name:
         variable.long_name = long_name
     variable[...] = values
+    return variable
 
 
 def _write_grid(dataset, landscape: Landscape) -> None:
@@ -106,14 +111,16 @@ def _write_grid(dataset, landscape: Landscape) -> None:
     titles = landscape.provenance.get("quantities", {})
     for name, values in landscape.fields.items():
         _variable(dataset, name, dimensions, values.astype(np.float64), titles.get(name, name))
-    _variable(
+    status = _variable(
         dataset, "status", dimensions, landscape.status.astype(np.int8),
         "0 not evaluated, 1 evaluated, 2 interpolated, 3 evaluated and not finite",
     )  # fmt: skip
+    status.flag_values = np.arange(len(_STATUS), dtype=np.int8)
+    status.flag_meanings = " ".join(_STATUS)
     for dimension in ("direction", "other_direction"):
         dataset.createDimension(dimension, grid.dimensions)
     _variable(
-        dataset, "gram_matrix", ("direction", "other_direction"), landscape.gram_matrix,
+        dataset, _GRAM_MATRIX, ("direction", "other_direction"), landscape.gram_matrix,
         "inner products of the directions",
     )  # fmt: skip
 
@@ -267,8 +274,10 @@ def _landscape(variables: dict[str, Variable], path: Path) -> Landscape:
     if variables["status"].dimensions != dimensions:
         raise FileFormatError(f"{path}: 'status' is not on the grid")
     gram_matrix = np.full((grid.dimensions,) * 2, np.nan)
-    if "gram_matrix" in variables:
-        gram_matrix = variables["gram_matrix"].values.reshape(gram_matrix.shape)
+    for name in (_GRAM_MATRIX, _FORMER_GRAM_MATRIX):
+        if name in variables:
+            gram_matrix = variables[name].values.reshape(gram_matrix.shape)
+            break
     return Landscape(
         grid=grid,
         fields=fields,

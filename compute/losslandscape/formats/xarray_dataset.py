@@ -14,15 +14,13 @@ from losslandscape.landscape.landscape import Landscape
 if TYPE_CHECKING:
     import xarray
 
-_STATUS = "not_evaluated evaluated interpolated evaluated_and_not_finite"  # 0, 1, 2, 3
-
 
 def to_xarray(landscape: Landscape) -> xarray.Dataset:
     """The variables and attributes of the landscape's file, in memory.
 
-    The file's JSON text ``provenance`` is left out, because the attributes repeat it. Three things
-    that the file stores elsewhere are added: the labels of trajectories and models as coordinates
-    ``trajectory`` (step) and ``model_label`` (model), and CF's flags of ``status``.
+    The file's JSON text ``provenance`` is left out, because the attributes repeat it. The labels of
+    trajectories and models, which the file stores elsewhere, are added as coordinates
+    ``trajectory`` (step) and ``model_label`` (model).
 
     Raises
     ------
@@ -41,7 +39,6 @@ def to_xarray(landscape: Landscape) -> xarray.Dataset:
     for variable in dataset.variables.values():
         variable.encoding = {}  # describes the file in memory
     dataset.encoding = {}
-    dataset["status"].attrs.update(flag_values=np.arange(4, dtype=np.int8), flag_meanings=_STATUS)
     if landscape.trajectories:
         labels = np.array([trajectory.label for trajectory in landscape.trajectories])
         dataset = dataset.assign_coords(

@@ -33,8 +33,9 @@ LossCallable = Callable[[nn.Module, Batch], Any]
 
 # names of variables and dimensions in the file, docs/file_format.md
 _TAKEN = {
-    "loss", *AXIS_NAMES, "status", "gram_matrix", "provenance", "provenance_length", "direction",
-    "other_direction", "sample", "step", "model", "precision_bits",
+    "loss", *AXIS_NAMES, "status", "gram_matrix", "subspace_gram_matrix", "provenance",
+    "provenance_length", "direction", "other_direction", "sample", "step", "model",
+    "precision_bits",
 }  # fmt: skip
 _TAKEN_BEGINNINGS = ("trajectory_", "model_")
 _TAKEN_ENDS = (

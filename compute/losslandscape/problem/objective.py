@@ -33,7 +33,9 @@ from losslandscape.public_calls import METRICS, public
 
 _REESTIMATION_SAMPLES = 1024
 _REESTIMATION_BATCH = 256
-_RESERVED = {"status", "gram_matrix", "provenance", "alpha", "beta", "gamma"}
+_RESERVED = {
+    "status", "gram_matrix", "subspace_gram_matrix", "provenance", "alpha", "beta", "gamma",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)

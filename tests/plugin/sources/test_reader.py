@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from netCDF4 import Dataset
 
+from losslandscape import Grid, Landscape
+
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory, write_landscape):
@@ -147,3 +149,22 @@ def test_a_flipped_bit_is_told_by_its_checksum(refused):
     assert messages
     assert "loss" in messages[0]
     assert "damaged" in messages[0]
+
+
+@pytest.mark.parametrize("dimensions", [1, 2, 3])
+def test_paraviews_own_reader_shows_the_loss_on_its_axes(tmp_path, in_paraview, dimensions):
+    """Its variables are sorted by name, and the first one's dimensions are read."""
+    grid = Grid((4, 3, 2)[:dimensions], ((-1.0, 2.0), (0.5, 1.0), (3.0, 4.0))[:dimensions])
+    loss = np.arange(float(grid.size)).reshape(grid.shape)
+    landscape = Landscape(
+        grid=grid,
+        fields={"loss": loss},
+        status=np.ones(grid.shape, np.int8),
+        gram_matrix=np.eye(dimensions),
+        samples={"loss_samples": np.zeros((*grid.shape, 2), np.float32)},
+    )
+    landscape.save(tmp_path / "x.nc")
+    shown, _done = in_paraview("own_netcdf_reader.py", tmp_path / "x.nc")
+    assert shown["arrays"] == ["loss", "status"]
+    assert shown["loss"] == loss.ravel().tolist()
+    assert shown["bounds"][: 2 * dimensions] == [end for ends in grid.bounds for end in ends]

@@ -24,7 +24,7 @@ LARGEST_ARRAY = 10**8  # values; 0.8 GB
 _LARGEST_COMPRESSION = 1100  # above the largest ratio of deflate, 1032
 _UNEVEN = 1e-3  # of the spacing: rounded coordinates still count as a regular grid
 _HEAD_BYTES = 4096
-_TAKEN = {*AXIS_NAMES, "loss", "status", "gram_matrix", "provenance"}
+_TAKEN = {*AXIS_NAMES, "loss", "status", "gram_matrix", "subspace_gram_matrix", "provenance"}
 
 
 @dataclass(frozen=True)
