@@ -5,6 +5,7 @@
 # make test-arithmetic  the numerical tests with another processor's arithmetic
 # make coverage  the share of lines that the tests run, by folder
 # make figures   renders every figure from state_files/
+# make three     bundles three.js for interactive pages again, from npm
 # make docs      builds this documentation as a site: docs/_build/html/index.html
 # make refusals  writes docs/refusals.md, every message of refusal, from the code
 # make options   writes docs/options.md, the range of each option and which go together
@@ -110,8 +111,17 @@ coverage: $(INSTALLED_TEST)
 # -W: a page that is missing, a dead link or a name that is not there fails. No network is needed.
 SPHINX = $(BIN)/python -m sphinx -W --keep-going -q
 docs: $(INSTALLED_TEST)
+	@if $(FIND_PARAVIEW) >/dev/null 2>&1; then $(MAKE) --no-print-directory $(INTERACTIVE); \
+	else echo "There is no ParaView: the site has no interactive figures."; fi
 	$(SPHINX) -b html docs docs/_build/html
 	@echo docs/_build/html/index.html
+
+# Each figure of state_files/ as an interactive page, which Sphinx copies into the site.
+INTERACTIVE := $(patsubst state_files/%.pvsm,docs/_build/extra/interactive/%.html,$(wildcard state_files/*.pvsm))
+docs/_build/extra/interactive/%.html: state_files/%.py state_files/%.png \
+    $(wildcard paraview_plugin/losslandscape_paraview/export/web_viewer/*)
+	@mkdir -p $(@D)
+	$(BIN)/python -m losslandscape.paraview.process $< --output $@ >/dev/null
 
 # Asks every address outside that the pages name (docs/_build/html/external_links.txt).
 docs-links: $(INSTALLED_TEST)

@@ -7,6 +7,8 @@ DOCS = Path(__file__).resolve().parent
 ROOT = DOCS.parent
 sys.path[:0] = [str(DOCS / "_extensions"), str(ROOT / "compute"), str(ROOT / "paraview_plugin")]
 
+from project_links import theme_options  # noqa: E402
+
 from losslandscape import __version__  # noqa: E402
 
 project = "losslandscape"
@@ -21,7 +23,10 @@ extensions = [
     "sphinx.ext.napoleon",
     "sphinx.ext.viewcode",
     "sphinx_copybutton",
+    "sphinx_design",
     "generated_pages",
+    "large_pictures",
+    "linked_words",
     "public_names",
     "other_pages",
     "external_links",
@@ -53,7 +58,12 @@ html_theme = "furo"
 html_title = f"losslandscape {release}"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+html_js_files = ["site.js"]
+html_theme_options = theme_options((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+# interactive figures, which `make docs` draws where there is a ParaView
+html_extra_path = [str(path) for path in [DOCS / "_build" / "extra"] if path.is_dir()]
 html_copy_source = False
+wide_pages = ["window_tour"]
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
 copybutton_exclude = ".linenos, .gp, .go"

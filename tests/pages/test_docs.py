@@ -17,14 +17,23 @@ from losslandscape.errors import LossLandscapeError
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
-NEEDED = ("sphinx", "myst_parser", "furo", "sphinx_copybutton")
+NEEDED = ("sphinx", "myst_parser", "furo", "sphinx_copybutton", "sphinx_design")
 SPHINX = ("-m", "sphinx", "-E", "-W", "--keep-going", "-q", "-b", "html")
-RUNNABLE = re.compile(r"^```(\w+) runnable\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+RUNNABLE = re.compile(
+    # what the page shows as the block's output may follow
+    r"^```(\w+) runnable\n(.*?)^```$(?:\n+^```text output\n(.*?)^```$)?",
+    re.DOTALL | re.MULTILINE,
+)
 
 
 def blocks_to_run(page):
-    """The page's blocks that say so, as pairs of language and text."""
+    """The page's blocks that say so: language, text, and the output that the page shows or ""."""
     return RUNNABLE.findall(page.read_text(encoding="utf-8"))
+
+
+def without_numbers(text):
+    """The words of an output, whatever its numbers, which differ from processor to processor."""
+    return re.sub(r"-?\d[\d.,]*(e[+-]?\d+)?", "0", text).split()
 
 
 PAGES_THAT_RUN = [page.stem for page in sorted(DOCS.glob("*.md")) if blocks_to_run(page)]
@@ -56,6 +65,14 @@ def site(sphinx_build, tmp_path_factory):
     done = sphinx_build(DOCS, output)
     assert done.returncode == 0, done.stdout + done.stderr
     return output
+
+
+@pytest.fixture
+def extension(monkeypatch):
+    """Import a module of the site's own extensions."""
+    pytest.importorskip("sphinx", reason="not installed; pip install -e '.[docs]'")
+    monkeypatch.syspath_prepend(str(DOCS / "_extensions"))
+    return importlib.import_module
 
 
 def test_builds_with_every_page_without_a_warning(site):
@@ -93,6 +110,101 @@ def test_every_figure_has_its_script_and_its_picture(site):
         ).read_bytes()
 
 
+def test_the_gallery_has_every_figure_with_its_files(site):
+    gallery = (site / "gallery.html").read_text(encoding="utf-8")
+    scripts = sorted((ROOT / "state_files").glob("figure*.py"))
+    for script in scripts:
+        assert f'src="_images/{script.stem}.png"' in gallery
+        assert f'href="generated/figures/{script.stem}.html"' in gallery
+    offered = {Path(link).name for link in re.findall(r'href="(_downloads/[^"]+)"', gallery)}
+    assert offered == {f"{script.stem}{end}" for script in scripts for end in (".pvsm", ".zip")}
+
+
+def test_an_unpacked_figure_has_all_that_its_state_reads(extension, tmp_path):
+    generated_pages = extension("generated_pages")
+    script = ROOT / "state_files" / "figure2_trajectories.py"
+    content = generated_pages.figure_archive(script)
+    assert content == generated_pages.figure_archive(script)
+    (tmp_path / "figure.zip").write_bytes(content)
+    shutil.unpack_archive(tmp_path / "figure.zip", tmp_path)
+    folder = tmp_path / script.stem
+    state = (folder / f"{script.stem}.pvsm").read_text(encoding="utf-8")
+    read = set(re.findall(r'"(data/[^"]+\.vt[ip])"', state))
+    assert len(read) == 4
+    for name in read:
+        assert (folder / name).read_bytes() == (ROOT / "state_files" / name).read_bytes()
+
+
+def test_a_new_figure_enters_the_gallery_by_its_files(extension, copied_figure, monkeypatch):
+    generated_pages = extension("generated_pages")
+    monkeypatch.setattr(generated_pages, "STATE_FILES", copied_figure.parent)
+    new = copied_figure.with_name("figure9_new.py")
+    text = copied_figure.read_text(encoding="utf-8")
+    new.write_text(re.sub('^"""[^"]*"""', '"""Figure 9: something new."""', text), encoding="utf-8")
+    for ending in (".pvsm", ".png"):
+        shutil.copy(copied_figure.with_suffix(ending), new.with_suffix(ending))
+    cards = generated_pages.gallery_cards()
+    assert "[![Figure 9: something new.](../state_files/figure9_new.png)]" in cards
+    assert "**Figure 9, new**: Something new." in cards
+    assert "figures/figure9_new.md" in generated_pages.figure_pages()
+
+
+def test_interactive_figures_are_shown_where_they_were_drawn(extension, tmp_path, monkeypatch):
+    generated_pages = extension("generated_pages")
+    monkeypatch.setattr(generated_pages, "EXTRA", tmp_path)
+    name = "figures/figure1_surfaces.md"
+    assert "<iframe" not in generated_pages.figure_pages()[name]
+    (tmp_path / "interactive").mkdir()
+    (tmp_path / "interactive" / "figure1_surfaces.html").touch()
+    assert 'src="../../interactive/figure1_surfaces.html"' in generated_pages.figure_pages()[name]
+
+
+def test_every_picture_has_words_and_every_column_a_head(site):
+    for page in site.rglob("*.html"):
+        text = page.read_text(encoding="utf-8")
+        for picture in re.findall(r"<img [^>]*>", text):
+            assert re.search(r'alt="[^"]+"', picture), f"{page.name}: {picture}"
+        assert not re.search(r"<th[^>]*>(\s|</?p>)*</th>", text), page.name
+
+
+def test_docstrings_link_to_sources_and_to_types_of_other_packages(site):
+    api = site / "generated" / "api"
+    directions = (api / "losslandscape.Subspace.html").read_text(encoding="utf-8")
+    assert 'href="../../references.html#li-et-al-2018">Li et al. 2018</a>' in directions
+    objective = (api / "losslandscape.Objective.html").read_text(encoding="utf-8")
+    assert "docs.pytorch.org/docs/stable/generated/torch.nn.Module.html" in objective
+    for anchor in re.findall(r'references\.html#([\w-]+)"', directions):
+        assert f'id="{anchor}"' in (site / "references.html").read_text(encoding="utf-8")
+
+
+def test_a_source_is_found_across_lines(extension):
+    linked_words = extension("linked_words")
+    text = "small (Li et al.\n2018, section 4), not Li et al. 20180"
+    assert list(linked_words.split_at_sources(text, ["Li et al. 2018"])) == [
+        ("small (", None),
+        ("Li et al.\n2018", "Li et al. 2018"),
+        (", section 4), not Li et al. 20180", None),
+    ]
+
+
+def test_the_site_links_to_the_source_that_the_project_names(extension):
+    theme_options = extension("project_links").theme_options
+    assert theme_options("[project]\nname = 'x'\n") == {}
+    named = "[project]\n[project.urls]\nHomepage = 'https://a.org'\nSource = 'https://b.org'\n"
+    (icon,) = theme_options(named)["footer_icons"]
+    assert icon["url"] == "https://b.org"
+
+
+def test_release_notes_are_the_changelog(site):
+    page = (site / "changes.html").read_text(encoding="utf-8")
+    entries = re.findall(r"^- \*\*(.+?)\*\*", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert len(entries) > 20
+    words = re.sub(r"<[^>]+>", "", page)
+    plain = [entry for entry in entries if entry.replace(" ", "").isalpha()]
+    assert plain
+    assert all(entry in words for entry in plain)
+
+
 def test_addresses_outside_are_listed_and_not_asked(site):
     lines = (site / "external_links.txt").read_text(encoding="utf-8").splitlines()
     assert "https://arxiv.org/abs/1712.09913\treferences" in lines
@@ -127,15 +239,18 @@ def test_a_page_that_the_index_does_not_place_is_still_reached(sphinx_build, tmp
 
 
 @pytest.mark.parametrize("page", PAGES_THAT_RUN)
-def test_what_a_page_says_runs(page, tmp_path, monkeypatch):
+def test_what_a_page_says_runs(page, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     names = {"__name__": "__main__"}
-    for language, text in blocks_to_run(DOCS / f"{page}.md"):
+    for language, text, shown in blocks_to_run(DOCS / f"{page}.md"):
+        capsys.readouterr()
         if language == "python":
             exec(compile(text, f"docs/{page}.md", "exec"), names)
         else:
             for command in text.replace("\\\n", " ").strip().splitlines():
                 run_command(shlex.split(command))
+        if shown:
+            assert without_numbers(capsys.readouterr().out) == without_numbers(shown)
 
 
 def run_command(words):
@@ -195,13 +310,12 @@ def test_the_citation_names_this_version():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
     assert citation["version"] == losslandscape.__version__
     citing = (DOCS / "citing.md").read_text(encoding="utf-8")
-    assert f"Version {losslandscape.__version__}, {citation['license']}" in citing
+    # once as text and once as BibTeX
+    assert citing.count(f"Version {losslandscape.__version__}, {citation['license']}") == 2
 
 
-def test_a_public_name_that_no_page_places_has_a_page(monkeypatch):
-    pytest.importorskip("sphinx", reason="not installed; pip install -e '.[docs]'")
-    monkeypatch.syspath_prepend(str(DOCS / "_extensions"))
-    generated_pages = importlib.import_module("generated_pages")
+def test_a_public_name_that_no_page_places_has_a_page(extension, monkeypatch):
+    generated_pages = extension("generated_pages")
     assert "   evaluate" not in "".join(generated_pages.name_pages().values()).splitlines()
     monkeypatch.setattr(losslandscape, "__all__", [*losslandscape.__all__, "new_name"])
     monkeypatch.setattr(losslandscape, "new_name", print, raising=False)
