@@ -238,7 +238,7 @@ class Grid:
     @classmethod
     @public(value=DESCRIBED)
     def from_json(cls, value: dict) -> Grid:
-        """The grid that :meth:`to_json` describes.
+        """The grid that :meth:`Grid.to_json` describes.
 
         Raises
         ------
