@@ -232,6 +232,7 @@ class Grid:
         return np.stack([axis.ravel() for axis in mesh[::-1]], axis=1)
 
     def to_json(self) -> dict:
+        """The grid in the types of JSON."""
         found = {"shape": list(self.shape), "bounds": [list(pair) for pair in self.bounds]}
         return {**found, "lattice": [list(p) for p in self.lattice]} if self.lattice else found
 
