@@ -248,7 +248,7 @@ def test_what_a_page_says_runs(page, tmp_path, monkeypatch, capsys):
             exec(compile(text, f"docs/{page}.md", "exec"), names)
         else:
             for command in text.replace("\\\n", " ").strip().splitlines():
-                run_command(shlex.split(command))
+                run_command(shlex.split(command, comments=True))
         if shown:
             assert without_numbers(capsys.readouterr().out) == without_numbers(shown)
 
