@@ -67,6 +67,11 @@ COMMANDS: dict[str, tuple[list[str], list[str]]] = {
         ["new"],
     ),
     "flatness": (["flatness", "x.nc", "--output", "new"], ["new"]),
+    "curvature": (["curvature", "x.nc", *_OWN, "--loss", "own:loss", "--output", "new"], ["new"]),
+    "convexity": (
+        ["convexity", "x.nc", *_OWN, "--loss", "own:loss", "--output", "new.nc"],
+        ["new.nc"],
+    ),
     "export": (["export", "x.nc", "--output", "new"], ["new"]),
     "render": (["render", "x.nc", "--output", "new.png"], ["new.png", "new_caption.txt"]),
 }

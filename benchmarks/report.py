@@ -17,7 +17,14 @@ DOCS = Path(__file__).parent.parent / "docs"
 PAGE = DOCS / "performance.md"
 OTHER_PAGES = tuple(
     DOCS / f"{name}.md"
-    for name in ("scaling", "measurement", "adaptive", "model_families", "actor_critic")
+    for name in (
+        "scaling",
+        "measurement",
+        "adaptive",
+        "model_families",
+        "actor_critic",
+        "curvature",
+    )
 )
 
 

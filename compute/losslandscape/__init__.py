@@ -25,6 +25,8 @@ _PUBLIC = {
     "evaluate": "run.evaluation",
     "load_weights": "training.weights",
     "compare": "analysis.comparison",
+    "convexity": "analysis.convexity",
+    "curvature": "analysis.curvature",
     "epsilon_sharpness": "analysis.sharpness",
     "sharpness_by_part": "analysis.part_sharpness",
     "basin_volume": "analysis.basin_volume",

@@ -75,6 +75,9 @@ TRAJECTORY = Instance(
 CRITICAL_POINTS = Instance(
     "losslandscape.analysis.critical_points:CriticalPoints", "find_critical_points(landscape)"
 )
+CURVATURE = Instance(
+    "losslandscape.analysis.curvature:Curvature", "curvature(objective), of losslandscape"
+)
 LAYOUT = Instance(
     "losslandscape.planes.parameters:ParameterLayout", "ParameterLayout.of(model), or plane.layout"
 )
@@ -97,6 +100,7 @@ _NAMES: Mapping[str, Kind] = MappingProxyType(
         "landscape": LANDSCAPE,
         "trajectory": TRAJECTORY,
         "critical_points": CRITICAL_POINTS,
+        "curvature": CURVATURE,
         "layout": LAYOUT,
         "parameters": PATTERNS,
         "path": PATH,

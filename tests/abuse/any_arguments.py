@@ -26,6 +26,7 @@ from losslandscape.adaptive.refinement import Adaptive
 from losslandscape.analysis.flatness import BasinOfMinimum
 from losslandscape.planes.parameters import ParameterLayout
 from losslandscape.point.evaluator import Evaluator
+from losslandscape.point.gauss_newton import GaussNewtonProducts
 from losslandscape.point.plane_derivatives import PlaneDerivatives
 from losslandscape.problem import batch_norm
 from losslandscape.topology import persistence_pairs
@@ -63,6 +64,7 @@ class World:
         )
         self.short = ll.evaluate(self.objective, self.line, ll.Grid.line(3), quiet=True)
         self.points = ll.find_critical_points(self.landscape, draws=20, quiet=True)
+        self.curvature = ll.curvature(self.objective, top=2, density_probes=1)
         self.trajectory = ll.Trajectory.open(self.template / "run" / "trajectory")
         self.layout = ParameterLayout.of(self.model)
         self.named = {n: p.detach().clone() for n, p in self.model.named_parameters()}
@@ -116,6 +118,8 @@ VALID: Mapping[str, Callable[[World], Any]] = {
     "landscape": lambda w: w.landscape,
     "landscapes": lambda w: [w.landscape, w.other_landscape],
     "critical_points": lambda w: w.points,
+    "curvature": lambda w: w.curvature,
+    "order": lambda w: 1,
     "trajectory": lambda w: w.trajectory,
     "layout": lambda w: w.layout,
     "loss": lambda w: "cross_entropy",
@@ -201,6 +205,7 @@ ALSO: Mapping[str, Callable[[World], dict[str, Any]]] = {
     "trust": lambda w: {"draws": 5, "most_directions": 3},
     "sharpness_by_part": lambda w: {"probes": 1, "tolerance": 0.1},
     "basin_volume": lambda w: {"directions": 3},
+    "convexity": lambda w: {"parameters": "2"},
     "Landscape.imported": lambda w: {"bounds": [(-1, 1), (0, 1)]},
     "Landscape.add_trajectory": lambda w: {"quiet": True},
     "Trajectory.of_checkpoints": lambda w: {"steps": [1.0]},
@@ -216,6 +221,8 @@ OWNERS: Mapping[str, Callable[[World], Any]] = {
     "Evaluator": lambda w: Evaluator(w.objective, w.plane),
     "Adaptive": lambda w: Adaptive(0.1),
     "PlaneDerivatives": lambda w: PlaneDerivatives(w.objective, w.plane),
+    "GaussNewtonProducts": lambda w: GaussNewtonProducts(w.objective, w.plane),
+    "Curvature": lambda w: w.curvature,
     "BasinOfMinimum": lambda w: BasinOfMinimum(w.landscape),
     "Trust": lambda w: ll.trust(w.landscape),
     "Subspace.model_shares": lambda w: w.between,

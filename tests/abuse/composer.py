@@ -58,6 +58,8 @@ BASES = {
     "verify": [f"one.nc {OWN} --noise none", f"one.nc {OWN} --draws 40"],
     "flatness": ["two.nc", f"one.nc --sharpness {OWN}"],
     "trust": ["two.nc", f"one.nc --spread --most-directions 3 {OWN}"],
+    "curvature": [f"two.nc {OWN} --density-probes 1"],
+    "convexity": [f"two.nc {OWN} --parameters 2 --output new.nc"],
     "compare": ["one.nc one.nc --draws 40", "two.nc two.nc --draws 40 --output new"],
     "import": ["three.npy --bounds -1,1,-1,1 --output new.nc"],
     "export": ["two.nc"],

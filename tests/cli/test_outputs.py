@@ -21,6 +21,8 @@ VERBS = {
     "verify two.nc": "two_verification/",
     "flatness two.nc": "two_flatness/",
     "trust two.nc": "two_trust/",
+    "curvature two.nc": "two_curvature/",
+    "convexity two.nc --output new.nc": "new.nc",
     "compare two.nc two.nc": "comparison/",
     "export two.nc": "two/",
     "render two.nc --output new.png": "new.png",

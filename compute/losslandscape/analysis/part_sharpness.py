@@ -198,6 +198,11 @@ def sharpness_by_part(
     """
     if int(probes) != probes or probes < 1:
         raise LossLandscapeError(f"probes is {probes!r}; pass a whole number of 1 or more")
+    if objective.batch_norm == "reestimated":
+        raise LossLandscapeError(
+            "Hessians of a part of the network are taken at fixed batch-norm statistics, and "
+            "the objective re-estimates them; pass an objective with batch_norm='fixed'"
+        )
     model = objective.model
     layout = ParameterLayout.of(model)
     chosen = _parts(parts, layout, model)

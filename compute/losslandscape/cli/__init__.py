@@ -39,6 +39,8 @@ VERBS = (
     "verify",
     "flatness",
     "trust",
+    "curvature",
+    "convexity",
     "compare",
     "import",
     "export",

@@ -12,7 +12,7 @@ from typing import Any
 # arguments that name inputs; those that may be patterns are text
 _NAMES = (
     "landscape", "landscapes", "source", "weights", "models", "trajectory", "files", "directions",
-    "topology",
+    "topology", "curvature",
 )  # fmt: skip
 
 

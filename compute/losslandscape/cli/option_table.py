@@ -19,9 +19,11 @@ _DATA = (
 )
 _RANDOM, _PCA = Is("--directions", "random"), Is("--directions", "pca")
 _BETWEEN, _INPUTS = Is("--directions", "between"), Is("--directions", "inputs")
+_EIGENVECTORS = Is("--directions", "eigenvectors")
 _PLANE = (
     Rule(("--directions",), needs=IsGiven("--trajectory"), when=_PCA, in_help=False),
     Rule(("--directions",), needs=IsGiven("--models"), when=_BETWEEN, in_help=False),
+    Rule(("--directions",), needs=IsGiven("--curvature"), when=_EIGENVECTORS, in_help=False),
     Rule(("--models",), needs=_BETWEEN, in_help=False),
     Rule(("--models",), needs=Number("--models", 2, 3), in_help=False),
     Rule(
@@ -49,6 +51,12 @@ _PLANE = (
         excludes=_BETWEEN,
         why="the models differ in all their parameters, so a plane of one part would not pass "
         "through them",
+    ),
+    Rule(("--curvature", "--eigenvectors"), needs=_EIGENVECTORS),
+    Rule(
+        ("--parameters",),
+        excludes=_EIGENVECTORS,
+        why="the part is that of the curvature: 'losslandscape curvature --parameters'",
     ),
     Rule(
         ("--parameters", "--trajectory", "--test"),
@@ -85,6 +93,7 @@ _NOISE = (
 # for verbs that measure again, and whether a bootstrap has samples to draw.
 RECORDED = (
     Rule(("--models",), needs=_BETWEEN),
+    Rule(("--curvature",), needs=_EIGENVECTORS),
     Rule(("--trajectory",), needs=_PCA),
     Rule(("--weights",), excludes=_BETWEEN, why="the weights are those of --models"),
     Rule(("--weights-key",), needs=IsGiven("--weights", "--models")),
@@ -143,7 +152,7 @@ RULES: dict[str, tuple[Rule, ...]] = {
         Rule(
             (
                 "--precision", "--model", "--weights", "--weights-key", "--data", "--loss",
-                "--trajectory", "--models", "--device", "--threads",
+                "--trajectory", "--models", "--curvature", "--device", "--threads",
             ),
             needs=IsGiven("--sharpness", "--parts", "--volume"),
             why="without them nothing is measured",
@@ -161,13 +170,21 @@ RULES: dict[str, tuple[Rule, ...]] = {
         Rule(
             (
                 "--model", "--weights", "--weights-key", "--data", "--loss", "--trajectory",
-                "--models", "--device", "--threads",
+                "--models", "--curvature", "--device", "--threads",
             ),
             needs=IsGiven("--path", "--spread"),
             why="without them nothing is measured",
             in_help=False,
         ),
     ),
+    "curvature": (
+        Rule(
+            ("--density-steps",),
+            excludes=Is("--density-probes", 0),
+            why="without random vectors there is no density",
+        ),
+    ),
+    "convexity": (),
     "compare": (
         Rule(("FILE.nc",), needs=Number("FILE.nc", 2, None), in_help=False),
         Rule(("--labels",), needs=AsMany("--labels", "FILE.nc", words="one for each file")),

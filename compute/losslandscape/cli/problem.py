@@ -44,6 +44,7 @@ KEPT = (
 # stored only if given: older files lack them
 KEPT_IF_GIVEN = (
     "weights_key", "parameters", "input_directions", "sample_numbers", "valid_range", "clip",
+    "curvature", "eigenvectors",
 )  # fmt: skip
 
 
@@ -131,11 +132,11 @@ def add_problem_arguments(parser: argparse.ArgumentParser) -> None:
     plane = parser.add_argument_group("directions")
     plane.add_argument(
         "--directions",
-        choices=("random", "pca", "between", "inputs"),
+        choices=("random", "pca", "between", "eigenvectors", "inputs"),
         default="random",
         help="random directions; the principal components of --trajectory (pca); the directions "
-        "between --models; or directions in which the inputs move instead of the weights (inputs) "
-        "(default: random)",
+        "between --models; eigenvectors of the Hessian, of length 1 (eigenvectors); or directions "
+        "in which the inputs move instead of the weights (inputs) (default: random)",
     )
     plane.add_argument(
         "--dimensions",
@@ -196,6 +197,19 @@ def add_problem_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="TEXT",
         help="names of the runs after --trajectory, or of the --models",
     )
+    plane.add_argument(
+        "--curvature",
+        type=PATH_TEXT,
+        metavar="FOLDER",
+        help="results of 'losslandscape curvature' for these weights, for --directions "
+        "eigenvectors",
+    )
+    plane.add_argument(
+        "--eigenvectors",
+        choices=("largest", "smallest", "extreme", "magnitude"),
+        help="which eigenvectors: of the largest eigenvalues, of the smallest, of both ends in "
+        "turn (extreme), or of the largest absolute values (magnitude) (default: largest)",
+    )
     inputs = parser.add_argument_group("--directions inputs")
     inputs.add_argument(
         "--input-directions",
@@ -238,7 +252,11 @@ def built_weights(kept: Mapping[str, Any]) -> str | None:
     True
     """
     model = kept.get("model")
-    if kept.get("weights") is not None or kept.get("directions") not in ("random", "inputs"):
+    if kept.get("weights") is not None or kept.get("directions") not in (
+        "random",
+        "inputs",
+        "eigenvectors",
+    ):
         return None
     if not isinstance(model, str):
         return None
@@ -355,6 +373,14 @@ def _subspace(arguments: argparse.Namespace, model: Any, samples: Any) -> Subspa
         )
         subspace.fitted_to(model).check_model(model)
         return subspace
+    if arguments.directions == "eigenvectors":
+        from losslandscape.formats.curvature_data import read_vectors
+
+        return Subspace.eigenvectors(
+            read_vectors(arguments.curvature, model),
+            getattr(arguments, "eigenvectors", None) or "largest",
+            arguments.dimensions,
+        )
     files = arguments.models or []
     if len(files) not in (2, 3):
         raise LossLandscapeError(

@@ -37,6 +37,7 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
     "model": str, "loss": str, "data_root": str, "batch_norm": str, "directions": str,
     "normalization": str, "center": str, "weights": _OPTIONAL_TEXT, "data": _OPTIONAL_TEXT,
     "weights_key": _OPTIONAL_TEXT, "model_output": _OPTIONAL_TEXT,
+    "curvature": _OPTIONAL_TEXT, "eigenvectors": _OPTIONAL_TEXT,
     "trajectory": (str, list, type(None)), "steps": _OPTIONAL_TEXT,
     "checkpoints_key": _OPTIONAL_TEXT, "precision": _OPTIONAL_TEXT, "folder": _OPTIONAL_TEXT,
     "seed": int, "samples_seed": int, "dimensions": int, "samples": _OPTIONAL_NUMBER,
@@ -74,8 +75,8 @@ class RecordedProblem:
     def kept(self, output: Path) -> dict[str, Any]:
         """The arguments, as JSON, for the provenance of another file of the same problem."""
         told = argparse.Namespace(**vars(self.arguments))
-        for name in ("weights", "data_root"):
-            if getattr(told, name) is not None:
+        for name in ("weights", "data_root", "curvature"):
+            if getattr(told, name, None) is not None:
                 setattr(told, name, seen_from(self.folder, Path(getattr(told, name))))
         for name in ("models", "trajectory"):
             if getattr(told, name):
@@ -141,12 +142,15 @@ def recorded_problem(landscape: Landscape, arguments: argparse.Namespace) -> Rec
     folders = [folder, Path.cwd(), place]
     problem.data_root = _found(kept["data_root"], folders)
     problem.weights = _found(kept["weights"], folders)
+    problem.curvature = _found(kept.get("curvature"), folders)
     runs = [kept["trajectory"]] if isinstance(kept["trajectory"], str) else kept["trajectory"]
     problem.trajectory = [_found(run, folders) for run in runs or []] or None
     problem.steps, problem.checkpoints_key = kept.get("steps"), kept.get("checkpoints_key")
     problem.models = [_found(file, folders) for file in kept["models"] or []] or None
     if getattr(arguments, "weights", None) is not None:
         problem.weights = os.path.abspath(arguments.weights)
+    if getattr(arguments, "curvature", None) is not None:
+        problem.curvature = os.path.abspath(arguments.curvature)
     if getattr(arguments, "models", None):
         problem.models = [os.path.abspath(file) for file in arguments.models]
     if getattr(arguments, "checkpoints", None) is not None:
@@ -224,6 +228,12 @@ def add_same_problem_arguments(parser: argparse.ArgumentParser, *, trust: bool =
         metavar="FILE",
         help="current location of the models of the plane",
     )
+    group.add_argument(
+        "--curvature",
+        type=PATH_TEXT,
+        metavar="FOLDER",
+        help="current location of the curvature, for a plane of eigenvectors",
+    )
     if trust:
         group.add_argument(
             "--trust-file",
@@ -295,7 +305,8 @@ def _from_recipe(landscape: Landscape, arguments: argparse.Namespace) -> dict[st
     plane = landscape.provenance.get("subspace", {})
     measured = landscape.provenance.get("objective", {})
     start = f"{landscape.path}: was made in Python, so the file does not name its model and data"
-    if plane.get("kind") not in ("random", "pca", "between"):
+    mixed = plane.get("kind") == "eigenvectors" and not isinstance(plane.get("which"), str)
+    if plane.get("kind") not in ("random", "pca", "between", "eigenvectors") or mixed:
         raise LossLandscapeError(
             f"{start}; its directions "
             + ("move its inputs" if plane.get("kind") == "inputs" else "were given as tensors")
@@ -308,6 +319,8 @@ def _from_recipe(landscape: Landscape, arguments: argparse.Namespace) -> dict[st
     trajectory = _recorded_trajectory(landscape)
     if plane["kind"] == "pca" and trajectory is None:
         needed["checkpoints"] = "FOLDER"
+    if plane["kind"] == "eigenvectors":
+        needed["curvature"] = "FOLDER"
     if plane["kind"] == "between":
         needed["models"] = " ".join(["FILE"] * len(plane.get("models", "ab")))
     untold = {name: what for name, what in needed.items() if not getattr(arguments, name, None)}
@@ -333,6 +346,7 @@ def _from_recipe(landscape: Landscape, arguments: argparse.Namespace) -> dict[st
         "dimensions": landscape.grid.dimensions,
         "normalization": plane.get("normalization", "filter"),
         "move_vectors": not plane.get("zero_vectors", True), "seed": plane.get("seed", 0),
+        **({"eigenvectors": plane["which"]} if plane["kind"] == "eigenvectors" else {}),
         "trajectory": trajectory, "center": plane.get("center", "origin"), "models": None,
         "labels": plane.get("models"), "parameters": plane.get("parameters"),
     }  # fmt: skip

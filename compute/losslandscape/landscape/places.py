@@ -12,7 +12,7 @@ from losslandscape.landscape.landscape import EVALUATED, INTERPOLATED, Landscape
 _ON_GRID = 1e-6  # of the spacing
 # what lies at coordinates 0, by the kind of the plane; between models the models have labels
 _AT_ORIGIN = {"random": "the model", "pca": "the model", "given": "the origin",
-              "inputs": "the samples as they are"}  # fmt: skip
+              "eigenvectors": "the origin", "inputs": "the samples as they are"}  # fmt: skip
 
 
 def origin_number(landscape: Landscape) -> int | None:

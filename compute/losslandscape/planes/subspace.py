@@ -16,7 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from losslandscape.argument_kinds import ANYTHING, FLAG, TEXT, Instance, Items, Word
+from losslandscape.argument_checks import Whole
+from losslandscape.argument_kinds import ANYTHING, FLAG, TEXT, Either, Instance, Items, Word
 from losslandscape.argument_kinds import coordinates as coordinates_of
 from losslandscape.errors import LossLandscapeError
 from losslandscape.planes.directions import (
@@ -52,6 +53,8 @@ if TYPE_CHECKING:
     from losslandscape.training.trajectory import Trajectory
 
 
+ENDS = ("largest", "smallest", "extreme", "magnitude")
+GRADIENT = "gradient"
 DEVICE = Instance("torch:device", "torch.device('cpu')")
 DTYPE = Instance("torch:dtype", "torch.float64")
 _COORDINATE_ERROR = 1e-3  # by rounding, above which coordinates are refused
@@ -406,6 +409,95 @@ class Subspace:
             default_grid=Grid((51,) * len(kinds), tuple((-w, w) for w in widths)),
         )
         subspace.direction_names = tuple(inputs.TITLES[kind] for kind in kinds)
+        return subspace
+
+    @classmethod
+    @public(which=Either(Items(ANYTHING, "eigenvectors", least=1), Word(ENDS)))
+    def eigenvectors(
+        cls,
+        curvature: Any,
+        which: str | Sequence[int | str | Mapping[str, Tensor]] = "largest",
+        dimensions: int | None = None,
+    ) -> Subspace:
+        """Eigenvectors of the Hessian as directions, of length 1 and never rescaled.
+
+        A coordinate is then a Euclidean distance in the space of the parameters, and the Hessian of
+        the surface at the origin is diagonal: it has the eigenvalues. Filter normalization would
+        make other directions of them.
+
+        Parameters
+        ----------
+        curvature : Curvature
+            Of :func:`losslandscape.curvature`; the origin is the model that it was measured at.
+        which : str or sequence
+            - ``"largest"``: those of the largest eigenvalues;
+            - ``"smallest"``: those of the smallest, most negative ones;
+            - ``"extreme"``: of the largest and the smallest in turn;
+            - ``"magnitude"``: of the largest absolute values;
+            - or one to three of: the number of an eigenvalue in ``curvature.eigenvalues``;
+              ``"gradient"``, the gradient scaled to length 1; or a direction of your own as a dict
+              of tensors, as it is. A mixed plane is, for example, ``("gradient", 0)``.
+        dimensions : 1, 2 or 3, optional
+            How many of a word; 2 by default.
+
+        Raises
+        ------
+        LossLandscapeError
+            If there are fewer eigenvectors, or a direction is zero or parallel to another.
+
+        Examples
+        --------
+        >>> from losslandscape import Objective, curvature
+        >>> model = nn.Linear(3, 1, bias=False).double()
+        >>> data = torch.diag(torch.tensor([3.0, 2.0, 1.0])).double(), torch.zeros(3, 1).double()
+        >>> found = curvature(Objective(model, "mse", data), top=2)
+        >>> plane = Subspace.eigenvectors(found, "extreme")
+        >>> [[round(share) for share in d.tolist()] for d in plane.directions]
+        [[1, 0, 0], [0, 0, 1]]
+        >>> [round(value, 9) for value in plane.recipe["eigenvalues"]]
+        [6.0, 0.666666667]
+        """
+        count = len(curvature.eigenvalues)
+        if isinstance(which, str):
+            wanted = 2 if dimensions is None else dimensions
+            chosen: list[Any] = _numbers_of(which, curvature.eigenvalues)[:wanted]
+            if len(chosen) < wanted:
+                raise LossLandscapeError(
+                    f"{wanted} eigenvectors are wanted, and {count} were computed; pass a larger "
+                    "top to curvature()"
+                )
+        else:
+            chosen = list(which)
+            if dimensions is not None and dimensions != len(chosen):
+                raise LossLandscapeError(
+                    f"dimensions={dimensions}, and which names {len(chosen)} directions; leave "
+                    "dimensions out"
+                )
+        _checked_dimensions(len(chosen))
+        layout = curvature.layout
+        directions, names, values = [], [], []
+        for index, one in enumerate(chosen):
+            direction, name, value = _curved_direction(curvature, one, index)
+            directions.append(cls._flattened(layout, direction, index))
+            names.append(name)
+            values.append(value)
+        check_directions(directions)
+        subspace = cls._make(
+            layout,
+            layout.flatten(curvature.origin),
+            directions,
+            curvature.buffers,
+            {
+                "kind": "eigenvectors",
+                "which": which if isinstance(which, str) else names,
+                "matrix": curvature.kind,
+                "eigenvalues": values,
+                "seed": curvature.about["seed"],
+                "tolerance": curvature.about["tolerance"],
+                "precision": curvature.about["precision"],
+            },
+        )
+        subspace.direction_names = tuple(f"{axis}: {name}" for axis, name in zip(AXIS_NAMES, names))
         return subspace
 
     @classmethod
@@ -857,6 +949,37 @@ def _chosen(
         return set(matching_names(patterns, names, what="the trajectory"))
     frozen = [name for name, p in model.named_parameters() if not p.requires_grad]
     return set(matching_names(patterns, names, frozen, type(model).__name__))
+
+
+def _numbers_of(which: str, eigenvalues: np.ndarray) -> list[int]:
+    """Numbers of descending eigenvalues in the order in which a word takes them.
+
+    >>> _numbers_of("extreme", np.array([5.0, 1.0, -7.0])), _numbers_of("magnitude", np.arange(2))
+    ([0, 2, 1], [1, 0])
+    """
+    count = len(eigenvalues)
+    if which == "largest":
+        return list(range(count))
+    if which == "smallest":
+        return list(range(count))[::-1]
+    if which == "magnitude":
+        return np.argsort(-abs(eigenvalues), kind="stable").tolist()
+    ends = [end for i in range(count) for end in (i, count - 1 - i)]
+    return list(dict.fromkeys(ends))
+
+
+def _curved_direction(
+    curvature: Any, one: Any, index: int
+) -> tuple[Mapping[str, Tensor], str, float | None]:
+    """A direction, its name, and its eigenvalue if it has one."""
+    if isinstance(one, Mapping):
+        return TENSORS.check(f"which[{index}]", one), "given", None
+    if isinstance(one, str) and one == GRADIENT:
+        return curvature.gradient_direction(), GRADIENT, None
+    count = len(curvature.eigenvalues)
+    number = Whole(0, count - 1).check(f"which[{index}]", one)
+    value = float(curvature.eigenvalues[number])
+    return curvature.direction(number), f"eigenvalue {value:.3g}", value
 
 
 def _checked_dimensions(dimensions: int) -> int:

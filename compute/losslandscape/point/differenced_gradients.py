@@ -14,11 +14,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from losslandscape.point.plane_derivatives import Coordinates, Expansion, PlaneDerivatives
+from losslandscape.point.plane_derivatives import (
+    Coordinates,
+    Expansion,
+    Parameters,
+    Place,
+    PlaneDerivatives,
+)
 
 # of a spacing, to either side: the rounding of the gradient and the error of the difference
 _STEP = {torch.float64: 1e-4}
 _COARSE_STEP = 1e-2
+# of the norm of the parameters, to either side: for products with the Hessian of all parameters,
+# and for second differences of the losses
+_PARAMETER_STEPS = {torch.float64: (1e-5, 1e-4)}
+_COARSE_PARAMETER_STEPS = 1e-3, 1e-2
 
 
 class DifferencedGradients(PlaneDerivatives):
@@ -86,6 +96,40 @@ class DifferencedGradients(PlaneDerivatives):
         ]
         return np.stack(columns, axis=1)
 
+    def hessian_product(
+        self, vectors: Parameters, coordinates: Coordinates | None = None
+    ) -> Parameters:
+        """By the difference of two gradients."""
+        parameters, carried = self._place(coordinates)
+        step = self._parameter_step(vectors, parameters, 0)
+        sides = []
+        for factor in (step, -step):
+            moved = _moved(parameters, vectors, factor)
+
+            def make(moved: Parameters = moved) -> tuple[Place, list[Tensor]]:
+                leaves = {n: moved[n].detach().requires_grad_() for n in vectors}
+                return ({**moved, **leaves}, carried), list(leaves.values())
+
+            sides.append(self._gradient(make)[1])
+        return {name: (after - before) / (2 * step) for name, after, before in zip(vectors, *sides)}
+
+    def sample_curvatures(
+        self, vectors: Parameters, coordinates: Coordinates | None = None
+    ) -> np.ndarray:
+        """By second differences of the per-sample losses."""
+        parameters, carried = self._place(coordinates)
+        step = self._parameter_step(vectors, parameters, 1)
+        after, here, before = (
+            self._sample_losses_at((_moved(parameters, vectors, factor), carried))
+            for factor in (step, 0.0, -step)
+        )
+        return (after - 2 * here + before) / step**2
+
+    def _parameter_step(self, vectors: Parameters, parameters: Parameters, order: int) -> float:
+        """How often the vector, for a step of a small share of the parameters' norm."""
+        share = _PARAMETER_STEPS.get(self.dtype, _COARSE_PARAMETER_STEPS)[order]
+        return share * (_norm(parameters) or 1.0) / (_norm(vectors) or 1.0)
+
     def _sides(self, coordinates: Coordinates) -> list[tuple[np.ndarray, np.ndarray, float]]:
         """Along each axis: the position before, the one after, and how far apart they are."""
         here = np.array([float(c) for c in coordinates])
@@ -115,3 +159,14 @@ class DifferencedGradients(PlaneDerivatives):
         if output.requires_grad:
             output.backward()
         return [torch.zeros_like(s) if s.grad is None else s.grad for s in sources]
+
+
+def _moved(parameters: Parameters, vectors: Parameters, factor: float) -> Parameters:
+    return {
+        **parameters,
+        **{n: parameters[n] + factor * v.to(parameters[n]) for n, v in vectors.items()},
+    }
+
+
+def _norm(tensors: Parameters) -> float:
+    return float(sum(t.double().square().sum() for t in tensors.values()) ** 0.5)

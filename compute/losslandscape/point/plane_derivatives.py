@@ -218,6 +218,12 @@ class PlaneDerivatives:
         return float(sum(g.double().square().sum() for g in gradients) ** 0.5)
 
     @public()
+    def full_gradient(self, coordinates: Coordinates) -> tuple[float, Parameters]:
+        """The mean loss, and its gradient by all parameters that move, name -> tensor."""
+        value, gradients = self._gradient(lambda: self._free(coordinates))
+        return value, dict(zip(self._origin, gradients))
+
+    @public()
     def expansion(self, coordinates: Coordinates) -> Expansion:
         """Value, gradient and Hessian.
 
@@ -312,11 +318,13 @@ class PlaneDerivatives:
     @public()
     def sample_losses(self, coordinates: Coordinates) -> np.ndarray:
         """Each sample's loss, float64, shape (samples,); linearized if samples have weights."""
+        return self._sample_losses_at(self._on_plane(coordinates)[0])
+
+    @torch.no_grad()
+    def _sample_losses_at(self, place: Place) -> np.ndarray:
         torch.manual_seed(0)
         if self._statistics is not None:
-            measured = self._mean_statistics(lambda: self._on_plane(coordinates))
-            self._statistics.use(measured)
-        place, _ = self._on_plane(coordinates)
+            self._statistics.use(self._mean_statistics(lambda: (place, [])))
         return self._by_sample(lambda: (place, lambda losses: losses.double()[:, None]))[:, 0]
 
     def _by_sample(
@@ -351,15 +359,18 @@ class PlaneDerivatives:
         )
 
     @public(vectors=TENSORS)
-    def hessian_product(self, vectors: Parameters) -> Parameters:
-        """H v for the parameters that ``vectors`` names, at the origin; the others are constants.
+    def hessian_product(
+        self, vectors: Parameters, coordinates: Coordinates | None = None
+    ) -> Parameters:
+        """H v for the parameters that ``vectors`` names; the others are constants.
 
-        H is the Hessian of the mean loss with respect to these parameters alone.
+        H is the Hessian of the mean loss with respect to these parameters alone, at the origin or
+        at other coordinates. With re-estimated batch norm the statistics are differentiated.
 
         Raises
         ------
         LossLandscapeError
-            If batch norm is re-estimated, or a part cannot be differentiated twice.
+            If a part cannot be differentiated twice.
 
         Examples
         --------
@@ -370,34 +381,71 @@ class PlaneDerivatives:
         ...     loss.hessian_product({"weight": torch.tensor([[1.0, 0.0]])})
         {'weight': tensor([[2., 4.]])}
         """
-        self._refuse_statistics()
+        parameters, carried = self._place(coordinates)
         products: list[Tensor] | None = None
+        measured = along = None
         total = 0.0
         torch.manual_seed(0)
+        if self._statistics is not None:
+            measured, along, _ = self._statistics_along(vectors, parameters, carried)
         for batch in self._terms:
-            leaves = {name: self._origin[name].detach().requires_grad_() for name in vectors}
+            leaves = {name: parameters[name].detach().requires_grad_() for name in vectors}
+            sources = list(leaves.values())
+            tangents = [vectors[name].to(leaf) for name, leaf in leaves.items()]
+            if self._statistics is not None and measured is not None and along is not None:
+                sources.append(measured.clone().requires_grad_())
+                tangents.append(along)
+                self._statistics.use(sources[-1])
 
-            def product(losses: Tensor, leaves: Parameters = leaves) -> list[Tensor]:
-                sources = list(leaves.values())
+            def product(
+                losses: Tensor,
+                sources: Sequence[Tensor] = sources,
+                tangents: Sequence[Tensor] = tangents,
+            ) -> list[Tensor]:
                 first = _differentiate(_sum(losses), sources, create_graph=True)
-                along = [(g * vectors[n].to(g)).sum() for n, g in zip(leaves, first)]
-                return _differentiate(torch.stack(along).sum(), sources)
+                rate = torch.stack([(g * t).sum() for g, t in zip(first, tangents)]).sum()
+                return [*_differentiate(rate, sources), *first[len(vectors) :]]
 
-            place = {**self._origin, **leaves}, self._carried_at_origin
+            place = {**parameters, **leaves}, carried
             products = _add(products, self._within(place, batch, product))
             total += self._loss.weight
+        if products is not None and self._statistics is not None:
+            *products, pulled, weight = products
+            torch.manual_seed(0)
+            for batch in self._reestimation_batches:
+                leaves = {name: parameters[name].detach().requires_grad_() for name in vectors}
+                tangents = [vectors[name].to(leaf) for name, leaf in leaves.items()]
+
+                def share(
+                    statistics: Tensor,
+                    sources: Sequence[Tensor] = tuple(leaves.values()),
+                    tangents: Sequence[Tensor] = tangents,
+                    weight: Tensor = weight,
+                    pulled: Tensor = pulled,
+                ) -> list[Tensor]:
+                    first = _differentiate(weight @ statistics, sources, create_graph=True)
+                    rate = torch.stack([(g * t).sum() for g, t in zip(first, tangents)]).sum()
+                    whole = (rate + pulled @ statistics) / len(self._reestimation_batches)
+                    return _differentiate(whole, sources)
+
+                place = {**parameters, **leaves}, carried
+                products = _add(products, self._gathered(place, batch, share))
         return dict(zip(vectors, (part / total for part in products or [])))
 
     @public(vectors=TENSORS)
-    def sample_curvatures(self, vectors: Parameters) -> np.ndarray:
-        """v^T H_i v of each sample's loss at the origin, float64, shape (samples,).
+    def sample_curvatures(
+        self, vectors: Parameters, coordinates: Coordinates | None = None
+    ) -> np.ndarray:
+        """v^T H_i v of each sample's loss, float64, shape (samples,).
 
-        If samples weigh differently, it is that of their linearized losses.
+        At the origin, or at other coordinates. If samples weigh differently, it is that of their
+        linearized losses. With re-estimated batch norm the statistics, which every sample's loss
+        depends on, are differentiated as well, and the re-estimation batches are taken as they are.
 
         Raises
         ------
         LossLandscapeError
-            If batch norm is re-estimated, or a part cannot be differentiated twice.
+            If a part cannot be differentiated twice.
 
         Examples
         --------
@@ -408,12 +456,18 @@ class PlaneDerivatives:
         ...     loss.sample_curvatures({"weight": torch.tensor([[1.0]])})
         array([2., 8.])
         """
-        self._refuse_statistics()
+        parameters, carried = self._place(coordinates)
         torch.manual_seed(0)
+        found: tuple[Tensor, Tensor, Tensor] | None = None
+        if self._statistics is not None:
+            found = self._statistics_along(vectors, parameters, carried)
 
         def make() -> tuple[Place, Callable[[Tensor], Tensor]]:
             leaf = torch.zeros((), dtype=self.dtype, device=self._device, requires_grad=True)
-            moved = {n: self._origin[n] + leaf * v.to(self._origin[n]) for n, v in vectors.items()}
+            moved = {n: parameters[n] + leaf * v.to(parameters[n]) for n, v in vectors.items()}
+            if self._statistics is not None and found is not None:
+                start, slope, bend = found
+                self._statistics.use(start + leaf * slope + leaf**2 / 2 * bend)
 
             def twice(losses: Tensor) -> Tensor:
                 # reverse mode: linear in the dual, whose derivative separates the samples
@@ -422,16 +476,38 @@ class PlaneDerivatives:
                 (second,) = _differentiate(first, [leaf], create_graph=True)
                 return _differentiate(second, [dual])[0].detach()[:, None]
 
-            return ({**self._origin, **moved}, self._carried_at_origin), twice
+            return ({**parameters, **moved}, carried), twice
 
         return self._by_sample(make)[:, 0]
 
-    def _refuse_statistics(self) -> None:
-        if self._statistics is not None:
-            raise LossLandscapeError(
-                "Hessians of a part of the network are taken at fixed batch-norm statistics, and "
-                "the objective re-estimates them; pass an objective with batch_norm='fixed'"
-            )
+    def _place(self, coordinates: Coordinates | None) -> Place:
+        """Parameters and buffers as constants, at the origin by default."""
+        if coordinates is None:
+            return self._origin, self._carried_at_origin
+        with torch.no_grad():
+            return self._on_plane(coordinates)[0]
+
+    def _statistics_along(
+        self, vectors: Parameters, parameters: Parameters, carried: dict[str, Tensor]
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """The statistics at a place, and their first two derivatives along a vector."""
+        sums: list[Tensor] | None = None
+        for batch in self._reestimation_batches:
+            leaf = torch.zeros((), dtype=self.dtype, device=self._device, requires_grad=True)
+            moved = {n: parameters[n] + leaf * v.to(parameters[n]) for n, v in vectors.items()}
+
+            def derivatives(found: Tensor, leaf: Tensor = leaf) -> list[Tensor]:
+                dual = torch.zeros_like(found, requires_grad=True)
+                (first,) = _differentiate(found, [leaf], dual, create_graph=True)
+                (slope,) = _differentiate(first, [dual], retain_graph=True)
+                (second,) = _differentiate(first, [leaf], create_graph=True)
+                return [found, slope, *_differentiate(second, [dual])]
+
+            place = {**parameters, **moved}, carried
+            sums = _add(sums, self._gathered(place, batch, derivatives))
+        assert sums is not None
+        start, slope, bend = (one / len(self._reestimation_batches) for one in sums)
+        return start, slope, bend
 
     def _gradient(self, make: Make) -> tuple[float, list[Tensor]]:
         """The mean loss and its gradient at the leaves of ``make``."""

@@ -87,6 +87,11 @@ def _plane(plane: dict) -> str:
         return f"principal components of the trajectory, {share:.1f}% of variance"
     if kind == "between":
         return f"through {', '.join(map(str, plane.get('models', ())))}"
+    if kind == "eigenvectors":
+        values = ", ".join(
+            "none" if value is None else f"{value:.4g}" for value in plane.get("eigenvalues", ())
+        )
+        return f"eigenvectors of the Hessian, eigenvalues {values}"
     return str(kind)
 
 

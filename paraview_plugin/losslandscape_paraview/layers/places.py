@@ -19,7 +19,10 @@ from .drape import drape_points, surface_points
 
 _ON_GRID = 1e-6  # of the spacing
 # what lies at coordinates 0, by the kind of the plane; between models the models have labels
-_AT_ORIGIN = {"random": "model", "pca": "model", "given": "origin", "inputs": "samples as they are"}
+_AT_ORIGIN = {
+    "random": "model", "pca": "model", "given": "origin", "eigenvectors": "origin",
+    "inputs": "samples as they are",
+}  # fmt: skip
 
 
 def find_places(panel):

@@ -1,0 +1,100 @@
+"""The convexity map of a plane, against dense Hessians at its points."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.func import functional_call, hessian
+
+from losslandscape import Grid, Landscape, Objective, Subspace, convexity, evaluate
+from losslandscape.errors import LossLandscapeError
+from losslandscape.planes.parameters import ParameterLayout
+
+
+@pytest.fixture(scope="module")
+def measured():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(3, 6), nn.Tanh(), nn.Linear(6, 3)).double()
+    data = torch.randn(30, 3, dtype=torch.float64), torch.randint(3, (30,))
+    objective = Objective(model, "cross_entropy", data, batch_size=11)
+    plane = Subspace.random(model, seed=2)
+    landscape = evaluate(objective, plane, Grid.rectangle((3, 2), [(-1, 1), (0, 0.5)]), quiet=True)
+    return model, data, objective, plane, landscape
+
+
+def test_eigenvalues_and_their_ratio_are_those_of_dense_hessians(measured):
+    model, data, objective, plane, landscape = measured
+    found = convexity(landscape, objective, plane, tolerance=1e-6)
+    layout = ParameterLayout.of(model)
+
+    def loss(flat):
+        outputs = functional_call(model, layout.views(flat), (data[0],))
+        return nn.functional.cross_entropy(outputs, data[1])
+
+    for number, place in enumerate(landscape.grid.points()):
+        start = layout.flatten(plane.parameters_at(place))
+        values = np.linalg.eigvalsh(hessian(loss)(start).detach().numpy())
+        at = np.unravel_index(number, landscape.status.shape)
+        low, high = found.values("hessian_eigenvalue_min"), found.values("hessian_eigenvalue_max")
+        below = found.values("hessian_eigenvalue_min_residual")[at]
+        above = found.values("hessian_eigenvalue_max_residual")[at]
+        assert abs(low[at] - values[0]) <= below + 1e-12
+        assert abs(high[at] - values[-1]) <= above + 1e-12
+        assert max(below, above) <= 1e-6 * (values[-1] - values[0])
+        ratio = abs(values[0] / values[-1])
+        error = found.values("convexity_error")[at]
+        assert abs(found.values("convexity")[at] - ratio) <= error + 1e-12
+        assert error < 1e-5
+    assert found.values("convexity").max() > 1.2 * found.values("convexity").min()
+    assert "convexity" not in landscape.fields
+
+
+def test_it_is_an_array_of_the_file(measured, tmp_path):
+    _, _, objective, plane, landscape = measured
+    found = convexity(landscape, objective, plane, parameters="2")
+    found.save(tmp_path / "c.nc")
+    again = Landscape.open(tmp_path / "c.nc")
+    assert (again.values("convexity") == found.values("convexity")).all()
+    assert again.provenance["convexity"]["parameters"] == 21
+    assert again.provenance["quantities"]["convexity"].startswith("|smallest")
+    assert (again.values("loss") == landscape.values("loss")).all()
+
+
+def test_an_interrupted_map_goes_on_with_the_same_bits(measured, tmp_path, monkeypatch):
+    from losslandscape.analysis import convexity as module
+
+    _, _, objective, plane, landscape = measured
+    whole = convexity(landscape, objective, plane)
+    ends, calls = module._ends, []
+
+    def interrupted(*arguments):
+        calls.append(arguments)
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        return ends(*arguments)
+
+    monkeypatch.setattr(module, "_ends", interrupted)
+    journal = tmp_path / "journal"
+    with pytest.raises(KeyboardInterrupt):
+        convexity(landscape, objective, plane, journal=journal)
+    found = convexity(landscape, objective, plane, journal=journal)
+    assert len(calls) == 4 + 3
+    for name in whole.fields:
+        assert (found.fields[name] == whole.fields[name]).all()
+
+
+def test_another_plane_is_refused_and_points_without_a_loss_stay_empty(measured):
+    model, _, objective, plane, landscape = measured
+    with pytest.raises(LossLandscapeError, match="not the landscape's"):
+        convexity(landscape, objective, Subspace.random(model, seed=9))
+    loss = landscape.values("loss").copy()
+    loss[0, 1] = np.inf
+    status = landscape.status.copy()
+    status[0, 1] = 3
+    broken = Landscape(
+        landscape.grid, {"loss": loss}, status, landscape.gram_matrix, landscape.provenance
+    )
+    found = convexity(broken, objective, plane, parameters="2")
+    missing = np.isnan(found.values("convexity"))
+    assert missing[0, 1]
+    assert missing.sum() == 1
