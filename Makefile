@@ -15,6 +15,7 @@
 # make bench-processors  a point's time with each instruction set of this processor (15 minutes)
 # make coverage-study  tries every stated error against known truth, and writes docs/coverage.md
 # make study-rl  the landscapes of an actor and its critic, with their table (docs/actor_critic.md)
+# make study-huang  finds good and bad minima of two spirals, and writes docs/basin_volume.md's table
 # make paper     trains the study's networks and recomputes all data under state_files/
 # make clean     removes the environment, the demonstration and the built documentation
 # make clean-study  removes study_runs/: hours of training

@@ -81,3 +81,9 @@ $(TOPOLOGY): $(DATA)/vgg11_three/surface.vti
 $(FLATNESS): $(DATA)/%_random/flatness.json: $(DATA)/%_random/surface.vti
 	$(LOSSLANDSCAPE) flatness $(@D)/landscape.nc --output $(STUDY)/flatness_$* --overwrite
 	cp $(foreach file,flat_region.vtp flat_region_outline.vtp flatness.json,$(STUDY)/flatness_$*/$(file)) $(@D)/
+
+# The minima of Huang et al. 2020, and their volumes: docs/basin_volume.md. About five minutes of one core.
+# A killed run goes on with the next minimum. STUDY_OPTIONS=--quick: two minima, in a minute.
+.PHONY: study-huang
+study-huang: $(INSTALLED_TEST)
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.huang $(STUDY_OPTIONS)

@@ -1,0 +1,59 @@
+"""What the study says: rank correlations of volume and test accuracy, with intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from scipy.stats import rankdata
+
+from benchmarks.huang.minima import LEVEL
+
+ESTIMATORS = ("naive", "preconditioned")
+_DRAWS = 2000
+_FEWEST = 8  # minima, of which bootstrap draws can say something
+
+
+def rank_correlation(x: Sequence[float], y: Sequence[float]) -> float:
+    """Spearman's rank correlation; NaN where one is constant.
+
+    >>> round(rank_correlation([1, 2, 3], [10, 30, 20]), 3)
+    0.5
+    """
+    a, b = (rankdata(one) - (len(x) + 1) / 2 for one in (x, y))
+    scale = np.sqrt((a @ a) * (b @ b))
+    return float(a @ b / scale) if scale > 0 else float("nan")
+
+
+def with_interval(x: Sequence[float], y: Sequence[float]) -> tuple[float, float, float]:
+    """The rank correlation and the central 95% of bootstrap draws of the minima."""
+    generator = np.random.default_rng(0)
+    a, b = np.asarray(x), np.asarray(y)
+    draws = [
+        rank_correlation(a[chosen], b[chosen])
+        for chosen in generator.integers(len(a), size=(_DRAWS, len(a)))
+    ]
+    low, high = np.nanquantile(draws, (0.025, 0.975))
+    return rank_correlation(x, y), float(low), float(high)
+
+
+def claims(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Of each estimator, whether larger basins go with higher test accuracy.
+
+    Of the networks whose training loss reached the level.
+    """
+    found = []
+    rows = [row for row in rows if row["loss"] <= LEVEL]
+    test = [row["test_accuracy"] for row in rows]
+    for name in ESTIMATORS:
+        volumes = [row[name]["log10_volume"] for row in rows]
+        value, low, high = with_interval(volumes, test)
+        verdict = "holds" if low > 0 else "does not hold here" if high < 0 else "cannot be told"
+        if len(rows) < _FEWEST:
+            verdict = "cannot be told"
+        found.append(
+            {"estimator": name, "rank_correlation": value, "interval": [low, high],
+             "verdict": verdict}
+        )  # fmt: skip
+    return found

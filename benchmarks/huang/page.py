@@ -1,0 +1,54 @@
+"""The table of ``docs/basin_volume.md``, from the stored results."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+PAGE = Path(__file__).parents[2] / "docs" / "basin_volume.md"
+_BEGIN, _END = "<!-- table of the minima -->", "<!-- end of the table -->"
+
+
+def table(content: dict[str, Any]) -> list[str]:
+    """Lines of Markdown: the claims, and a row for each poison factor."""
+    lines = [
+        "| estimator | rank correlation of log10 V and test accuracy | 95% interval | verdict |",
+        "| --- | --- | --- | --- |",
+    ]
+    for claim in content["claims"]:
+        low, high = claim["interval"]
+        lines.append(
+            f"| {claim['estimator']} | {claim['rank_correlation']:.2f} | {low:.2f} to {high:.2f} | "
+            f"{claim['verdict']} |"
+        )
+    lines += [
+        "",
+        "| poison factor | seed | training loss | training accuracy | test accuracy | norm of the "
+        "weights | naive log10 V | interval | effective samples | preconditioned log10 V | "
+        "interval | effective samples |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for row in content["rows"]:
+        cells = [
+            f"{row['factor']:g}", str(row["seed"]), f"{row['loss']:.3f}",
+            f"{row['training_accuracy']:.3f}", f"{row['test_accuracy']:.3f}", f"{row['norm']:.1f}",
+        ]  # fmt: skip
+        for name in ("naive", "preconditioned"):
+            one = row[name]
+            low, high = one["interval"]
+            more = ", at least" if one["not_crossed"] else ""
+            cells += [
+                f"{one['log10_volume']:.0f}{more}", f"{low:.0f} to {high:.0f}",
+                f"{one['effective_samples']:.1f}",
+            ]  # fmt: skip
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
+def write(content: dict[str, Any]) -> None:
+    """Put the table into the page."""
+    text = PAGE.read_text(encoding="utf-8")
+    head, _, rest = text.partition(_BEGIN)
+    _, _, tail = rest.partition(_END)
+    body = "\n".join(table(content))
+    PAGE.write_text(f"{head}{_BEGIN}\n\n{body}\n\n{_END}{tail}", encoding="utf-8")
