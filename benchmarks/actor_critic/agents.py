@@ -13,9 +13,9 @@ from losslandscape.errors import LossLandscapeError
 from losslandscape.study.inventory import Inventory
 
 ALGORITHMS = ("TD3", "SAC")
-STEPS = 10_000  # of the environment
+STEPS = 5_000  # of the environment
 PROBLEM = Inventory(holding=1.0, shortage=9.0)
-_EVERY = 250  # steps between two checkpoints
+_EVERY = 125  # steps between two checkpoints
 _SETTINGS: dict[str, dict[str, Any]] = {
     "TD3": {"policy_delay": 2},
     "SAC": {"ent_coef": 0.02},

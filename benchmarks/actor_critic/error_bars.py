@@ -8,18 +8,18 @@ from typing import Any
 import numpy as np
 
 import losslandscape as ll
-from benchmarks.actor_critic.landscapes import cost_objective
+from benchmarks.actor_critic.landscapes import cost_objective, evaluated
 
 POINTS = 10  # along each axis: 100 points
-EPISODES, RERUNS = 200, 60
-_REFERENCE = 20_000  # episodes
+EPISODES, RERUNS = 200, 40
+_REFERENCE = 10_000  # episodes
 _FIRST_SEED = 1000
 
 
 def coverage(agent: Any, plane: ll.Subspace, folder: Path) -> dict[str, float]:
     """Shares of the 100 points and all reruns that the error bars cover, with their errors.
 
-    ``reference``: two standard errors of a rerun, and those of a surface of 20,000 other episodes,
+    ``reference``: two standard errors of a rerun, and those of a surface of 10,000 other episodes,
     cover their difference. ``rerun``: those of two reruns cover their difference. The points of one
     run have the same random numbers, so they are right or wrong together; the error of a share is
     that over the runs.
@@ -29,7 +29,7 @@ def coverage(agent: Any, plane: ll.Subspace, folder: Path) -> dict[str, float]:
 
     def surface(episodes: int, seed: int, name: str) -> tuple[np.ndarray, np.ndarray]:
         objective = cost_objective(agent, episodes, seed)
-        found = ll.evaluate(objective, plane, grid, path=folder / f"{name}.nc")
+        found = evaluated(folder / f"{name}.nc", objective, plane, grid)
         return found.values("loss"), found.standard_error()
 
     folder.mkdir(exist_ok=True)

@@ -12,10 +12,11 @@ from scipy import stats
 import losslandscape as ll
 from benchmarks.actor_critic.agents import PROBLEM, act
 from losslandscape.analysis.roughness import roughness
+from losslandscape.files.journal import JOURNAL, TRAJECTORY_JOURNAL
 
 EPISODES = 500
 SAMPLES = 1000  # states and transitions
-POINTS = 25  # along each axis
+POINTS = 21  # along each axis
 TOLERANCE = 0.045  # of a flat region, in the unit of the cost: 5% of the optimal cost
 _DEMANDS = 1  # seed of the demands of the landscapes
 _TEST = 2  # and of those that judge a policy
@@ -29,7 +30,17 @@ def cost_objective(agent: Any, episodes: int, seed: int) -> ll.Objective:
         return PROBLEM.simulate(lambda stock: act(model, stock), demands)
 
     demands = torch.as_tensor(PROBLEM.demands(episodes, seed), dtype=torch.float32)
-    return ll.Objective(agent.policy, cost_per_period, (demands,), execution="plain")
+    return ll.Objective(
+        agent.policy, cost_per_period, (demands,), batch_size=min(episodes, 1000), execution="plain"
+    )
+
+
+def evaluated(path: Path, *arguments: Any, **options: Any) -> ll.Landscape:
+    """The landscape of a file; evaluated if it is not there, or goes on where it was killed."""
+    unfinished = [path.with_name(path.name + end) for end in (JOURNAL, TRAJECTORY_JOURNAL)]
+    if path.exists() and not any(journal.exists() for journal in unfinished):
+        return ll.Landscape.open(path)
+    return ll.evaluate(*arguments, path=path, **options)
 
 
 def measured(agent: Any, folder: Path) -> dict[str, ll.Landscape]:
@@ -59,12 +70,12 @@ def measured(agent: Any, folder: Path) -> dict[str, ll.Landscape]:
         ("cost_random", "cost", random),
     ):
         on_path = plane is not random
-        found[name] = ll.evaluate(
+        found[name] = evaluated(
+            folder / f"{name}.nc",
             objectives[kind],
             plane,
             plane.default_grid(POINTS) if on_path else ll.Grid.square(POINTS),
             trajectory=trajectory if on_path else None,
-            path=folder / f"{name}.nc",
         )
     return found
 

@@ -68,7 +68,7 @@ def write(found: Mapping[str, Sequence[Mapping[str, Any]]], covered: Mapping[str
 def coverage_in_words(covered: Mapping[str, float]) -> list[str]:
     return [
         "At 100 points of the cost of TD3, 1.96 standard errors over 200 episodes cover a surface "
-        f"of 20,000 other episodes in {covered['reference']:.1%} ± "
+        f"of 10,000 other episodes in {covered['reference']:.1%} ± "
         f"{1.96 * covered['reference_error']:.1%} of the cases, and a rerun of 200 other episodes "
         f"in {covered['rerun']:.1%} ± {1.96 * covered['rerun_error']:.1%}."
     ]
