@@ -85,7 +85,7 @@ def trained(algorithm: str, seed: int, folder: Path, steps: int = STEPS) -> Any:
     return agent
 
 
-def act(model: torch.nn.Module, stock: Any) -> Any:
+def act(model: Any, stock: Any) -> Any:
     """The policy's action without noise, of tensors or of NumPy arrays."""
     if isinstance(stock, np.ndarray):
         with torch.no_grad():

@@ -16,8 +16,7 @@ from losslandscape.files.journal import JOURNAL, TRAJECTORY_JOURNAL
 
 EPISODES = 500
 SAMPLES = 1000  # states and transitions
-POINTS = 21  # along each axis
-TOLERANCE = 0.045  # of a flat region, in the unit of the cost: 5% of the optimal cost
+POINTS = 21  # along each axis; odd, so that the trained agent is one of them
 _DEMANDS = 1  # seed of the demands of the landscapes
 _TEST = 2  # and of those that judge a policy
 
@@ -88,15 +87,14 @@ def judged(agent: Any, landscapes: dict[str, ll.Landscape]) -> dict[str, float]:
     best = PROBLEM.simulate(PROBLEM.order_up_to(PROBLEM.base_stock), demands)
     extra = costs - best  # of the same demands
     cost, actor = (landscapes[name].values("loss") for name in ("cost", "actor"))
-    flat = ll.flat_region(landscapes["cost_random"], TOLERANCE, scale="linear")
+    around = landscapes["cost_random"].values("loss")
     return {
         "level": float(levels.mean()),
         "level_spread": float(levels.std()),
         "extra_cost": float(extra.mean()),
         "extra_cost_error": float(extra.std(ddof=1) / np.sqrt(len(extra))),
-        "flat_area": float(flat.size),
-        "flat_area_reaches_edge": bool(flat.lower_bound),
-        "roughness_cost": roughness(landscapes["cost_random"].values("loss")),
+        "rise": float(np.median(around) - around[POINTS // 2, POINTS // 2]),
+        "roughness_cost": roughness(around),
         "roughness_actor": roughness(landscapes["actor_random"].values("loss")),
         "rank_correlation": float(stats.spearmanr(actor.ravel(), cost.ravel()).statistic),
         "regret": float(cost.flat[actor.argmin()] - cost.min()),

@@ -40,7 +40,7 @@ def draw(landscapes: Mapping[str, Mapping[str, ll.Landscape]], path: Path) -> No
 
 
 def _errors(ax, cost: ll.Landscape) -> None:
-    alpha, beta = cost.grid.axes
+    alpha, beta = cost.grid.axes()
     errors = cost.standard_error()
     filled = ax.contourf(alpha, beta, errors, levels=np.linspace(errors.min(), errors.max(), 40))
     ax.figure.colorbar(filled, ax=ax)
