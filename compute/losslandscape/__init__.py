@@ -34,6 +34,7 @@ _PUBLIC = {
     "refine": "run.box_refinement",
     "flat_region": "analysis.flatness",
     "trust": "analysis.trust",
+    "training_sharpness": "analysis.training_sharpness",
     "verify": "analysis.verification",
 }
 _MODULES = ("topology",)

@@ -144,6 +144,10 @@ VALID: Mapping[str, Callable[[World], Any]] = {
     "axis": lambda w: "alpha",
     "step": lambda w: 7.0,
     "name": lambda w: "loss",
+    "learning_rate": lambda w: 0.1,
+    "TrainingSharpness.add_to.landscape": lambda w: ll.evaluate(
+        w.objective, w.plane, w.grid, trajectory=w.trajectory, quiet=True
+    ),
     "path": lambda w: w.template / "two.nc",
     "paths": lambda w: [w.template / "own.pt"],
     "folder": lambda w: w.new(),
@@ -202,6 +206,7 @@ ALSO: Mapping[str, Callable[[World], dict[str, Any]]] = {
     "pair_significance": lambda w: {"draws": 20},
     "noise_threshold": lambda w: {"draws": 20},
     "flat_region": lambda w: {"draws": 5},
+    "training_sharpness": lambda w: {"top": 0, "passes": 3},
     "trust": lambda w: {"draws": 5, "most_directions": 3},
     "sharpness_by_part": lambda w: {"probes": 1, "tolerance": 0.1},
     "basin_volume": lambda w: {"directions": 3},
@@ -225,6 +230,7 @@ OWNERS: Mapping[str, Callable[[World], Any]] = {
     "Curvature": lambda w: w.curvature,
     "BasinOfMinimum": lambda w: BasinOfMinimum(w.landscape),
     "Trust": lambda w: ll.trust(w.landscape),
+    "TrainingSharpness": lambda w: ll.training_sharpness(w.objective, w.trajectory, 0.1, top=0),
     "Subspace.model_shares": lambda w: w.between,
 }
 

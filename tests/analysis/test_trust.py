@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from losslandscape import Grid, Landscape, Objective, Subspace, evaluate, trust
+from losslandscape import Grid, Landscape, Objective, Subspace, curvature, evaluate, trust
 from losslandscape.errors import LossLandscapeError
 
 
@@ -39,6 +39,18 @@ def test_json_holds_everything(problem):
     assert text["verdict"] == list(found.verdict)
     assert np.allclose(text["random_directions"]["profiles"], found.lines.profiles)
     assert [check["name"] for check in text["checks"]] == [check.name for check in found.checks]
+
+
+def test_curvature_has_its_place_in_the_second_sentence(problem):
+    objective, plane, landscape = problem
+    curved = curvature(objective, top=2, density_probes=0)
+    found = trust(landscape, objective, plane, curvature=curved)
+    assert found.curvature.eigenvalues == pytest.approx(curved.eigenvalues[:2].tolist())
+    assert found.verdict[1].startswith("The plane holds ")
+    assert "of the trace" in found.verdict[1]
+    assert found.to_json()["curvature"]["top"]["value"] == found.curvature.top.value
+    with pytest.raises(LossLandscapeError, match="curvature is given without the plane"):
+        trust(landscape, curvature=curved)
 
 
 @pytest.mark.parametrize(

@@ -79,7 +79,8 @@ def test_a_second_time_needs_overwrite(place, capsys):
 
 
 def test_checkpoints_and_random_directions(place, capsys):
-    verb = ["trust", "a.nc", "--path", "--spread", "--most-directions", "3", "--quiet"]
+    verb = ["trust", "a.nc", "--path", "--hessian", "--top", "1"]
+    verb += ["--spread", "--most-directions", "3", "--quiet"]
     assert main(verb) == 0
     printed = capsys.readouterr().out
     report = json.loads((place / "a_trust" / "trust.json").read_text())
@@ -94,5 +95,9 @@ def test_checkpoints_and_random_directions(place, capsys):
     assert "profiles" not in kept
     assert kept["band"] == lines["band"]
     assert "along random directions" in printed
+    curved = report["curvature"]
+    assert len(curved["eigenvalues"]) == 1
+    assert 0 <= curved["top"]["value"] <= 1
+    assert "squared gradient" in printed
     for name in ("flat length", "lowest loss", "curvature", "roughness"):
         assert name in printed

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from losslandscape.analysis.curvature import Curvature
 from losslandscape.analysis.path_shares import PathShare, path_shares
 from losslandscape.analysis.picture_checks import Check, picture_checks
+from losslandscape.analysis.plane_curvature import PlaneCurvature, plane_curvature
 from losslandscape.analysis.random_lines import RandomLines, random_lines
 from losslandscape.argument_checks import POSITIVE, Whole
 from losslandscape.argument_kinds import ANYTHING, FLAG
@@ -43,6 +45,8 @@ class Trust:
         Answers to "is this picture right?".
     paths : list of PathShare
         How much of each training trajectory lies in the plane.
+    curvature : PlaneCurvature or None
+        How much of the curvature and of the gradient at the origin lies in the plane.
     lines : RandomLines or None
         Flatness, minimum, curvature and roughness along random directions.
     """
@@ -51,6 +55,7 @@ class Trust:
     epsilon: float
     checks: list[Check]
     paths: list[PathShare]
+    curvature: PlaneCurvature | None = None
     lines: RandomLines | None = None
 
     @property
@@ -77,12 +82,14 @@ class Trust:
         return f"{first.sentence()}: {first.judgment()}"
 
     def _surroundings(self) -> str:
-        if self.lines is None:
+        known = [part.sentence() for part in (self.curvature, self.lines) if part is not None]
+        if not known:
             return (
-                "it is not known how other directions look, because none was measured "
-                "(losslandscape trust --spread)"
+                "it is not known how much of the curvature the plane holds, or how other "
+                "directions look, because neither was measured (losslandscape trust --hessian "
+                "--spread)"
             )
-        return self.lines.sentence()
+        return "; ".join(known)
 
     def _picture(self) -> str:
         failed, known = self.failed, [c for c in self.checks if c.passed is not None]
@@ -116,6 +123,7 @@ class Trust:
                 "epsilon": self.epsilon,
                 "checks": self.table(),
                 "trajectories": [path.to_json() for path in self.paths],
+                "curvature": self.curvature.to_json() if self.curvature else None,
                 "random_directions": self.lines.to_json(profiles) if self.lines else None,
             }
         )
@@ -147,6 +155,7 @@ def trust(
     trajectory: Trajectory | Sequence[Trajectory] | Mapping[str, Trajectory] | None = None,
     *,
     epsilon: float = 0.1,
+    curvature: Curvature | None = None,
     spread: bool = False,
     width: float = 0.1,
     most_directions: int = 60,
@@ -168,6 +177,9 @@ def trust(
         Checkpoints; for the share of the length, and of the variance about the mean.
     epsilon : float
         Height of the flat region, in units of the loss, by which window and directions are judged.
+    curvature : Curvature, optional
+        Of :func:`losslandscape.curvature`, at the origin of the plane; for the shares of its
+        eigenvectors, its trace and the gradient that lie in the plane.
     spread : bool
         Measure profiles along random directions through the model, of 21 points each.
     width : float
@@ -214,6 +226,11 @@ def trust(
             "spread=True measures the network; give objective= and subspace=, as the landscape was "
             "measured"
         )
+    if curvature is not None and objective is None:
+        raise LossLandscapeError(
+            "curvature is given without the plane; give objective= and subspace=, as the landscape "
+            "was measured"
+        )
     runs = labeled_runs(trajectory) if trajectory is not None else None
     if runs and subspace is None:
         raise LossLandscapeError(
@@ -226,7 +243,11 @@ def trust(
         measured = landscape.provenance.get("objective", {})
         objective = objective.with_execution(measured.get("configuration"))
         batch_size = batch_size or measured.get("batch_size")
-    lines = None
+    lines = curved = None
+    if curvature is not None and objective is not None and subspace is not None:
+        curved = plane_curvature(
+            objective, subspace, curvature, batch_size=batch_size, seed=seed, quiet=quiet
+        )
     if spread and objective is not None and subspace is not None:
         lines = random_lines(
             objective,
@@ -244,6 +265,7 @@ def trust(
         epsilon,
         picture_checks(landscape, epsilon),
         path_shares(landscape, subspace, runs, draws=draws, seed=seed),
+        curved,
         lines,
     )
 

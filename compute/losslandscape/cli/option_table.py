@@ -167,12 +167,13 @@ RULES: dict[str, tuple[Rule, ...]] = {
     ),
     "trust": (
         Rule(("--width", "--most-directions"), needs=IsGiven("--spread")),
+        Rule(("--top",), needs=IsGiven("--hessian")),
         Rule(
             (
                 "--model", "--weights", "--weights-key", "--data", "--loss", "--trajectory",
                 "--models", "--curvature", "--device", "--threads",
             ),
-            needs=IsGiven("--path", "--spread"),
+            needs=IsGiven("--path", "--hessian", "--spread"),
             why="without them nothing is measured",
             in_help=False,
         ),

@@ -19,6 +19,7 @@ from losslandscape.files.file_kinds import LANDSCAPE_ENDINGS
 from losslandscape.files.outputs import OutputFile, claimed, complete_results
 
 if TYPE_CHECKING:
+    from losslandscape.analysis.plane_curvature import PlaneCurvature
     from losslandscape.analysis.trust import Trust
     from losslandscape.landscape.landscape import Landscape
 
@@ -33,7 +34,7 @@ written to a folder, and into the landscape file.
 EPILOG = """\
 examples:
   losslandscape trust vgg11.nc
-  losslandscape trust vgg11.nc --spread
+  losslandscape trust vgg11.nc --hessian --spread
   losslandscape trust vgg11_pca.nc --path --overwrite
 """
 
@@ -55,6 +56,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--path",
         action="store_true",
         help="read the checkpoints of the plane's trajectories, for the share of their lengths",
+    )
+    group.add_argument(
+        "--hessian",
+        action="store_true",
+        help="compute the Hessian's largest eigenvalues, its trace and the gradient at the origin, "
+        "for their shares in the plane",
+    )
+    group.add_argument(
+        "--top",
+        type=Kind(Whole(1, 1000)),
+        default=5,
+        metavar="K",
+        help="number of eigenvalues (default: 5)",
     )
     group.add_argument(
         "--spread",
@@ -118,6 +132,8 @@ def _judge(arguments: argparse.Namespace, folder: Path) -> int:
     print(f"{arguments.landscape}:")
     print("\n".join(f"  {line}" for line in found.verdict))
     print("\n".join(f"  {line}" for line in table_lines(*_checks(found))))
+    if curved := found.curvature:
+        print("\n".join(f"  {line}" for line in table_lines(*_shares(curved))))
     if lines := found.lines:
         header = ("along random directions", "mean", "+-", "95% from", "to", "this plane")
         rows = [
@@ -139,17 +155,51 @@ def _checks(found: Trust) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     ]
 
 
+def _shares(curved: PlaneCurvature) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
+    from losslandscape.analysis.path_shares import random_plane_share
+
+    header = ("at the origin", "value", "share in the plane", "of a random plane", "95% from", "to")
+    mean, (low, high) = random_plane_share(curved.parameters, curved.dimensions)
+    rows = [
+        (f"eigenvalue {i}", value, share, mean, low, high)
+        for i, (value, share) in enumerate(
+            zip(curved.eigenvalues, curved.eigenvector_shares), start=1
+        )
+    ]
+    for name, value, share in (
+        ("these eigenvalues", sum(curved.eigenvalues), curved.top),
+        ("trace", curved.whole_trace, curved.trace),
+        ("squared gradient", curved.gradient_norm**2, curved.gradient),
+    ):
+        if share is not None:
+            rows.append((name, value, share.value, share.random, *share.random_interval))
+    return header, rows
+
+
 def _measured_with(arguments: argparse.Namespace, landscape: Landscape) -> dict[str, Any]:
-    """The model's side, if --path or --spread ask for it."""
+    """The model's side, if --path, --hessian or --spread ask for it."""
     from losslandscape.cli.trajectories import runs_from
     from losslandscape.point.determinism import require_one_value
 
-    if not (arguments.spread or arguments.path):
+    if not (arguments.spread or arguments.path or arguments.hessian):
         return {}
     require_one_value(landscape)
     problem = recorded_problem(landscape, arguments)
     objective, subspace = build_recorded(landscape, problem)
     found: dict[str, Any] = {"objective": objective, "subspace": subspace}
+    if arguments.hessian:
+        from losslandscape.analysis.curvature import curvature
+
+        measured = landscape.provenance["objective"]
+        found["curvature"] = curvature(
+            objective.with_execution(measured.get("configuration")),
+            arguments.top,
+            density_probes=0,
+            seed=arguments.seed,
+            batch_size=measured.get("batch_size"),
+            subspace=subspace,
+            quiet=arguments.quiet,
+        )
     if arguments.path and problem.arguments.trajectory:
         found["trajectory"] = runs_from(problem.arguments, objective.model)
     return found
