@@ -37,7 +37,7 @@ nitpicky = True
 # Types in docstrings are prose ("array of shape (n, 2)"); other projects' pages are not looked up.
 nitpick_ignore_regex = [
     ("py:(class|obj)", r"(?!losslandscape(_paraview)?\.).*"),
-    ("py:.*", r"(torch|numpy|concurrent)\..*"),
+    ("py:.*", r"(torch|numpy|scipy|concurrent)\..*"),
 ]
 
 # Pages are read on the forge too: nothing that is not Markdown there.

@@ -61,8 +61,8 @@ def convexity(
 
     At each point with a finite loss, the largest and the smallest eigenvalue of the Hessian of the
     mean loss by all parameters are sought, of the loss that the landscape was measured with. Where
-    the ratio |smallest / largest| is small, the loss is nearly convex there: its negative
-    curvatures are small against its positive ones.
+    the ratio of their sizes, smallest over largest, is small, the loss is nearly convex: its
+    negative curvatures are small against its positive ones.
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ def convexity(
         Largest residual of an eigenvalue, relative to the width of the spectrum at the point.
     precision, batch_size
         See :class:`losslandscape.point.plane_derivatives.PlaneDerivatives`.
-    journal : path, optional
+    journal : pathlib.Path, optional
         A file for what is finished: an interrupted call goes on where it was.
 
     Returns

@@ -53,7 +53,8 @@ _ROUNDING = {torch.float64: 1e-9, torch.float32: 1e-5}
 _COARSE = 0.02
 _OF_A_SMALL_LOSS = 0.1  # losses near 0 are rounded as the outputs are that they come from
 _SAME_LOSS = 1e-3
-_HESSIAN_STEP = 1e-6  # spacings; only in float64
+_HESSIAN_STEP = 1e-6  # spacings; in float64
+_FEW = 16  # samples, of a check in another type
 _HESSIAN_TOLERANCE = 0.1
 
 
@@ -135,7 +136,7 @@ def checked_derivatives(
             loss = kind(objective, subspace, precision, batch_size)
             loss.spacing = widths
             with loss:
-                disagreement = _check(loss, seen, objective, reasons, name, quiet)
+                disagreement = _check(loss, seen, objective, subspace, reasons, name, quiet)
                 if disagreement is not None:
                     yield loss, Method(name, reasons, disagreement)
                     return
@@ -152,7 +153,7 @@ def checked_derivatives(
             except LossLandscapeError as error:
                 reasons.append(f"{OF_LOSSES}: {error}")
                 continue
-            disagreement = _check(differences, seen, objective, reasons, OF_LOSSES, quiet)
+            disagreement = _check(differences, seen, objective, subspace, reasons, OF_LOSSES, quiet)
             if disagreement is not None:
                 yield differences, Method(OF_LOSSES, reasons, disagreement)
                 return
@@ -189,6 +190,7 @@ def _check(
     loss: Derivatives,
     seen: Sequence[_Seen],
     objective: Objective,
+    subspace: Subspace,
     reasons: list[str],
     name: str,
     quiet: bool,
@@ -207,7 +209,7 @@ def _check(
                     return None
                 largest = np.fmax(largest, size)
                 progress.advance()
-        if name == AUTOMATIC and (wrong := _wrong_hessian(loss, seen)):
+        if name == AUTOMATIC and (wrong := _wrong_hessian(loss, seen, objective, subspace)):
             reasons.append(f"{name}: {wrong}")
             return None
         return float(largest)
@@ -258,13 +260,32 @@ def _rules() -> Iterator[tuple[list[float], np.ndarray]]:
         yield [(2 * i + 1) / count - 1 for i in range(count)], np.full(count, 2 / count)
 
 
-def _wrong_hessian(loss: Derivatives, seen: Sequence[_Seen]) -> str:
+def _wrong_hessian(
+    loss: Derivatives, seen: Sequence[_Seen], objective: Objective, subspace: Subspace
+) -> str:
     """What is wrong with Hessians: they are not the change of the gradients anywhere.
 
-    Over a step so small that kinks are seldom in it, in float64; coarser types do not resolve it.
+    Coarser types than float64 do not resolve that change over a step in which kinks are seldom.
+    There a copy in float64 is tried on a few samples; nothing is known of a loss that has none.
     """
+    if loss.dtype == torch.float64:
+        return _unlike_changes(loss, seen)
+    if seen:
+        loss.expansion(seen[0].place)  # does it run?
+    with ExitStack() as stack:
+        try:
+            few = objective.limited(_FEW)
+            exact = PlaneDerivatives(few, subspace, "float64", _FEW)
+            exact.spacing = loss.spacing
+            stack.enter_context(exact)
+            return _unlike_changes(exact, seen)
+        except Exception:  # constants of the model in another type, or no memory for the copy
+            return ""
+
+
+def _unlike_changes(loss: Derivatives, seen: Sequence[_Seen]) -> str:
     worst = ""
-    for one in seen if loss.dtype == torch.float64 else ():
+    for one in seen:
         step = 2 * _HESSIAN_STEP * one.reach
         change = loss.gradient(one.place + step) - loss.gradient(one.place - step)
         expected = 2 * loss.expansion(one.place).hessian @ step
@@ -276,8 +297,6 @@ def _wrong_hessian(loss: Derivatives, seen: Sequence[_Seen]) -> str:
             f"the gradient changes by {np.linalg.norm(change):.4g}, and its second derivative says "
             f"{np.linalg.norm(expected):.4g}"
         )
-    if not worst and seen:
-        loss.expansion(seen[0].place)  # does it run?
     return worst
 
 

@@ -80,7 +80,7 @@ class Evaluator:
         Inside the context on the device, of the type and in the memory order of the model.
     seed : int
         Of torch's random generator at the start of every point; 0.
-    weights : dict of str -> dict of str -> ndarray, shape (samples,)
+    weights : dict of str -> dict of str -> ndarray, shape (n,)
         How much each sample weighs, by set and quantity, where samples weigh differently; from the
         first point that was measured. Those of the others must be the same.
     parameters, buffers, carried, batches, shortcuts
