@@ -311,6 +311,17 @@ def test_where_no_loss_is_finite_nothing_is_compared(data):
         assert np.isnan(method.disagreement)
 
 
+@pytest.mark.parametrize("name", ["tanh", "hardsigmoid", "attention", "forgetful"])
+def test_second_derivatives_are_compared_in_float64_where_float32_is_measured(name, data):
+    make, method = METHODS[name]
+    model = made(make).float()
+    objective = ll.Objective(model, "cross_entropy", (data[0].float(), data[1]))
+    plane = ll.Subspace.random(model, seed=1)
+    with checked_derivatives(objective, plane, [(0.5, 0.5)], (0.1, 0.1)) as (loss, found):
+        assert found.name == method, found.reasons
+        assert loss.dtype == torch.float32
+
+
 def test_coarse_types_are_compared_coarsely(data):
     model = made(Attention).float()
     inputs, labels = data[0].float(), data[1]
