@@ -1,4 +1,4 @@
-"""Write the tables in docs/performance.md and five more pages from results/*.json.
+"""Write the tables in docs/performance.md and other pages from results/*.json.
 
 Run ``python -m benchmarks.report``. The table ``name`` is written between ``<!-- table name -->``
 and ``<!-- end -->``; results without such markers are added to the end of performance.md.
@@ -24,6 +24,7 @@ OTHER_PAGES = tuple(
         "model_families",
         "actor_critic",
         "curvature",
+        "trust",
     )
 )
 
