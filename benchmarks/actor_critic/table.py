@@ -54,7 +54,7 @@ def write(found: Mapping[str, Sequence[Mapping[str, Any]]], covered: Mapping[str
     results.write(
         NAME,
         "Inventory control by actor and critic",
-        ["", *ALGORITHMS],
+        ["quantity", *ALGORITHMS],
         rows(found),
         [
             f"Means over {seeds} seeds, with 95% intervals of Student's t.",
