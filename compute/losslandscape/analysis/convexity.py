@@ -16,6 +16,7 @@ from losslandscape.argument_kinds import PATH, Word
 from losslandscape.counted import counted
 from losslandscape.errors import LossLandscapeError
 from losslandscape.files.finished_parts import finished_parts
+from losslandscape.landscape.as_measured import as_measured
 from losslandscape.landscape.identity import check_plane
 from losslandscape.landscape.landscape import Landscape
 from losslandscape.landscape.opening import LandscapeOrPath, opened
@@ -111,11 +112,7 @@ def convexity(
     check_plane(landscape, subspace)
     require_one_value(landscape)
     measured = landscape.provenance.get("objective", {})
-    mode = measured.get("batch_norm", objective.batch_norm)
-    if mode != "none":
-        objective = objective.with_batch_norm(mode)
-    landscape.check_objective(objective)
-    objective = objective.with_execution(measured.get("configuration"))
+    objective = as_measured(landscape, objective)
     batch_size = batch_size or measured.get("batch_size")
     grid, model = landscape.grid, objective.model
     subspace = subspace.fitted_to(model)
@@ -133,8 +130,7 @@ def convexity(
         grid.spacing,
         precision,
         batch_size,
-        measured.get("reestimation_batch_size"),
-        quiet,
+        quiet=quiet,
     ) as (loss, method):
         if not isinstance(loss, PlaneDerivatives):
             raise LossLandscapeError(

@@ -16,6 +16,7 @@ from losslandscape.analysis.random_lines import RandomLines, random_lines
 from losslandscape.argument_checks import POSITIVE, Whole
 from losslandscape.argument_kinds import ANYTHING, FLAG
 from losslandscape.errors import LossLandscapeError
+from losslandscape.landscape.as_measured import as_measured
 from losslandscape.landscape.identity import check_objective, check_plane
 from losslandscape.landscape.landscape import Landscape
 from losslandscape.landscape.opening import LandscapeOrPath, opened
@@ -240,9 +241,8 @@ def trust(
     if objective is not None and subspace is not None:
         check_plane(landscape, subspace)
         check_objective(landscape, objective)
-        measured = landscape.provenance.get("objective", {})
-        objective = objective.with_execution(measured.get("configuration"))
-        batch_size = batch_size or measured.get("batch_size")
+        objective = as_measured(landscape, objective)
+        batch_size = batch_size or landscape.provenance.get("objective", {}).get("batch_size")
     lines = curved = None
     if curvature is not None and objective is not None and subspace is not None:
         curved = plane_curvature(

@@ -26,6 +26,7 @@ from losslandscape.analysis.stationarity import displacement, sampling_radius
 from losslandscape.argument_kinds import FLAG, PATH, Instance, Word
 from losslandscape.counted import counted
 from losslandscape.files.finished_parts import finished_parts
+from losslandscape.landscape.as_measured import as_measured
 from losslandscape.landscape.identity import check_plane, check_source
 from losslandscape.landscape.opening import LandscapeOrPath, opened
 from losslandscape.planes.subspace import Subspace
@@ -278,11 +279,7 @@ def verify(
     )
     require_one_value(landscape)
     measured = landscape.provenance.get("objective", {})
-    mode = measured.get("batch_norm", objective.batch_norm)
-    if mode != "none":
-        objective = objective.with_batch_norm(mode)
-    landscape.check_objective(objective)
-    objective = objective.with_execution(measured.get("configuration"))
+    objective = as_measured(landscape, objective)
     batch_size = batch_size or measured.get("batch_size")
     arrays = critical_points.arrays
     if significant_only:
@@ -296,8 +293,7 @@ def verify(
         grid.spacing,
         precision,
         batch_size,
-        reestimation_batch_size,
-        quiet,
+        quiet=quiet,
     ) as (loss, method):
         rule = rule or StoppingRule.for_dtype(loss.dtype)
         search = _Search(loss, grid.bounds, grid.spacing, rule)

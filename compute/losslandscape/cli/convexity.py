@@ -5,11 +5,15 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from losslandscape.argument_checks import SHARE
 from losslandscape.cli.arguments import add_output_arguments, add_run_arguments, add_seed_argument
+from losslandscape.cli.curvature import add_spectrum_arguments
 from losslandscape.cli.inputs import inputs_of
-from losslandscape.cli.kinds import COUNTED, PATH, TEXT, Kind
-from losslandscape.cli.recorded_problem import add_same_problem_arguments, problem_of
+from losslandscape.cli.kinds import PATH
+from losslandscape.cli.recorded_problem import (
+    add_computation_arguments,
+    add_same_problem_arguments,
+    problem_of,
+)
 from losslandscape.files.journal import JOURNAL
 from losslandscape.files.outputs import OutputFile, claimed
 
@@ -33,34 +37,9 @@ To continue an interrupted run, give the same command again.
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("landscape", type=PATH, metavar="FILE.nc", help="the landscape file")
-    parser.add_argument(
-        "--parameters",
-        type=TEXT,
-        nargs="+",
-        metavar="PATTERN",
-        help="the Hessian of a part of the network: patterns of parameter names, such as "
-        "'layer3.*', or names of modules (default: all trainable parameters)",
-    )
-    parser.add_argument(
-        "--tolerance",
-        type=Kind(SHARE),
-        default=1e-3,
-        metavar="SHARE",
-        help="largest residual of an eigenvalue, as a share of the width of the spectrum "
-        "(default: 0.001)",
-    )
+    add_spectrum_arguments(parser, tolerance=1e-3)
     add_seed_argument(parser, "seed of the starting vector")
-    parser.add_argument(
-        "--precision",
-        choices=("float32", "float64"),
-        help="precision of the computation (default: the surface's)",
-    )
-    parser.add_argument(
-        "--batch-size",
-        type=COUNTED,
-        metavar="N",
-        help="samples per pass; use fewer if memory is short (default: the surface's)",
-    )
+    add_computation_arguments(parser)
     add_same_problem_arguments(parser)
     add_output_arguments(parser, "the new landscape file, ending in .nc or .llnc")
     add_run_arguments(parser)

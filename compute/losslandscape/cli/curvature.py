@@ -9,7 +9,11 @@ from losslandscape.argument_checks import PROBES, SHARE, Whole
 from losslandscape.cli.arguments import add_run_arguments, add_seed_argument
 from losslandscape.cli.inputs import inputs_of
 from losslandscape.cli.kinds import COUNTED, PATH, TEXT, Kind
-from losslandscape.cli.recorded_problem import add_same_problem_arguments, problem_of
+from losslandscape.cli.recorded_problem import (
+    add_computation_arguments,
+    add_same_problem_arguments,
+    problem_of,
+)
 from losslandscape.cli.results import add_result_arguments, result_folder
 from losslandscape.files.outputs import claimed, complete_results
 
@@ -34,6 +38,26 @@ REPORT_FILE = "curvature.json"
 VECTORS_FILE = "eigenvectors.safetensors"
 
 
+def add_spectrum_arguments(parser: argparse.ArgumentParser, tolerance: float) -> None:
+    """Add ``--parameters`` and ``--tolerance`` of the eigenvalues, with its default."""
+    parser.add_argument(
+        "--parameters",
+        type=TEXT,
+        nargs="+",
+        metavar="PATTERN",
+        help="the Hessian of a part of the network: patterns of parameter names, such as "
+        "'layer3.*', or names of modules (default: all trainable parameters)",
+    )
+    parser.add_argument(
+        "--tolerance",
+        type=Kind(SHARE),
+        default=tolerance,
+        metavar="SHARE",
+        help="largest residual of an eigenvalue, as a share of the width of the spectrum "
+        f"(default: {tolerance:g})",
+    )
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("landscape", type=PATH, metavar="FILE.nc", help="the landscape file")
     parser.add_argument(
@@ -50,22 +74,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the Hessian of the loss, or Gauss-Newton, which has no negative eigenvalue for a "
         "loss that is convex in the outputs (default: hessian)",
     )
-    parser.add_argument(
-        "--parameters",
-        type=TEXT,
-        nargs="+",
-        metavar="PATTERN",
-        help="the Hessian of a part of the network: patterns of parameter names, such as "
-        "'layer3.*', or names of modules (default: all trainable parameters)",
-    )
-    parser.add_argument(
-        "--tolerance",
-        type=Kind(SHARE),
-        default=1e-4,
-        metavar="SHARE",
-        help="largest residual of an eigenvalue, as a share of the width of the spectrum "
-        "(default: 0.0001)",
-    )
+    add_spectrum_arguments(parser, tolerance=1e-4)
     parser.add_argument(
         "--probes",
         type=Kind(Whole(2, PROBES.most)),
@@ -88,17 +97,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="Lanczos steps of each of these (default: 50)",
     )
     add_seed_argument(parser, "seed of the random vectors")
-    parser.add_argument(
-        "--precision",
-        choices=("float32", "float64"),
-        help="precision of the computation (default: the surface's)",
-    )
-    parser.add_argument(
-        "--batch-size",
-        type=COUNTED,
-        metavar="N",
-        help="samples per pass; use fewer if memory is short (default: the surface's)",
-    )
+    add_computation_arguments(parser)
     add_same_problem_arguments(parser)
     add_result_arguments(parser, "curvature")
     add_run_arguments(parser)
@@ -114,18 +113,15 @@ def _measure(arguments: argparse.Namespace, folder: Path) -> int:
     from losslandscape.analysis.curvature import curvature
     from losslandscape.formats.curvature_data import write_vectors
     from losslandscape.formats.report import table_lines, write_json
+    from losslandscape.landscape.as_measured import as_measured
     from losslandscape.landscape.landscape import Landscape
     from losslandscape.point.determinism import require_one_value
 
     landscape = Landscape.open(arguments.landscape)
     require_one_value(landscape)
     objective, subspace = problem_of(landscape, arguments)
-    measured = landscape.provenance["objective"]
-    mode = measured.get("batch_norm", objective.batch_norm)
-    if mode != "none":
-        objective = objective.with_batch_norm(mode)
     found = curvature(
-        objective.with_execution(measured.get("configuration")),
+        as_measured(landscape, objective),
         arguments.top,
         kind=arguments.matrix,
         parameters=arguments.parameters,
@@ -135,8 +131,7 @@ def _measure(arguments: argparse.Namespace, folder: Path) -> int:
         density_steps=arguments.density_steps,
         seed=arguments.seed,
         precision=arguments.precision,
-        batch_size=arguments.batch_size or measured.get("batch_size"),
-        reestimation_batch_size=measured.get("reestimation_batch_size"),
+        batch_size=arguments.batch_size or landscape.provenance["objective"].get("batch_size"),
         subspace=subspace,
         quiet=arguments.quiet,
     )

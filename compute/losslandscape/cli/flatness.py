@@ -190,15 +190,15 @@ def _measured(
     from losslandscape.analysis.basin_volume import basin_volume
     from losslandscape.analysis.part_sharpness import sharpness_by_part
     from losslandscape.analysis.sharpness import epsilon_sharpness
+    from losslandscape.landscape.as_measured import as_measured
     from losslandscape.point.determinism import require_one_value
 
     require_one_value(landscape)
     objective, subspace = problem_of(landscape, arguments)
-    measured = landscape.provenance["objective"]
-    objective = objective.with_execution(measured.get("configuration"))
+    objective = as_measured(landscape, objective)
     how = {
         "precision": arguments.precision,
-        "batch_size": measured["batch_size"],
+        "batch_size": landscape.provenance["objective"]["batch_size"],
         "quiet": arguments.quiet,
     }
     sharpness, by_part, volumes = None, None, None
@@ -208,7 +208,6 @@ def _measured(
             subspace,
             found.minimum.tolist(),
             epsilon=arguments.box,
-            reestimation_batch_size=measured.get("reestimation_batch_size"),
             **how,
         )
     if arguments.parts is not None:

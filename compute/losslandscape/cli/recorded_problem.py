@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from losslandscape.cli.kinds import PATH_TEXT, TEXT
+from losslandscape.cli.kinds import COUNTED, PATH_TEXT, TEXT
 from losslandscape.cli.option_rules import Given, Line, check_line
 from losslandscape.cli.option_table import RECORDED
 from losslandscape.cli.problem import KEPT, KEPT_IF_GIVEN, build_problem, kept_arguments
@@ -191,6 +191,21 @@ def build_recorded(landscape: Landscape, problem: RecordedProblem) -> tuple[Obje
     check_objective(landscape, objective)
     check_origin_loss(landscape, objective, subspace)
     return objective, subspace
+
+
+def add_computation_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add ``--precision`` and ``--batch-size`` of derivatives on an existing landscape."""
+    parser.add_argument(
+        "--precision",
+        choices=("float32", "float64"),
+        help="precision of the computation (default: the surface's)",
+    )
+    parser.add_argument(
+        "--batch-size",
+        type=COUNTED,
+        metavar="N",
+        help="samples per pass; use fewer if memory is short (default: the surface's)",
+    )
 
 
 def add_same_problem_arguments(parser: argparse.ArgumentParser, *, trust: bool = False) -> None:

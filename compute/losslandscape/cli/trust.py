@@ -189,14 +189,14 @@ def _measured_with(arguments: argparse.Namespace, landscape: Landscape) -> dict[
     found: dict[str, Any] = {"objective": objective, "subspace": subspace}
     if arguments.hessian:
         from losslandscape.analysis.curvature import curvature
+        from losslandscape.landscape.as_measured import as_measured
 
-        measured = landscape.provenance["objective"]
         found["curvature"] = curvature(
-            objective.with_execution(measured.get("configuration")),
+            as_measured(landscape, objective),
             arguments.top,
             density_probes=0,
             seed=arguments.seed,
-            batch_size=measured.get("batch_size"),
+            batch_size=landscape.provenance["objective"].get("batch_size"),
             subspace=subspace,
             quiet=arguments.quiet,
         )

@@ -7,8 +7,12 @@ from pathlib import Path
 
 from losslandscape.cli.arguments import add_run_arguments
 from losslandscape.cli.inputs import inputs_of
-from losslandscape.cli.kinds import COUNTED, PATH
-from losslandscape.cli.recorded_problem import add_same_problem_arguments, problem_of
+from losslandscape.cli.kinds import PATH
+from losslandscape.cli.recorded_problem import (
+    add_computation_arguments,
+    add_same_problem_arguments,
+    problem_of,
+)
 from losslandscape.cli.results import add_array_argument, add_result_arguments, result_folder
 from losslandscape.cli.topology import add_noise_arguments, check_noise_arguments
 from losslandscape.files.journal import JOURNAL
@@ -40,17 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="check only the points above the noise threshold (default: all points)",
     )
-    parser.add_argument(
-        "--precision",
-        choices=("float32", "float64"),
-        help="precision of the computation (default: the surface's)",
-    )
-    parser.add_argument(
-        "--batch-size",
-        type=COUNTED,
-        metavar="N",
-        help="samples per pass; use fewer if memory is short (default: the surface's)",
-    )
+    add_computation_arguments(parser)
     add_noise_arguments(parser)
     add_same_problem_arguments(parser)
     add_result_arguments(parser, "verification")

@@ -16,9 +16,9 @@ from losslandscape.point.plane_derivatives import (
     Parameters,
     Place,
     PlaneDerivatives,
-    _add,
-    _differentiate,
-    _sum,
+    added,
+    differentiate,
+    summed,
 )
 from losslandscape.public_calls import TENSORS, public
 
@@ -62,19 +62,13 @@ class GaussNewtonProducts(PlaneDerivatives):
         """
         parameters, carried = self._place(coordinates)
         products: list[Tensor] | None = None
-        measured = along = None
+        statistics: tuple[Tensor, Tensor] | None = None
         total = 0.0
         torch.manual_seed(0)
         if self._statistics is not None:
-            measured, along, _ = self._statistics_along(vectors, parameters, carried)
+            statistics = self._statistics_along(vectors, parameters, carried)[:2]
         for batch in self._terms:
-            leaves = {name: parameters[name].detach().requires_grad_() for name in vectors}
-            sources = list(leaves.values())
-            tangents = [vectors[name].to(leaf) for name, leaf in leaves.items()]
-            if self._statistics is not None and measured is not None and along is not None:
-                sources.append(measured.clone().requires_grad_())
-                tangents.append(along)
-                self._statistics.use(sources[-1])
+            leaves, sources, tangents = self._sources(vectors, parameters, statistics)
             with self._outputs() as outputs:
 
                 def product(
@@ -85,30 +79,30 @@ class GaussNewtonProducts(PlaneDerivatives):
                 ) -> list[Tensor]:
                     made, given = outputs.checked(losses, sources)
                     moved = _pushed(made, sources, tangents)
-                    first = _differentiate(_sum(losses), given, create_graph=True)
+                    first = differentiate(summed(losses), given, create_graph=True)
                     rate = _dot(first, moved)
-                    curved = _differentiate(rate, given)
+                    curved = differentiate(rate, given)
                     return _pulled(made, sources, curved)
 
                 place = {**parameters, **leaves}, carried
-                products = _add(products, self._within(place, batch, product))
+                products = added(products, self._within(place, batch, product))
             total += self._loss.weight
         if products is not None and self._statistics is not None:
             *products, pulled = products
             torch.manual_seed(0)
             for batch in self._reestimation_batches:
-                leaves = {name: parameters[name].detach().requires_grad_() for name in vectors}
+                leaves, sources, _ = self._sources(vectors, parameters)
 
                 def share(
                     statistics: Tensor,
-                    sources: Sequence[Tensor] = tuple(leaves.values()),
+                    sources: Sequence[Tensor] = sources,
                     pulled: Tensor = pulled,
                 ) -> list[Tensor]:
                     whole = pulled @ statistics / len(self._reestimation_batches)
-                    return _differentiate(whole, sources)
+                    return differentiate(whole, sources)
 
                 place = {**parameters, **leaves}, carried
-                products = _add(products, self._gathered(place, batch, share))
+                products = added(products, self._gathered(place, batch, share))
         return dict(zip(vectors, (part / total for part in products or [])))
 
     @public(vectors=TENSORS)
@@ -134,9 +128,9 @@ class GaussNewtonProducts(PlaneDerivatives):
                     made, given = outputs.checked(losses, [leaf])
                     along = _pushed(made, [leaf], [torch.ones_like(leaf)])
                     dual = torch.zeros_like(losses, requires_grad=True)
-                    first = _differentiate(losses, given, dual, create_graph=True)
-                    second = _differentiate(_dot(first, along), given, create_graph=True)
-                    return _differentiate(_dot(second, along), [dual])[0].detach()[:, None]
+                    first = differentiate(losses, given, dual, create_graph=True)
+                    second = differentiate(_dot(first, along), given, create_graph=True)
+                    return differentiate(_dot(second, along), [dual])[0].detach()[:, None]
 
                 return ({**parameters, **moved}, carried), twice
 
@@ -203,7 +197,7 @@ class _Outputs:
                 f"this matrix needs a loss of the outputs of one call; {_WAY_OUT}"
             )
         direct = torch.autograd.grad(
-            _sum(losses), sources, retain_graph=True, allow_unused=True, materialize_grads=False
+            summed(losses), sources, retain_graph=True, allow_unused=True, materialize_grads=False
         )
         if any(one is not None for one in direct):
             raise LossLandscapeError(
@@ -222,12 +216,12 @@ def _pushed(
 ) -> list[Tensor]:
     """J v: the derivative of the outputs along a vector, by reverse mode twice."""
     duals = [torch.zeros_like(one, requires_grad=True) for one in made]
-    back = _differentiate(_dot(made, duals), sources, create_graph=True)
-    return [one.detach() for one in _differentiate(_dot(back, tangents), duals, retain_graph=True)]
+    back = differentiate(_dot(made, duals), sources, create_graph=True)
+    return [one.detach() for one in differentiate(_dot(back, tangents), duals, retain_graph=True)]
 
 
 def _pulled(
     made: Sequence[Tensor], sources: Sequence[Tensor], curved: Sequence[Tensor]
 ) -> list[Tensor]:
     """J^T u."""
-    return _differentiate(_dot(made, [one.detach() for one in curved]), sources)
+    return differentiate(_dot(made, [one.detach() for one in curved]), sources)

@@ -249,8 +249,8 @@ class PlaneDerivatives:
                 self._statistics.use(sources[1] + jacobian @ (leaf - leaf.detach()).to(self.dtype))
 
             def twice(losses: Tensor, sources: Sequence[Tensor] = sources) -> list[Tensor]:
-                loss = _sum(losses)
-                first = _differentiate(loss, sources, create_graph=True)
+                loss = summed(losses)
+                first = differentiate(loss, sources, create_graph=True)
                 return [loss.detach(), _rows(first[0], sources[0]), *(f.detach() for f in first)]
 
             loss, rows, *first = self._within(place, batch, twice)
@@ -268,7 +268,7 @@ class PlaneDerivatives:
                 def weighted(
                     statistics: Tensor, leaf: Tensor = leaf, weight: Tensor = weight
                 ) -> Tensor:
-                    first = _differentiate(weight @ statistics, [leaf], create_graph=True)
+                    first = differentiate(weight @ statistics, [leaf], create_graph=True)
                     return _rows(first[0], leaf)
 
                 hessian += self._gathered(place, batch, weighted) / len(self._reestimation_batches)
@@ -358,6 +358,26 @@ class PlaneDerivatives:
             axis=1,
         )
 
+    def _sources(
+        self,
+        vectors: Parameters,
+        parameters: Parameters,
+        statistics: tuple[Tensor, Tensor] | None = None,
+    ) -> tuple[Parameters, list[Tensor], list[Tensor]]:
+        """Parameters to differentiate by: by name, as a list, and the vectors along them.
+
+        The re-estimated ``statistics`` and their change, if given, end the lists and are used.
+        """
+        leaves = {name: parameters[name].detach().requires_grad_() for name in vectors}
+        sources = list(leaves.values())
+        tangents = [vectors[name].to(leaf) for name, leaf in leaves.items()]
+        if self._statistics is not None and statistics is not None:
+            measured, along = statistics
+            sources.append(measured.clone().requires_grad_())
+            tangents.append(along)
+            self._statistics.use(sources[-1])
+        return leaves, sources, tangents
+
     @public(vectors=TENSORS)
     def hessian_product(
         self, vectors: Parameters, coordinates: Coordinates | None = None
@@ -383,53 +403,46 @@ class PlaneDerivatives:
         """
         parameters, carried = self._place(coordinates)
         products: list[Tensor] | None = None
-        measured = along = None
+        statistics: tuple[Tensor, Tensor] | None = None
         total = 0.0
         torch.manual_seed(0)
         if self._statistics is not None:
-            measured, along, _ = self._statistics_along(vectors, parameters, carried)
+            statistics = self._statistics_along(vectors, parameters, carried)[:2]
         for batch in self._terms:
-            leaves = {name: parameters[name].detach().requires_grad_() for name in vectors}
-            sources = list(leaves.values())
-            tangents = [vectors[name].to(leaf) for name, leaf in leaves.items()]
-            if self._statistics is not None and measured is not None and along is not None:
-                sources.append(measured.clone().requires_grad_())
-                tangents.append(along)
-                self._statistics.use(sources[-1])
+            leaves, sources, tangents = self._sources(vectors, parameters, statistics)
 
             def product(
                 losses: Tensor,
                 sources: Sequence[Tensor] = sources,
                 tangents: Sequence[Tensor] = tangents,
             ) -> list[Tensor]:
-                first = _differentiate(_sum(losses), sources, create_graph=True)
+                first = differentiate(summed(losses), sources, create_graph=True)
                 rate = torch.stack([(g * t).sum() for g, t in zip(first, tangents)]).sum()
-                return [*_differentiate(rate, sources), *first[len(vectors) :]]
+                return [*differentiate(rate, sources), *first[len(vectors) :]]
 
             place = {**parameters, **leaves}, carried
-            products = _add(products, self._within(place, batch, product))
+            products = added(products, self._within(place, batch, product))
             total += self._loss.weight
         if products is not None and self._statistics is not None:
             *products, pulled, weight = products
             torch.manual_seed(0)
             for batch in self._reestimation_batches:
-                leaves = {name: parameters[name].detach().requires_grad_() for name in vectors}
-                tangents = [vectors[name].to(leaf) for name, leaf in leaves.items()]
+                leaves, sources, tangents = self._sources(vectors, parameters)
 
                 def share(
                     statistics: Tensor,
-                    sources: Sequence[Tensor] = tuple(leaves.values()),
+                    sources: Sequence[Tensor] = sources,
                     tangents: Sequence[Tensor] = tangents,
                     weight: Tensor = weight,
                     pulled: Tensor = pulled,
                 ) -> list[Tensor]:
-                    first = _differentiate(weight @ statistics, sources, create_graph=True)
+                    first = differentiate(weight @ statistics, sources, create_graph=True)
                     rate = torch.stack([(g * t).sum() for g, t in zip(first, tangents)]).sum()
                     whole = (rate + pulled @ statistics) / len(self._reestimation_batches)
-                    return _differentiate(whole, sources)
+                    return differentiate(whole, sources)
 
                 place = {**parameters, **leaves}, carried
-                products = _add(products, self._gathered(place, batch, share))
+                products = added(products, self._gathered(place, batch, share))
         return dict(zip(vectors, (part / total for part in products or [])))
 
     @public(vectors=TENSORS)
@@ -472,9 +485,9 @@ class PlaneDerivatives:
             def twice(losses: Tensor) -> Tensor:
                 # reverse mode: linear in the dual, whose derivative separates the samples
                 dual = torch.zeros_like(losses, requires_grad=True)
-                (first,) = _differentiate(losses, [leaf], dual, create_graph=True)
-                (second,) = _differentiate(first, [leaf], create_graph=True)
-                return _differentiate(second, [dual])[0].detach()[:, None]
+                (first,) = differentiate(losses, [leaf], dual, create_graph=True)
+                (second,) = differentiate(first, [leaf], create_graph=True)
+                return differentiate(second, [dual])[0].detach()[:, None]
 
             return ({**parameters, **moved}, carried), twice
 
@@ -498,13 +511,13 @@ class PlaneDerivatives:
 
             def derivatives(found: Tensor, leaf: Tensor = leaf) -> list[Tensor]:
                 dual = torch.zeros_like(found, requires_grad=True)
-                (first,) = _differentiate(found, [leaf], dual, create_graph=True)
-                (slope,) = _differentiate(first, [dual], retain_graph=True)
-                (second,) = _differentiate(first, [leaf], create_graph=True)
-                return [found, slope, *_differentiate(second, [dual])]
+                (first,) = differentiate(found, [leaf], dual, create_graph=True)
+                (slope,) = differentiate(first, [dual], retain_graph=True)
+                (second,) = differentiate(first, [leaf], create_graph=True)
+                return [found, slope, *differentiate(second, [dual])]
 
             place = {**parameters, **moved}, carried
-            sums = _add(sums, self._gathered(place, batch, derivatives))
+            sums = added(sums, self._gathered(place, batch, derivatives))
         assert sums is not None
         start, slope, bend = (one / len(self._reestimation_batches) for one in sums)
         return start, slope, bend
@@ -524,7 +537,7 @@ class PlaneDerivatives:
                 self._statistics.use(sources[-1])
 
             def once(losses: Tensor, sources: Sequence[Tensor] = sources) -> list[Tensor]:
-                loss = _sum(losses)
+                loss = summed(losses)
                 return [loss.detach(), *self._once(loss, sources)]
 
             loss, *parts = self._within(place, batch, once)
@@ -532,7 +545,7 @@ class PlaneDerivatives:
             value += float(loss)
             if weight is not None:
                 weight += parts.pop()
-            gradients = _add(gradients, parts)
+            gradients = added(gradients, parts)
         if weight is not None:
             torch.manual_seed(0)
             for batch in self._reestimation_batches:
@@ -546,12 +559,12 @@ class PlaneDerivatives:
                     part = weight @ statistics / len(self._reestimation_batches)
                     return self._once(part, sources)
 
-                gradients = _add(gradients, self._gathered(place, batch, share))
+                gradients = added(gradients, self._gathered(place, batch, share))
         return value / total, [g / total for g in gradients or []]
 
     def _once(self, output: Tensor, sources: Sequence[Tensor]) -> list[Tensor]:
         """The derivative of an output by sources, which are leaves."""
-        return _differentiate(output, sources)
+        return differentiate(output, sources)
 
     @torch.no_grad()
     def _total_weight(self, batches: Iterable[Batch]) -> float:
@@ -629,8 +642,8 @@ class PlaneDerivatives:
                 return found.detach(), _jacobian(found, leaf)
 
             statistics, columns = self._gathered(place, batch, both)
-            total = _add(total, [statistics])
-            jacobian = _add(jacobian, [columns])
+            total = added(total, [statistics])
+            jacobian = added(jacobian, [columns])
         count = len(self._reestimation_batches)
         assert total is not None
         assert jacobian is not None
@@ -760,11 +773,11 @@ class _Statistics:
         return inputs * scale.view(shape) + shift.view(shape)
 
 
-def _sum(losses: Tensor) -> Tensor:
+def summed(losses: Tensor) -> Tensor:
     return losses.sum(dtype=torch.float64)
 
 
-def _differentiate(
+def differentiate(
     output: Tensor,
     sources: Sequence[Tensor],
     direction: Tensor | None = None,
@@ -844,18 +857,18 @@ def _jacobian(outputs: Tensor, leaf: Tensor) -> Tensor:
     By reverse mode twice: J^T u is linear in u, and its derivative by u is J.
     """
     dual = torch.zeros_like(outputs, requires_grad=True)
-    (transposed,) = _differentiate(outputs, [leaf], dual, create_graph=True)
-    columns = [_differentiate(row, [dual], retain_graph=True)[0] for row in transposed.unbind()]
+    (transposed,) = differentiate(outputs, [leaf], dual, create_graph=True)
+    columns = [differentiate(row, [dual], retain_graph=True)[0] for row in transposed.unbind()]
     return torch.stack(columns, dim=1).detach()
 
 
 def _rows(gradient: Tensor, leaf: Tensor) -> Tensor:
     """The derivative of a gradient by the leaf, shape (dimensions, dimensions)."""
-    rows = [_differentiate(entry, [leaf], retain_graph=True)[0] for entry in gradient.unbind()]
+    rows = [differentiate(entry, [leaf], retain_graph=True)[0] for entry in gradient.unbind()]
     return torch.stack(rows).detach().cpu()
 
 
-def _add(total: list[Tensor] | None, parts: Sequence[Tensor]) -> list[Tensor]:
+def added(total: list[Tensor] | None, parts: Sequence[Tensor]) -> list[Tensor]:
     if total is None:
         return [part.detach() for part in parts]
     return [one + part.detach() for one, part in zip(total, parts)]
