@@ -12,9 +12,20 @@ def main() -> int:
         from losslandscape.cli import main as run
 
         return run()
-    except KeyboardInterrupt:  # while the command line itself is imported
-        sys.stderr.write("\nlosslandscape: interrupted; nothing was begun\n")
-        return 130
+    except KeyboardInterrupt as error:  # while the command line is imported, begins or ends
+        import signal
+
+        for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+            if hasattr(signal, name):  # one more would end the interpreter with a traceback
+                signal.signal(getattr(signal, name), signal.SIG_IGN)
+        number = getattr(error, "signal", None)  # None: before the command line handled any
+        words = "interrupted; nothing was begun" if number is None else f"ended by {number.name}"
+        sys.stderr.write(f"\nlosslandscape: {words}\n")
+        return 128 + (number or signal.SIGINT)
+    finally:
+        # Python ends itself by SIGINT, whatever the exit status, once an interruption came out of
+        # an exec of text, as dataclasses and named tuples do it. The next exec clears that.
+        exec("")
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from losslandscape.analysis.region_errors import trusted_rise
 from losslandscape.analysis.sharpness import epsilon_sharpness
 from losslandscape.cli import main
 from losslandscape.errors import LossLandscapeError
+from losslandscape.landscape.arrays import of_array
 from losslandscape.landscape.landscape import INTERPOLATED
 
 
@@ -649,3 +650,12 @@ def test_a_trusted_rise_counts_the_samples_that_carry_it():
     assert trusted_rise(line, edge, inside, 2) is None
     line.samples.clear()
     assert trusted_rise(line, edge, inside, 2) is None
+
+
+def test_an_accuracy_has_no_flat_region():
+    grid = Grid.line(5)
+    fields = {"loss": np.array([2.0, 1, 0, 1, 2]), "test_accuracy": np.array([0, 0.5, 1, 0.5, 0])}
+    line = Landscape(grid, fields, np.ones(5, np.int8), np.eye(1))
+    assert flat_region(of_array(line, "loss"), 0.1).minimum == (0.0,)
+    with pytest.raises(LossLandscapeError, match="'test_accuracy' is best where it is largest"):
+        flat_region(of_array(line, "test_accuracy"), 0.1)

@@ -1,6 +1,7 @@
 """How a command ends: its exit status, one sentence, and no traceback of ours."""
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -15,6 +16,8 @@ from losslandscape import LossLandscapeError, __version__, cli
 from losslandscape.cli import arguments as shared
 from losslandscape.cli import info, main
 from losslandscape.cli.stop_signals import StopSignals
+
+from . import command_process
 
 
 def raising(error):
@@ -208,6 +211,40 @@ def test_a_signal_while_nobody_reads_the_last_output(tmp_path):
     finally:
         process.kill()
         process.communicate()
+
+
+def test_sigterm_at_any_line_of_the_way_in_and_out_ends_a_command_in_order():
+    done = subprocess.run(
+        [sys.executable, Path(__file__).with_name("signal_at_every_line.py")],
+        capture_output=True, text=True, check=True, env=command_process.environment(),
+    )  # fmt: skip
+    *ended, undisturbed = json.loads(done.stdout)
+    assert undisturbed == [0, True, ""]
+    assert len(ended) > 50
+    for status, ran, said in ended:
+        assert "Traceback" not in said
+        # before any handler is there, the system ends it
+        assert status in ((143, 74, 0) if ran else (143, -signal.SIGTERM)), (status, ran, said)
+    assert {status for status, *_ in ended} == {143, 74, 0, -signal.SIGTERM}
+
+
+def test_sigterm_in_an_exec_of_text_as_that_of_a_dataclass(tmp_path):
+    text = "import os, signal, time\nos.kill(os.getpid(), signal.SIGTERM)\ntime.sleep(20)"
+    program = (
+        "import sys, losslandscape.cli.info as info\n"
+        "from losslandscape.__main__ import main\n"
+        f"info.run = lambda _: exec({text!r})\n"
+        "sys.argv = ['losslandscape', 'info', 'x.nc']\n"
+        "sys.exit(main())\n"
+    )
+    (tmp_path / "program.py").write_text(program)
+    done = subprocess.run(
+        [sys.executable, "-m", "program"], capture_output=True, text=True, cwd=tmp_path,
+        env=command_process.environment(),
+    )  # fmt: skip
+    assert (done.returncode, done.stderr.split(";")[0]) == (
+        143, "\nlosslandscape info: ended by SIGTERM",
+    )  # fmt: skip
 
 
 def test_in_another_thread_nothing_is_changed():

@@ -437,7 +437,8 @@ def flat_region(
     Raises
     ------
     LossLandscapeError
-        If epsilon is not positive, the factor is not above 1, or there is no such minimum.
+        If epsilon is not positive, the factor is not above 1, there is no such minimum, or the
+        values are an accuracy, whose lowest point is the worst.
 
     Notes
     -----
@@ -456,6 +457,12 @@ def flat_region(
     (0.249, 0.998, False)
     """
     landscape = opened(landscape)
+    array = str(landscape.provenance.get("array", "loss"))
+    if array.endswith("accuracy"):
+        raise LossLandscapeError(
+            f"'{array}' is best where it is largest, so its lowest grid point is no minimum to "
+            "measure a flat region around; name a loss"
+        )
     basin = BasinOfMinimum(landscape, scale, minimum)
     if factor is not None:
         if not 1 < factor < np.inf:

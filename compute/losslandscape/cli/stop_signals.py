@@ -1,6 +1,6 @@
 """The signals that ask a command to end: Ctrl-C, SIGTERM and SIGHUP.
 
-All three raise ``KeyboardInterrupt`` where the command is, so that locks, temporary folders and
+All three raise a ``KeyboardInterrupt`` where the command is, so that locks, temporary folders and
 child processes go the same orderly way, and journals stay.
 
 An exception that comes while a library is imported may be dropped by that library, and one in a
@@ -28,6 +28,12 @@ _SIGNALS = {
 }
 
 
+class Interruption(KeyboardInterrupt):
+    """What the first signal raises; it knows which one came."""
+
+    signal: signal.Signals
+
+
 class StopSignals:
     """Handles the signals inside the block; a context manager.
 
@@ -53,10 +59,15 @@ class StopSignals:
         self._hook = sys.unraisablehook
         if threading.current_thread() is threading.main_thread():
             sys.unraisablehook = self._unraisable
-            for name in _SIGNALS:
-                number = getattr(signal.Signals, name, None)
-                if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
-                    self._before[number] = signal.signal(number, self._stop)
+            try:
+                for name in _SIGNALS:
+                    number = getattr(signal.Signals, name, None)
+                    if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+                        self._before[number] = signal.getsignal(number)
+                        signal.signal(number, self._stop)
+            except KeyboardInterrupt:  # the block does not begin, so nothing else ends this
+                self.__exit__()
+                raise
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -97,11 +108,15 @@ class StopSignals:
         again, self._again = self._again, False
         if self._ended.is_set():
             return
+        if self._status_at_end is not None:  # `end_at_once` has not come to its handlers yet
+            os._exit(self._status_at_end)
         if self.received is None:
             self.received, self._at = signal.Signals(number), now
             self._thread = threading.Thread(target=self._insist, daemon=True)
             self._thread.start()
-            raise KeyboardInterrupt
+            interruption = Interruption()
+            interruption.signal = self.received
+            raise interruption
         # The same signal may come twice, to the process and to its group.
         impatient = number == signal.SIGINT and now - self._at > _IMPATIENT and not again
         if impatient or (again and not _handled(sys.exc_info()[1])):

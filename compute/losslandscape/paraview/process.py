@@ -283,7 +283,8 @@ def run_script(
             text=True,
             errors="replace",
             start_new_session=capture,  # a job's own processes can then be ended with it
-            preexec_fn=_end_with_parent(),
+            # VTK's handler of SIGTERM prints a stack, and may wait forever for a lock it holds
+            preexec_fn=_end_with_parent(signal.SIGKILL),
         )
         try:
             out, error_text = process.communicate(timeout=timeout)
@@ -319,15 +320,22 @@ def _remove_unfinished(*outputs: str | None) -> None:
                     file.unlink(missing_ok=True)
 
 
-def _end_with_parent() -> "Callable[[], None] | None":
-    """For a child process: be ended by the kernel (SIGTERM) if this process is killed; on Linux."""
+def _end_with_parent(number: signal.Signals) -> "Callable[[], None] | None":
+    """For a child process: be sent this signal by the kernel if this process dies; on Linux."""
     if not sys.platform.startswith("linux"):
         return None
     try:
         prctl = ctypes.CDLL(None).prctl
     except (AttributeError, OSError):
         return None
-    return lambda: prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    parent = os.getpid()
+
+    def end_with_parent() -> None:
+        prctl(_PR_SET_PDEATHSIG, number)
+        if os.getppid() != parent:  # it died before
+            os._exit(1)
+
+    return end_with_parent
 
 
 @contextmanager
@@ -367,7 +375,7 @@ def screen() -> Iterator[str | None]:
     command = ["Xvfb", "-displayfd", str(writing), *_VIRTUAL_SCREEN]
     server = subprocess.Popen(
         command, pass_fds=(writing,), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-        preexec_fn=_end_with_parent(),
+        preexec_fn=_end_with_parent(signal.SIGTERM),  # it removes its lock file
     )  # fmt: skip
     os.close(writing)
     try:
