@@ -47,6 +47,8 @@ _SURFACE = ["surface", *_OWN, *_LOSS]
 PREPARED = {
     "run": ["train", *_OWN, "--epochs", "2", "--output", "run"],
     "x.nc": [*_SURFACE, "--half-width", "3", "--grid", "9", "--output", "x.nc"],
+    "y.nc": [*_SURFACE, "--seed", "1", "--half-width", "3", "--grid", "9", "--output", "y.nc"],
+    "x_csv": ["export", "x.nc", "--formats", "csv", "--output", "x_csv"],
 }
 # verb -> its command line, and the names of its outputs; names of files to copy for each run
 COMMANDS: dict[str, tuple[list[str], list[str]]] = {
@@ -72,6 +74,12 @@ COMMANDS: dict[str, tuple[list[str], list[str]]] = {
         ["convexity", "x.nc", *_OWN, "--loss", "own:loss", "--output", "new.nc"],
         ["new.nc"],
     ),
+    "trust": (
+        ["trust", "x.nc", "--hessian", *_OWN, "--loss", "own:loss", "--output", "new"],
+        ["new", "x.nc"],
+    ),
+    "compare": (["compare", "x.nc", "y.nc", "--output", "new"], ["new"]),
+    "import": (["import", "x_csv/x.csv", "--array", "loss", "--output", "new.nc"], ["new.nc"]),
     "export": (["export", "x.nc", "--output", "new"], ["new"]),
     "render": (["render", "x.nc", "--output", "new.png"], ["new.png", "new_caption.txt"]),
 }

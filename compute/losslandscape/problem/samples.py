@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, IterableDataset, RandomSampler
+from torch.utils.data import DataLoader, IterableDataset, RandomSampler, WeightedRandomSampler
 
 from losslandscape.errors import LossLandscapeError
 from losslandscape.own_code import own_code, told
@@ -28,6 +29,7 @@ from losslandscape.problem.batches import (
 from losslandscape.problem.collate import Collate
 from losslandscape.problem.random_draws import fixed_draws, own_generators
 from losslandscape.problem.streamed_samples import LOOKED_AT, StreamedBatches, StreamedSamples
+from losslandscape.public_calls import users_line
 
 # Larger sets are read again at each point. While a set is read into memory, it takes twice its
 # size.
@@ -71,8 +73,8 @@ class SampleSet:
         self._whole: Batch | None = None
         self._ragged: list[Batch] | None = None
         self._described: dict | None = None  # set if the order differs from the given one
-        if isinstance(data, DataLoader) and isinstance(data.sampler, RandomSampler):
-            self.source = "DataLoader (shuffled; read once, order kept)"
+        if isinstance(data, DataLoader):
+            self.source = self._drawn(data)
         if _is_list_of_samples(data):
             data = _Listed(data, name)
         elif isinstance(data, (tuple, list, Mapping)):
@@ -91,6 +93,21 @@ class SampleSet:
                 check_lengths(batch, name)
         if not len(self):
             raise LossLandscapeError(f"{name}: there are no samples")
+
+    def _drawn(self, loader: DataLoader) -> str:
+        """How a loader's sampler draws, for the file; a warning where it may draw copies."""
+        sampler = loader.sampler
+        if isinstance(sampler, WeightedRandomSampler) or getattr(sampler, "replacement", False):
+            warnings.warn(
+                f"{self.name}: the loader's {type(sampler).__name__} may draw a sample several "
+                "times. The mean loss and its standard error are those of its draws, which count "
+                "as independent; for those of the data set give the data set itself",
+                stacklevel=users_line(),
+            )
+            return f"DataLoader (drawn by {type(sampler).__name__}; read once, order kept)"
+        if isinstance(sampler, RandomSampler):
+            return "DataLoader (shuffled; read once, order kept)"
+        return self.source
 
     def _loader(self, data: Any) -> Iterable:
         """What gives the data batch by batch."""
