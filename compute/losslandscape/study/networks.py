@@ -1,4 +1,4 @@
-"""The networks of the study: the paper's pair, and small ones for laptops and tests.
+"""The networks of the study by name: the figures' pair, small ones, and those of Li et al. 2018.
 
 torchvision is imported where it is used: it loads PyTorch's compiler, which takes longer to import
 than the rest of the package.
@@ -10,13 +10,13 @@ from difflib import get_close_matches
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from losslandscape.errors import LossLandscapeError
 from losslandscape.own_code import call_without_arguments
+from losslandscape.study import cifar_networks
+from losslandscape.study.cifar_networks import ImageShape, ResidualBlock, vgg9
 from losslandscape.study.resolve import resolve
-
-ImageShape = tuple[int, int, int]  # channels, height, width
 
 _COLOR_32: ImageShape = (3, 32, 32)
 
@@ -72,27 +72,6 @@ def vgg11(image_shape: ImageShape = _COLOR_32, classes: int = 10) -> nn.Module:
     )
 
 
-class _ResidualBlock(nn.Module):
-    """Two 3x3 convolutions with batch norm, and a 1x1 shortcut if the shape changes."""
-
-    def __init__(self, channels_in: int, channels_out: int, stride: int) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(channels_in, channels_out, 3, stride, padding=1, bias=False)
-        self.bn1 = nn.BatchNorm2d(channels_out)
-        self.conv2 = nn.Conv2d(channels_out, channels_out, 3, padding=1, bias=False)
-        self.bn2 = nn.BatchNorm2d(channels_out)
-        self.shortcut: nn.Module = nn.Identity()
-        if stride != 1 or channels_in != channels_out:
-            self.shortcut = nn.Sequential(
-                nn.Conv2d(channels_in, channels_out, 1, stride, bias=False),
-                nn.BatchNorm2d(channels_out),
-            )
-
-    def forward(self, images: Tensor) -> Tensor:
-        residual = torch.relu(self.bn1(self.conv1(images)))
-        return torch.relu(self.bn2(self.conv2(residual)) + self.shortcut(images))
-
-
 def small_resnet(image_shape: ImageShape = _COLOR_32, classes: int = 10) -> nn.Module:
     """A residual network with batch norm, small enough to measure on a laptop in seconds.
 
@@ -112,8 +91,8 @@ def small_resnet(image_shape: ImageShape = _COLOR_32, classes: int = 10) -> nn.M
             stem=stem,
             bn=nn.BatchNorm2d(16),
             relu=nn.ReLU(),
-            block1=_ResidualBlock(16, 16, stride=1),
-            block2=_ResidualBlock(16, 32, stride=2),
+            block1=ResidualBlock(16, 16, stride=1),
+            block2=ResidualBlock(16, 32, stride=2),
             pool=nn.AdaptiveAvgPool2d(1),
             flatten=nn.Flatten(),
             classifier=nn.Linear(32, classes),
@@ -172,13 +151,28 @@ NETWORKS: dict[str, Callable[[ImageShape, int], nn.Module]] = {
     "small_resnet": small_resnet,
     "mlp": mlp,
     "small_transformer": small_transformer,
+    "vgg9": vgg9,
 }
+
+
+def is_network(name: str) -> bool:
+    """Whether a network of the study has this name.
+
+    Examples
+    --------
+    >>> is_network("vgg9"), is_network("cifar_resnet56_x2"), is_network("my_model:build")
+    (True, True, False)
+    """
+    return name in NETWORKS or cifar_networks.is_named(name)
 
 
 def build_network(name: str, image_shape: ImageShape = _COLOR_32, classes: int = 10) -> nn.Module:
     """A network of the study by name, or your own as ``package.module:function``.
 
-    The study's networks are built for `image_shape` (channels, height, width) and `classes`. Your
+    The study's networks are built for `image_shape` (channels, height, width) and `classes`.
+    Residual networks for small images have their depth in the name, and may have their width:
+    ``cifar_resnet56``, ``cifar_resnet20_x4``, ``cifar_resnet110_noshort`` without shortcuts; see
+    `losslandscape.study.cifar_networks.cifar_resnet`. Your
     function is called without arguments and must return a ``torch.nn.Module``.
 
     Raises
@@ -199,12 +193,14 @@ def build_network(name: str, image_shape: ImageShape = _COLOR_32, classes: int =
                 f"{name}: returned {type(model).__name__}; a torch.nn.Module is expected"
             )
         return model
+    if cifar_networks.is_named(name):
+        return cifar_networks.named(name, image_shape, classes)
     if name not in NETWORKS:
         similar = get_close_matches(name, NETWORKS, n=1)
         meant = f"did you mean {similar[0]!r}? " if similar else ""
         raise LossLandscapeError(
             f"no network is called {name!r}; {meant}Available: {', '.join(NETWORKS)}, "
-            "or your own as package.module:function"
+            f"{cifar_networks.NAMES}, or your own as package.module:function"
         )
     return NETWORKS[name](image_shape, classes)
 

@@ -62,7 +62,7 @@ from losslandscape.training.weights import (
 
 Metrics = dict[str, float]
 
-OPTIMIZERS = ("adamw", "sgd")
+OPTIMIZERS = ("adamw", "adam", "sgd")
 
 _SETTINGS, _STATE, _METRICS = "settings.json", "state.safetensors", "metrics.json"
 _WEIGHTS, _TRAJECTORY = "weights.safetensors", "trajectory"
@@ -103,9 +103,10 @@ def train(
     data, test_data
         Inputs, shape (n, ...), and targets, shape (n, ...). The test set is only evaluated.
     optimizer
-        ``"adamw"`` (Loshchilov & Hutter, ICLR 2019), or ``"sgd"`` with `momentum`.
+        ``"adamw"`` (Loshchilov & Hutter, ICLR 2019), ``"adam"`` (Kingma & Ba, ICLR 2015), or
+        ``"sgd"`` with `momentum`.
     weight_decay
-        Decoupled for AdamW, an L2 penalty's gradient for SGD.
+        Decoupled for AdamW, an L2 penalty's gradient for Adam and SGD.
     seed
         For the order of the samples and for dropout. It does not affect the model's initial
         weights: call ``torch.manual_seed`` before you build the model.
@@ -490,11 +491,15 @@ def _optimizer(
 ) -> torch.optim.Optimizer:
     if name == "adamw":
         return torch.optim.AdamW(model.parameters(), lr=learning_rate, weight_decay=weight_decay)
+    if name == "adam":
+        return torch.optim.Adam(model.parameters(), lr=learning_rate, weight_decay=weight_decay)
     if name == "sgd":
         return torch.optim.SGD(
             model.parameters(), lr=learning_rate, weight_decay=weight_decay, momentum=momentum
         )
-    raise LossLandscapeError(f"no optimizer is called {name!r}; use {' or '.join(OPTIMIZERS)}")
+    raise LossLandscapeError(
+        f"no optimizer is called {name!r}; use {', '.join(OPTIMIZERS[:-1])} or {OPTIMIZERS[-1]}"
+    )
 
 
 def _step(
