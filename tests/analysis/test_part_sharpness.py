@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.func import functional_call, hessian, vmap
 
-from losslandscape import Grid, Objective, Subspace, evaluate, sharpness_by_part
+from losslandscape import Grid, Objective, Subspace, curvature, evaluate, sharpness_by_part
 from losslandscape.errors import LossLandscapeError
 
 
@@ -123,7 +123,7 @@ def test_the_sharpest_is_first_and_said(problem):
     assert found.to_json()["parts"][0]["part"] == found.parts[0].part
 
 
-def test_what_is_refused(problem, cnn, images):
+def test_what_is_refused(problem):
     model, data = problem
     objective = Objective(model, "cross_entropy", data)
     for arguments, words in [
@@ -133,9 +133,75 @@ def test_what_is_refused(problem, cnn, images):
     ]:
         with pytest.raises(LossLandscapeError, match=words):
             sharpness_by_part(objective, **arguments)
-    again = Objective(cnn, "cross_entropy", images, batch_norm="reestimated")
-    with pytest.raises(LossLandscapeError, match="batch_norm='fixed'"):
-        sharpness_by_part(again)
+
+
+@pytest.mark.parametrize("batch_norm", ["fixed", "reestimated"])
+def test_batch_norm_is_that_of_the_landscape(batch_norm):
+    torch.manual_seed(1)
+    model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Tanh(), nn.Linear(4, 2)).double()
+    data = torch.randn(30, 3, dtype=torch.float64), torch.randint(2, (30,))
+    objective = Objective(model.eval(), "cross_entropy", data, batch_norm=batch_norm)
+    (row,) = sharpness_by_part(objective, ["0"], probes=1, tolerance=1e-10).parts
+    assert row.eigenvalue == pytest.approx(_second_difference(objective, "0"), rel=1e-4)
+    line = Subspace.random(model, 1, seed=0, parameters="0")
+    below, here, above = evaluate(objective, line, Grid.line(3, 1e-3), quiet=True).values()
+    assert row.filter_normalized_curvature == pytest.approx(
+        (below - 2 * here + above) / 1e-6, rel=1e-4
+    )
+
+
+def _second_difference(objective, part):
+    """The second difference of the loss along the eigenvector of the part's largest eigenvalue."""
+    found = curvature(objective, 1, parameters=part, tolerance=1e-10)
+    line = Subspace.eigenvectors(found, [0])
+    below, here, above = evaluate(objective, line, Grid.line(3, 1e-3), quiet=True).values()
+    return (below - 2 * here + above) / 1e-6
+
+
+class OnceTanh(torch.autograd.Function):
+    @staticmethod
+    def forward(context, x):
+        context.save_for_backward(x.tanh())
+        return x.tanh()
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(context, gradient):
+        (y,) = context.saved_tensors
+        return gradient * (1 - y * y)
+
+
+class Once(nn.Module):
+    def forward(self, x):
+        return OnceTanh.apply(x)
+
+
+class StraightThrough(nn.Module):
+    def forward(self, x):
+        return x + (x.round() - x).detach()
+
+
+def of_layer(layer, data):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 5), layer, nn.Linear(5, 3)).double()
+    objective = Objective(model, "cross_entropy", data)
+    return sharpness_by_part(objective, ["0"], probes=2, tolerance=1e-6)
+
+
+def test_layers_without_a_second_derivative_are_differenced(problem):
+    _, data = problem
+    found, smooth = of_layer(Once(), data), of_layer(nn.Tanh(), data)
+    (row,), (expected,) = found.parts, smooth.parts
+    assert row.eigenvalue == pytest.approx(expected.eigenvalue, rel=1e-5)
+    assert row.trace == pytest.approx(expected.trace, rel=1e-5)
+    assert "differences of gradients" in str(found)
+    assert found.to_json()["derivatives"]["reasons"]
+    assert "derivatives" not in str(smooth)
+
+
+def test_gradients_that_are_not_those_of_the_loss_are_refused(problem):
+    with pytest.raises(LossLandscapeError, match="none agree with the measured losses"):
+        of_layer(StraightThrough(), problem[1])
 
 
 def test_class_weights_count_as_in_the_loss_of_torch(problem):

@@ -96,6 +96,31 @@ def test_curvature_of_another_place_or_part_is_refused(problem):
     assert found.trace.value == pytest.approx(1 / SIZE)  # along (1, ..., 1): the mean eigenvalue
 
 
+def test_curvature_of_another_loss_or_matrix_is_refused(problem):
+    objective, curved = problem
+    plane = plane_of(objective, *oblique())
+    newton = curvature(objective, top=3, kind="gauss_newton")
+    with pytest.raises(LossLandscapeError, match="Gauss-Newton matrix"):
+        plane_curvature(objective, plane, newton)
+    fewer = torch.eye(4, SIZE).double(), torch.zeros(4, 1).double()
+    other = Objective(objective.model, "mse", fewer)
+    with pytest.raises(LossLandscapeError, match="another loss"):
+        plane_curvature(other, plane, curved)
+
+
+def test_curvature_in_another_batch_norm_mode_is_refused():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3), nn.Linear(3, 2)).double().eval()
+    data = torch.randn(20, 2).double(), torch.randint(2, (20,))
+    fixed = Objective(model, "cross_entropy", data)
+    again = Objective(model, "cross_entropy", data, batch_norm="reestimated")
+    plane = Subspace.random(model)
+    with pytest.raises(LossLandscapeError, match="batch_norm='fixed'"):
+        plane_curvature(again, plane, curvature(fixed, top=2))
+    found = plane_curvature(again, plane, curvature(again, top=2))
+    assert found.trace.value != plane_curvature(fixed, plane, curvature(fixed, top=2)).trace.value
+
+
 def test_a_hill_has_no_curvature_to_share():
     model = nn.Linear(3, 1, bias=False).double()
     data = torch.eye(3).double(), torch.zeros(3, 1).double()

@@ -20,6 +20,7 @@ from losslandscape.analysis.extreme_eigenpairs import (
 )
 from losslandscape.analysis.hessian_matrix import Layers, Matrix, chosen_parameters
 from losslandscape.analysis.lanczos import quadrature
+from losslandscape.analysis.point_derivatives import line_through, point_derivatives
 from losslandscape.analysis.short_table import short_table
 from losslandscape.analysis.spectral_density import Quadrature, SpectralDensity
 from losslandscape.analysis.trace_estimate import TraceEstimate, hutch_plus_plus, orthonormal_rows
@@ -30,7 +31,7 @@ from losslandscape.memory import gigabytes, require_memory
 from losslandscape.planes.parameters import ParameterLayout
 from losslandscape.planes.parts import as_patterns
 from losslandscape.planes.subspace import Subspace
-from losslandscape.point.checked_derivatives import AUTOMATIC, Method, checked_derivatives
+from losslandscape.point.checked_derivatives import AUTOMATIC, Method
 from losslandscape.point.gauss_newton import GaussNewtonProducts
 from losslandscape.point.plane_derivatives import PlaneDerivatives
 from losslandscape.problem.objective import Objective
@@ -43,7 +44,6 @@ KINDS = (HESSIAN, GAUSS_NEWTON)
 CONFIDENCE = 0.95
 _DENSE = 64  # parameters whose matrix is made column by column
 _SKETCH = 10  # products of Hutch++ for its basis
-_COMPARED = 0.02  # of the parameters' norm: over this, derivatives are compared with losses
 _DRAWN_WIDTH = 0.01  # of the width of the spectrum: the Gaussians of a density by default
 _SPREAD = 4.0  # such Gaussians beyond the outermost eigenvalues
 _STEPS = Whole(2, 10_000)
@@ -393,7 +393,7 @@ def curvature(
         )
     dense = size <= _DENSE or 4 * top >= size
     vectors = size if dense else max(
-        krylov_vectors(top, size) + 4 * top, 2 * top + _SKETCH + probes, 2 * top + density_steps
+        krylov_vectors(top, size) + 4 * top, 2 * top + _SKETCH + probes + 4, 2 * top + density_steps
     )  # fmt: skip
     needed = 8 * size * vectors
     require_memory(
@@ -402,7 +402,7 @@ def curvature(
         "pass a smaller top, probes or density_steps, or parameters= of a part of the network",
     )
     origin, buffers = _point(model, layout, subspace, coordinates)
-    line = _line(origin, buffers, seed)
+    line = line_through(origin, buffers, seed)
     objective = objective.with_reestimation_batches(reestimation_batch_size)
     samples = next(iter(objective.sizes.values()))
     work = f"{size:,} parameters, {samples:,} samples, {gigabytes(needed)} for {vectors} vectors"
@@ -499,19 +499,6 @@ def _point(
     return {segment.name: found[segment.name] for segment in layout.segments}, subspace.buffers
 
 
-def _line(origin: Mapping[str, Tensor], buffers: Mapping[str, Tensor], seed: int) -> Subspace:
-    """A random line through the parameters, on which derivatives are compared with losses.
-
-    Its unit is the norm of the parameters.
-    """
-    generator = torch.Generator("cpu").manual_seed(seed % 2**63)
-    drawn = {n: torch.randn(p.shape, generator=generator) for n, p in origin.items()}
-    length = float(sum(d.double().square().sum() for d in drawn.values()) ** 0.5)
-    norm = float(sum(p.detach().double().square().sum() for p in origin.values()) ** 0.5) or 1.0
-    direction = {n: (d * (norm / length)).to(origin[n]) for n, d in drawn.items()}
-    return Subspace({n: p.detach() for n, p in origin.items()}, [direction], buffers)
-
-
 @contextmanager
 def _products(
     objective: Objective,
@@ -524,15 +511,8 @@ def _products(
     """Products with the matrix, and how derivatives are computed."""
     with ExitStack() as stack:
         loss, method = stack.enter_context(
-            checked_derivatives(
-                objective, line, [(0.0,)], [_COMPARED], precision, batch_size, quiet=quiet
-            )
+            point_derivatives(objective, line, precision, batch_size, quiet)
         )
-        if not isinstance(loss, PlaneDerivatives):
-            raise LossLandscapeError(
-                f"{type(objective.model).__name__}: its curvature needs gradients, and none agree "
-                f"with the measured losses: {'; '.join(method.reasons)}"
-            )
         if kind == GAUSS_NEWTON:
             if method.name != AUTOMATIC:  # autograd would leave out what it cannot differentiate
                 raise LossLandscapeError(

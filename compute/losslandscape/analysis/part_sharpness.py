@@ -10,13 +10,14 @@ import torch
 from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 from torch import Tensor, nn
 
+from losslandscape.analysis.point_derivatives import line_through, point_derivatives
 from losslandscape.argument_checks import PROBES, SHARE
 from losslandscape.argument_kinds import Either, Table, Word
 from losslandscape.errors import LossLandscapeError
 from losslandscape.planes.directions import is_vector, random_direction
 from losslandscape.planes.parameters import ParameterLayout, Segment
 from losslandscape.planes.parts import matching_names
-from losslandscape.planes.subspace import Subspace
+from losslandscape.point.checked_derivatives import AUTOMATIC, Method
 from losslandscape.point.plane_derivatives import PlaneDerivatives
 from losslandscape.problem.objective import Objective
 from losslandscape.problem.precision import PRECISIONS
@@ -70,11 +71,15 @@ class PartSharpness:
 
 @dataclass(frozen=True)
 class SharpnessByPart:
-    """The parts of a network, sharpest first; see :func:`sharpness_by_part`."""
+    """The parts of a network, sharpest first; see :func:`sharpness_by_part`.
+
+    ``derivatives`` says how they were computed, and why not by automatic differentiation.
+    """
 
     parts: list[PartSharpness]
     samples: int
     probes: int
+    derivatives: Method
 
     def table(self) -> list[dict]:
         """One row per part."""
@@ -102,7 +107,12 @@ class SharpnessByPart:
         return f"{words}; next: {second.part}, {next_value:.4g}{told}"
 
     def to_json(self) -> dict:
-        return {"samples": self.samples, "probes": self.probes, "parts": self.table()}
+        return {
+            "samples": self.samples,
+            "probes": self.probes,
+            "derivatives": self.derivatives.to_json(),
+            "parts": self.table(),
+        }
 
     def __str__(self) -> str:
         header = (
@@ -124,7 +134,12 @@ class SharpnessByPart:
         ]
         widths = [max(map(len, column)) for column in zip(header, *rows)]
         lines = ["  ".join(f"{c:>{w}}" for c, w in zip(row, widths)) for row in (header, *rows)]
-        return "\n".join([self.summary(), *lines, "each with its standard error"])
+        notes = ["each with its standard error"]
+        if self.derivatives.name != AUTOMATIC:
+            notes.append(
+                f"derivatives: {self.derivatives.name}; {'; '.join(self.derivatives.reasons)}"
+            )
+        return "\n".join([self.summary(), *lines, *notes])
 
 
 def _with_error(value: float | None, error: float | None) -> str:
@@ -155,7 +170,8 @@ def sharpness_by_part(
     Parameters
     ----------
     objective : Objective
-        Its first set of samples is measured, with fixed batch-norm statistics.
+        Its first set of samples is measured, in its batch-norm mode. Re-estimated statistics are
+        differentiated as well.
     parts : mapping of title to patterns, or sequence of patterns, optional
         Patterns as for :meth:`Subspace.random`. By default the outermost modules that have
         trainable parameters.
@@ -177,8 +193,8 @@ def sharpness_by_part(
     Raises
     ------
     LossLandscapeError
-        If a pattern matches nothing, there are no probes, batch norm is re-estimated, or the model
-        cannot be differentiated twice.
+        If a pattern matches nothing, there are no probes, or no gradients agree with the measured
+        losses.
 
     Notes
     -----
@@ -198,21 +214,15 @@ def sharpness_by_part(
     """
     if int(probes) != probes or probes < 1:
         raise LossLandscapeError(f"probes is {probes!r}; pass a whole number of 1 or more")
-    if objective.batch_norm == "reestimated":
-        raise LossLandscapeError(
-            "Hessians of a part of the network are taken at fixed batch-norm statistics, and "
-            "the objective re-estimates them; pass an objective with batch_norm='fixed'"
-        )
     model = objective.model
     layout = ParameterLayout.of(model)
     chosen = _parts(parts, layout, model)
     origin = dict(model.named_parameters())
     values = {segment.name: origin[segment.name].detach() for segment in layout.segments}
-    any_direction = {name: torch.ones_like(value) for name, value in values.items()}
-    plane = Subspace(values, [any_direction], dict(model.named_buffers()))
+    line = line_through(values, dict(model.named_buffers()), seed)
     samples = next(iter(objective.sizes.values()))
     with (
-        PlaneDerivatives(objective, plane, precision, batch_size) as loss,
+        point_derivatives(objective, line, precision, batch_size, quiet) as (loss, method),
         Progress(
             len(chosen),
             "sharpness by part",
@@ -227,7 +237,9 @@ def sharpness_by_part(
         for title, names in chosen.items():
             found.append(_measured(title, names, model, layout, loss, probes, tolerance, seed))
             progress.advance()
-    return SharpnessByPart(sorted(found, key=_sharpness, reverse=True), samples, int(probes))
+    return SharpnessByPart(
+        sorted(found, key=_sharpness, reverse=True), samples, int(probes), method
+    )
 
 
 def _sharpness(part: PartSharpness) -> tuple[bool, float]:

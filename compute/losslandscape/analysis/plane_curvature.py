@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from scipy.special import ndtri
 
-from losslandscape.analysis.curvature import Curvature
+from losslandscape.analysis.curvature import HESSIAN, Curvature
 from losslandscape.analysis.path_shares import percent, random_plane_share
 from losslandscape.errors import LossLandscapeError
 from losslandscape.planes.parameters import inner_products
@@ -17,6 +17,7 @@ from losslandscape.point.checked_derivatives import checked_derivatives
 from losslandscape.problem.objective import Objective
 
 _DRAWS = 4000
+_SAME_LOSS, _OF_A_SMALL_LOSS = 1e-3, 0.1  # relative, and the loss below which it is absolute
 _NORMAL = float(ndtri(0.975))
 
 
@@ -126,8 +127,9 @@ def plane_curvature(
     Raises
     ------
     LossLandscapeError
-        If the curvature is that of other parameters or of a part of them, no eigenvalue is
-        positive, or there are no derivatives.
+        If the curvature is that of other parameters or of a part of them, of another loss
+        (batch-norm mode, samples) or of Gauss-Newton, no eigenvalue is positive, or there are no
+        derivatives.
 
     Notes
     -----
@@ -137,6 +139,7 @@ def plane_curvature(
     """
     subspace = subspace.fitted_to(objective.model)
     _check_same(subspace, curvature)
+    _check_matrix(objective, curvature)
     gram = np.linalg.inv(subspace.gram_matrix)
     half = max(len(curvature.eigenvalues) // 2, 1)
     positive = [i for i in range(half) if curvature.eigenvalues[i] > 0][: top or half]
@@ -152,8 +155,9 @@ def plane_curvature(
     with checked_derivatives(
         objective, subspace, [origin], [0.05] * dimensions, precision, batch_size, quiet=quiet
     ) as (loss, method):
-        hessian = loss.expansion(origin).hessian
-    inside = float(np.trace(gram @ hessian))
+        found = loss.expansion(origin)
+    _check_loss(found.value, curvature)
+    inside = float(np.trace(gram @ found.hessian))
     trace = float(curvature.trace)
     mean, interval = random_plane_share(parameters, dimensions)
     spread = _trace_spread(curvature, dimensions) / abs(trace) if trace else np.nan
@@ -204,6 +208,30 @@ def _check_same(subspace: Subspace, curvature: Curvature) -> None:
                 f"curvature is that of other parameters than the origin of the plane ('{name}' "
                 "differs); compute it with curvature(objective, subspace=subspace)"
             )
+
+
+def _check_matrix(objective: Objective, curvature: Curvature) -> None:
+    """The curvature is the Hessian's, of the loss of the objective."""
+    if curvature.kind != HESSIAN:
+        raise LossLandscapeError(
+            "curvature is that of the Gauss-Newton matrix, and the plane's is the Hessian's; "
+            "compute it with kind='hessian'"
+        )
+    measured = curvature.about["batch_norm"]
+    if measured != objective.batch_norm:
+        raise LossLandscapeError(
+            f"curvature was measured with batch_norm='{measured}', and the objective has "
+            f"'{objective.batch_norm}'; compute it with this objective"
+        )
+
+
+def _check_loss(value: float, curvature: Curvature) -> None:
+    """The loss at the origin is the one whose curvature was measured."""
+    if not abs(value - curvature.loss) <= _SAME_LOSS * (abs(value) + _OF_A_SMALL_LOSS):
+        raise LossLandscapeError(
+            f"curvature is that of another loss: {curvature.loss:.6g} at these parameters, where "
+            f"the objective's is {value:.6g}; compute it with the same samples and loss"
+        )
 
 
 def _share(subspace: Subspace, gram: np.ndarray, vector) -> float:
