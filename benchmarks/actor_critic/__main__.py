@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 import losslandscape as ll
-from benchmarks.actor_critic import agents, error_bars, landscapes, picture, table
+from benchmarks.actor_critic import agents, error_bars, exports, landscapes, picture, table
 from losslandscape.errors import LossLandscapeError
 from losslandscape.files.atomic_files import replace_file
 
@@ -28,7 +28,9 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=3, help="agents of each algorithm")
     parser.add_argument("--steps", type=int, default=agents.STEPS, help="of the environment")
     parser.add_argument("--folder", type=Path, default=FOLDER, help="of everything that is made")
-    parser.add_argument("--write", action="store_true", help="store the table and picture for docs")
+    parser.add_argument(
+        "--write", action="store_true", help="store table, picture and data of Figure 11"
+    )
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     try:
@@ -69,6 +71,7 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.write:
         table.write(found, covered)
         picture.draw(shown, Path("docs/images/actor_critic.png"))
+        exports.export(shown)
 
 
 def _covered(folder: Path, steps: int) -> dict[str, float]:

@@ -18,6 +18,7 @@ from importlib import import_module
 _PUBLIC = {
     "Figure": "figures.figure",
     "Panel": "figures.panel",
+    "Sheet": "figures.sheet",
     "compare": "figures.techniques",
     "contours": "figures.techniques",
     "curve": "figures.techniques",
@@ -28,6 +29,7 @@ _PUBLIC = {
     "isosurfaces": "figures.techniques",
     "load_plugin": "plugin",
     "open_landscape": "sources.landscape_sources",
+    "panels": "figures.panels",
     "render_state": "export.states",
     "seen_bounds": "window.refine_seen",
     "surface": "figures.techniques",

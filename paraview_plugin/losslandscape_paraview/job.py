@@ -50,7 +50,9 @@ def do(job):
     options = {key: value for key, value in job.get("options", {}).items() if value is not None}
     wanted = NUMBERS.get(name, (1, 2))
     if len(inputs) not in wanted:
-        counts = " or ".join(str(count) for count in wanted)
+        counts = " or ".join(str(count) for count in wanted[:2])
+        if len(wanted) > 2:
+            counts = f"{wanted[0]} to {wanted[-1]}"
         raise LandscapeError(f"figure '{name}' takes {counts} landscape(s), not {len(inputs)}")
     if size:
         options["size"] = size

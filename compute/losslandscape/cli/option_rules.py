@@ -178,6 +178,8 @@ class Number:
             return f"{self.least} or more"
         if self.most == 1:
             return "one"
+        if self.most > self.least + 2:
+            return f"{self.least} to {self.most}"
         return " or ".join(map(str, range(self.least, self.most + 1)))
 
     @property

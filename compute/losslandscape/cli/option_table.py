@@ -11,6 +11,7 @@ from losslandscape.cli.option_rules import (
     Number,
     Rule,
 )
+from losslandscape.paraview.process import FIGURES
 
 _CIFAR = Is("--data", "cifar10", "cifar100")
 _DATA = (
@@ -229,7 +230,13 @@ RULES: dict[str, tuple[Rule, ...]] = {
             why="it is drawn as it is: edit it in ParaView",
             in_help=False,
         ),
-        Rule(("FILE",), needs=Number("FILE", 1, 2), in_help=False),
+        Rule(
+            ("FILE",),
+            needs=Number("FILE", 1, 2),
+            when=Is("--figure", None, *(name for name in FIGURES if name != "panels")),
+            in_help=False,
+        ),
+        Rule(("FILE",), needs=Number("FILE", 2, 9), when=Is("--figure", "panels"), in_help=False),
         Rule(("--persistence", "--topology"), needs=Is("--figure", "topology")),
         Rule(
             ("--persistence",),
@@ -239,7 +246,7 @@ RULES: dict[str, tuple[Rule, ...]] = {
         Rule(("--levels",), needs=Is("--figure", None, "contours", "isosurfaces", "compare")),
         Rule(("--show-evaluated",), excludes=Is("--figure", "topology", "flatness")),
         Rule(("--techniques",), needs=Is("--figure", "compare")),
-        Rule(("--steps", "--own-losses"), needs=Is("--figure", "trajectory", "compare")),
+        Rule(("--steps", "--own-losses"), needs=Is("--figure", "trajectory", "compare", "panels")),
         Rule(("--no-titles",), excludes=IsGiven("--titles")),
         Rule(("--equal-units",), excludes=Is("--figure", "curve", "isosurfaces", "volume")),
         Rule(("--view",), excludes=Is("--figure", "curve")),

@@ -62,7 +62,8 @@ figures:
   flatness     1 or 2 landscapes: the flat regions that 'losslandscape flatness' wrote to
                NAME_flatness/, or beside the landscape
   compare      two landscapes, or one by two --techniques, side by side, on the same scale
-All but topology also draw two landscapes side by side.
+  panels       2 to 9 landscapes, each on a scale of its own, with its training trajectory
+All but topology and panels also draw two landscapes side by side.
 
 examples:
   losslandscape render vgg11.nc --output vgg11.png
@@ -72,6 +73,7 @@ examples:
   losslandscape render cube.nc --figure volume --output cube.png
   losslandscape render vgg11_three.nc --figure topology --persistence 0.1 --output topology.png
   losslandscape render resnet50.nc vgg11.nc --figure compare --output pair.png --state pair.pvsm
+  losslandscape render actor.nc critic.nc cost.nc --figure panels --output panels.png
 
 ParaView is searched for on the PATH and in the usual folders; to use another one, set PVPYTHON to
 the path of its pvpython.
@@ -309,7 +311,10 @@ def _render(arguments: argparse.Namespace, caption: Path | None) -> int:
     from losslandscape.paraview.process import fitting_figure, render, render_state
 
     dpi = DEFAULT_DPI if arguments.dpi is None else arguments.dpi
-    size, letters = _size(_in_print(arguments), dpi, arguments.text_size)
+    points = arguments.text_size
+    if points is None and arguments.figure == "panels":
+        points = MINIMUM_POINTS  # a panel's text is a larger share of it than a figure's
+    size, letters = _size(_in_print(arguments), dpi, points)
     picture = {"dpi": dpi, "transparent": arguments.transparent}
     if _is_state(arguments):
         shown = {"layout": arguments.layout, "trust": arguments.trust_file}
@@ -377,7 +382,19 @@ def _in_print(arguments: argparse.Namespace) -> str | None:
     width = WIDTHS[text]
     two = len(arguments.landscapes) > 1 or arguments.figure in ("compare", "topology")
     shape = _TWO_PANELS if two else _CURVE if arguments.figure == "curve" else _ONE_PANEL
+    if arguments.figure == "panels":
+        shape = panels_shape(len(arguments.landscapes))
     return f"{width:g}x{width * shape:.1f}mm"
+
+
+def panels_shape(count: int) -> float:
+    """The height of so many panels in units of their width, as the plugin draws them.
+
+    >>> panels_shape(4)
+    0.88
+    """
+    columns = 2 if count <= 4 else 3
+    return (math.ceil(count / columns) * 820 + 120) / (columns * 1000)
 
 
 def _size(

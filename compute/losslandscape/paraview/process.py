@@ -46,6 +46,7 @@ FIGURES: dict[str, tuple[int, ...]] = {
     "topology": (1,),
     "flatness": (1, 2),
     "compare": (2,),
+    "panels": tuple(range(2, 10)),
 }
 
 Paths = Iterable[str | os.PathLike[str]]
@@ -92,6 +93,8 @@ def fitting_figure(figure: str | None, files: Sequence[str | os.PathLike[str]]) 
     counts = FIGURES.get(figure, (1,))
     if len(files) not in counts:
         words = " or ".join(str(count) for count in counts)
+        if len(counts) > 2:
+            words = f"{counts[0]} to {counts[-1]}"
         raise LossLandscapeError(
             f"--figure {figure} takes {words} landscape{'s' * (counts != (1,))}, not "
             f"{len(files)}: {', '.join(str(file) for file in files)}"

@@ -72,6 +72,9 @@ def _make_portable(tree, folder):
     # Domains say what a property may be; ParaView knows that and would only repeat it, in a third
     # of the file. Those with content hold the choice of a glyph's shape and the like.
     _leave_out_formats(tree)
+    for element in tree.iter():  # its indentation, a fifth of the text
+        element.text = element.text if element.text and element.text.strip() else None
+        element.tail = None
     for prop in tree.iter("Property"):
         for domain in prop.findall("Domain"):
             if not len(domain) and domain.get("name") != "files":
@@ -185,9 +188,6 @@ def render_layout(layout, output, size=None, transparent=False, carries_state=Tr
     if not carries_state:
         return output
     root = _portable_state(output.resolve().parent).getroot()
-    for element in root.iter():  # its indentation, a fifth of the text
-        element.text = element.text if element.text and element.text.strip() else None
-        element.tail = None
     state = ElementTree.tostring(root, "us-ascii")
     output.write_bytes(with_state(output.read_bytes(), state))
     return output

@@ -72,7 +72,7 @@ def write_vector(figure, path, size, dpi=None):
                 drawer.draw_view(view, place, texts, bars, (width, height))
             for panel in figure.panels:
                 place = next(place for view, place, *_rest in shown if view is panel.view)
-                drawer.draw_axes(figure, panel, place, (width, height))
+                drawer.draw_axes(panel.figure, panel, place, (width, height))
             render_layout(figure.layout, picture, (width, height), carries_state=False)
             from matplotlib.image import imread
 
@@ -86,20 +86,11 @@ def write_vector(figure, path, size, dpi=None):
     return {"path": str(path)}
 
 
-def _places(figure):
-    """Each view of a figure and its left, bottom, width and height as shares of the layout."""
-    found, left = [], 0.0
-    for view, share in zip(figure.views, figure.view_shares):
-        found.append((view, (left, figure.legend_share, share, 1.0 - figure.legend_share)))
-        left += share
-    return [*found, (figure.legend, (0.0, 0.0, 1.0, figure.legend_share))]
-
-
 @contextmanager
 def _without_words(figure):
     """Hide texts, bars and labels; gives `(view, place, texts, bars)` of each view."""
     shown, hidden, faded = [], [], []
-    for view, place in _places(figure):
+    for view, place in figure.view_places():
         texts: list = []
         bars: list = []
         for one in view.Representations:

@@ -25,6 +25,7 @@ from .axes import dress_axes, label_axes, label_plane, place_axes
 from .box import Box
 from .camera import direction_of, dress_view, half_height, place_camera
 from .caption import caption
+from .cells import new_layout, split
 from .colour_tables import ColourTables
 from .fit import (
     fitted_camera,
@@ -64,6 +65,9 @@ class Figure:
         colours: the quantity's colour map, a name of `colour_maps.NAMES`; None for this project's.
         titled: write the panels' titles.
         equal_units: of both axes of a plane; see `Box`.
+        cell: the `Cell` of a `Sheet` to draw in; None for a layout of its own.
+        keys: its legend has the bars and keys of trajectories and marks, not only the bar of the
+            quantity.
 
     Attributes:
         panels: list of `Panel`.
@@ -104,12 +108,15 @@ class Figure:
         colours=None,
         titled=True,
         equal_units=None,
+        cell=None,
+        keys=True,
     ):
         restore_getargspec()
         from paraview import simple
 
         simple._DisableFirstRenderCameraReset()
-        self.size = tuple(int(pixels) for pixels in size)
+        self.cell, self.keys = cell, keys
+        self.size = tuple(int(pixels) for pixels in (cell.size if cell else size))
         self.layout_size = tuple(pixels // theme.PICTURE_SCALE for pixels in self.size)
         self.letters = letters
         self.steps = steps
@@ -227,10 +234,13 @@ class Figure:
             found.append((x, x + pixel * one.size[0], y, y + pixel * one.size[1]))
         return found
 
-    @property
-    def view_shares(self):
-        """The width of each of the `views`, of the layout's."""
-        return list(self._shares)
+    def view_places(self):
+        """Each view with its left, bottom, width and height, as shares of the figure's size."""
+        found, left = [], 0.0
+        for view, share in zip(self.views, self._shares):
+            found.append((view, (left, self.legend_share, share, 1.0 - self.legend_share)))
+            left += share
+        return [*found, (self.legend, (0.0, 0.0, 1.0, self.legend_share))]
 
     def axis_edges(self, panel):
         """The edges of a panel's box that carry axes, and their ticks: pairs of points."""
@@ -318,8 +328,8 @@ class Figure:
         return write_output(self.layout, path, **{"size": self.size, **options})
 
     def save_thumbnail(self, path):
-        """Render the figure into a PNG of half its size, as its state file opens."""
-        return render_layout(self.layout, path)
+        """Render the figure into a PNG of half its size, as its state file opens, beside that."""
+        return render_layout(self.layout, path, carries_state=False)
 
     def save_state(self, path):
         """Write a state file with file names relative to it. Returns the path."""
@@ -375,28 +385,22 @@ class Figure:
         # a chart needs less width than a plane
         shares = [1.0 if n < panels else theme.CHART_SHARE for n in range(count)]
         self._shares = [share / sum(shares) for share in shares]
-        if not any(is_in_window(view) for view in simple.GetRenderViews()):
-            # the window would keep the palette in the user's settings; what is drawn does not
-            # depend on it
-            simple.LoadPalette("WhiteBackground")
-        self.layout = simple.CreateLayout("Figure")
-        below = self.layout.SplitVertical(0, 1.0 - self.legend_share)
-        cell, self.views = below, []
-        for index in range(count):
+        if self.cell is None:
+            self.layout, place = new_layout(simple), 0
+        else:
+            self.layout, place = self.cell.layout, self.cell.place
+        above, below = split(self.layout, place, [1.0 - self.legend_share, self.legend_share], True)
+        self.views = []
+        for part in split(self.layout, above, self._shares):
             view = simple.CreateView("RenderView")
-            if index < count - 1:
-                share = self._shares[index] / sum(self._shares[index:])
-                left = self.layout.SplitHorizontal(cell, share)
-                simple.AssignViewToLayout(view, self.layout, hint=left)
-                cell = left + 1
-            else:
-                simple.AssignViewToLayout(view, self.layout, hint=cell)
+            simple.AssignViewToLayout(view, self.layout, hint=part)
             self.views.append(view)
         self.legend = simple.CreateView("RenderView")
-        simple.AssignViewToLayout(self.legend, self.layout, hint=below + 1)
+        simple.AssignViewToLayout(self.legend, self.layout, hint=below)
         for view in (*self.views, self.legend):
             dress_view(view)
-        if not is_in_window(self.legend):  # there, the window gives views their sizes
+        if self.cell is None and not is_in_window(self.legend):
+            # in the window, it gives views their sizes
             self.layout.SetSize(*self.layout_size)
 
     def _dress(self, simple, panel):

@@ -27,13 +27,14 @@ def draw_legend(figure):
     if figure.has_bar:
         bars.append((tables.quantity, figure.bar_title, figure.bar_ticks))
     entries: dict = {}
-    if figure.runs or (figure.marks and figure.panels[0].dimensions == 2):
+    if figure.keys and (figure.runs or (figure.marks and figure.panels[0].dimensions == 2)):
         entries = {**figure.runs, **figure.marks}
-    for array, ends in tables.step_ranges.items():
+    for array, ends in tables.step_ranges.items() if figure.keys else ():
         words_of_steps = figure.steps if array == "step" else array.replace("_", " ")
         bars.append((tables.named(array), step_bar_title(words_of_steps), step_ticks(*ends)))
-    keys = [(categories, theme.KEY_PLACES) for categories in tables.categories.values()]
-    if figure.marks and not entries:
+    of_kinds = tables.categories.values() if figure.keys else ()
+    keys = [(categories, theme.KEY_PLACES) for categories in of_kinds]
+    if figure.keys and figure.marks and not entries:
         keys.append((figure.marks, theme.KEY_PLACES))
     if entries and keys:  # the kinds of critical points among the other marks
         kinds = {name: c for key, _places in keys for name, c in key.items()}

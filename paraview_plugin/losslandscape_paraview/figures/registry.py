@@ -2,8 +2,11 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import Union
 
 from .figure import Figure
+from .panels import MOST, panels
+from .sheet import Sheet
 from .techniques import (
     TECHNIQUES,
     compare,
@@ -18,7 +21,7 @@ from .techniques import (
 from .topology import flat_region, flatness, topology
 
 # What can be asked for by name.
-FIGURES: dict[str, Callable[..., Figure]] = {
+FIGURES: dict[str, Callable[..., Union[Figure, Sheet]]] = {
     "surface": surface,
     "contours": contours,
     "trajectory": trajectory,
@@ -29,12 +32,14 @@ FIGURES: dict[str, Callable[..., Figure]] = {
     "flatness": flatness,
     "flat_region": flat_region,
     "compare": compare,
+    "panels": panels,
     "default": default,
 }
 
 # How many landscapes those draw that do not draw one or two.
 NUMBERS: dict[str, tuple[int, ...]] = {
     "compare": (2,),
+    "panels": tuple(range(2, MOST + 1)),
     "topology": (1,),
     "flat_region": (1,),
     "default": (1,),

@@ -192,7 +192,7 @@ def compare(
         **scale,
     )
     for index, technique in enumerate(techniques):
-        _draw(figure, index, technique, levels, evaluated, own)
+        draw_technique(figure, index, technique, levels, evaluated, own)
     return figure.finish()
 
 
@@ -210,7 +210,7 @@ def _single(landscape, technique, title, size, scale, levels=None, evaluated=Non
         own_losses=own,
         **scale,
     )
-    _draw(figure, 0, technique, levels, evaluated, own)
+    draw_technique(figure, 0, technique, levels, evaluated, own)
     return figure.finish()
 
 
@@ -226,7 +226,7 @@ def _lines_of_notes(with_path):
     return 3 if with_path else 1
 
 
-def _draw(figure, index, technique, levels, evaluated, own_losses=False):
+def draw_technique(figure, index, technique, levels=None, evaluated=None, own_losses=False):
     """Draw a technique's layers in a panel, and what its landscape adds to them."""
     if technique not in TECHNIQUES:
         raise LandscapeError(f"no technique '{technique}'; there are {', '.join(TECHNIQUES)}")

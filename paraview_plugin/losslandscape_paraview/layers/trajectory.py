@@ -76,7 +76,12 @@ def add_markers(panel, array="step"):
 
 def has_trajectory(panel):
     """Whether the panel's landscape has a trajectory."""
-    source = panel.landscape.trajectories
+    return has_trajectory_in(panel.landscape)
+
+
+def has_trajectory_in(landscape):
+    """Whether a landscape has a trajectory."""
+    source = landscape.trajectories
     return source is not None and fetch(source).GetNumberOfPoints() > 0
 
 

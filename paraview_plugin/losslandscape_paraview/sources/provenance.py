@@ -88,7 +88,7 @@ def variance_shares(provenance):
 
 def short_quantity(array):
     """The word for a quantity at its own axis, where the colour bar has the whole title."""
-    return array.replace("_", " ")
+    return array.replace("loss_standard_error", "error").replace("_", " ")
 
 
 def _direction_title(name):

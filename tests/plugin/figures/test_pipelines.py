@@ -72,6 +72,8 @@ BUILDS = {
     "linear": ("contours", ["plane"], {"log": False}),
     "contours": ("contours", ["plane"], {"log": True, "levels": 8}),
     "compare": ("compare", ["plane", "holes"], {"techniques": ["surface", "contours"]}),
+    "panels": ("panels", ["plane", "holes", "line"], {"each": [{"log": True}, {}, {}]}),
+    "too narrow": ("panels", ["plane", "holes"], {"letters": 1.0}),
     "same": ("compare", ["plane", "plane"], {}),
     "line": ("trajectory", ["line"], {}),
     "volume": ("trajectory", ["volume"], {}),
@@ -250,6 +252,20 @@ def test_two_panels_share_scale_and_box(built):
     assert figure["bounds"][0] == figure["bounds"][1]
     assert figure["layers"]["surface"] == 2
     assert figure["layers"]["contours"] == 1
+
+
+def test_panels_have_scales_of_their_own_and_keys_in_common(built):
+    figure = built["panels"]
+    assert len({scale["upper"] for scale in figure["report"]["scales"]}) == 3
+    alone = built["plane"]["report"]["scale"]
+    assert figure["report"]["scales"][0] == alone
+    assert figure["factors"][0] == built["plane"]["factors"][0]
+    assert figure["layers"]["surface"] == 3
+    assert figure["layers"]["trajectory"] > 3
+    # a bar of the quantity for each, and one of the steps
+    assert figure["layers"]["colour bar"] == 4
+    assert figure["texts"].count("key: name (lowest)") == 1
+    assert "too narrow" in built["too narrow"]["error"]
 
 
 def test_a_landscape_beside_itself_is_opened_once(built):

@@ -33,7 +33,7 @@ def main(plugin, output, *files):
             "layers": list(layers),
             "sources": describe(),
             "tables": tables(),
-            "bars": [bar(proxy) for proxy in layers[COLOUR_BAR]],
+            "bars": [bar(proxy) for proxy in layers.get(COLOUR_BAR, ())],
         }
     end_session()
     print(json.dumps(answers))
