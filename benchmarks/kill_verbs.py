@@ -79,7 +79,10 @@ COMMANDS: dict[str, tuple[list[str], list[str]]] = {
         ["new", "x.nc"],
     ),
     "compare": (["compare", "x.nc", "y.nc", "--output", "new"], ["new"]),
-    "import": (["import", "x_csv/x.csv", "--array", "loss", "--output", "new.nc"], ["new.nc"]),
+    "import": (
+        ["import", "x_csv/surface.csv", "--array", "loss", "--output", "new.nc"],
+        ["new.nc"],
+    ),
     "export": (["export", "x.nc", "--output", "new"], ["new"]),
     "render": (["render", "x.nc", "--output", "new.png"], ["new.png", "new_caption.txt"]),
 }
