@@ -176,8 +176,8 @@ def row(found: dict[str, Any]) -> list[Any]:
 def duration(seconds: float) -> str:
     """Seconds as hours, minutes and seconds.
 
-    >>> duration(5025), duration(75.4), duration(8.25)
-    ('1 h 24 min', '1 min 15 s', '8.2 s')
+    >>> duration(5025), duration(75.4), duration(8.2)
+    ('1 h 23 min', '1 min 15 s', '8.2 s')
     """
     if seconds < 60:
         return f"{seconds:.1f} s"
