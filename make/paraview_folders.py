@@ -9,6 +9,7 @@ The Python that runs this is this machine's in there too, when a ParaView starts
 the folder stands a script that leaves the folder again.
 """
 
+import hashlib
 import os
 import shlex
 import shutil
@@ -42,6 +43,10 @@ _PROGRAM = """#!/bin/sh
 exec unshare --mount sh -c '
 root=$1 here=$PWD; shift
 while [ "$1" != -- ]; do
+    if [ ! -e "$1" ]; then
+        echo "$1 is gone; this {program} was made to see it. Run make test-paraviews again." >&2
+        exit 1
+    fi
     mkdir -p "$root$1" && mount --rbind "$1" "$root$1" || exit 1
     shift
 done
@@ -158,8 +163,10 @@ def _write_programs(folder, shared):
     _write_python(folder, shared)
     places = {str(Path(place).resolve()) for place in (*shared, tempfile.gettempdir())}
     listed = " ".join(map(shlex.quote, ("/dev", "/proc", "/sys", *sorted(places))))
-    written = folder.with_name(f"{folder.name}-programs")
-    written.mkdir(exist_ok=True)
+    # of their own for each checkout: others use the same releases, and may be deleted
+    digest = hashlib.sha256(listed.encode()).hexdigest()[:8]
+    written = folder.with_name("programs") / f"{folder.name}-{digest}"
+    written.mkdir(parents=True, exist_ok=True)
     for name in PROGRAMS:
         text = _PROGRAM.format(program=name, root=shlex.quote(str(folder)), shared=listed)
         (written / name).write_text(text, encoding="utf-8")

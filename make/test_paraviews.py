@@ -5,6 +5,7 @@
 """
 
 import argparse
+import hashlib
 import os
 import subprocess
 import sys
@@ -49,7 +50,9 @@ def run(release, programs, cache, tests):
     os.environ.update(PVPYTHON=environment["PVPYTHON"])
     about = paraview_programs.describe(paraview_programs.find_pvpython())
     print(f"ParaView {about.version}, Python {about.python} ({release})", flush=True)
-    report = Path(cache).resolve() / f"{release}.xml"
+    # of this checkout alone: another one may be tried at the same time
+    digest = hashlib.sha256(str(ROOT).encode()).hexdigest()[:8]
+    report = Path(cache).resolve() / f"{release}-{digest}.xml"
     report.unlink(missing_ok=True)
     command = [sys.executable, "-m", "pytest", "-n", "0", "-rfEs", f"--junitxml={report}", *tests]
     subprocess.run(command, cwd=ROOT, env=environment, check=False)
