@@ -1,4 +1,4 @@
-"""Figure 1: the loss surfaces of ResNet-50 and VGG-11, colour and height, on one scale."""
+"""Figure 1: the loss surfaces of ResNet-50 and VGG-11, color and height, on one scale."""
 
 import sys
 from pathlib import Path

@@ -10,12 +10,12 @@ from losslandscape_paraview.figure_script import run
 
 
 def build(data):
-    """VGG-11 on random directions: colour and height beside contours and height."""
+    """VGG-11 on random directions: color and height beside contours and height."""
     return compare(
         data / "vgg11_random",
         data / "vgg11_random",
         techniques=("surface", "contours"),
-        titles=("VGG-11, colour + height", "VGG-11, contours + height"),
+        titles=("VGG-11, color + height", "VGG-11, contours + height"),
         log=True,  # as figure 1 draws it; a little less than two decades
     )
 

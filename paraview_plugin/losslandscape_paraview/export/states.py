@@ -26,6 +26,12 @@ from .output_files import replaced
 from .png_chunks import with_state
 from .state_guard import checked_state, is_file_property, kinds, named_files
 
+# axes of one object -> the property by which they are hidden
+_HIDDEN_AXES = {
+    "PolarAxesRepresentation": "Visibility",
+    "GridAxesRepresentation": "GridAxesVisibility",
+}
+
 
 def save_state(path):
     """Write the scene as a state file whose data files are named relative to it.
@@ -69,9 +75,10 @@ def _make_portable(tree, folder):
             if os.path.isabs(name) and os.path.exists(name):
                 with suppress(ValueError):  # on another drive, which has no relative name
                     element.set("value", Path(os.path.relpath(name, folder)).as_posix())
+    _leave_out_formats(tree)
+    _leave_out_unseen(tree)
     # Domains say what a property may be; ParaView knows that and would only repeat it, in a third
     # of the file. Those with content hold the choice of a glyph's shape and the like.
-    _leave_out_formats(tree)
     for element in tree.iter():  # its indentation, a fifth of the text
         element.text = element.text if element.text and element.text.strip() else None
         element.tail = None
@@ -93,6 +100,29 @@ def _leave_out_formats(tree):
         unused += [("DataRangeLabelFormat", values.get("DrawDataRange") == ["0"])]
         for prop in proxy.findall("Property"):
             if (prop.get("name"), True) in unused:
+                proxy.remove(prop)
+
+
+def _leave_out_unseen(tree):
+    """Remove what hidden axes are set to, and objects that a property could have and has not.
+
+    They keep their places in the state, and get ParaView's defaults, as they had when it was saved:
+    this plugin sets nothing of them.
+    """
+    chosen, offered = (
+        {proxy.get("value") for holder in tree.iter(tag) for proxy in holder.findall("Proxy")}
+        for tag in ("Property", "Domain")
+    )
+    for proxy in tree.iter("Proxy"):
+        properties = {prop.get("name"): prop for prop in proxy.findall("Property")}
+        kept = set(properties)
+        if proxy.get("id") in offered - chosen:
+            kept = set()
+        shown = properties.get(_HIDDEN_AXES.get(proxy.get("type", ""), ""))
+        if shown is not None and [one.get("value") for one in shown.findall("Element")] == ["0"]:
+            kept = {shown.get("name"), "Input"}
+        for name, prop in properties.items():
+            if name not in kept:
                 proxy.remove(prop)
 
 

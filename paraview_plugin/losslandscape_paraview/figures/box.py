@@ -1,5 +1,7 @@
 """Where the plane of a panel lies in its view."""
 
+from copy import copy
+
 import numpy as np
 
 from ..style import theme
@@ -60,3 +62,11 @@ class Box:
         self.axes_position = [float(p) for p in self.position]
         if dimensions < 3:
             self.axes_scale[2] = self.factor
+
+    def stretched(self, share):
+        """A box like this one, of a plane, whose height is so many times as great."""
+        other = copy(self)
+        other.factor = share * self.factor
+        other.bounds = [*self.bounds[:4], *(share * end for end in self.bounds[4:])]
+        other.axes_scale = [*self.axes_scale[:2], other.factor]
+        return other

@@ -27,15 +27,7 @@ from .camera import direction_of, dress_view, half_height, place_camera
 from .caption import caption
 from .cells import new_layout, split
 from .colour_tables import ColourTables
-from .fit import (
-    fitted_camera,
-    loss_corner,
-    loss_ticks,
-    near_corner,
-    view_up,
-    without_crowd,
-    words_at_axes,
-)
+from .fit import fit_planes, loss_corner, near_corner, view_up
 from .legend import draw_legend, write_bar
 from .live_legend import follow_sliders
 from .panel import Panel
@@ -274,31 +266,28 @@ class Figure:
         """Make the box of planes as large as the words around it leave room for."""
         self._fitted: Any = None
         self._at_axes: list = [[] for _panel in self.panels]
+        self._loss_ticks: list = []
         if self.panels[0].dimensions != 2:
             return
-        boxes = [panel.box for panel in self.panels]
-        right, up = self.screen_axes()
         letter = theme.LETTER_SHARE * self.letter_width
         above = 1.45 * theme.TITLE_LETTER_SHARE * self.letter_width
         if not self._titled:
             above = 0.0
         below = (1.25 * notes + 0.3) * letter
-        self._at_axes = [
-            words_at_axes(
-                panel.box,
-                self.scale,
-                panel.landscape.provenance,
-                self._direction,
-                self.letter_width,
-            )
-            for panel in self.panels
-        ]
-        for _round in range(2):  # which values have room depends on the size, and it on them
-            pixel, shift = fitted_camera(
-                boxes, self._at_axes, self._direction, self._panel_size, above, below
-            )
-            self._at_axes = [without_crowd(found, pixel, right, up) for found in self._at_axes]
-        self._fitted = (pixel, shift)
+        fitted = fit_planes(
+            [panel.box for panel in self.panels],
+            self.scale,
+            self.provenances,
+            self._direction,
+            self.letter_width,
+            self._panel_size,
+            above,
+            below,
+        )
+        for panel, box in zip(self.panels, fitted.boxes):
+            panel.box = box
+        self._at_axes, self._loss_ticks = fitted.words, fitted.loss_ticks
+        self._fitted = (fitted.pixels, fitted.shift)
 
     def finish(self):
         """Axes, titles, camera and colour bars; call it after the last layer. Returns self."""
@@ -410,7 +399,7 @@ class Figure:
             titles[2] = ""
         dress_axes(view, titles, self.letter_width, box)
         at_axes = self._at_axes[self.panels.index(panel)]
-        ticks = panel.scale.ticks(5) if box.dimensions == 1 else loss_ticks(panel.scale)
+        ticks = panel.scale.ticks(5) if box.dimensions == 1 else self._loss_ticks
         place_axes(view.AxesGrid, box, panel.scale.heights(ticks), self._direction)
         if panel.dimensions == 1:
             label_axes(panel)

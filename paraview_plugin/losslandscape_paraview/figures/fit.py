@@ -17,6 +17,16 @@ from ..style.ticks import label_format, round_ticks
 
 # a letter's mean width, and the distance of a tick's label from its edge, in heights of a letter
 LETTER_WIDTH, AWAY = 0.56, 0.45
+# a digit's height, in heights of a letter
+DIGIT_HEIGHT = 0.74
+LEAST_LOSS_TICKS, MOST_LOSS_TICKS = 3, 5
+# how much higher a box gets, and how small the values at its upright edge, until three have room
+LOSS_AXIS_TRIES = (
+    *((1.0, 1.0), (1.15, 1.0), (1.3, 1.0), (1.5, 1.0)),
+    *((1.5, 0.85), (1.75, 0.75), (2.0, 0.72)),
+)
+# of the height, on the screen: what is less is seen from above
+LEAST_RISE = 0.05
 MARGIN = 6.0  # of a panel, in pixels
 
 
@@ -43,6 +53,25 @@ class Words:
     drawn_by_axes: bool = False
 
 
+@dataclass
+class Fitted:
+    """Planes with the words at their axes, and the camera that holds them.
+
+    Attributes:
+        boxes: list of `Box`, one a panel.
+        words: list of lists of `Words`, one a panel.
+        loss_ticks: the values along the height.
+        pixels: the length of a pixel in the view's space.
+        shift: ndarray, how far the view's middle is from the middle of a box.
+    """
+
+    boxes: Any
+    words: Any
+    loss_ticks: Any
+    pixels: float
+    shift: Any
+
+
 def view_up(direction):
     """Which direction is up on the screen: the height, or beta where one looks straight down."""
     return (0.0, 1.0, 0.0) if abs(direction[0]) + abs(direction[1]) < 1e-6 else theme.VIEW_UP
@@ -62,7 +91,7 @@ def loss_corner(direction):
     return min(corners, key=lambda c: (round(float(c @ right[:2]), 6), -float(c @ near)))
 
 
-def words_at_axes(box, scale, provenance, direction, width):
+def words_at_axes(box, scale, provenance, direction, width, loss_ticks, loss_share=1.0):
     """The words at the axes of a plane's box.
 
     Args:
@@ -71,6 +100,8 @@ def words_at_axes(box, scale, provenance, direction, width):
         provenance: the landscape's.
         direction: from where the camera looks.
         width: the width in pixels that text sizes are shares of.
+        loss_ticks: the values along the height.
+        loss_share: their size, of the other ticks'.
 
     Returns:
         list of `Words`
@@ -130,30 +161,30 @@ def words_at_axes(box, scale, provenance, direction, width):
             shift = np.array([-size[0] / 2 + 0.5 * across[0] * reach, 0.9 * letter])
         name = ("alpha", "beta")[axis]
         found.append(Words(title, place, shift, size, letters, f"title of {name}"))
-    if abs(up[2]) > 0.05:
-        found += _loss_axis(box, scale, provenance, direction, letter, up[2])
+    if abs(up[2]) > LEAST_RISE:
+        title = words.short_quantity(scale.array) + (", log" if scale.log else "")
+        found += _loss_axis(box, scale, title, direction, letter, loss_ticks, loss_share)
     return found
 
 
-def _loss_axis(box, scale, provenance, direction, letter, rise):
+def _loss_axis(box, scale, title, direction, letter, ticks, share):
     """The true values along the box's left upright edge, and its title above."""
     x, y = loss_corner(direction)
     foot = np.array([box.bounds[x], box.bounds[2 + y], box.bounds[4]])
-    found, ticks = [], loss_ticks(scale)
+    found = []
     label = label_format(ticks)
     for tick in ticks:
         place = foot.copy()
         place[2] = box.factor * float(scale.heights(tick))
-        text = label.format(tick)
-        size = np.array([LETTER_WIDTH * len(text), 1.0]) * letter
-        shift = np.array([-size[0] - 0.5 * letter, -0.5 * letter])
-        found.append(Words(text, place, shift, size, letter, f"loss {text}"))
-    text = words.short_quantity(scale.array) + (", log" if scale.log else "")
-    size = np.array([LETTER_WIDTH * len(text), 1.0]) * letter
+        text, digits = label.format(tick), share * letter
+        size = np.array([LETTER_WIDTH * len(text), 1.0]) * digits
+        shift = np.array([-size[0] - 0.5 * letter, -0.5 * digits])
+        found.append(Words(text, place, shift, size, digits, f"loss {text}"))
+    size = np.array([LETTER_WIDTH * len(words.plain(title)), 1.0]) * letter
     place = foot.copy()
     place[2] = box.bounds[5]
     shift = np.array([-min(size[0] / 2, 2.4 * letter), 0.7 * letter])
-    found.append(Words(text, place, shift, size, letter, "title of the loss"))
+    found.append(Words(title, place, shift, size, letter, "title of the loss"))
     return found
 
 
@@ -164,12 +195,88 @@ def without_crowd(found, pixels, right, up):
     for one in sorted(found, key=lambda word: word.what.startswith("loss ")):
         x = float(one.place @ right) / pixels + one.shift[0]
         y = float(one.place @ up) / pixels + one.shift[1]
-        space = (x, x + one.size[0], y, y + 1.05 * one.size[1])
+        # digits fill the middle of a line's height
+        spare = 0.0 if one.what.startswith("title") else (1.0 - DIGIT_HEIGHT) / 2 * one.letters
+        gap = 0.1 * one.letters
+        space = (x, x + one.size[0], y + spare - gap, y + one.size[1] - spare + gap)
         if one.what.startswith("loss ") and any(meet(space, other) for other in taken):
             continue
         kept.append(one)
         taken.append(space)
     return kept
+
+
+def best_loss_ticks(scale, words_with, pixels, right, up):
+    """The values along the height that have room: three to five of them where that can be.
+
+    Args:
+        scale: `DisplayScale`.
+        words_with: function of a list of values to a list of lists of `Words`, one a panel.
+        pixels: the length of a pixel in the view's space.
+        right, up: the screen's directions in it.
+
+    Returns:
+        list of float: the first of `DisplayScale.tick_choices` whose three to five values have all
+        room in all panels, or else those with room of the choice that has most of them; and bool,
+        whether it is the former.
+    """
+    best: list[float] = []
+    for ticks in scale.tick_choices():
+        label = label_format(ticks)
+        names = [f"loss {label.format(tick)}" for tick in ticks]
+        for found in words_with(ticks):
+            kept = {one.what for one in without_crowd(found, pixels, right, up)}
+            names = [name for name in names if name in kept]
+        free = [tick for tick in ticks if f"loss {label.format(tick)}" in names]
+        if len(free) == len(ticks) and LEAST_LOSS_TICKS <= len(ticks) <= MOST_LOSS_TICKS:
+            return ticks, True
+        if len(best) < len(free) <= MOST_LOSS_TICKS:
+            best = free
+    return best, False
+
+
+def fit_planes(boxes, scale, provenances, direction, width, size, above, below):
+    """Make the boxes of planes as large as the words around them leave room for.
+
+    Where the upright edge is too short for three values, the boxes get higher, and these values
+    smaller, as little as will do.
+
+    Args:
+        boxes: list of `Box`, one a panel; they are of one size.
+        scale: `DisplayScale`.
+        provenances: the landscapes'.
+        direction: from where the camera looks.
+        width: the width in pixels that text sizes are shares of.
+        size, above, below: see `fitted_camera`.
+
+    Returns:
+        `Fitted`
+    """
+    right, up = screen_axes(direction, view_up(direction))
+    best = None
+    for stretch, share in LOSS_AXIS_TRIES:
+        higher = [box.stretched(stretch) for box in boxes]
+
+        def words_with(ticks, boxes=higher, share=share):
+            return [
+                words_at_axes(box, scale, provenance, direction, width, ticks, share)
+                for box, provenance in zip(boxes, provenances)
+            ]
+
+        ticks = scale.tick_choices()[0]
+        for _round in range(2):  # which values have room depends on the size, and it on them
+            pixels, _shift = fitted_camera(higher, words_with(ticks), direction, size, above, below)
+            ticks, complete = best_loss_ticks(scale, words_with, pixels, right, up)
+        found = words_with(ticks)
+        pixels, shift = fitted_camera(higher, found, direction, size, above, below)
+        found = [without_crowd(one, pixels, right, up) for one in found]
+        fitted = Fitted(higher, found, ticks, pixels, shift)
+        # seen from above there are none
+        if complete or abs(up[2]) <= LEAST_RISE:
+            return fitted
+        if best is None or len(ticks) > len(best.loss_ticks):
+            best = fitted
+    return best
 
 
 def box_ticks(box, axis):
@@ -183,14 +290,6 @@ def box_ticks(box, axis):
         if len(ticks) >= 3:
             return ticks
     return [low, high]
-
-
-def loss_ticks(scale):
-    """Values along the height: few, for the edge is short."""
-    ticks = scale.ticks(3)
-    while len(ticks) > 4:
-        ticks = ticks[:: math.ceil(len(ticks) / 4)]
-    return ticks
 
 
 def fitted_camera(boxes, found, direction, size, above, below):

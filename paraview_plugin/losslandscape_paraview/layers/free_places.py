@@ -41,8 +41,9 @@ class FreePlaces:
             label: the words.
 
         Returns:
-            list of three numbers, the pole's top; whether the label ends there, not begins; and the
-            colour of its letters.
+            list of three numbers, the pole's top; list of three numbers, where the label stands,
+            which is the same place on the screen and before the surface; whether the label ends
+            there, not begins; and the colour of its letters.
         """
         least = None
         foot = float(place @ self._right)
@@ -56,7 +57,13 @@ class FreePlaces:
         assert least is not None
         _cost, top, box, turned = least
         self._taken.append(box)
-        return [float(x) for x in top], bool(turned), letter_colour(self._panel, box)
+        # the projection is parallel: nearer to the reader, a label is where it was on the screen
+        towards = self._panel.figure.towards_reader()
+        surface = surface_points(self._panel)
+        hidden = nearest(surface, box, self._right, self._up, towards) - float(top @ towards)
+        label_at = top + max(0.0, hidden + 0.05 * self._panel.box.unit) * towards
+        places = [[float(x) for x in place] for place in (top, label_at)]
+        return (*places, bool(turned), letter_colour(self._panel, box))
 
     def _box(self, anchor, label, turned):
         x, y = float(anchor @ self._right), float(anchor @ self._up)
@@ -91,6 +98,13 @@ def coverage(surface, box):
     across = np.linspace(left, right, 7)
     hit = [(np.abs(surface - [x, (below + above) / 2]).max(axis=1) < near).any() for x in across]
     return float(np.mean(hit))
+
+
+def nearest(points, box, right, up, towards):
+    """How near to the reader the surface comes behind a box of the screen, or just beside it."""
+    # beside it by a letter, where what lies between vertices is seen
+    behind = within(np.stack([points @ right, points @ up], axis=1), box, box[3] - box[2])
+    return float((points[behind] @ towards).max()) if behind.any() else -np.inf
 
 
 def ball_points(panel, places, radius):

@@ -123,7 +123,7 @@ def add_models(panel):
     free = FreePlaces(panel)
     for number, place in enumerate(points_of(fetch(lifted))):
         label = labels.GetValue(number)
-        above, turned, colour = free.above(place, label)
+        above, before, turned, colour = free.above(place, label)
         pole = simple.Line(
             registrationName=panel.named(f"models: pole of {label}, line"),
             Point1=[float(x) for x in place],
@@ -137,7 +137,7 @@ def add_models(panel):
         )
         panel.show(tube, theme.INK)
         text = simple.Text(registrationName=panel.named(f"models: {label}"), Text=literal(label))
-        written = write_at(panel.view, text, above, width)
+        written = write_at(panel.view, text, before, width)
         if turned:
             written.Justification = "Right"
         written.Color, written.Bold = colour, 1

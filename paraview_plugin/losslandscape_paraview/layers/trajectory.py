@@ -11,7 +11,7 @@ from ..style import theme
 from ..style.screen import meet, within
 from ..style.text import write_at
 from .drape import drape_curves, drape_difference, drape_points, surface_points
-from .free_places import coverage, letter_colour, surface_on_screen
+from .free_places import coverage, letter_colour, nearest, surface_on_screen
 
 RUN = "trajectory"  # the point array of their numbers
 MOST_DOTS = 200  # of checkpoints; more would be a band
@@ -206,7 +206,7 @@ def _write_labels(panel, places, radius=theme.END_RADIUS):
         _over, anchor, box, turned = least
         taken.append(box)
         # the projection is parallel: nearer to the reader, a label is where it was on the screen
-        hidden = _nearest(surface, box, right, up, towards) + beside - float(anchor @ towards)
+        hidden = nearest(surface, box, right, up, towards) + beside - float(anchor @ towards)
         anchor = anchor + max(0.0, hidden) * towards
         text = simple.Text(
             registrationName=panel.named(f"markers: label of {label}"), Text=literal(label)
@@ -229,13 +229,6 @@ def _curve_points(panel, right, up):
 
     simple.Delete(source)
     return np.stack([points @ right, points @ up], axis=1)
-
-
-def _nearest(points, box, right, up, towards):
-    """How near to the reader the surface comes behind a box of the screen, or just beside it."""
-    # beside it by a letter, where what lies between vertices is seen
-    behind = within(np.stack([points @ right, points @ up], axis=1), box, box[3] - box[2])
-    return float((points[behind] @ towards).max()) if behind.any() else -np.inf
 
 
 def _screen_range(panel, right):

@@ -223,3 +223,40 @@ class DisplayScale:
         slack = 1e-9 * decades
         found = [t for t in found if self.bottom - slack <= math.log10(t) <= self.top + slack]
         return found if len(found) >= 3 else round_ticks(self.lower, self.upper, count)
+
+    def tick_choices(self):
+        """Lists of round values within the range for a short axis, the best first.
+
+        On a log scale: powers of ten, those with 3 between, with 2 and 5 between, every second of
+        these, one value a decade, and, where the range is short, doubles and multiples of a round
+        step. Each list is about even in height and has two values or more.
+
+        >>> DisplayScale("loss", True, None, None, 0.04, 3.0).tick_choices()[:4]
+        [[0.1, 1.0], [0.1, 0.3, 1.0, 3.0], [0.05, 0.1, 0.2, 0.5, 1.0, 2.0], [0.05, 0.2, 1.0]]
+        """
+        choices = []
+        if self.log:
+            slack = 1e-9 * (self.top - self.bottom)
+            first, last = math.floor(self.bottom), math.ceil(self.top)
+
+            def values(*factors, every=1):
+                powers = (power for power in range(first, last + 1) if power % every == 0)
+                found = [float(f"{factor}e{power}") for power in powers for factor in factors]
+                ends = self.bottom - slack, self.top + slack
+                return [value for value in found if ends[0] <= math.log10(value) <= ends[1]]
+
+            steps = [1, 2, 3, 5]
+            while steps[-1] < last - first:
+                steps.append(2 * steps[-1])
+            choices = [values(1, every=every) for every in steps]
+            fine = values(1, 2, 5)
+            choices += [values(1, 3), fine, fine[::2], fine[1::2], values(5), values(2)]
+            choices.append(values(2, 4, 8))
+        if not self.log or self.top - self.bottom < 1:
+            counts = (4, 3, 5, 2, 6, 8)
+            choices += [round_ticks(self.lower, self.upper, count) for count in counts]
+            power = 10.0 ** math.floor(math.log10(self.upper - self.lower))
+            steps = (power * factor for factor in (4, 3, 2.5, 1.5, 0.4, 0.3, 0.25, 0.15))
+            choices += [multiples(step, self.lower, self.upper) for step in steps]
+        wanted = [ticks for ticks in choices if len(ticks) >= 2]
+        return wanted or [[self.lower, self.upper]]

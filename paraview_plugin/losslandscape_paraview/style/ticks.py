@@ -12,14 +12,16 @@ def round_step(step):
 
 
 def multiples(step, low, high):
-    """The multiples of a round step from `low` to `high`, ends included, free of rounding.
+    """The multiples of a step of one or two digits from `low` to `high`, free of rounding.
+
+    Ends are included.
 
     >>> multiples(0.1, 0.1, 0.5)
     [0.1, 0.2, 0.3, 0.4, 0.5]
     """
     slack = 1e-9 * (high - low)
     first, last = math.ceil((low - slack) / step), math.floor((high + slack) / step)
-    decimals = -math.floor(math.log10(step) + 1e-9)
+    decimals = 1 - math.floor(math.log10(step) + 1e-9)
     return [round(step * n, decimals) + 0.0 for n in range(first, last + 1)]
 
 

@@ -28,10 +28,12 @@ def plugin(repository):
 def fitted(plugin, direction, provenance=None, bounds=(-1, 1, -1, 1, 0, 0), log=True):
     scale = plugin.scale("loss", log, None, None, 0.01, 5.0)
     box = plugin.box.Box(bounds, scale, True, 2)
-    found = plugin.fit.words_at_axes(box, scale, provenance or {}, direction, 1000)
+    fitted = plugin.fit.fit_planes(
+        [box], scale, [provenance or {}], direction, 1000, SIZE, ABOVE, BELOW
+    )
+    (box,), (found,), pixel = fitted.boxes, fitted.words, fitted.pixels
     right, up = plugin.fit.screen_axes(direction, plugin.fit.view_up(direction))
-    pixel, shift = plugin.fit.fitted_camera([box], [found], direction, SIZE, ABOVE, BELOW)
-    middle = (np.array(box.bounds[::2]) + np.array(box.bounds[1::2])) / 2 + shift
+    middle = (np.array(box.bounds[::2]) + np.array(box.bounds[1::2])) / 2 + fitted.shift
 
     def place(point):
         away = np.asarray(point, float) - middle
@@ -73,10 +75,62 @@ def test_no_tick_is_left_out_and_shares_are_in_the_titles(plugin):
 def test_the_loss_axis_has_the_true_loss_at_its_height(plugin, log):
     box, found, _place = fitted(plugin, DEFAULT, log=log)
     values = [one for one in found if one.what.startswith("loss ")]
-    assert len(values) >= 2
+    assert len(values) >= 3
     for one in values:
         height = np.log10(float(one.text)) if log else float(one.text)
         assert one.place[2] == pytest.approx(box.factor * height, rel=1e-9)
+
+
+STEEP = (-0.40, -0.70, 1.55)
+LOSSES = [
+    (0.0316, 5.17, True),
+    (0.0071, 3.2, True),
+    (1.7, 4.4, True),
+    (0.9, 9.9, True),
+    (2.3, 2.3001, True),
+    (0.047, 1.75e10, True),
+    (1e-12, 1e9, True),
+    (2.3, 2.4, False),
+    (0.1, 3.2, False),
+    (-1.0, 4500.0, False),
+]
+
+
+@pytest.mark.parametrize("direction", [DEFAULT, STEEP])
+@pytest.mark.parametrize(("low", "high", "log"), LOSSES)
+@pytest.mark.parametrize("letters", [1.0, 1.46])  # 1.46: 7 pt in a column of 85 mm
+def test_the_loss_axis_has_three_numbers_apart_from_all_others(
+    plugin, low, high, log, direction, letters
+):
+    scale = plugin.scale("loss", log, None, None, low, high)
+    box = plugin.box.Box((-1, 1, -1, 1, 0, 0), scale, True, 2)
+    fitted = plugin.fit.fit_planes(
+        [box], scale, [{}], direction, 1000 * letters, SIZE, letters * ABOVE, letters * BELOW
+    )
+    (found,) = fitted.words
+    values = [one for one in found if one.what.startswith("loss ")]
+    assert len(values) >= 3
+    assert [float(one.text) for one in values] == pytest.approx(fitted.loss_ticks, rel=1e-3)
+    assert min(one.letters for one in values) >= 5.0 / 7.0 * 20 * letters
+    # their heights divide the edge about evenly: no number stands alone
+    heights = np.array([float(scale.heights(tick)) for tick in fitted.loss_ticks])
+    assert np.diff(heights).max() <= 0.6 * (scale.top - scale.bottom)
+    right, up = plugin.fit.screen_axes(direction, plugin.fit.view_up(direction))
+    middles = [
+        (
+            one.place @ right / fitted.pixels + one.shift[0] + one.size[0] / 2,
+            one.place @ up / fitted.pixels + one.shift[1] + one.size[1] / 2,
+        )
+        for one in found
+    ]
+    for number, one in enumerate(found):
+        if not one.what.startswith("loss "):
+            continue
+        for other, (x, y) in zip(found, middles):
+            if other is not one:
+                beside = abs(x - middles[number][0]) >= (one.size[0] + other.size[0]) / 2
+                apart = abs(y - middles[number][1])
+                assert beside or apart >= 0.8 * (one.letters + other.letters) / 2
 
 
 def test_units_are_equal_up_to_a_ratio_and_otherwise_said(plugin):

@@ -51,6 +51,21 @@ def test_ticks_lie_within_and_their_labels_are_true_and_differ(display_scale, lo
         assert len(label) <= 8
 
 
+@pytest.mark.parametrize(("low", "high", "log"), RANGES)
+def test_choices_for_a_short_axis_rise_within_the_range_and_one_has_three(
+    display_scale, low, high, log
+):
+    scale = scale_of(display_scale, low, high, log)
+    choices = scale.tick_choices()
+    assert any(3 <= len(ticks) <= 5 for ticks in choices)
+    slack = 1e-9 * (scale.top - scale.bottom)
+    for ticks in choices:
+        heights = scale.heights(ticks)
+        assert len(ticks) >= 2
+        assert (np.diff(heights) > 0).all()
+        assert scale.bottom - slack <= heights[0] <= heights[-1] <= scale.top + slack
+
+
 @pytest.mark.parametrize("count", [1, 4, 10, 30])
 @pytest.mark.parametrize(("low", "high", "log"), RANGES)
 def test_levels_are_at_most_so_many_even_and_what_their_labels_say(
