@@ -23,7 +23,7 @@ LEAST_LOSS_TICKS, MOST_LOSS_TICKS = 3, 5
 # how much higher a box gets, and how small the values at its upright edge, until three have room
 LOSS_AXIS_TRIES = (
     *((1.0, 1.0), (1.15, 1.0), (1.3, 1.0), (1.5, 1.0)),
-    *((1.5, 0.85), (1.75, 0.75), (2.0, 0.72)),
+    *((1.5, 0.85), (1.75, 0.75), (2.0, 0.72), (2.2, 0.72)),
 )
 # of the height, on the screen: what is less is seen from above
 LEAST_RISE = 0.05
