@@ -16,6 +16,7 @@
 # make coverage-study  tries every stated error against known truth, and writes docs/coverage.md
 # make study-rl  the landscapes of an actor and its critic, with their table (docs/actor_critic.md)
 # make study-huang  finds good and bad minima of two spirals, and writes docs/basin_volume.md's table
+# make study-li  trains the networks of Li et al. 2018, and judges their findings (docs/score_card.md)
 # make paper     trains the study's networks and recomputes all data under state_files/
 # make clean     removes the environment, the demonstration and the built documentation
 # make clean-study  removes study_runs/: hours of training

@@ -49,6 +49,7 @@ class Study:
     device: str = "cpu"
     executor: Executor | None = None
     maps: bool = True
+    new_networks: bool = True
 
     def place(self, recipe: Recipe, seed: int) -> Path:
         """The folder of a network, by everything that its weights depend on."""
@@ -70,6 +71,9 @@ class Study:
         run = self.place(recipe, seed) / "run"
         run.parent.mkdir(parents=True, exist_ok=True)
         return trained(recipe, self.preset, seed, self.data, run, self.device)
+
+    def is_measured(self, recipe: Recipe, seed: int) -> bool:
+        return (self.measures(self.place(recipe, seed)) / "numbers.json").exists()
 
     def numbers(self, recipe: Recipe, seed: int) -> dict[str, Any]:
         """Of a network, made if they are not there."""
@@ -129,7 +133,8 @@ class Study:
                 same = (small.optimizer, small.weight_decay) == (
                     large.optimizer, large.weight_decay
                 )  # fmt: skip
-                if same and small.batch < large.batch:
+                ready = self.new_networks or all(self.is_measured(r, seed) for r in (small, large))
+                if same and small.batch < large.batch and ready:
                     found.append(self.pair(small, large, seed))
         return found
 
@@ -137,7 +142,12 @@ class Study:
 def content_of(study: Study, name: str) -> dict[str, Any]:
     """The score card, from networks that are made where they are missing."""
     preset = study.preset
-    rows = [study.numbers(r, seed) for seed in range(preset.seeds) for r in recipes(preset)]
+    rows = [
+        study.numbers(recipe, seed)
+        for seed in range(preset.seeds)
+        for recipe in recipes(preset)
+        if study.new_networks or study.is_measured(recipe, seed)
+    ]
     pairs = [pair for seed in range(preset.seeds) for pair in study.pairs(seed)]
     for row in rows:
         for recipe in mapped_recipes(preset):
@@ -184,6 +194,10 @@ def arguments_of(words: list[str] | None = None) -> argparse.Namespace:
         "at the same time, then the command without --part",
     )  # fmt: skip
     parser.add_argument(
+        "--finished", action="store_true",
+        help="judge what is there: no more networks are trained, and no more maps made",
+    )  # fmt: skip
+    parser.add_argument(
         "--no-maps", dest="maps", action="store_false",
         help="make no more convexity maps, which take most of the time; finished ones count",
     )  # fmt: skip
@@ -217,7 +231,15 @@ def run(arguments: argparse.Namespace) -> None:
     part = arguments.part
     name = "study" if part is None else f"part{part[0]}of{part[1]}"
     with OutputLock(folder / name), _workers(arguments.dask) as executor:
-        study = Study(preset, data, folder, arguments.device, executor, arguments.maps)
+        study = Study(
+            preset,
+            data,
+            folder,
+            arguments.device,
+            executor,
+            arguments.maps and not arguments.finished,
+            not arguments.finished,
+        )
         if part is not None:
             return make_part(study, part)
         content = content_of(study, arguments.preset)

@@ -20,6 +20,7 @@ def table(content: dict[str, Any]) -> list[str]:
     ]
     for claim in content["claims"]:
         what = claim["number"] + (f" ({claim['note']})" if claim["note"] else "")
+        what = what.replace("|", "\\|")  # ends no cell
         lines.append(
             f"| {claim['claim']}. {claim['text']} | {what} | {_number(claim['value'])} | "
             f"{_interval(claim['interval'])} | {claim['seeds']} | {claim['verdict']} |"

