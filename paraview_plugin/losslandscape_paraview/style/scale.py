@@ -256,7 +256,7 @@ class DisplayScale:
             counts = (4, 3, 5, 2, 6, 8)
             choices += [round_ticks(self.lower, self.upper, count) for count in counts]
             power = 10.0 ** math.floor(math.log10(self.upper - self.lower))
-            steps = (power * factor for factor in (4, 3, 2.5, 1.5, 0.4, 0.3, 0.25, 0.15))
-            choices += [multiples(step, self.lower, self.upper) for step in steps]
+            lengths = (power * factor for factor in (4, 3, 2.5, 1.5, 0.4, 0.3, 0.25, 0.15))
+            choices += [multiples(step, self.lower, self.upper) for step in lengths]
         wanted = [ticks for ticks in choices if len(ticks) >= 2]
         return wanted or [[self.lower, self.upper]]
