@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from benchmarks import results
-from benchmarks.huang import kept, page
+from benchmarks.huang import exports, kept, page
 from benchmarks.huang.claims import claims
 from benchmarks.huang.measures import Measured, measure
 from benchmarks.huang.minima import train
@@ -80,6 +80,7 @@ def main() -> None:
         from benchmarks.huang import figures  # matplotlib is slow to import
 
         figures.draw(found, output or figures.FOLDER, arguments.embedding)
+        exports.export(figures.shown(found), exports.FOLDER if output is None else output)
         if output is None:
             page.write(content)
 

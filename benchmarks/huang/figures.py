@@ -12,6 +12,7 @@ import torch
 from benchmarks.huang.claims import ESTIMATORS
 from benchmarks.huang.measures import HALF_WIDTH, LINE_POINTS, Measured
 from benchmarks.huang.minima import LEVEL, held_out_set, network_of, training_set
+from benchmarks.huang.plane import minima_plane
 from losslandscape.study.spirals import right
 
 FOLDER = Path(__file__).parents[2] / "docs" / "images"
@@ -29,7 +30,7 @@ def draw(found: Sequence[Measured], folder: Path, embedding: str = "pca") -> lis
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    found = [one for one in found if one.numbers["loss"] <= LEVEL] or found
+    found = shown(found)
     best = max(found, key=lambda one: one.numbers["test_accuracy"])
     worst = min(found, key=lambda one: one.numbers["test_accuracy"])
     pictures = {
@@ -45,6 +46,11 @@ def draw(found: Sequence[Measured], folder: Path, embedding: str = "pca") -> lis
         figure.savefig(paths[-1], dpi=130, metadata={"Software": None})
         pyplot.close(figure)
     return paths
+
+
+def shown(found: Sequence[Measured]) -> Sequence[Measured]:
+    """The networks that reached the level; all if none did."""
+    return [one for one in found if one.numbers["loss"] <= LEVEL] or found
 
 
 def _boundaries(pyplot: Any, best: Measured, worst: Measured) -> Any:
@@ -89,17 +95,11 @@ def _dots(pyplot: Any, found: Sequence[Measured], embedding: str) -> Any:
     weights = np.stack([one.minimum.weights for one in found]).astype(np.float64)
     path = best.minimum.path.astype(np.float64)
     if embedding == "pca":
-        center = weights.mean(0)
-        _, sizes, axes = np.linalg.svd(weights - center, full_matrices=False)
-        places, way = (weights - center) @ axes[:2].T, (path - center) @ axes[:2].T
-        shares = sizes**2 / (sizes**2).sum()
-        names = [
-            f"principal component {i + 1} ({100 * shares[i]:.0f}% of variance)" for i in (0, 1)
-        ]
-        away = np.linalg.norm(weights - center - places @ axes[:2], axis=1)
+        plane = minima_plane(weights, path)
+        places, way, names, away = plane.places, plane.way, plane.axis_titles(), plane.away
         note = (
             f"{len(found)} minima; distance of a minimum from the plane "
-            f"{away.min():.1f} to {away.max():.1f}, of two minima {_nearest(weights):.1f} or more"
+            f"{away.min():.1f} to {away.max():.1f}, of two minima {plane.nearest:.1f} or more"
         )
     else:
         from sklearn.manifold import TSNE
@@ -125,11 +125,6 @@ def _dots(pyplot: Any, found: Sequence[Measured], embedding: str) -> Any:
     axis.set_title(note, fontsize=8)
     axis.legend(fontsize=8)
     return figure
-
-
-def _nearest(weights: np.ndarray) -> float:
-    distances = np.linalg.norm(weights[:, None] - weights[None], axis=-1)
-    return float(distances[np.triu_indices(len(weights), 1)].min())
 
 
 def _lines(pyplot: Any, best: Measured, worst: Measured) -> Any:
