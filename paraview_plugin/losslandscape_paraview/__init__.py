@@ -21,6 +21,7 @@ _PUBLIC = {
     "Sheet": "figures.sheet",
     "compare": "figures.techniques",
     "contours": "figures.techniques",
+    "curvature": "figures.curvature",
     "curve": "figures.techniques",
     "decision_boundaries": "figures.point_figures",
     "default": "figures.techniques",
@@ -37,6 +38,7 @@ _PUBLIC = {
     "surface": "figures.techniques",
     "topology": "figures.topology",
     "trajectory": "figures.techniques",
+    "trust": "figures.trust",
     "volume": "figures.techniques",
 }
 

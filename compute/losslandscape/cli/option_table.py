@@ -244,7 +244,10 @@ RULES: dict[str, tuple[Rule, ...]] = {
             why="one computes the topology, the other draws what was computed",
         ),
         Rule(("--levels",), needs=Is("--figure", None, "contours", "isosurfaces", "compare")),
-        Rule(("--show-evaluated",), excludes=Is("--figure", "topology", "flatness")),
+        Rule(
+            ("--show-evaluated",),
+            excludes=Is("--figure", "topology", "flatness", "curvature", "trust"),
+        ),
         Rule(("--techniques",), needs=Is("--figure", "compare")),
         Rule(("--steps", "--own-losses"), needs=Is("--figure", "trajectory", "compare", "panels")),
         Rule(("--no-titles",), excludes=IsGiven("--titles")),

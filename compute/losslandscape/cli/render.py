@@ -36,6 +36,7 @@ OUTPUTS = (*PICTURES, ".html", ".glb", ".gltf")
 WIDTHS = {"column": 85.0, "page": 180.0}
 # a figure's height in units of its width (losslandscape_paraview/figures/techniques.py)
 _ONE_PANEL, _TWO_PANELS, _CURVE = 1200 / 1400, 1120 / 2000, 1000 / 1400
+_OWN_SHAPES = {"curve": _CURVE, "curvature": 1400 / 2400, "trust": 1400 / 2400}
 TECHNIQUES = ("curve", "surface", "contours", "isosurfaces", "volume", "trajectory")
 COLOR_MAPS = ("viridis", "cividis", "magma", "inferno", "plasma", "gray")
 DEFAULT_DPI = 300.0
@@ -63,7 +64,10 @@ figures:
                NAME_flatness/, or beside the landscape
   compare      two landscapes, or one by two --techniques, side by side, on the same scale
   panels       2 to 9 landscapes, each on a scale of its own, with its training trajectory
-All but topology and panels also draw two landscapes side by side.
+  curvature    2 directions: the convexity map of 'losslandscape convexity' beside the surface,
+               and the spectrum that 'losslandscape curvature' wrote to NAME_curvature/
+  trust        2 directions: random directions, shares and verdict of 'losslandscape trust'
+All but topology, panels, curvature and trust also draw two landscapes side by side.
 
 examples:
   losslandscape render vgg11.nc --output vgg11.png
@@ -74,6 +78,7 @@ examples:
   losslandscape render vgg11_three.nc --figure topology --persistence 0.1 --output topology.png
   losslandscape render resnet50.nc vgg11.nc --figure compare --output pair.png --state pair.pvsm
   losslandscape render actor.nc critic.nc cost.nc --figure panels --output panels.png
+  losslandscape render vgg11_convexity.nc --figure curvature --output curvature.png
 
 ParaView is searched for on the PATH and in the usual folders; to use another one, set PVPYTHON to
 the path of its pvpython.
@@ -381,7 +386,7 @@ def _in_print(arguments: argparse.Namespace) -> str | None:
         return text
     width = WIDTHS[text]
     two = len(arguments.landscapes) > 1 or arguments.figure in ("compare", "topology")
-    shape = _TWO_PANELS if two else _CURVE if arguments.figure == "curve" else _ONE_PANEL
+    shape = _TWO_PANELS if two else _OWN_SHAPES.get(arguments.figure, _ONE_PANEL)
     if arguments.figure == "panels":
         shape = panels_shape(len(arguments.landscapes))
     return f"{width:g}x{width * shape:.1f}mm"

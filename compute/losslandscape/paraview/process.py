@@ -47,6 +47,8 @@ FIGURES: dict[str, tuple[int, ...]] = {
     "flatness": (1, 2),
     "compare": (2,),
     "panels": tuple(range(2, 10)),
+    "curvature": (1,),
+    "trust": (1,),
 }
 
 Paths = Iterable[str | os.PathLike[str]]

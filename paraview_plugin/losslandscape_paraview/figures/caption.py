@@ -36,6 +36,7 @@ def caption(figure):
         lines.append(f"The band is the mean {figure.curve_key['band']}.")
     if len(figure.panels) > 1:
         lines.append("All panels share the scale and the camera.")
+    lines += figure.chart_words
     return "\n".join(lines) + "\n"
 
 

@@ -25,12 +25,14 @@ class ColourTables:
         step_ranges: dict of an array along trajectories -> the least and the greatest step.
         categories: dict of an array of kinds -> dict of each kind's name -> its colour, for those
             that the legend shows.
+        others: dict of an array of the grid that colours a surface in the quantity's place ->
+            its `DisplayScale`.
     """
 
     def __init__(self, scale, colours=None):
         self.scale = scale
         self.quantity_colours = named(colours)
-        self.step_ranges, self.categories = {}, {}
+        self.step_ranges, self.categories, self.others = {}, {}, {}
         self._number = _free_number()
         self.quantity = self._quantity_table()
 
@@ -47,6 +49,18 @@ class ColourTables:
             for share, *colour in theme.STEP_COLOURS
             for number in (low + share * span, *colour)
         ]
+        return table
+
+    def of_other(self, scale):
+        """The table of another array of the grid, white to dark red; grey where it is not known.
+
+        Args:
+            scale: its `DisplayScale`.
+        """
+        table = self._table(scale.array)
+        self._fill(table, scale, theme.STEP_COLOURS)
+        table.ColorSpace, table.NanColor = "Lab", theme.UNKNOWN
+        self.others[scale.array] = scale
         return table
 
     def of_categories(self, array, categories, in_legend=True):
@@ -117,16 +131,17 @@ class ColourTables:
         return table
 
     def _quantity_table(self):
-        shares, *colours = np.transpose(self.quantity_colours)
-        values = self.scale.values(
-            self.scale.bottom + shares * (self.scale.top - self.scale.bottom)
-        )
-        values[[0, -1]] = self.scale.lower, self.scale.upper
         table = self._table(self.scale.array)
+        self._fill(table, self.scale, self.quantity_colours)
+        return table
+
+    def _fill(self, table, scale, points):
+        shares, *colours = np.transpose(points)
+        values = scale.values(scale.bottom + shares * (scale.top - scale.bottom))
+        values[[0, -1]] = scale.lower, scale.upper
         table.RGBPoints = np.transpose([values, *colours]).ravel().tolist()
         # after the points: set on a log scale, ParaView would take them to one once more
-        table.UseLogScale = int(self.scale.log)
-        return table
+        table.UseLogScale = int(scale.log)
 
 
 def _free_number():

@@ -26,6 +26,7 @@ from .box import Box
 from .camera import direction_of, dress_view, half_height, place_camera
 from .caption import caption
 from .cells import new_layout, split
+from .chart import wrapped, write_block
 from .colour_tables import ColourTables
 from .fit import fit_planes, loss_corner, near_corner, view_up
 from .legend import draw_legend, write_bar
@@ -33,6 +34,9 @@ from .live_legend import follow_sliders
 from .panel import Panel
 
 DEFAULT_SIZE = (2000, 1120)
+# the letters of sentences below a figure, in units of the others, and the height of a line of them
+SENTENCE_LETTERS, SENTENCE_LINE = 0.8, 1.0
+MOST_SENTENCES = 0.35  # of a figure's height
 
 
 class Figure:
@@ -60,6 +64,7 @@ class Figure:
         cell: the `Cell` of a `Sheet` to draw in; None for a layout of its own.
         keys: its legend has the bars and keys of trajectories and marks, not only the bar of the
             quantity.
+        sentences: in a strip below the legend.
 
     Attributes:
         panels: list of `Panel`.
@@ -72,7 +77,9 @@ class Figure:
         cut_words: what its title says of ceilings on sliders; see `live_legend`.
         marks, curve_key: what layers add to the legend; see `add_minimum`, `add_curve`.
         runs: dict of each training run's label -> its colour; see `add_trajectory`.
-        legend_share: the legend's height, of the layout's.
+        legend_share, words_share: the heights of the legend and of the strip of sentences below it,
+            of the layout's.
+        chart_words: list of sentences about the charts, for the caption.
         letter_width: the width in pixels that text sizes are shares of (see `style.theme`).
         layout, legend: ParaView's layout and the view that holds the colour bars.
 
@@ -102,6 +109,7 @@ class Figure:
         equal_units=None,
         cell=None,
         keys=True,
+        sentences=(),
     ):
         restore_getargspec()
         from paraview import simple
@@ -116,6 +124,11 @@ class Figure:
         # large letters need a higher legend
         least = theme.LEGEND_LETTERS * theme.LETTER_SHARE * self.letter_width
         self.legend_share = max(theme.LEGEND_SHARE, least / self.layout_size[1])
+        height = height_of(sentences, self.size[0], letters) / self.size[1]
+        # most is left to the panels, whatever a file has to say
+        small = SENTENCE_LETTERS * min(1.0, (MOST_SENTENCES / height) ** 0.5 if height else 1.0)
+        self.words_share = min(height, MOST_SENTENCES)
+        self._sentences, self._small = sentences, small
         opened = {}
         for landscape in landscapes:
             key = _key(landscape)
@@ -142,7 +155,7 @@ class Figure:
             self.scale = self.scale.widened(np.concatenate(own))
         self.bar_ticks = self.scale.ticks()
         self.has_bar, self.marks, self.curve_key = True, {}, {}
-        self.runs = {}
+        self.runs, self.chart_words = {}, []
         self.cut_words, self._quantity_bar = "", None
         self.tables = ColourTables(self.scale, colours)
         self.quantity_table = self.tables.quantity
@@ -190,6 +203,11 @@ class Figure:
         """The colour table of an array along trajectories; see `ColourTables.of_steps`."""
         return self.tables.of_steps(array, steps)
 
+    def other_table(self, array):
+        """The colour table of another array of the surfaces; see `ColourTables.of_other`."""
+        values = np.concatenate([source.values(array) for source in self.landscapes])
+        return self.tables.of_other(DisplayScale.of(values, array))
+
     def category_table(self, array, categories, in_legend=True):
         """The colour table of an array of kinds; see `ColourTables.of_categories`."""
         return self.tables.of_categories(array, categories, in_legend)
@@ -226,13 +244,21 @@ class Figure:
             found.append((x, x + pixel * one.size[0], y, y + pixel * one.size[1]))
         return found
 
+    def view_size(self, view):
+        """The width and the height of one of the `views`, in the layout's pixels."""
+        share = self._shares[self.views.index(view)]
+        return self.layout_size[0] * share, self._panel_size[1]
+
     def view_places(self):
         """Each view with its left, bottom, width and height, as shares of the figure's size."""
         found, left = [], 0.0
+        words, legend = self.words_share, self.legend_share
         for view, share in zip(self.views, self._shares):
-            found.append((view, (left, self.legend_share, share, 1.0 - self.legend_share)))
+            found.append((view, (left, words + legend, share, 1.0 - words - legend)))
             left += share
-        return [*found, (self.legend, (0.0, 0.0, 1.0, self.legend_share))]
+        if words:
+            found.append((self.words_view, (0.0, 0.0, 1.0, words)))
+        return [*found, (self.legend, (0.0, words, 1.0, legend))]
 
     def axis_edges(self, panel):
         """The edges of a panel's box that carry axes, and their ticks: pairs of points."""
@@ -296,6 +322,10 @@ class Figure:
         for panel in self.panels:
             self._dress(simple, panel)
         self._quantity_bar = draw_legend(self)
+        if self._sentences:
+            letters = self._small * theme.LETTER_SHARE * self.letter_width
+            lines = wrapped(self._sentences, letters, 0.96 * self.layout_size[0])
+            write_block(self.panels[0], self.words_view, "sentences", lines, self._small)
         follow_sliders(self)
         simple.SetActiveView(self.views[0])
         return self
@@ -378,7 +408,14 @@ class Figure:
             self.layout, place = new_layout(simple), 0
         else:
             self.layout, place = self.cell.layout, self.cell.place
-        above, below = split(self.layout, place, [1.0 - self.legend_share, self.legend_share], True)
+        if self.words_share:
+            shares = [1.0 - self.words_share, self.words_share]
+            place, strip = split(self.layout, place, shares, True)
+            self.words_view = simple.CreateView("RenderView")
+            simple.AssignViewToLayout(self.words_view, self.layout, hint=strip)
+            dress_view(self.words_view)
+        shares = [1.0 - self.legend_share - self.words_share, self.legend_share]
+        above, below = split(self.layout, place, shares, True)
         self.views = []
         for part in split(self.layout, above, self._shares):
             view = simple.CreateView("RenderView")
@@ -428,13 +465,27 @@ class Figure:
     def _panel_size(self):
         """Width and height of a panel in the layout's pixels."""
         width, height = self.layout_size
-        return width * self._shares[0], height * (1.0 - self.legend_share)
+        return width * self._shares[0], height * (1.0 - self.legend_share - self.words_share)
 
     @property
     def _aspect(self):
         """A panel's width in units of its height."""
         width, height = self._panel_size
         return width / height
+
+
+def height_of(sentences, width, letters=1.0):
+    """The height of the strip of sentences below a figure, in pixels of its picture.
+
+    Args:
+        sentences: list of str.
+        width: of the picture in pixels.
+        letters: scale of all texts.
+    """
+    if not sentences:
+        return 0
+    letter = SENTENCE_LETTERS * theme.LETTER_SHARE * letters * width
+    return round((len(wrapped(sentences, letter, 0.96 * width)) + 1) * SENTENCE_LINE * letter)
 
 
 def _key(landscape):

@@ -29,6 +29,9 @@ def draw_legend(figure):
     entries: dict = {}
     if figure.keys and (figure.runs or (figure.marks and figure.panels[0].dimensions == 2)):
         entries = {**figure.runs, **figure.marks}
+    for array, scale in tables.others.items():
+        title = f"{words.short_quantity(array)}, {scale.words}"
+        bars.append((tables.named(array), title, scale.ticks(4)))
     for array, ends in tables.step_ranges.items() if figure.keys else ():
         words_of_steps = figure.steps if array == "step" else array.replace("_", " ")
         bars.append((tables.named(array), step_bar_title(words_of_steps), step_ticks(*ends)))

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Union
 
+from .curvature import curvature
 from .figure import Figure
 from .panels import MOST, panels
 from .sheet import Sheet
@@ -19,6 +20,7 @@ from .techniques import (
     volume,
 )
 from .topology import flat_region, flatness, topology
+from .trust import trust
 
 # What can be asked for by name.
 FIGURES: dict[str, Callable[..., Union[Figure, Sheet]]] = {
@@ -34,6 +36,8 @@ FIGURES: dict[str, Callable[..., Union[Figure, Sheet]]] = {
     "compare": compare,
     "panels": panels,
     "default": default,
+    "curvature": curvature,
+    "trust": trust,
 }
 
 # How many landscapes those draw that do not draw one or two.
@@ -43,6 +47,8 @@ NUMBERS: dict[str, tuple[int, ...]] = {
     "topology": (1,),
     "flat_region": (1,),
     "default": (1,),
+    "curvature": (1,),
+    "trust": (1,),
 }
 
 

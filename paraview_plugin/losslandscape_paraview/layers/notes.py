@@ -17,6 +17,6 @@ def write_notes(panel):
     width = panel.figure.letter_width
     room = 0.97 * panel.figure.layout_size[0] / len(panel.figure.panels)
     if panel.figure.charts:
-        room = 0.5 * panel.figure.layout_size[0]
+        room = min(0.5 * panel.figure.layout_size[0], 0.97 * panel.figure.view_size(panel.view)[0])
     written.FontSize = fitted(theme.LETTER_SHARE * width, max(panel.notes, key=len), room)
     written.Color = theme.INK

@@ -43,7 +43,7 @@ def find_places(panel):
     bounds = landscape.bounds
     inside = all(bounds[2 * n] <= 1e-9 and bounds[2 * n + 1] >= -1e-9 for n in range(3))
     if name and inside:
-        value = _value_at_origin(landscape, array, values, status, points)
+        value = value_at_origin(landscape, array)
         found["model"] = {"name": name, "position": [0.0, 0.0, 0.0], array: value}
     evaluated = np.isfinite(values)
     if status is not None and (evaluated & (status == EVALUATED)).any():
@@ -177,8 +177,11 @@ def _labelled(panel):
     return found
 
 
-def _value_at_origin(landscape, array, values, status, points):
+def value_at_origin(landscape, array):
     """The quantity of the model: of its grid point, or of the recipe; None where neither is."""
+    values = landscape.values(array)
+    status = point_array(fetch(landscape.surface), STATUS)
+    points = grid_points(landscape.surface)
     away = np.abs(points).max(axis=1)
     number = int(away.argmin())
     evaluated = status is None or status[number] == EVALUATED

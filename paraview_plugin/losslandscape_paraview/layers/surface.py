@@ -4,10 +4,15 @@ from ..style import theme
 from .volume import add_isosurfaces
 
 
-def add_surface(panel, coloured=True):
+def add_surface(panel, coloured=True, array=None):
     """The surface, its height and (where `coloured`) its colour the quantity.
 
     A one-dimensional landscape is drawn as a curve, a three-dimensional one as isosurfaces.
+
+    Args:
+        panel: a `Panel`.
+        coloured: without it, the surface has one light colour.
+        array: another array of the landscape, for the colour.
     """
     if panel.dimensions == 1:
         curve = panel.lift(panel.flat, "curve")
@@ -18,7 +23,10 @@ def add_surface(panel, coloured=True):
         smooth = panel.smooth(panel.lift(panel.flat, "surface"), "surface")
         shown = panel.show(smooth, theme.PAPER)
     if coloured:
-        panel.colour_by(shown, panel.scale.array, panel.figure.quantity_table)
+        figure, array = panel.figure, array or panel.scale.array
+        of_quantity = array == panel.scale.array
+        table = figure.quantity_table if of_quantity else figure.other_table(array)
+        panel.colour_by(shown, array, table)
     return shown
 
 

@@ -108,6 +108,12 @@ BASIN_COLOURS = [
 FLAT_REGION = [0.93, 0.33, 0.23]
 CURVE = [0.13, 0.36, 0.63]
 BAND = [0.76, 0.85, 0.94]
+# where an array that colours a surface has no value
+UNKNOWN = [0.55, 0.60, 0.66]
+# a curve, a bar or a dot that stands out from others; of Okabe and Ito 2008
+ACCENT, SECOND = [0.835, 0.369, 0.000], [0.000, 0.447, 0.698]
+# one curve among many, and words about them
+FAINT_CURVE, FAINT_WORDS = [0.62, 0.66, 0.72], [0.36, 0.40, 0.46]
 WHITE = [1.00, 1.00, 1.00]
 
 # Of isosurfaces: of the lowest, and of the highest.

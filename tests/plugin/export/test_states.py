@@ -8,6 +8,7 @@ layer.
 """
 
 import json
+import re
 import shutil
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
@@ -21,8 +22,26 @@ STATE_FILES = Path(__file__).resolve().parents[3] / "state_files"
 STATES = sorted(path.name for path in STATE_FILES.glob("*.pvsm"))
 SCRIPTS = [f"{Path(name).stem}.py" for name in STATES]
 
+# Drawn again by default; the others with -m slow: the same layers, and charts.
+DRAWN_BY_DEFAULT = 5
+
+
+def number(name):
+    return int(re.match(r"figure(\d+)", name)[1])
+
+
+def each(names):
+    """Files of figures as parameters; those with larger numbers are slow."""
+    return [
+        pytest.param(name, marks=pytest.mark.slow if number(name) > DRAWN_BY_DEFAULT else ())
+        for name in names
+    ]
+
+
 # Their layers are hidden one by one; those of the others are among them.
-WITH_ALL_LAYERS = [name for name in STATES if name.startswith(("figure2", "figure4", "figure5"))]
+WITH_ALL_LAYERS = [
+    name for name in STATES if number(name) in (2, 4, 5) or number(name) > DRAWN_BY_DEFAULT
+]
 IN_THE_BOX, IN_A_LAYER = 0.95, 0.90
 NEEDED_LAYERS = {"surface", "axes", "colour bar"}
 # of charts without a landscape
@@ -41,16 +60,33 @@ def copied(tmp_path_factory, repository):
     return copy
 
 
+class _Drawn(dict):
+    """Facts of figures by file name; those drawn by default, or the others, at first use."""
+
+    def __init__(self, draw):
+        super().__init__()
+        self._draw = draw
+
+    def __missing__(self, name):
+        slow = number(name) > DRAWN_BY_DEFAULT
+        names = [one for one in STATES + SCRIPTS if (number(one) > DRAWN_BY_DEFAULT) == slow]
+        self.update(self._draw(names))
+        return self[name]
+
+
 @pytest.fixture(scope="module")
 def rendered(tmp_path_factory, copied, in_paraview):
     """Facts of every figure by file name, and the folder of its pictures."""
     output = tmp_path_factory.mktemp("pictures")
-    files = [copied / "state_files" / name for name in STATES + SCRIPTS]
-    facts, _done = in_paraview(
-        "render_states.py", output, *files, "hide", *WITH_ALL_LAYERS,
-        plugin=copied / "paraview_plugin",
-    )  # fmt: skip
-    return facts, output
+
+    def draw(names):
+        files = [copied / "state_files" / name for name in names]
+        return in_paraview(
+            "render_states.py", output, *files, "hide", *WITH_ALL_LAYERS,
+            plugin=copied / "paraview_plugin",
+        )[0]  # fmt: skip
+
+    return _Drawn(draw), output
 
 
 def picture(path):
@@ -83,7 +119,7 @@ def accepts(given, expected, layers):
     )
 
 
-@pytest.mark.parametrize("name", STATES)
+@pytest.mark.parametrize("name", each(STATES))
 def test_figure_is_its_thumbnail_and_no_layer_can_be_missing(rendered, name):
     facts, output = rendered
     thumbnail = picture(STATE_FILES / f"{Path(name).stem}.png")
@@ -104,7 +140,7 @@ def test_figure_is_its_thumbnail_and_no_layer_can_be_missing(rendered, name):
         assert not accepts(hidden, thumbnail, layers), f"{layer} was hidden, and nobody noticed"
 
 
-@pytest.mark.parametrize("name", STATES)
+@pytest.mark.parametrize("name", each(STATES))
 def test_state_and_script_show_the_same_layers(rendered, name):
     facts = rendered[0]
     script = facts[f"{Path(name).stem}.py"]
@@ -112,7 +148,7 @@ def test_state_and_script_show_the_same_layers(rendered, name):
     assert facts[name]["sources"].keys() == script["sources"].keys()
 
 
-@pytest.mark.parametrize("name", STATES)
+@pytest.mark.parametrize("name", each(STATES))
 def test_state_and_script_have_the_same_colours_and_colour_bars(rendered, name):
     """Mirrored labels of a bar would be a picture of the same structure."""
     state, script = rendered[0][name], rendered[0][f"{Path(name).stem}.py"]
@@ -205,7 +241,7 @@ def test_figures_that_differ_are_not_taken_for_the_same(change):
         assert_same(other, figure)
 
 
-@pytest.mark.parametrize("name", STATES)
+@pytest.mark.parametrize("name", each(STATES))
 def test_colour_bars_are_of_the_tables_that_colour_the_figure(rendered, name):
     facts = rendered[0][name]
     for bar in facts["bars"]:
@@ -235,7 +271,7 @@ def test_colour_bars_are_of_the_tables_that_colour_the_figure(rendered, name):
         assert any(given == pytest.approx(ends, rel=1e-12) for ends in wanted)
 
 
-@pytest.mark.parametrize("name", STATES + SCRIPTS)
+@pytest.mark.parametrize("name", each(STATES + SCRIPTS))
 def test_every_pipeline_object_has_points_in_the_expected_range(rendered, copied, name):
     sources = rendered[0][name]["sources"]
     read = {}

@@ -1,0 +1,72 @@
+"""Builds figures with charts and says what is drawn in them: plugin, job file (a list of builds).
+
+Each build is `{"figure", "inputs", "options"}`; the answer has the figure's report, its layers, the
+size of each chart's view, and in it the points of what is drawn and the words.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+
+def drawn(view, names):
+    """What a chart's view shows: points by name, and words with place and size by name."""
+    from paraview import servermanager
+    from vtkmodules.util.numpy_support import vtk_to_numpy
+
+    shapes, words = {}, {}
+    for shown in view.Representations:
+        if not shown.Visibility or not hasattr(shown, "Input"):
+            continue
+        source = shown.Input
+        name = names[getattr(source, "SMProxy", source).GetGlobalID()]
+        data = servermanager.Fetch(source)
+        if shown.GetXMLName() == "TextSourceRepresentation":
+            place = [
+                *shown.BillboardPosition[:2],
+                shown.FontSize,
+                bool(shown.Justification == "Right"),
+            ]
+            words[name] = [data.GetValue(0, 0).ToString(), *place]
+        else:
+            shapes[name] = vtk_to_numpy(data.GetPoints().GetData())[:, :2].tolist()
+    return shapes, words
+
+
+def main(plugin, job):
+    sys.path.insert(0, plugin)
+    from paraview import simple
+
+    from losslandscape_paraview.errors import LandscapeError
+    from losslandscape_paraview.figures.registry import FIGURES
+    from losslandscape_paraview.layers.shown import find_layers
+    from losslandscape_paraview.session import end_session, new_session
+
+    answers = []
+    for build in json.loads(Path(job).read_text(encoding="utf-8")):
+        new_session()
+        try:
+            figure = FIGURES[build["figure"]](*build["inputs"], **build.get("options", {}))
+        except LandscapeError as error:
+            answers.append({"error": str(error)})
+            continue
+        names = {one.SMProxy.GetGlobalID(): key[0] for key, one in simple.GetSources().items()}
+        shapes, words = {}, {}
+        for view in figure.charts:
+            for whole, part in zip((shapes, words), drawn(view, names)):
+                whole.update(part)
+        answers.append(
+            {
+                "report": figure.report(),
+                "layers": list(find_layers()),
+                "sizes": [figure.view_size(view) for view in figure.charts],
+                "shapes": shapes,
+                "words": words,
+            }
+        )
+    end_session()
+    print(json.dumps(answers))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
