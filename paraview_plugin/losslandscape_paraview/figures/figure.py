@@ -61,6 +61,7 @@ class Figure:
         colours: the quantity's colour map, a name of `colour_maps.NAMES`; None for this project's.
         titled: write the panels' titles.
         equal_units: of both axes of a plane; see `Box`.
+        beside: more landscapes whose values the scale has room for.
         cell: the `Cell` of a `Sheet` to draw in; None for a layout of its own.
         keys: its legend has the bars and keys of trajectories and marks, not only the bar of the
             quantity.
@@ -107,6 +108,7 @@ class Figure:
         colours=None,
         titled=True,
         equal_units=None,
+        beside=(),
         cell=None,
         keys=True,
         sentences=(),
@@ -140,7 +142,7 @@ class Figure:
         self.landscapes = sources
         self.provenances = [source.provenance for source in sources]
         self.scale = DisplayScale.of(
-            np.concatenate([source.values(array) for source in sources]),
+            np.concatenate([source.values(array) for source in [*sources, *beside]]),
             array,
             log,
             floor,

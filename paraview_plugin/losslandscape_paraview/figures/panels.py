@@ -19,6 +19,7 @@ def panels(
     *landscapes,
     titles=None,
     each=None,
+    common=False,
     columns=None,
     size=None,
     steps="step",
@@ -37,6 +38,7 @@ def panels(
         titles: one for each, or None for the provenances'.
         each: list of dicts, options of each panel that differ from the others': `array`, `log`,
             `floor`, `ceiling` and the others of `Figure`.
+        common: they have the same quantity, and one scale of colours and heights for all of them.
         columns: how many stand side by side; None for 2, or 3 where there are more than 4.
         size: width and height in pixels; None for that of so many panels.
         steps, own_losses, evaluated: see `trajectory`, `surface`.
@@ -90,6 +92,7 @@ def panels(
             notes=3 if path else 1,
             own_losses=bool(own and path),
             error_band=technique == "curve",
+            beside=sources if common else (),
             **options,
         )
         draw_technique(figure, 0, technique, evaluated=evaluated, own_losses=bool(own and path))
