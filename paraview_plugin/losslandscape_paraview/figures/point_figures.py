@@ -1,6 +1,7 @@
 """Figures of points in a plane: decision boundaries, and minima as dots beside their volumes."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -238,7 +239,7 @@ def _write_beside(chart, places, written, others):
     left, right, bottom, top = chart.frame
     for (x, y), words in zip(at, written):
         wide, away = 0.52 * letter * len(words), 0.75 * letter
-        best = None
+        best: Any = None
         for dx, dy in ((1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (-1, 1), (1, -1), (-1, -1)):
             x0 = x + dx * away - (wide if dx < 0 else wide / 2 if dx == 0 else 0)
             y0 = y + dy * 1.05 * away - (0.45 if dy == 0 else 0.0 if dy > 0 else 0.9) * letter
