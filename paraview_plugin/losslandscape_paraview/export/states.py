@@ -83,7 +83,9 @@ def _make_portable(tree, folder):
         element.text = element.text if element.text and element.text.strip() else None
         element.tail = None
     for prop in tree.iter("Property"):
+        prop.attrib.pop("id", None)  # its proxy's, and its name: ParaView reads neither
         for domain in prop.findall("Domain"):
+            domain.attrib.pop("id", None)
             if not len(domain) and domain.get("name") != "files":
                 prop.remove(domain)
 
