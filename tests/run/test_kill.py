@@ -29,7 +29,11 @@ def kills(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("case", "rewrite"), [("full, 1 worker", 30.0), ("adaptive, 2 workers", 0.0)]
+    ("case", "rewrite"),
+    [
+        pytest.param("full, 1 worker", 30.0, marks=pytest.mark.slow),
+        ("adaptive, 2 workers", 0.0),
+    ],
 )
 def test_killed_surfaces_end_in_the_same_bytes(kills, case, rewrite):
     killed = kills.kill(case, 0, rewrite)

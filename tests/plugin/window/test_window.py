@@ -38,7 +38,7 @@ def test_the_window_shows_the_figure(write_landscape, tmp_path, own_settings):
     assert not list(Path(own_settings["HOME"]).rglob("*UserSettings.json"))
 
 
-@pytest.mark.parametrize("figure", ["trajectory", "topology"])
+@pytest.mark.parametrize("figure", ["trajectory", pytest.param("topology", marks=pytest.mark.slow)])
 def test_the_window_shows_the_figure_where_everything_is_applied_at_once(
     figure, write_landscape, tmp_path, own_settings
 ):
