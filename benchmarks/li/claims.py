@@ -49,12 +49,21 @@ def verdict(low: float, high: float) -> str:
 
 
 def claim(
-    number: int, text: str, what: str, values: Iterable[float | None], note: str = ""
+    number: int,
+    text: str,
+    what: str,
+    values: Iterable[float | None],
+    note: str = "",
+    ends: tuple[float, float] = (-math.inf, math.inf),
 ) -> dict[str, Any]:
-    """A line of the score card; seeds whose value is None or not finite are left out, and said."""
+    """A line of the score card; seeds whose value is None or not finite are left out, and said.
+
+    No interval goes beyond the ends of what the number can be, as -1 and 1 of a correlation.
+    """
     values = list(values)
     known = [float(v) for v in values if v is not None and math.isfinite(v)]
     mean, low, high = interval(known)
+    low, high = max(low, ends[0]), min(high, ends[1])
     notes = [note] if note else []
     if len(known) < len(values):
         notes.append(f"{len(values) - len(known)} of {len(values)} seeds give no number")
@@ -106,12 +115,12 @@ def score_card(rows: Sequence[Row], pairs: Sequence[Row], deepest: int) -> list[
         claim(
             2, "Sharper minima have higher test errors: VGG-9",
             "rank correlation of sharpness and test error", by_seed(_of(vgg, _rank)),
-            _same_errors(vgg),
+            _same_errors(vgg), (-1, 1),
         ),
         claim(
             2, "Sharper minima have higher test errors: ResNets",
             "rank correlation of sharpness and test error", by_seed(_of(resnets, _rank)),
-            _same_errors(resnets),
+            _same_errors(resnets), (-1, 1),
         ),
         claim(
             3, "Without shortcuts, more of the deepest network's plane is far from convex",

@@ -45,6 +45,12 @@ def test_intervals_are_students():
     assert claims.interval([0.3])[1:] == (-math.inf, math.inf)
 
 
+def test_no_interval_of_a_correlation_goes_beyond_one():
+    found = claims.claim(2, "text", "what", [0.8, 0.99], ends=(-1, 1))
+    assert found["interval"] == [pytest.approx(0.895 - 12.7062 * 0.095, abs=1e-3), 1]
+    assert claims.claim(2, "text", "what", [0.8], ends=(-1, 1))["interval"] is None
+
+
 @pytest.mark.parametrize(
     ("values", "expected"),
     [
