@@ -14,6 +14,7 @@
 # make bench     measures time and memory beside other programs, and fills in docs/performance.md
 # make bench-processors  a point's time with each instruction set of this processor (15 minutes)
 # make coverage-study  tries every stated error against known truth, and writes docs/coverage.md
+# make study-curvature  the data of figures 6 and 7: curvature of a small network, and trust in its plane
 # make study-rl  the landscapes of an actor and its critic, with their table (docs/actor_critic.md)
 # make study-huang  finds good and bad minima of two spirals, and writes docs/basin_volume.md's table
 # make study-li  trains the networks of Li et al. 2018, and judges their findings (docs/score_card.md)

@@ -87,3 +87,8 @@ $(FLATNESS): $(DATA)/%_random/flatness.json: $(DATA)/%_random/surface.vti
 .PHONY: study-huang
 study-huang: $(INSTALLED_TEST)
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.huang $(STUDY_OPTIONS)
+
+# The data of figures 6 and 7: the curvature of a small network, and trust in its plane. Two minutes.
+.PHONY: study-curvature
+study-curvature: $(INSTALLED_TEST)
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.curvature_figures

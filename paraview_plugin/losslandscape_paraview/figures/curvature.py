@@ -149,7 +149,7 @@ def _draw_eigenvalues(figure, view, report, common, place):
     signs = [(name, colour) for name, colour, these in kinds if these.any()]
     chart = Chart(
         view, "eigenvalues", x, y, place=place,
-        title="absolute eigenvalues" if log else "eigenvalues", key=[signs], **common,
+        title="eigenvalue sizes" if log else "eigenvalues", key=[signs], **common,
     )  # fmt: skip
     for name, colour, these in kinds:
         if these.any():
