@@ -29,7 +29,7 @@ BAR = "representations.ScalarBarWidgetRepresentation"
 HOLDS = {
     "AxesGrid": [AXES],
     "ClipType": ["implicit_functions.Plane"],
-    "GlyphType": ["sources.SphereSource", "sources.LineSource"],
+    "GlyphType": ["sources.SphereSource", "sources.LineSource", "sources.GlyphSource2D"],
     "Transform": ["extended_sources.Transform3"],
     "_draw_entry": WRITTEN,
     "_write": WRITTEN,

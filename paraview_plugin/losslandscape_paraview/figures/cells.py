@@ -44,10 +44,13 @@ def split(layout, place, shares, downwards=False):
     Returns:
         list of the parts' numbers.
     """
-    divide = layout.SplitVertical if downwards else layout.SplitHorizontal
     parts = []
     for index in range(len(shares) - 1):
-        first = divide(place, shares[index] / sum(shares[index:]))
+        share = shares[index] / sum(shares[index:])
+        if downwards:
+            first = layout.SplitVertical(place, share)
+        else:
+            first = layout.SplitHorizontal(place, share)
         parts.append(first)
         place = first + 1
     return [*parts, place]

@@ -25,13 +25,13 @@ def curvature(landscape, folder=None, title=None, size=SIZE, **scale):
     """The convexity map beside the surface, both on one plane, and the spectrum of the Hessian.
 
     Left the loss as height and colour, beside it the same surface with the map as its colour. The
-    eigenvalues and the spectral density stand beside them where `losslandscape curvature` has
+    eigenvalues and the spectral density stand beside them where ``losslandscape curvature`` has
     measured them.
 
     Args:
         landscape: a path, or sources that are open (see `open_landscape`), with the array
-            `convexity` that `losslandscape convexity` adds; two directions.
-        folder: what `losslandscape curvature` wrote; None looks where it writes by default, and
+            ``convexity`` that ``losslandscape convexity`` adds; two directions.
+        folder: what ``losslandscape curvature`` wrote; None looks where it writes by default, and
             beside the landscape.
         title: above the surface; None for the provenance's.
         size, scale: see `surface`.

@@ -107,11 +107,11 @@ class Sheet:
             self.layout.SetSize(*self.layout_size)
         if self.strip is not None and self.figures:
             draw_legend(_Shared(self))
-            for shown in self.strip.Representations:
-                if shown.GetXMLName() == "ScalarBarWidgetRepresentation":
+            for bar in self.strip.Representations:
+                if bar.GetXMLName() == "ScalarBarWidgetRepresentation":
                     # as thick as those of the figures, which are narrower
                     letters = theme.BAR_LETTER_SHARE * self.letter_width
-                    shown.ScalarBarThickness = round(0.6 * letters)
+                    bar.ScalarBarThickness = round(0.6 * letters)
         simple.SetActiveView(views[0])
         return self
 

@@ -27,8 +27,8 @@ def trust(landscape, folder=None, title=None, size=None, **scale):
     out.
 
     Args:
-        landscape: a path, or sources that are open (see `open_landscape`), of which `losslandscape
-            trust` has judged the plane; two directions.
+        landscape: a path, or sources that are open (see `open_landscape`), of which ``losslandscape
+            trust`` has judged the plane; two directions.
         folder: what it wrote; None looks where it writes by default, and beside the landscape. The
             landscape itself has all but the profiles of single directions.
         title, scale: see `surface`.

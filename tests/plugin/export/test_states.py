@@ -123,9 +123,9 @@ def accepts(given, expected, layers):
 def test_figure_is_its_thumbnail_and_no_layer_can_be_missing(rendered, name):
     facts, output = rendered
     thumbnail = picture(STATE_FILES / f"{Path(name).stem}.png")
+    names = facts[name]["layers"]  # which draws it
     given = picture(output / name / "all.png")
     assert given.shape == thumbnail.shape
-    names = facts[name]["layers"]
     assert set(names) >= (NEEDED_IN_CHARTS if name.startswith(CHARTS) else NEEDED_LAYERS)
     without = {
         layer: picture(output / name / f"{layer}.png")
