@@ -6,10 +6,8 @@ A study that was killed goes on by the same command.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +15,7 @@ import torch
 
 import losslandscape as ll
 from benchmarks.actor_critic import agents, error_bars, exports, landscapes, picture, table
-from losslandscape.errors import LossLandscapeError
-from losslandscape.files.atomic_files import replace_file
+from benchmarks.studies import exit_status, kept_numbers
 
 FOLDER = Path("study_runs/actor_critic")
 
@@ -33,17 +30,12 @@ def main() -> int:
     )
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    try:
-        agents.require_libraries()
-        run(arguments)
-    except LossLandscapeError as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0
+    return exit_status(lambda: run(arguments))
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Train, measure and judge what is missing; then print the table."""
+    agents.require_libraries()
     began = time.perf_counter()
     found: dict[str, list[dict[str, Any]]] = {}
     shown: dict[str, dict[str, ll.Landscape]] = {}
@@ -53,14 +45,17 @@ def run(arguments: argparse.Namespace) -> None:
             agent = agents.trained(algorithm, seed, folder, arguments.steps)
             measured = landscapes.measured(agent, folder)
             shown.setdefault(algorithm, measured)
-            numbers = _kept(folder / "numbers.json", lambda: landscapes.judged(agent, measured))  # noqa: B023
+            numbers = kept_numbers(
+                folder / "numbers.json",
+                lambda: landscapes.judged(agent, measured),  # noqa: B023
+            )
             found.setdefault(algorithm, []).append(numbers)
             print(
                 f"{algorithm}, seed {seed}, {time.perf_counter() - began:.0f} s: level "
                 f"{numbers['level']:.3f}, cost above the optimum {numbers['extra_cost']:.4f}",
                 flush=True,
             )
-    covered = _kept(
+    covered = kept_numbers(
         arguments.folder / "error_bars.json", lambda: _covered(arguments.folder, arguments.steps)
     )
     for row in table.rows(found):
@@ -79,14 +74,6 @@ def _covered(folder: Path, steps: int) -> dict[str, float]:
     agent = agents.trained(agents.ALGORITHMS[0], 0, first, steps)
     plane = ll.Subspace.pca(ll.Trajectory.open(first / "trajectory"), parameters="actor")
     return error_bars.coverage(agent, plane, folder / "error_bars")
-
-
-def _kept(path: Path, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """What a file holds; made and written if there is none."""
-    if not path.exists():
-        with replace_file(path) as temporary:
-            temporary.write_text(json.dumps(make(), indent=1))
-    return json.loads(path.read_text())
 
 
 if __name__ == "__main__":

@@ -11,8 +11,8 @@ from scipy import stats
 
 import losslandscape as ll
 from benchmarks.actor_critic.agents import PROBLEM, act
+from benchmarks.studies import evaluated
 from losslandscape.analysis.roughness import roughness
-from losslandscape.files.journal import JOURNAL, TRAJECTORY_JOURNAL
 
 EPISODES = 500
 SAMPLES = 1000  # states and transitions
@@ -32,14 +32,6 @@ def cost_objective(agent: Any, episodes: int, seed: int) -> ll.Objective:
     return ll.Objective(
         agent.policy, cost_per_period, (demands,), batch_size=min(episodes, 1000), execution="plain"
     )
-
-
-def evaluated(path: Path, *arguments: Any, **options: Any) -> ll.Landscape:
-    """The landscape of a file; evaluated if it is not there, or goes on where it was killed."""
-    unfinished = [path.with_name(path.name + end) for end in (JOURNAL, TRAJECTORY_JOURNAL)]
-    if path.exists() and not any(journal.exists() for journal in unfinished):
-        return ll.Landscape.open(path)
-    return ll.evaluate(*arguments, path=path, **options)
 
 
 def measured(agent: Any, folder: Path) -> dict[str, ll.Landscape]:

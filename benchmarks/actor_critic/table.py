@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-from scipy import stats
-
 from benchmarks import results
 from benchmarks.actor_critic.agents import ALGORITHMS, PROBLEM
+from benchmarks.studies import interval
 
 NAME = "actor_critic"
 _ROWS = {
@@ -22,17 +20,6 @@ _ROWS = {
     "rank_correlation": ("rank correlation of actor loss and cost", 2),
     "regret": ("cost of the actor loss's minimum above the lowest", 3),
 }
-
-
-def interval(values: Sequence[float]) -> tuple[float, float]:
-    """Mean and half width of the 95% interval of Student's t, over seeds.
-
-    >>> mean, half = interval([1.0, 2.0, 3.0])
-    >>> round(mean, 3), round(half, 3)
-    (2.0, 2.484)
-    """
-    half = stats.t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / np.sqrt(len(values))
-    return float(np.mean(values)), float(half)
 
 
 def rows(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[list[str]]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from benchmarks.studies import put_between
+
 PAGE = Path(__file__).parents[2] / "docs" / "basin_volume.md"
 _BEGIN, _END = "<!-- table of the minima -->", "<!-- end of the table -->"
 
@@ -47,8 +49,4 @@ def table(content: dict[str, Any]) -> list[str]:
 
 def write(content: dict[str, Any]) -> None:
     """Put the table into the page."""
-    text = PAGE.read_text(encoding="utf-8")
-    head, _, rest = text.partition(_BEGIN)
-    _, _, tail = rest.partition(_END)
-    body = "\n".join(table(content))
-    PAGE.write_text(f"{head}{_BEGIN}\n\n{body}\n\n{_END}{tail}", encoding="utf-8")
+    put_between(PAGE, _BEGIN, _END, table(content))

@@ -31,6 +31,7 @@ from benchmarks.li.presets import (
     mapped_recipes,
     recipes,
 )
+from benchmarks.studies import exit_status, kept_numbers
 from losslandscape.errors import LossLandscapeError
 from losslandscape.files.atomic_files import replace_file
 from losslandscape.files.output_lock import OutputLock
@@ -91,7 +92,7 @@ class Study:
             )  # fmt: skip
             return found
 
-        return kept.numbers(folder / "numbers.json", make)
+        return kept_numbers(folder / "numbers.json", make)
 
     def mapped(self, recipe: Recipe, seed: int) -> dict[str, Any]:
         """Its convexity map and its start; empty if they are not there and no map is to be made."""
@@ -113,7 +114,7 @@ class Study:
             )  # fmt: skip
             return found
 
-        return kept.numbers(path, make)
+        return kept_numbers(path, make)
 
     def pair(self, small: Recipe, large: Recipe, seed: int) -> dict[str, Any]:
         """Of the minima of two batch sizes, made if they are not there."""
@@ -123,7 +124,7 @@ class Study:
             both = [self.network(recipe, seed) for recipe in (small, large)]
             return raw_line(*both, self.preset, self.data, folder / "raw_line.nc", self.device)
 
-        return kept.numbers(folder / "raw_line.json", make)
+        return kept_numbers(folder / "raw_line.json", make)
 
     def pairs(self, seed: int) -> list[dict[str, Any]]:
         vggs = [recipe for recipe in recipes(self.preset) if recipe.kind == VGG]
@@ -210,12 +211,7 @@ def arguments_of(words: list[str] | None = None) -> argparse.Namespace:
 def main() -> int:
     arguments = arguments_of()
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
-    try:
-        run(arguments)
-    except LossLandscapeError as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0
+    return exit_status(lambda: run(arguments))
 
 
 def run(arguments: argparse.Namespace) -> None:

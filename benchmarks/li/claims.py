@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from benchmarks import studies
 from benchmarks.li.presets import VGG
+from losslandscape.analysis.convexity import NEARLY_CONVEX
 
 HOLDS, DOES_NOT, UNKNOWN = "holds", "does not hold here", "cannot be told"
-NEARLY_CONVEX = 0.1
 MOST_TRAINING_ERROR = 0.1  # of a network that counts as trained
-_LEVEL = 0.95
 
 Row = dict[str, Any]
 
@@ -30,11 +30,10 @@ def interval(values: Sequence[float]) -> tuple[float, float, float]:
     >>> [round(x, 3) for x in interval([1.0, 2.0, 3.0])]
     [2.0, -0.484, 4.484]
     """
-    mean = float(np.mean(values)) if len(values) else math.nan
     if len(values) < 2:
-        return mean, -math.inf, math.inf
-    half = stats.t.ppf((1 + _LEVEL) / 2, len(values) - 1) * stats.sem(values)
-    return mean, mean - float(half), mean + float(half)
+        return float(np.mean(values)) if len(values) else math.nan, -math.inf, math.inf
+    mean, half = studies.interval(values)
+    return mean, mean - half, mean + half
 
 
 def verdict(low: float, high: float) -> str:
@@ -188,7 +187,7 @@ def errors_differ(rows: Sequence[Row]) -> bool:
     right = [row["test_samples"] - row["test_errors"] for row in rows]
     if len(rows) < 2 or not sum(wrong) or not sum(right):
         return False
-    return bool(stats.chi2_contingency([wrong, right]).pvalue < 1 - _LEVEL)
+    return bool(stats.chi2_contingency([wrong, right]).pvalue < 1 - studies.LEVEL)
 
 
 def _same_errors(rows: Sequence[Row]) -> str:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import losslandscape as ll
-from benchmarks.li.claims import NEARLY_CONVEX
 from benchmarks.li.measures import evaluated, objective_of, plane_of
 from benchmarks.li.presets import RESNET, VGG, Recipe, mapped_recipes, recipes
+from losslandscape.analysis.convexity import NEARLY_CONVEX
 from losslandscape.files.journal import JOURNAL
 from losslandscape.study.datasets import stratified_subset
 

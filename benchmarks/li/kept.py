@@ -1,14 +1,11 @@
-"""Numbers of finished networks on disk: a study that was killed goes on with the next one."""
+"""By what name finished networks are kept: that of their recipe and the code that made them."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-
-from losslandscape.files.atomic_files import replace_file
 
 _HERE = Path(__file__).parent
 
@@ -22,13 +19,3 @@ def digest(recipe: Any, *modules: str) -> str:
     for module in modules:
         found.update((_HERE / f"{module}.py").read_bytes())
     return found.hexdigest()[:8]
-
-
-def numbers(path: Path, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """What a file holds; made and written, whole or not at all, if there is none."""
-    if not path.exists():
-        found = make()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with replace_file(path) as temporary:
-            temporary.write_text(json.dumps(found, indent=1) + "\n")
-    return json.loads(path.read_text())

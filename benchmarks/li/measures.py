@@ -15,9 +15,9 @@ from torch.optim.swa_utils import update_bn
 import losslandscape as ll
 from benchmarks.li.networks import Data, Network, Pair
 from benchmarks.li.presets import Preset
+from benchmarks.studies import evaluated
 from losslandscape.analysis.convexity import NEARLY_CONVEX, RATIO
 from losslandscape.analysis.roughness import roughness
-from losslandscape.files.journal import JOURNAL, TRAJECTORY_JOURNAL
 from losslandscape.study.datasets import stratified_subset
 
 EPSILON = 0.1  # height of a flat region
@@ -34,14 +34,6 @@ def objective_of(model: nn.Module, samples: Pair, device: str = "cpu") -> ll.Obj
         batch_norm="fixed", batch_size=min(_BATCH, len(samples[1])), device=device,
         execution="plain",
     )  # fmt: skip
-
-
-def evaluated(path: Path, *arguments: Any, **options: Any) -> ll.Landscape:
-    """The landscape of a file; evaluated if it is not there, or goes on where it was killed."""
-    unfinished = [path.with_name(path.name + end) for end in (JOURNAL, TRAJECTORY_JOURNAL)]
-    if path.exists() and not any(journal.exists() for journal in unfinished):
-        return ll.Landscape.open(path)
-    return ll.evaluate(*arguments, path=path, quiet=True, **options)
 
 
 def measured(
@@ -61,7 +53,7 @@ def measured(
         surfaces.append(
             evaluated(
                 folder / f"plane{number}.nc", objective, planes[-1], ll.Grid.square(preset.points),
-                executor=executor, title=recipe.name,
+                executor=executor, title=recipe.name, quiet=True,
             )
         )  # fmt: skip
     wrong, count = errors(model, data.test, device)
@@ -128,7 +120,7 @@ def _path(
     plane = ll.Subspace.pca(network.trajectory)
     surface = evaluated(
         folder / "path.nc", objective, plane, plane.default_grid(_PATH_POINTS),
-        executor=executor, title=network.recipe.name,
+        executor=executor, title=network.recipe.name, quiet=True,
     )  # fmt: skip
     (path,) = ll.trust(surface, objective, plane, network.trajectory).paths
     walk = path.walk_of_these_lengths or path.walk
@@ -161,7 +153,7 @@ def convexity(
         objective = objective_of(network.model, few, device)
         surface = evaluated(
             folder / "convexity_loss.nc", objective, plane, ll.Grid.square(preset.map_points),
-            title=network.recipe.name,
+            title=network.recipe.name, quiet=True,
         )  # fmt: skip
         ll.convexity(
             surface, objective, plane, parameters=weights, tolerance=_TOLERANCE,
@@ -197,7 +189,9 @@ def raw_line(
         batch_norm="reestimated", batch_size=len(samples[1]), device=device,
         execution="plain",
     )  # fmt: skip
-    surface = evaluated(path, objective, line, ll.Grid.rectangle((RAW_POINTS,), (RAW_BOUNDS,)))
+    surface = evaluated(
+        path, objective, line, ll.Grid.rectangle((RAW_POINTS,), (RAW_BOUNDS,)), quiet=True
+    )
     small_region, large_region = (
         ll.flat_region(surface, EPSILON, minimum=(end,), draws=2) for end in (0.0, 1.0)
     )

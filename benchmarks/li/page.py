@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.li.claims import interval, test_error
+from benchmarks.studies import put_between
 
 PAGE = Path(__file__).parents[2] / "docs" / "score_card.md"
 _BEGIN, _END = "<!-- score card -->", "<!-- end of the score card -->"
@@ -50,11 +51,7 @@ def table(content: dict[str, Any]) -> list[str]:
 
 def write(content: dict[str, Any]) -> None:
     """Put the tables into the page."""
-    text = PAGE.read_text(encoding="utf-8")
-    head, _, rest = text.partition(_BEGIN)
-    _, _, tail = rest.partition(_END)
-    body = "\n".join(table(content))
-    PAGE.write_text(f"{head}{_BEGIN}\n\n{body}\n\n{_END}{tail}", encoding="utf-8")
+    put_between(PAGE, _BEGIN, _END, table(content))
 
 
 def _number(value: float | None) -> str:

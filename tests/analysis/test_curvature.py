@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from tests.analysis.once_differentiable import Once
 from torch import nn
 from torch.func import functional_call, hessian, jacrev, vmap
 
@@ -23,24 +24,6 @@ class Attention(nn.Module):
     def forward(self, x):
         x = self.read(x)
         return self.head(self.attend(x, x, x, need_weights=False)[0].mean(1))
-
-
-class OnceTanh(torch.autograd.Function):
-    @staticmethod
-    def forward(context, x):
-        context.save_for_backward(x.tanh())
-        return x.tanh()
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(context, gradient):
-        (y,) = context.saved_tensors
-        return gradient * (1 - y * y)
-
-
-class Once(nn.Module):
-    def forward(self, x):
-        return OnceTanh.apply(x)
 
 
 def network(kind, seed=0):

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from tests.analysis.once_differentiable import Once
 from torch import nn
 from torch.func import functional_call, hessian, vmap
 
@@ -156,24 +157,6 @@ def _second_difference(objective, part):
     line = Subspace.eigenvectors(found, [0])
     below, here, above = evaluate(objective, line, Grid.line(3, 1e-3), quiet=True).values()
     return (below - 2 * here + above) / 1e-6
-
-
-class OnceTanh(torch.autograd.Function):
-    @staticmethod
-    def forward(context, x):
-        context.save_for_backward(x.tanh())
-        return x.tanh()
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(context, gradient):
-        (y,) = context.saved_tensors
-        return gradient * (1 - y * y)
-
-
-class Once(nn.Module):
-    def forward(self, x):
-        return OnceTanh.apply(x)
 
 
 class StraightThrough(nn.Module):

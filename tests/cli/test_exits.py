@@ -11,13 +11,12 @@ import time
 from pathlib import Path
 
 import pytest
+from tests.cli import command_process
 
 from losslandscape import LossLandscapeError, __version__, cli
 from losslandscape.cli import arguments as shared
 from losslandscape.cli import info, main
 from losslandscape.cli.stop_signals import StopSignals
-
-from . import command_process
 
 
 def raising(error):

@@ -299,6 +299,21 @@ def test_kinks_are_no_disagreement(data):
         assert method.name == AUTOMATIC, method.reasons
 
 
+def zigzag(outputs, targets):
+    return ((outputs + targets) % 2 - 1).abs().flatten()
+
+
+def test_a_hundred_kinks_in_a_spacing_are_no_disagreement():
+    model = nn.Linear(1, 1, bias=False).double()
+    nn.init.ones_(model.weight)
+    inputs = torch.full((3, 1), 230.0, dtype=torch.float64)
+    targets = torch.tensor([[0.1], [0.5], [0.33]], dtype=torch.float64)
+    objective = ll.Objective(model, zigzag, (inputs, targets))
+    line = ll.Subspace.random(model, dimensions=1)
+    with checked_derivatives(objective, line, [(0.0,)], [0.5]) as (_, method):
+        assert method.name == AUTOMATIC, method.reasons
+
+
 def test_where_no_loss_is_finite_nothing_is_compared(data):
     model = made(lambda: sequence(nn.Tanh()))
     plane = ll.Subspace.random(model)  # which refuses parameters that are not finite

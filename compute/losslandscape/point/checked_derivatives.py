@@ -45,7 +45,12 @@ Derivatives = Union[PlaneDerivatives, DifferencedLosses]
 _HALF = 0.5  # spacings from a place to each end of the compared difference
 _SHARES = (1.0, 0.25, 0.0625)  # of the way to a place, where losses farther out are not finite
 _GAUSS = 3  # nodes
-_MIDPOINTS = (9, 27, 81)  # where kinks make these too few; each has the nodes of the one before
+_MIDPOINTS = (
+    9,
+    27,
+    81,
+    243,
+)  # where kinks make these too few; each has the nodes of the one before
 _WORK = f"comparing {_GAUSS} to {_MIDPOINTS[-1]} gradients at each place with measured losses"
 _TOLERANCE = 0.02  # of the difference
 # relative differences of a loss between two ways of computing it, by its type
@@ -252,7 +257,7 @@ def _rules() -> Iterator[tuple[list[float], np.ndarray]]:
     """Nodes and weights of quadrature over -1 to 1, finer and finer.
 
     >>> [len(nodes) for nodes, _ in _rules()]
-    [3, 9, 27, 81]
+    [3, 9, 27, 81, 243]
     """
     nodes, weights = np.polynomial.legendre.leggauss(_GAUSS)
     yield nodes.tolist(), weights

@@ -10,6 +10,7 @@ from typing import Any, Optional
 
 import numpy as np
 
+from ..layers.glyphs import glyphs_at
 from ..sources.provenance import literal
 from ..style import theme
 from ..style.scale import DisplayScale
@@ -187,7 +188,6 @@ class Chart:
 
     def dots(self, part, x, y, colour, radius=4.5):
         """Discs in one colour; see `lines`. Those without a place in the frame are left out."""
-        from paraview import simple
 
         across, up = self.x.shares(x), self.y.shares(y)
         inside = (across >= 0) & (across <= 1) & (up >= 0) & (up <= 1)
@@ -197,13 +197,9 @@ class Chart:
         if len(points) == 1:  # a line has two
             points = np.repeat(points, 2, axis=0)
         source = self._source(f"{part}, points", points, _depth("dots"))
-        glyph = simple.Glyph(registrationName=self._named(part), Input=source, GlyphType="Sphere")
+        glyph = glyphs_at(source, self._named(part), "Sphere")
         glyph.GlyphType.Radius = radius * self._thick
         glyph.GlyphType.ThetaResolution = glyph.GlyphType.PhiResolution = 32
-        glyph.OrientationArray = ["POINTS", "No orientation array"]
-        glyph.ScaleArray = ["POINTS", "No scale array"]
-        glyph.ScaleFactor = 1.0
-        glyph.GlyphMode = "All Points"
         return self._show(glyph, colour)
 
     def words(self, part, text, x, y, colour=None, align="Left", size=1.0):

@@ -2,6 +2,7 @@
 
 import math
 
+from ..layers.glyphs import glyphs_at
 from ..layers.topology import KINDS, SIGNIFICANT
 from ..sources.landscape_sources import fetch
 from ..style import theme
@@ -125,16 +126,10 @@ class _Diagram:
                     self.panel.colour_by(shown, KINDS, table)
 
     def _discs(self, simple, source, what, radius, below):
-        glyph = simple.Glyph(
-            registrationName=self._named(f"{what}, balls"), Input=source, GlyphType="Sphere"
-        )
+        glyph = glyphs_at(source, self._named(f"{what}, balls"), "Sphere")
         glyph.GlyphType.Radius = radius
         glyph.GlyphType.ThetaResolution = glyph.GlyphType.PhiResolution = 48
         glyph.GlyphType.Center = [0.0, 0.0, -below]
-        glyph.OrientationArray = ["POINTS", "No orientation array"]
-        glyph.ScaleArray = ["POINTS", "No scale array"]
-        glyph.ScaleFactor = 1.0
-        glyph.GlyphMode = "All Points"
         flat = simple.Transform(registrationName=self._named(what), Input=glyph)
         flat.Transform.Scale = [1.0, 1.0, 0.001]
         flat.Transform.Translate = [0.0, 0.0, 0.05]

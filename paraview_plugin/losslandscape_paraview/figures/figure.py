@@ -7,9 +7,6 @@ import numpy as np
 
 from ..compatibility import restore_getargspec
 from ..errors import LandscapeError
-from ..export.outputs import write_output
-from ..export.states import render_layout, save_state
-from ..export.vector import VECTOR, write_vector
 from ..layers.curve import band_ends
 from ..layers.notes import write_notes
 from ..layers.own_losses import checkpoint_losses
@@ -32,6 +29,7 @@ from .fit import fit_planes, loss_corner, near_corner, view_up
 from .legend import draw_legend, write_bar
 from .live_legend import follow_sliders
 from .panel import Panel
+from .written import Written
 
 DEFAULT_SIZE = (2000, 1120)
 # the letters of sentences below a figure, in units of the others, and the height of a line of them
@@ -39,7 +37,7 @@ SENTENCE_LETTERS, SENTENCE_LINE = 0.8, 1.0
 MOST_SENTENCES = 0.35  # of a figure's height
 
 
-class Figure:
+class Figure(Written):
     """Panels of landscapes with one scale of colours and heights, as native ParaView pipelines.
 
     Args:
@@ -331,30 +329,6 @@ class Figure:
         follow_sliders(self)
         simple.SetActiveView(self.views[0])
         return self
-
-    def save_picture(self, path):
-        """Render the figure into a PNG of its size. Returns the path."""
-        return render_layout(self.layout, path, self.size)
-
-    def save(self, path, **options):
-        """Write the figure as a picture (.png), glTF (.glb, .gltf) or a web page (.html).
-
-        Args:
-            path: its ending says what.
-            options: of the picture; see `outputs.write_output`, also for what is returned.
-        """
-        if Path(path).suffix.lower() in VECTOR:
-            options.pop("transparent", None)
-            return write_vector(self, path, **{"size": self.size, **options})
-        return write_output(self.layout, path, **{"size": self.size, **options})
-
-    def save_thumbnail(self, path):
-        """Render the figure into a PNG of half its size, as its state file opens, beside that."""
-        return render_layout(self.layout, path, carries_state=False)
-
-    def save_state(self, path):
-        """Write a state file with file names relative to it. Returns the path."""
-        return save_state(path)
 
     def report(self):
         """What a reader of the figure should know: dict, ready for JSON.

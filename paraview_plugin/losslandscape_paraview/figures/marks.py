@@ -1,5 +1,6 @@
 """Flat marks: dots, crosses and stars, of one colour and without shades."""
 
+from ..layers.glyphs import glyphs_at
 from ..style import theme
 from ..style.text import write_at
 from .legend import face_key
@@ -29,25 +30,19 @@ def glyphs(source, name, kind, radius, depth=0.0):
         radius: in the view's space.
         depth: how much nearer to the reader than the points.
     """
-    from paraview import simple
-
     if kind == "dot":
-        made = simple.Glyph(registrationName=name, Input=source, GlyphType="Sphere")
+        made = glyphs_at(source, name, "Sphere")
         made.GlyphType.Radius = radius
         # a circle, and a point above its middle: fewer triangles than a ball, and seen alike
         made.GlyphType.ThetaResolution, made.GlyphType.PhiResolution = 32, 3
         made.GlyphType.Center = [0.0, 0.0, depth]
     else:
         shape, lengths, turned = _PLANAR[kind]
-        made = simple.Glyph(registrationName=name, Input=source, GlyphType="2D Glyph")
+        made = glyphs_at(source, name, "2D Glyph")
         made.GlyphType.GlyphType, made.GlyphType.Filled = shape, 1
         made.GlyphTransform.Scale = [lengths * radius] * 3
         made.GlyphTransform.Rotate = [0.0, 0.0, turned]
         made.GlyphTransform.Translate = [0.0, 0.0, depth]
-    made.OrientationArray = ["POINTS", "No orientation array"]
-    made.ScaleArray = ["POINTS", "No scale array"]
-    made.ScaleFactor = 1.0
-    made.GlyphMode = "All Points"
     return made
 
 

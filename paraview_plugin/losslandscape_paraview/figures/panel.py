@@ -3,6 +3,7 @@
 import numpy as np
 
 from ..compatibility import function
+from ..layers.glyphs import glyphs_at
 from ..sources.landscape_sources import fetch
 from ..style import theme
 from ..style.scale import HEIGHT, DisplayScale
@@ -185,15 +186,9 @@ class Panel:
 
     def spheres(self, source, what, radius, sides=32):
         """Spheres of a given radius, in half plane widths, at lifted points."""
-        from paraview import simple
-
-        glyph = simple.Glyph(registrationName=self.named(what), Input=source, GlyphType="Sphere")
+        glyph = glyphs_at(source, self.named(what), "Sphere")
         glyph.GlyphType.ThetaResolution = glyph.GlyphType.PhiResolution = sides
         glyph.GlyphType.Radius = radius * self.box.unit
-        glyph.OrientationArray = ["POINTS", "No orientation array"]
-        glyph.ScaleArray = ["POINTS", "No scale array"]
-        glyph.ScaleFactor = 1.0
-        glyph.GlyphMode = "All Points"
         return glyph
 
     def nearer(self, source, what, distance):

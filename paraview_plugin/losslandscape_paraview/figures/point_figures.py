@@ -7,6 +7,7 @@ import numpy as np
 
 from ..compatibility import drawn_by_tried_versions
 from ..errors import LandscapeError, LandscapeFileError
+from ..layers.glyphs import glyphs_at
 from ..sources.landscape_sources import fetch, point_array, points_of
 from ..style.scale import DisplayScale
 from ..style.screen import meet
@@ -216,14 +217,8 @@ def _interval(chart, placed, said, name, end, colour):
         ResultArrayName="length",
     )
     moved = chart.placed(lengths, f"{said}, to the {end} end, placed", depth=40.0)
-    stems = simple.Glyph(
-        registrationName=chart.named(f"{said}, {end} stems"), Input=moved, GlyphType="Line"
-    )
+    stems = glyphs_at(moved, chart.named(f"{said}, {end} stems"), "Line", "length")
     stems.GlyphType.Point1, stems.GlyphType.Point2 = [0.0, 0.0, 0.0], [0.0, 1.0, 0.0]
-    stems.OrientationArray = ["POINTS", "No orientation array"]
-    stems.ScaleArray = ["POINTS", "length"]
-    stems.ScaleFactor = 1.0
-    stems.GlyphMode = "All Points"
     chart.tube(stems, f"intervals: {said}, {end}", colour, 1.8)
 
 

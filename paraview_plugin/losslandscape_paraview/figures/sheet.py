@@ -1,26 +1,23 @@
 """A sheet: several figures and charts in one layout, each with a scale of its own."""
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from ..compatibility import restore_getargspec
 from ..errors import LandscapeError
-from ..export.outputs import write_output
-from ..export.states import render_layout, save_state
-from ..export.vector import VECTOR, write_vector
 from ..session import is_in_window
 from ..style import theme
 from .camera import dress_view
 from .cells import Cell, new_layout, split
 from .figure import Figure
 from .legend import draw_legend
+from .written import Written
 
 # heights of a letter that the strip with the common keys has
 _STRIP_LETTERS = 5.4
 
 
-class Sheet:
+class Sheet(Written):
     """Cells in rows, from left to right and from above, and a strip for what they share below.
 
     Args:
@@ -140,25 +137,6 @@ class Sheet:
                     (view, (left + x * width, bottom + y * height, across * width, up * height))
                 )
         return [*found, *self._views]
-
-    def save_picture(self, path):
-        """Render the sheet into a PNG of its size. Returns the path."""
-        return render_layout(self.layout, path, self.size)
-
-    def save(self, path, **options):
-        """Write the sheet as `Figure.save` does."""
-        if Path(path).suffix.lower() in VECTOR:
-            options.pop("transparent", None)
-            return write_vector(self, path, **{"size": self.size, **options})
-        return write_output(self.layout, path, **{"size": self.size, **options})
-
-    def save_thumbnail(self, path):
-        """Render the sheet into a PNG of half its size; see `Figure.save_thumbnail`."""
-        return render_layout(self.layout, path, carries_state=False)
-
-    def save_state(self, path):
-        """Write a state file with file names relative to it. Returns the path."""
-        return save_state(path)
 
     def report(self):
         """What a reader should know: as `Figure.report`, with the `scales` of all figures."""

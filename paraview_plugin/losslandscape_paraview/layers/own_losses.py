@@ -11,6 +11,7 @@ from ..sources.landscape_sources import fetch, point_array
 from ..style import theme
 from ..style.scale import HEIGHT
 from .drape import drape_points
+from .glyphs import glyphs_at
 
 OWN, DISTANCE = "checkpoint_loss", "distance_to_plane"
 # own losses are drawn where one differs from that on the plane by more than this factor
@@ -106,14 +107,8 @@ def add_own_losses(panel, least=FACTOR):
         ReplaceInvalidResults=1,
         ReplacementValue=0.0,
     )
-    stems = simple.Glyph(
-        registrationName=panel.named("own losses, stems"), Input=above, GlyphType="Line"
-    )
+    stems = glyphs_at(above, panel.named("own losses, stems"), "Line", "above")
     stems.GlyphType.Point1, stems.GlyphType.Point2 = [0.0, 0.0, 0.0], [0.0, 0.0, 1.0]
-    stems.OrientationArray = ["POINTS", "No orientation array"]
-    stems.ScaleArray = ["POINTS", "above"]
-    stems.ScaleFactor = 1.0
-    stems.GlyphMode = "All Points"
     tubes = simple.Tube(
         registrationName=panel.named("own losses: stems"),
         Input=stems,

@@ -4,7 +4,6 @@ Each build is `{"figure", "inputs", "options"}`; the answer has the figure's rep
 size of each chart's view, and in it the points of what is drawn and the words.
 """
 
-import json
 import sys
 from pathlib import Path
 
@@ -33,39 +32,31 @@ def drawn(view, names):
     return shapes, words
 
 
-def main(plugin, job):
-    sys.path.insert(0, plugin)
+def describe(figure):
     from paraview import simple
 
-    from losslandscape_paraview.errors import LandscapeError
-    from losslandscape_paraview.figures.registry import FIGURES
     from losslandscape_paraview.layers.shown import find_layers
-    from losslandscape_paraview.session import end_session, new_session
 
-    answers = []
-    for build in json.loads(Path(job).read_text(encoding="utf-8")):
-        new_session()
-        try:
-            figure = FIGURES[build["figure"]](*build["inputs"], **build.get("options", {}))
-        except LandscapeError as error:
-            answers.append({"error": str(error)})
-            continue
-        names = {one.SMProxy.GetGlobalID(): key[0] for key, one in simple.GetSources().items()}
-        shapes, words = {}, {}
-        for view in figure.charts:
-            for whole, part in zip((shapes, words), drawn(view, names)):
-                whole.update(part)
-        answers.append(
-            {
-                "report": figure.report(),
-                "layers": list(find_layers()),
-                "sizes": [figure.view_size(view) for view in figure.charts],
-                "shapes": shapes,
-                "words": words,
-            }
-        )
-    end_session()
-    print(json.dumps(answers))
+    names = {one.SMProxy.GetGlobalID(): key[0] for key, one in simple.GetSources().items()}
+    shapes, words = {}, {}
+    for view in figure.charts:
+        for whole, part in zip((shapes, words), drawn(view, names)):
+            whole.update(part)
+    return {
+        "layers": list(find_layers()),
+        "sizes": [figure.view_size(view) for view in figure.charts],
+        "shapes": shapes,
+        "words": words,
+    }
+
+
+def main(plugin, job):
+    sys.path[:0] = [plugin, str(Path(__file__).resolve().parent)]
+    from builds import answer_builds
+
+    from losslandscape_paraview.figures.registry import FIGURES
+
+    answer_builds(job, FIGURES.get, describe)
 
 
 if __name__ == "__main__":

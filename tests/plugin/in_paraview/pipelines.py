@@ -4,12 +4,11 @@ Each build is `{"figure", "inputs", "options"}`; the answer has the figure's rep
 for every pipeline object the points and the ranges of its point arrays.
 """
 
-import json
 import sys
 from pathlib import Path
 
 
-def describe():
+def pipeline():
     """Points, point-array ranges and heights of what lies lifted, by registered name."""
     from paraview import servermanager, simple
     from vtkmodules.util.numpy_support import vtk_to_numpy
@@ -49,35 +48,26 @@ def readers():
     return kinds.count("LossLandscapeReader")
 
 
-def main(plugin, job):
-    sys.path.insert(0, plugin)
-    from losslandscape_paraview.errors import LandscapeError
-    from losslandscape_paraview.figures.registry import FIGURES
-    from losslandscape_paraview.layers.shown import find_layers
-    from losslandscape_paraview.session import end_session, new_session
+def describe(figure):
+    from builds import count_layers
 
-    answers = []
-    for build in json.loads(Path(job).read_text(encoding="utf-8")):
-        new_session()
-        try:
-            draw = FIGURES[build["figure"]]
-            figure = draw(*build["inputs"], **build.get("options", {}))
-        except LandscapeError as error:
-            answers.append({"error": str(error)})
-            continue
-        answers.append(
-            {
-                "report": figure.report(),
-                "layers": {name: len(shown) for name, shown in find_layers().items()},
-                "sources": describe(),
-                "texts": texts(),
-                "readers": readers(),
-                "factors": [panel.box.factor for panel in figure.panels],
-                "bounds": [panel.box.bounds for panel in figure.panels],
-            }
-        )
-    end_session()
-    print(json.dumps(answers))
+    return {
+        "layers": count_layers(),
+        "sources": pipeline(),
+        "texts": texts(),
+        "readers": readers(),
+        "factors": [panel.box.factor for panel in figure.panels],
+        "bounds": [panel.box.bounds for panel in figure.panels],
+    }
+
+
+def main(plugin, job):
+    sys.path[:0] = [plugin, str(Path(__file__).resolve().parent)]
+    from builds import answer_builds
+
+    from losslandscape_paraview.figures.registry import FIGURES
+
+    answer_builds(job, FIGURES.get, describe)
 
 
 if __name__ == "__main__":

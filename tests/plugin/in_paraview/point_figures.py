@@ -4,12 +4,11 @@ Each build is `{"figure", "inputs", "options"}`, with a name of the package; the
 report, the layers, the texts, the places of points in the charts' units, and the areas of regions.
 """
 
-import json
 import sys
 from pathlib import Path
 
 
-def describe():
+def pipeline():
     """Of each pipeline object its points, and of regions their area, by registered name."""
     from paraview import servermanager, simple
     from vtkmodules.util.numpy_support import vtk_to_numpy
@@ -31,39 +30,29 @@ def describe():
     return found
 
 
-def main(plugin, job):
-    sys.path.insert(0, plugin)
+def describe(sheet):
+    from builds import count_layers
     from paraview import simple
 
-    import losslandscape_paraview
-    from losslandscape_paraview.errors import LandscapeError
-    from losslandscape_paraview.layers.shown import find_layers
-    from losslandscape_paraview.session import end_session, new_session
+    sources = simple.GetSources().values()
+    return {
+        "layers": count_layers(),
+        "sources": pipeline(),
+        "texts": [one.Text for one in sources if one.SMProxy.GetXMLName() == "TextSource"],
+        "charts": [
+            {"scale": chart.scale, "shift": chart.shift, "frame": chart.frame}
+            for chart in sheet.charts
+        ],
+    }
 
-    answers = []
-    for build in json.loads(Path(job).read_text(encoding="utf-8")):
-        new_session()
-        try:
-            draw = getattr(losslandscape_paraview, build["figure"])
-            sheet = draw(*build["inputs"], **build["options"])
-        except LandscapeError as error:
-            answers.append({"error": str(error)})
-            continue
-        sources = simple.GetSources().values()
-        answers.append(
-            {
-                "report": sheet.report(),
-                "layers": {name: len(shown) for name, shown in find_layers().items()},
-                "sources": describe(),
-                "texts": [one.Text for one in sources if one.SMProxy.GetXMLName() == "TextSource"],
-                "charts": [
-                    {"scale": chart.scale, "shift": chart.shift, "frame": chart.frame}
-                    for chart in sheet.charts
-                ],
-            }
-        )
-    end_session()
-    print(json.dumps(answers))
+
+def main(plugin, job):
+    sys.path[:0] = [plugin, str(Path(__file__).resolve().parent)]
+    from builds import answer_builds
+
+    import losslandscape_paraview
+
+    answer_builds(job, lambda name: getattr(losslandscape_paraview, name), describe)
 
 
 if __name__ == "__main__":
