@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn.utils import prune
 from torch.optim.swa_utils import update_bn
-from torch.utils.data import DataLoader, RandomSampler, TensorDataset, WeightedRandomSampler
+from torch.utils.data import DataLoader, TensorDataset
 
 from losslandscape import Grid, Landscape, Objective, Subspace, evaluate
 from losslandscape.errors import LossLandscapeError
@@ -232,22 +232,6 @@ def test_a_shuffling_loader_is_read_once(cnn, images):
         losses_at(objective, plane)["loss"], losses_at(objective, plane)["loss"]
     )
     assert "shuffled" in objective.to_json()["sets"]["train"]["source"]
-
-
-def test_a_sampler_that_may_draw_copies_is_stated():
-    images = TensorDataset(torch.randn(20, 3), torch.zeros(20, dtype=torch.long))
-    for sampler in (
-        WeightedRandomSampler(torch.ones(20), 30),
-        RandomSampler(images, replacement=True),
-    ):
-        loader = DataLoader(images, batch_size=8, sampler=sampler)
-        with pytest.warns(UserWarning, match="may draw a sample several times") as warned:
-            objective = Objective(nn.Linear(3, 2), "cross_entropy", loader)
-        assert warned[0].filename == __file__
-        (found,) = objective.to_json()["sets"].values()
-        assert found["source"] == (
-            f"DataLoader (drawn by {type(sampler).__name__}; read once, order kept)"
-        )
 
 
 def test_batches_padded_to_different_lengths_are_kept():

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, IterableDataset, RandomSampler, WeightedRandomSampler
+from torch.utils.data import DataLoader, IterableDataset
 
 from losslandscape.errors import LossLandscapeError
 from losslandscape.own_code import own_code, told
@@ -27,6 +27,7 @@ from losslandscape.problem.batches import (
     tensors_of,
 )
 from losslandscape.problem.collate import Collate
+from losslandscape.problem.drawn_samples import how_drawn
 from losslandscape.problem.random_draws import fixed_draws, own_generators
 from losslandscape.problem.streamed_samples import LOOKED_AT, StreamedBatches, StreamedSamples
 from losslandscape.public_calls import users_line
@@ -95,19 +96,11 @@ class SampleSet:
             raise LossLandscapeError(f"{name}: there are no samples")
 
     def _drawn(self, loader: DataLoader) -> str:
-        """How a loader's sampler draws, for the file; a warning where it may draw copies."""
-        sampler = loader.sampler
-        if isinstance(sampler, WeightedRandomSampler) or getattr(sampler, "replacement", False):
-            warnings.warn(
-                f"{self.name}: the loader's {type(sampler).__name__} may draw a sample several "
-                "times. The mean loss and its standard error are those of its draws, which count "
-                "as independent; for those of the data set give the data set itself",
-                stacklevel=users_line(),
-            )
-            return f"DataLoader (drawn by {type(sampler).__name__}; read once, order kept)"
-        if isinstance(sampler, RandomSampler):
-            return "DataLoader (shuffled; read once, order kept)"
-        return self.source
+        """How a loader draws its samples, for the file; a warning where it may draw copies."""
+        source, warning = how_drawn(loader)
+        if warning:
+            warnings.warn(f"{self.name}: {warning}", stacklevel=users_line())
+        return source
 
     def _loader(self, data: Any) -> Iterable:
         """What gives the data batch by batch."""

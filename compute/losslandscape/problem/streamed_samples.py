@@ -26,7 +26,8 @@ from losslandscape.problem.batches import (
     tensors_of,
 )
 from losslandscape.problem.collate import Collate
-from losslandscape.problem.random_draws import fixed_draws, own_generators, seed_draws
+from losslandscape.problem.drawn_samples import drawn_batches
+from losslandscape.problem.random_draws import fixed_draws, seed_draws
 
 _PART = 256  # samples read at once by default
 LOOKED_AT = 8  # samples read to estimate the size of all
@@ -62,16 +63,8 @@ class StreamedSamples:
     def __init__(self, loader: DataLoader, name: str):
         self.name = name
         self._loader = loader
-        # draws as the loader itself does, and so has the same order
-        order = DataLoader(
-            _Numbers(),
-            batch_sampler=loader.batch_sampler,
-            collate_fn=list,
-            generator=loader.generator,
-        )
-        reading = f"{name}: choosing the order of the samples"
-        with own_code(reading), fixed_draws(0, own_generators(loader)):
-            parts = [np.asarray(part, np.int64) for part in order]
+        with own_code(f"{name}: choosing the order of the samples"):
+            parts = drawn_batches(loader)
         if not parts:
             raise LossLandscapeError(f"{name}: there are no samples")
         self._order = np.concatenate(parts)
@@ -247,13 +240,6 @@ class StreamedBatches(Sequence[Batch]):
             self._loader = self._samples.loader(self._ranges)
         for batch in self._samples.read(self._ranges, self._loader):
             yield map_batch(self._place, batch)
-
-
-class _Numbers(Dataset):
-    """Item i is i."""
-
-    def __getitem__(self, index: int) -> int:
-        return index
 
 
 class _Seeded(Dataset):
