@@ -29,7 +29,10 @@ def rows(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[list[str]]:
         row = [title]
         for algorithm in ALGORITHMS:
             values = [one[key] for one in found[algorithm]]
-            mean, half = interval(values) if len(values) > 1 else (values[0], float("nan"))
+            if len(values) < 2:  # one seed has no interval
+                row.append(f"{values[0]:.{digits}f}")
+                continue
+            mean, half = interval(values)
             row.append(f"{mean:.{digits}f} ± {half:.{digits}f}")
         made.append(row)
     return made
@@ -44,7 +47,9 @@ def write(found: Mapping[str, Sequence[Mapping[str, Any]]], covered: Mapping[str
         ["quantity", *ALGORITHMS],
         rows(found),
         [
-            f"Means over {seeds} seeds, with 95% intervals of Student's t.",
+            f"Means over {seeds} seeds, with 95% intervals of Student's t."
+            if seeds > 1
+            else "One seed: no intervals.",
             *coverage_in_words(covered),
         ],
         device=None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from benchmarks.huang import exports, kept, page
 from benchmarks.huang.claims import claims
 from benchmarks.huang.measures import Measured, measure
 from benchmarks.huang.minima import train
+from benchmarks.studies import exit_status
 from losslandscape.files.atomic_files import replace_file
 from losslandscape.files.output_lock import OutputLock
 
@@ -45,7 +47,7 @@ def minima(folder: Path, factors: tuple[float, ...], seeds: int, directions: int
     return found
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="two minima, 100 directions; a minute")
     parser.add_argument("--folder", type=Path, default=Path("study_runs/huang"))
@@ -57,6 +59,11 @@ def main() -> None:
     )
     arguments = parser.parse_args()
     torch.set_num_threads(1)
+    return exit_status(lambda: run(arguments))
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Make what is missing, print the table, and draw the figures."""
     folder = arguments.folder / ("quick" if arguments.quick else "full")
     folder.mkdir(parents=True, exist_ok=True)
     sizes = QUICK if arguments.quick else {
@@ -86,4 +93,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

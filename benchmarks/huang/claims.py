@@ -1,4 +1,8 @@
-"""What the study says: rank correlations of volume and test accuracy, with intervals."""
+"""What the study says: rank correlations of volume and test accuracy, with intervals.
+
+The volumes are estimates, and lower bounds where few directions make them; so are the claims of the
+bounds.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +31,12 @@ def rank_correlation(x: Sequence[float], y: Sequence[float]) -> float:
 
 
 def with_interval(x: Sequence[float], y: Sequence[float]) -> tuple[float, float, float]:
-    """The rank correlation and the central 95% of bootstrap draws of the minima."""
+    """The rank correlation and the central 95% of bootstrap draws of the minima.
+
+    NaN for fewer than two minima.
+    """
+    if len(x) < 2:
+        return (float("nan"),) * 3
     generator = np.random.default_rng(0)
     a, b = np.asarray(x), np.asarray(y)
     draws = [
@@ -39,7 +48,7 @@ def with_interval(x: Sequence[float], y: Sequence[float]) -> tuple[float, float,
 
 
 def claims(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Of each estimator, whether larger basins go with higher test accuracy.
+    """Of each estimator, whether larger volumes go with higher test accuracy.
 
     Of the networks whose training loss reached the level.
     """
@@ -53,7 +62,7 @@ def claims(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         if len(rows) < _FEWEST:
             verdict = "cannot be told"
         found.append(
-            {"estimator": name, "rank_correlation": value, "interval": [low, high],
-             "verdict": verdict}
+            {"estimator": name, "rank_correlation": None if np.isnan(value) else value,
+             "interval": None if np.isnan(low) else [low, high], "verdict": verdict}
         )  # fmt: skip
     return found

@@ -14,13 +14,15 @@ _BEGIN, _END = "<!-- table of the minima -->", "<!-- end of the table -->"
 def table(content: dict[str, Any]) -> list[str]:
     """Lines of Markdown: the claims, and a row for each poison factor."""
     lines = [
-        "| estimator | rank correlation of log10 V and test accuracy | 95% interval | verdict |",
+        "| estimator | rank correlation of its log10 V, a lower bound, and test accuracy | 95% "
+        "interval | verdict |",
         "| --- | --- | --- | --- |",
     ]
     for claim in content["claims"]:
-        low, high = claim["interval"]
+        value, ends = claim["rank_correlation"], claim["interval"]
+        words = "-" if ends is None else f"{ends[0]:.2f} to {ends[1]:.2f}"
         lines.append(
-            f"| {claim['estimator']} | {claim['rank_correlation']:.2f} | {low:.2f} to {high:.2f} | "
+            f"| {claim['estimator']} | {'-' if value is None else f'{value:.2f}'} | {words} | "
             f"{claim['verdict']} |"
         )
     lines += [
