@@ -19,15 +19,15 @@ _DRAWS = 2000
 _FEWEST = 8  # minima, of which bootstrap draws can say something
 
 
-def rank_correlation(x: Sequence[float], y: Sequence[float]) -> float:
-    """Spearman's rank correlation; NaN where one is constant.
+def rank_correlation(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Spearman's rank correlation along the last axis; NaN where one is constant.
 
-    >>> round(rank_correlation([1, 2, 3], [10, 30, 20]), 3)
-    0.5
+    >>> rank_correlation([[1, 2, 3], [7, 7, 7]], [[10, 30, 20], [10, 30, 20]]).round(3)
+    array([0.5, nan])
     """
-    a, b = (rankdata(one) - (len(x) + 1) / 2 for one in (x, y))
-    scale = np.sqrt((a @ a) * (b @ b))
-    return float(a @ b / scale) if scale > 0 else float("nan")
+    a, b = (rankdata(one, axis=-1) - (np.shape(x)[-1] + 1) / 2 for one in (x, y))
+    scale = np.sqrt((a * a).sum(-1) * (b * b).sum(-1))
+    return (a * b).sum(-1) / np.where(scale > 0, scale, np.nan)
 
 
 def with_interval(x: Sequence[float], y: Sequence[float]) -> tuple[float, float, float]:
@@ -39,12 +39,9 @@ def with_interval(x: Sequence[float], y: Sequence[float]) -> tuple[float, float,
         return (float("nan"),) * 3
     generator = np.random.default_rng(0)
     a, b = np.asarray(x), np.asarray(y)
-    draws = [
-        rank_correlation(a[chosen], b[chosen])
-        for chosen in generator.integers(len(a), size=(_DRAWS, len(a)))
-    ]
-    low, high = np.nanquantile(draws, (0.025, 0.975))
-    return rank_correlation(x, y), float(low), float(high)
+    chosen = generator.integers(len(a), size=(_DRAWS, len(a)))
+    low, high = np.nanquantile(rank_correlation(a[chosen], b[chosen]), (0.025, 0.975))
+    return float(rank_correlation(a, b)), float(low), float(high)
 
 
 def claims(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

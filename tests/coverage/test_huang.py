@@ -98,6 +98,7 @@ def test_verdicts_follow_from_the_interval():
         row["test_accuracy"] = 1 - row["test_accuracy"]
     assert [one["verdict"] for one in claims(rows)] == ["does not hold here"] * 2
     assert [one["verdict"] for one in claims(rows[:6])] == ["cannot be told"] * 2
+    json.dumps(claims(rows[:1]), allow_nan=False)  # no correlation of one
     for row in rows[6:]:  # training did not reach the level
         row["loss"] = 0.4
     assert [one["verdict"] for one in claims(rows)] == ["cannot be told"] * 2
