@@ -43,6 +43,7 @@ def loss(model, batch):
 _OWN = ["--model", "own:build", "--data", "own:load"]
 _LOSS = ["--loss", "own:loss", "--batch-size", "30", "--threads", "1"]
 _SURFACE = ["surface", *_OWN, *_LOSS]
+_SHARPNESS = ["sharpness", "x.nc", "run", *_OWN, "--learning-rate", "0.001"]
 # what other verbs read; made once
 PREPARED = {
     "run": ["train", *_OWN, "--epochs", "2", "--output", "run"],
@@ -74,6 +75,7 @@ COMMANDS: dict[str, tuple[list[str], list[str]]] = {
         ["convexity", "x.nc", *_OWN, "--loss", "own:loss", "--output", "new.nc"],
         ["new.nc"],
     ),
+    "sharpness": ([*_SHARPNESS, "--loss", "own:loss", "--output", "new"], ["new", "x.nc"]),
     "trust": (
         ["trust", "x.nc", "--hessian", *_OWN, "--loss", "own:loss", "--output", "new"],
         ["new", "x.nc"],

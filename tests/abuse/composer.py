@@ -60,6 +60,7 @@ BASES = {
     "trust": ["two.nc", f"one.nc --spread --most-directions 3 {OWN}"],
     "curvature": [f"two.nc {OWN} --density-probes 1"],
     "convexity": [f"two.nc {OWN} --parameters 2 --output new.nc"],
+    "sharpness": [f"two.nc run/trajectory {OWN} --weights own.pt --learning-rate 0.01"],
     "compare": ["one.nc one.nc --draws 40", "two.nc two.nc --draws 40 --output new"],
     "import": ["three.npy --bounds -1,1,-1,1 --output new.nc"],
     "export": ["two.nc"],

@@ -23,6 +23,7 @@ VERBS = {
     "trust two.nc": "two_trust/",
     "curvature two.nc": "two_curvature/",
     "convexity two.nc --output new.nc": "new.nc",
+    "sharpness two.nc run --learning-rate 0.1": "two_sharpness/",
     "compare two.nc two.nc": "comparison/",
     "export two.nc": "two/",
     "render two.nc --output new.png": "new.png",

@@ -95,9 +95,10 @@ class TrainingSharpness:
     @property
     def sharpness(self) -> np.ndarray:
         """The largest eigenvalue at each checkpoint; NaN if none was computed."""
-        if not self.eigenvalues.shape[1]:
-            return np.full(len(self.step), np.nan)
-        return self.eigenvalues[:, 0]
+        return self._first(self.eigenvalues)
+
+    def _first(self, columns: np.ndarray) -> np.ndarray:
+        return columns[:, 0] if columns.shape[1] else np.full(len(self.step), np.nan)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """The arrays that a trajectory of a landscape file can carry, by name."""
@@ -106,6 +107,7 @@ class TrainingSharpness:
             "critical_sharpness_low": self.critical_low,
             "critical_sharpness_high": self.critical_high,
             "top_eigenvalue": self.sharpness,
+            "top_eigenvalue_residual": self._first(self.residuals),
             "stability_limit": self.stability_limit,
             "across_valley": self.across,
             "along_valley": self.along,
@@ -118,7 +120,11 @@ class TrainingSharpness:
         return [dict(zip(columns, map(float, row))) for row in zip(*columns.values())]
 
     def to_json(self) -> dict[str, Any]:
-        return {"label": self.label, "direction": self.direction, "checkpoints": self.table()}
+        checkpoints = [
+            {**row, "eigenvalues": values.tolist(), "residuals": residuals.tolist()}
+            for row, values, residuals in zip(self.table(), self.eigenvalues, self.residuals)
+        ]
+        return {"label": self.label, "direction": self.direction, "checkpoints": checkpoints}
 
     @public()
     def add_to(self, landscape: Landscape) -> None:

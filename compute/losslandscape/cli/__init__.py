@@ -41,6 +41,7 @@ VERBS = (
     "trust",
     "curvature",
     "convexity",
+    "sharpness",
     "compare",
     "import",
     "export",

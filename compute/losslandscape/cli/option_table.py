@@ -187,6 +187,13 @@ RULES: dict[str, tuple[Rule, ...]] = {
         ),
     ),
     "convexity": (),
+    "sharpness": (
+        Rule(
+            ("--tolerance", "--seed"),
+            excludes=Is("--top", 0),
+            why="they are those of the eigenvalues",
+        ),
+    ),
     "compare": (
         Rule(("FILE.nc",), needs=Number("FILE.nc", 2, None), in_help=False),
         Rule(("--labels",), needs=AsMany("--labels", "FILE.nc", words="one for each file")),
