@@ -168,6 +168,30 @@ def test_the_surface_of_the_eigenvectors_has_the_eigenvalues(measured):
         assert abs(inside - expected).max() <= 2 * found.residuals[numbers].max() + 1e-12
 
 
+@pytest.mark.parametrize("which", ["largest", "smallest", "magnitude"])
+def test_an_eigenvector_of_the_other_end_does_not_take_a_place(which):
+    # of eigenvalues 6, ..., 5, -1 the second largest is not -1, though no other one was computed
+    model = nn.Linear(100, 1, bias=False).double()
+    weights = torch.linspace(5, 6, 100).double()
+    weights[0] = -1
+
+    def loss(model, batch):
+        return batch[0].squeeze(1) * (weights * model.weight[0] ** 2).sum() / 2
+
+    objective = Objective(model, loss, (torch.ones(2, 1).double(),))
+    found = curvature(objective, top=1, density_probes=0)
+    assert found.eigenvalues == pytest.approx([6, -1])
+    with pytest.raises(
+        LossLandscapeError, match="needs 2 eigenvectors, and 1 were computed of the spectrum"
+    ):
+        Subspace.eigenvectors(found, which)
+    assert Subspace.eigenvectors(found, "extreme").recipe["eigenvalues"] == pytest.approx([6, -1])
+    found = curvature(objective, top=2, density_probes=0)
+    plane = Subspace.eigenvectors(found, which)
+    right = {"smallest": [-1, weights[1].item()]}.get(which, [6, weights[98].item()])
+    assert plane.recipe["eigenvalues"] == pytest.approx(right)
+
+
 def test_a_mixed_plane_has_the_gradient_and_an_eigenvector(measured):
     model, data, _, found = measured
     plane = Subspace.eigenvectors(found, ("gradient", 0))
@@ -318,7 +342,7 @@ def test_what_is_refused():
     found = curvature(objective, top=1, density_probes=0)
     with pytest.raises(LossLandscapeError, match="density was not measured"):
         found.density()
-    with pytest.raises(LossLandscapeError, match="larger top"):
+    with pytest.raises(LossLandscapeError, match="pass top=3 to curvature"):
         Subspace.eigenvectors(found, "largest", 3)
     with pytest.raises(LossLandscapeError, match=r"which\[0\]=9: must be"):
         Subspace.eigenvectors(found, (9,))

@@ -169,3 +169,30 @@ def test_gradient_descent_hovers_at_two_over_eta(edge):
     critical = found.critical_sharpness[successive]
     assert np.isfinite(critical).all()
     assert (critical <= 1.1 * found.sharpness[successive]).all()
+
+
+def test_checkpoints_with_other_values_of_a_frozen_parameter_are_refused(tmp_path):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 1)).double()
+    data = torch.randn(8, 3).double(), torch.randn(8, 1).double()
+    with TrajectoryRecorder(model, tmp_path / "trajectory") as recorder:
+        for step in range(3):
+            recorder.record(step)
+            model[1].weight.data.mul_(0.9)
+            model[0].bias.data.add_(0.1 * (step < 1))
+    trajectory = Trajectory.open(tmp_path / "trajectory")
+    model.load_state_dict({**trajectory.parameters(-1)})
+    model[0].requires_grad_(False)
+    objective = Objective(model, "mse", data)
+    with pytest.raises(LossLandscapeError, match=r"'0.bias' is frozen .* other values at step 0"):
+        training_sharpness(objective, trajectory, 0.1, top=0)
+    with TrajectoryRecorder(model, tmp_path / "head") as recorder:  # frozen when it was recorded
+        for step in range(3):
+            recorder.record(step)
+            model[1].weight.data.mul_(0.9)
+    head = Trajectory.open(tmp_path / "head")
+    found = training_sharpness(objective, head, 0.1, top=0)
+    for i in range(3):
+        model.load_state_dict(head.parameters(i))
+        losses = nn.functional.mse_loss(model(data[0]), data[1])
+        assert found.loss[i] == pytest.approx(losses.item())

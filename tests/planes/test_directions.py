@@ -7,10 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.decomposition import PCA
 from torch import nn
+from torch.nn.utils import prune
 
 from losslandscape import Subspace
 from losslandscape.errors import LossLandscapeError
-from losslandscape.planes.directions import is_vector, principal_directions, random_direction
+from losslandscape.planes.directions import principal_directions, random_direction, vector_names
 from losslandscape.planes.parameters import ParameterLayout
 
 
@@ -252,21 +253,64 @@ def test_vectors_that_move_have_the_norm_of_the_whole_or_their_own_numbers(cnn):
     assert moved.norm().item() == pytest.approx(cnn.convolution.bias.norm().item(), rel=1e-5)
 
 
+class OwnWeightNorm(nn.Module):
+    """With parameters named as older weight norm names them, and a weight that is called a gain."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight_v, self.weight_g = (
+            nn.Parameter(torch.ones(4, 3)),
+            nn.Parameter(torch.ones(4, 1)),
+        )
+        self.table = nn.ParameterDict({"weight_g": nn.Parameter(torch.ones(4, 2))})
+        self.scale = nn.Parameter(torch.ones(()))
+
+
+WEIGHT_NORMS = [nn.utils.parametrizations.weight_norm, nn.utils.weight_norm]
+
+
+@pytest.mark.filterwarnings("ignore:`torch.nn.utils.weight_norm` is deprecated")
 @pytest.mark.parametrize(
-    ("name", "shape", "vector"),
+    ("model", "moving"),
     [
-        ("scale", (), True),
-        ("a.bias", (4,), True),
-        ("a.weight", (4, 1), False),
-        ("a.weight_g", (4, 1, 1), True),
-        ("a.weight_g", (4, 2), False),
-        ("a.parametrizations.weight.original0", (4, 1), True),
-        ("original0.weight", (4, 1), False),
+        (nn.Conv2d(3, 4, 1), ["weight"]),
+        (nn.LayerNorm([4, 5]), []),
+        (nn.Sequential(nn.BatchNorm2d(4), nn.GroupNorm(2, 4), nn.PReLU(4), nn.Embedding(4, 1)),
+         ["3.weight"]),
+        (nn.MultiheadAttention(4, 2, add_bias_kv=True), ["in_proj_weight", "out_proj.weight"]),
+        (OwnWeightNorm(), ["weight_v", "table.weight_g"]),
+        *[
+            (norm(layer, dim=dim), [weight])
+            for norm, weight in zip(
+                WEIGHT_NORMS, ["parametrizations.weight.original1", "weight_v"]
+            )
+            for layer, dim in [
+                (nn.Linear(4, 3), 0), (nn.Linear(4, 3), 1), (nn.ConvTranspose2d(4, 3, 2), 1)
+            ]
+        ],
+        (nn.utils.parametrizations.weight_norm(nn.Linear(4, 3), dim=None),
+         ["parametrizations.weight.original1"]),
     ],
-)
-def test_vectors_have_one_dimension_or_are_gains(name, shape, vector):
-    [_, segment] = ParameterLayout({"before": (3,), name: shape}).segments
-    assert is_vector(segment) is vector
+)  # fmt: skip
+def test_biases_and_scales_of_any_shape_are_vectors(model, moving):
+    layout = ParameterLayout.of(model)
+    names = {segment.name for segment in layout.segments}
+    assert names - vector_names(model, layout) == set(moving)
+    if moving:
+        assert {n for n, direction in direction_of(model).items() if direction.any()} == set(moving)
+
+
+@pytest.mark.parametrize("change", [nn.utils.spectral_norm, "pruned"])
+def test_the_weight_of_a_transposed_convolution_has_its_filters_under_any_name(change):
+    model = nn.ConvTranspose2d(4, 3, 2)
+    if change == "pruned":
+        prune.l1_unstructured(model, "weight", 0.5)
+    else:
+        change(model)
+    direction = direction_of(model)["weight_orig"]
+    pair = direction, model.weight_orig
+    norms = [one.detach().double().transpose(0, 1).flatten(1).norm(dim=1) for one in pair]
+    assert norms[0] == pytest.approx(norms[1], rel=1e-6)
 
 
 def test_a_transposed_convolution_alone_and_under_weight_norm_has_its_filters():

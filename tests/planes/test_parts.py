@@ -92,7 +92,7 @@ def test_principal_components_of_a_part(cnn, record_trajectory):
 
 
 def test_a_part_of_vectors_alone_does_not_move_by_default(cnn):
-    with pytest.raises(LossLandscapeError, match="all chosen parameters have one dimension"):
+    with pytest.raises(LossLandscapeError, match="all chosen parameters are biases, normalization"):
         Subspace.random(cnn, parameters="norm")
     Subspace.random(cnn, parameters="norm", zero_vectors=False)
     cnn.head.requires_grad_(False)

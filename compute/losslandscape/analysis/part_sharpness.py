@@ -14,7 +14,7 @@ from losslandscape.analysis.point_derivatives import line_through, point_derivat
 from losslandscape.argument_checks import PROBES, SHARE
 from losslandscape.argument_kinds import Either, Table, Word
 from losslandscape.errors import LossLandscapeError
-from losslandscape.planes.directions import is_vector, random_direction
+from losslandscape.planes.directions import random_direction, vector_names
 from losslandscape.planes.parameters import ParameterLayout, Segment
 from losslandscape.planes.parts import matching_names
 from losslandscape.point.checked_derivatives import AUTOMATIC, Method
@@ -295,7 +295,7 @@ def _measured(
         ]
     )
     normalized = None
-    if not all(is_vector(segment) for segment in chosen):
+    if not {segment.name for segment in chosen} <= vector_names(model, layout):
         rows = []
         for index in range(probes):
             direction = random_direction(model, layout, seed, index, moving=set(names))

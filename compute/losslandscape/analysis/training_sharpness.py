@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from losslandscape.analysis.critical_step import CriticalStep, critical_step
 from losslandscape.analysis.curvature import Curvature, curvature
@@ -220,8 +220,9 @@ def training_sharpness(
     Raises
     ------
     LossLandscapeError
-        If the trajectory is of another model or has fewer than two checkpoints, the number of
-        learning rates is wrong, or a derivative is needed and there is none.
+        If the trajectory is of another model, has other values of a frozen parameter or fewer than
+        two checkpoints, the number of learning rates is wrong, or a derivative is needed and there
+        is none.
 
     Notes
     -----
@@ -292,7 +293,7 @@ class _Path:
     Raises
     ------
     LossLandscapeError
-        If the run is of another model.
+        If the run is of another model, or has other values of a parameter that is frozen in it.
     """
 
     def __init__(self, objective: Objective, trajectory: Trajectory):
@@ -303,6 +304,27 @@ class _Path:
         self._buffers = dict(model.named_buffers())
         self._dtype = objective.dtype
         self.layout.check(self._run.parameters(-1), str(trajectory.path))
+        self._check_frozen(model)
+
+    def _check_frozen(self, model: nn.Module) -> None:
+        """Raise a LossLandscapeError if a checkpoint has other values of a frozen parameter."""
+        frozen = {
+            name: parameter.detach().double().cpu()
+            for name, parameter in model.named_parameters()
+            if not parameter.requires_grad and name in self._run.shapes
+        }
+        moved = frozen.keys() - self._run.frozen
+        for index in range(len(self._run)):
+            there = self._run.parameters(index, moved if index else frozen)
+            for name, value in there.items():
+                if not torch.equal(value.double(), frozen[name]):
+                    raise LossLandscapeError(
+                        f"{self._run.path}: '{name}' is frozen in the model (requires_grad=False) "
+                        f"and has other values at step {self._run.steps[index]:g}, so the losses "
+                        "and eigenvalues would be those of no checkpoint; unfreeze it with "
+                        "model.requires_grad_(True), or load the weights that the training "
+                        "started from"
+                    )
 
     def parameters(self, index: int) -> Named:
         there = self._run.parameters(index, self._names)

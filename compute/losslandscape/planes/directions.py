@@ -9,11 +9,15 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.utils.parametrizations import _WeightNorm
+from torch.nn.utils.parametrize import ParametrizationList
+from torch.nn.utils.weight_norm import WeightNorm
 
 from losslandscape.argument_checks import COUNT, Whole
 from losslandscape.argument_kinds import Names, Word
 from losslandscape.errors import LossLandscapeError
-from losslandscape.planes.parameters import ParameterLayout, Segment
+from losslandscape.planes.parameters import ParameterLayout
 from losslandscape.public_calls import public
 from losslandscape.training.trajectory import joint_blocks
 
@@ -25,6 +29,8 @@ NORMALIZATIONS = ("filter", "layer", "none")
 CENTERS = ("origin", "mean")
 
 _TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+# RMSNorm is newer than the oldest supported version
+_NORMS = (nn.LayerNorm, nn.GroupNorm, _NormBase, getattr(nn, "RMSNorm", nn.LayerNorm))
 _PCA_BLOCK_BYTES = 64 << 20
 
 
@@ -52,7 +58,8 @@ def random_direction(
     ----------
     normalization : "filter", "layer" (one norm per parameter) or "none"
     zero_vectors : bool
-        Keep parameters of one dimension or none (biases, normalization weights) fixed.
+        Keep biases, normalization weights and all parameters of one dimension or none fixed; see
+        :func:`vector_names`.
     moving : collection of str, optional
         Names of the parameters that move; the direction is zero in the others. By default all.
 
@@ -75,13 +82,14 @@ def random_direction(
             f"normalization {normalization!r} is not one of {', '.join(NORMALIZATIONS)}"
         )
     chosen = [s for s in layout.segments if moving is None or s.name in moving]
-    if zero_vectors and all(is_vector(segment) for segment in chosen):
+    vectors = vector_names(model, layout)
+    if zero_vectors and all(segment.name in vectors for segment in chosen):
         raise LossLandscapeError(
-            f"all {'trainable' if moving is None else 'chosen'} parameters have one dimension or "
-            "none; these stay fixed by default, so the direction would be zero: pass "
-            "zero_vectors=False (--move-vectors)"
+            f"all {'trainable' if moving is None else 'chosen'} parameters are biases, "
+            "normalization weights or vectors; these stay fixed by default, so the direction would "
+            "be zero: pass zero_vectors=False (--move-vectors)"
         )
-    drawn = {s.name for s in chosen if not (zero_vectors and is_vector(s))}
+    drawn = {s.name for s in chosen if not (zero_vectors and s.name in vectors)}
     weights = dict(model.named_parameters())
     groups = _transposed_groups(model)
     direction = layout.empty()
@@ -102,25 +110,57 @@ def random_direction(
     return direction
 
 
-def is_vector(segment: Segment) -> bool:
-    """Whether a parameter has no filters: it has one dimension or none, or holds weight-norm gains.
+def vector_names(model: nn.Module, layout: ParameterLayout) -> set[str]:
+    """Names of the parameters without filters: biases, normalization weights, other vectors.
 
-    The gains, one per filter, have as many dimensions as the weight, but they are scales like
-    those of batch norm. PyTorch names them ``original0`` (parametrization) or ``weight_g``.
+    They have one dimension or none, except for biases of any shape, weights of a layer norm over
+    several dimensions, and the gains of weight norm. The gains, one per filter, have as many
+    dimensions as the weight, but they are scales like those of batch norm.
+
+    Examples
+    --------
+    >>> model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.LayerNorm([2, 4, 4]))
+    >>> sorted(vector_names(model, ParameterLayout.of(model)))
+    ['0.bias', '1.bias', '1.weight']
     """
-    last = segment.name.rpartition(".")[2]
-    gains = last in ("original0", "weight_g") and segment.stop - segment.start == segment.shape[0]
-    return len(segment.shape) <= 1 or gains
+    found = set()
+    for segment in layout.segments:
+        last = segment.name.rpartition(".")[2]
+        size = segment.stop - segment.start
+        # "weight_g" also of programs with a weight norm of their own
+        gains = last == "weight_g" and size == max(segment.shape, default=1)
+        if len(segment.shape) <= 1 or last == "bias" or gains:
+            found.add(segment.name)
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    scales = (one for module in model.modules() for one in _scales(module))
+    return found | {names[id(one)] for one in scales if id(one) in names}
+
+
+def _scales(module: nn.Module) -> Iterator[Tensor | None]:
+    """Biases and scales of a module, whatever their shape."""
+    if isinstance(module, _NORMS):
+        yield from module.parameters(recurse=False)
+    if isinstance(module, nn.MultiheadAttention):
+        yield from (module.bias_k, module.bias_v)
+    if isinstance(module, ParametrizationList) and any(isinstance(s, _WeightNorm) for s in module):
+        yield module.original0  # type: ignore[misc]
+    for hook in module._forward_pre_hooks.values():
+        if isinstance(hook, WeightNorm):
+            yield getattr(module, f"{hook.name}_g")
 
 
 def _transposed_groups(model: nn.Module) -> dict[str, int]:
-    """Name of each transposed convolution's weight -> its number of groups."""
-    weights = ("weight", "parametrizations.weight.original", "parametrizations.weight.original1")
+    """Name of each transposed convolution's weight -> its number of groups.
+
+    Under spectral norm, weight norm and pruning the weight has other names, and the same shape.
+    """
     return {
         f"{name}.{weight}".lstrip("."): module.groups
         for name, module in model.named_modules()
         if isinstance(module, _TRANSPOSED)
-        for weight in (*weights, "weight_v")
+        for weight, parameter in module.named_parameters()
+        if parameter.shape
+        == (module.in_channels, module.out_channels // module.groups, *module.kernel_size)
     }
 
 

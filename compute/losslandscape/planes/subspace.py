@@ -198,7 +198,7 @@ class Subspace:
         normalization : "filter", "layer" or "none"
         seed : int
         zero_vectors : bool
-            Keep biases and normalization weights (one dimension or none) fixed.
+            Keep biases, normalization weights and other parameters of one dimension or none fixed.
         parameters : str or sequence of str, optional
             Move only a part of the network: patterns of parameter names such as ``"layer3.*"``, or
             names of modules. The others stay at their values. A part's direction equals that of
@@ -460,11 +460,12 @@ class Subspace:
         count = len(curvature.eigenvalues)
         if isinstance(which, str):
             wanted = 2 if dimensions is None else dimensions
-            chosen: list[Any] = _numbers_of(which, curvature.eigenvalues)[:wanted]
+            each = count if count == curvature.parameters else count // 2
+            chosen: list[Any] = _numbers_of(which, curvature.eigenvalues, each)[:wanted]
             if len(chosen) < wanted:
                 raise LossLandscapeError(
-                    f"{wanted} eigenvectors are wanted, and {count} were computed; pass a larger "
-                    "top to curvature()"
+                    f"which='{which}' needs {wanted} eigenvectors, and {each} were computed at "
+                    f"each end of the spectrum; pass top={wanted} to curvature() (--top)"
                 )
         else:
             chosen = list(which)
@@ -951,19 +952,28 @@ def _chosen(
     return set(matching_names(patterns, names, frozen, type(model).__name__))
 
 
-def _numbers_of(which: str, eigenvalues: np.ndarray) -> list[int]:
+def _numbers_of(which: str, eigenvalues: np.ndarray, each: int) -> list[int]:
     """Numbers of descending eigenvalues in the order in which a word takes them.
 
-    >>> _numbers_of("extreme", np.array([5.0, 1.0, -7.0])), _numbers_of("magnitude", np.arange(2))
-    ([0, 2, 1], [1, 0])
+    Parameters
+    ----------
+    each : int
+        How many were computed at each end of the spectrum. Those between are not known, so a word
+        takes no eigenvalue that one of them may come before.
+
+    >>> both = np.array([5.0, 1.0, -3.0, -7.0])
+    >>> [_numbers_of(word, both, 2) for word in ("largest", "smallest", "extreme", "magnitude")]
+    [[0, 1], [3, 2], [0, 3, 1, 2], [3, 0, 2]]
     """
     count = len(eigenvalues)
     if which == "largest":
-        return list(range(count))
+        return list(range(each))
     if which == "smallest":
-        return list(range(count))[::-1]
+        return list(range(count))[: -each - 1 : -1]
     if which == "magnitude":
-        return np.argsort(-abs(eigenvalues), kind="stable").tolist()
+        sizes = abs(eigenvalues)
+        between = 0.0 if each == count else max(sizes[each - 1], sizes[-each])
+        return [int(i) for i in np.argsort(-sizes, kind="stable") if sizes[i] >= between]
     ends = [end for i in range(count) for end in (i, count - 1 - i)]
     return list(dict.fromkeys(ends))
 
