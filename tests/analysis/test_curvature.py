@@ -181,9 +181,7 @@ def test_an_eigenvector_of_the_other_end_does_not_take_a_place(which):
     objective = Objective(model, loss, (torch.ones(2, 1).double(),))
     found = curvature(objective, top=1, density_probes=0)
     assert found.eigenvalues == pytest.approx([6, -1])
-    with pytest.raises(
-        LossLandscapeError, match="needs 2 eigenvectors, and 1 were computed of the spectrum"
-    ):
+    with pytest.raises(LossLandscapeError, match="needs 2 eigenvectors, and 1 were computed"):
         Subspace.eigenvectors(found, which)
     assert Subspace.eigenvectors(found, "extreme").recipe["eigenvalues"] == pytest.approx([6, -1])
     found = curvature(objective, top=2, density_probes=0)
