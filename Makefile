@@ -1,5 +1,6 @@
 # make demo      a small network from nothing to its figures, in .venv
 # make test      every check and test, ParaView rendering included
+# make test-slow  the tests that take minutes each (an hour)
 # make lint      style, types and the order of imports alone
 # make test-paraviews  the plugin's tests in each ParaView it supports (root, Debian)
 # make test-arithmetic  the numerical tests with another processor's arithmetic
@@ -33,7 +34,7 @@ INSTALLED_TEST ?= $(VENV)/.installed_test
 LANDSCAPER := landscaper==1.3.1
 
 .DELETE_ON_ERROR:
-.PHONY: help install demo test lint test-arithmetic coverage figures docs docs-links refusals options screenshots \
+.PHONY: help install demo test test-slow lint test-arithmetic coverage figures docs docs-links refusals options screenshots \
     mutants bench bench-processors coverage-study paper clean clean-study
 
 help:
@@ -58,13 +59,19 @@ $(VENV)/.installed_test: pyproject.toml | $(INSTALLED)
 lint: $(INSTALLED_TEST)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy compute/losslandscape paraview_plugin
+	$(BIN)/mypy --num-workers auto compute/losslandscape paraview_plugin
 	PYTHONPATH=compute:paraview_plugin $(BIN)/lint-imports
 
 # One thread each: a process a core is faster than threads of several that wait for each other.
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile -rs
-test: lint paraview programs-for-tests
+# What is installed and what is checked meanwhile need each other little.
+test:
+	$(MAKE) --no-print-directory -j 2 lint paraview programs-for-tests
 	$(PYTEST)
+
+# Those that take minutes, without which the others find most faults.
+test-slow: $(INSTALLED_TEST) paraview programs-for-tests
+	$(PYTEST) -m slow
 
 # NumPy, PyTorch and their linear algebra as an old processor has them, with two threads: last bits
 # differ from those of stored results.

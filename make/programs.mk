@@ -21,13 +21,15 @@ programs-for-tests:
 	    || $(MAKE) --no-print-directory apt PACKAGES="chromium openmpi-bin xvfb" 2>/dev/null \
 	    || echo "Tests that need$$missing are skipped: sudo apt-get install chromium openmpi-bin xvfb"
 
+# One at a time, where make runs several targets at once.
 apt:
 	@if ! command -v apt-get >/dev/null; then \
 	    echo "Missing: $(PACKAGES) (names of Debian's packages). Install them with your system's means;" >&2; \
 	    echo "ParaView is at https://www.paraview.org/download, and any can be named: make PVPYTHON=/where/pvpython" >&2; \
 	    exit 1; \
 	elif [ "$$(id -u)" = 0 ]; then \
-	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(PACKAGES) >/dev/null; \
+	    exec 9>/tmp/losslandscape-apt.lock && flock 9 && apt-get update -qq \
+	    && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(PACKAGES) >/dev/null 9>&-; \
 	else \
 	    echo "Missing: run  sudo apt-get install --no-install-recommends $(PACKAGES)" >&2; \
 	    echo "or name another ParaView: make PVPYTHON=/where/it/is/pvpython" >&2; \

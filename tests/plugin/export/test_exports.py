@@ -65,6 +65,7 @@ def test_a_column_at_300_dpi(tmp_path, plane):
     assert heights[0] / heights[1] == pytest.approx(7 / 4.82, rel=0.15)
 
 
+@pytest.mark.slow
 def test_transparent_is_the_same_picture_without_ground(tmp_path, plane):
     clear, white = tmp_path / "clear.png", tmp_path / "white.png"
     for path, options in ((clear, ["--transparent"]), (white, [])):
@@ -93,6 +94,7 @@ def test_a_state_becomes_a_picture_and_gltf(tmp_path):
     assert sum(name.startswith("trajectory (") for name in names) == 2
 
 
+@pytest.mark.slow
 def test_critical_points_are_in_the_gltf_of_a_state(tmp_path):
     geometry = tmp_path / "x.glb"
     paraview_process.render_state(STATE_FILES / "figure4_critical_points.pvsm", geometry)
@@ -211,6 +213,7 @@ def test_topology_is_drawn_by_the_command(tmp_path, wells):
     assert pictures["all"] > 1.5 * pictures["few"] > 0  # one of the two is gone
 
 
+@pytest.mark.slow
 def test_a_judged_topology_is_drawn_by_the_command_with_its_own_flags(tmp_path, wells):
     # nothing is known of noise: both minima count; above 5, one
     pictures = {}

@@ -63,6 +63,7 @@ def test_a_caption_is_beside_the_picture_unless_it_is_not_wanted(tmp_path, plane
     assert not (tmp_path / "z.png").exists()
 
 
+@pytest.mark.slow
 def test_what_changes_the_look_changes_the_picture(tmp_path, plane):
     looks = {
         "plain": [],
@@ -84,6 +85,7 @@ def test_what_changes_the_look_changes_the_picture(tmp_path, plane):
     assert not (pictures["untitled"][:8].max(axis=2) < 100).any()
 
 
+@pytest.mark.slow
 def test_two_trajectories_and_two_techniques_of_one_file(tmp_path, plane):
     size = ["--size", "600x336", "--no-caption"]
     two = render([plane, plane], tmp_path / "two.png", "--figure", "trajectory", *size)

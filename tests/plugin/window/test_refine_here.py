@@ -111,6 +111,7 @@ def test_in_a_script(project, installed, in_paraview):
     assert not (project / "from_state.nc").exists()
 
 
+@pytest.mark.slow
 def test_in_the_window(project, repository):
     """Apply, event loop alive, cancel, go on, the result shown; what a person chose stays."""
     with paraview_process.screen() as display:

@@ -6,6 +6,7 @@ from skimage.io import imread
 
 from losslandscape.analysis.sublevel_set import PiecewiseLinearField
 
+pytestmark = pytest.mark.slow
 SHAPE = (5, 7)
 DRAWN = [
     *(f"whole {name}" for name in ("surface", "contours", "trajectory", "topology", "flat_region")),
