@@ -15,6 +15,8 @@ HALF_HEIGHT = 0.77 * SIDE
 RADIUS, FAINT, EDGE, LINE = 0.045, 0.017, 0.008, 0.007
 # Discs lie one above the other, each on its own dark edge, so that close pairs can be told apart.
 STEP = 0.1
+# more are drawn with a few corners and no edge: a round one has four thousand triangles
+MOST_DISCS = 300
 
 
 def draw_persistence_diagram(panel, view, topology, title="persistence diagram"):
@@ -119,7 +121,8 @@ class _Diagram:
             if not self.topology.follows and not fetch(chosen).GetNumberOfPoints():
                 simple.Delete(chosen)
                 continue
-            for what, edge in ((name, 0.0), (f"{name}: edge", EDGE)):
+            with_edge = fetch(chosen).GetNumberOfPoints() <= MOST_DISCS
+            for what, edge in [(name, 0.0), (f"{name}: edge", EDGE)][: 1 + with_edge]:
                 discs = self._discs(simple, chosen, what, radius + edge, STEP if edge else 0.0)
                 shown = self._show(simple, discs, theme.INK)
                 if not edge:
@@ -128,7 +131,8 @@ class _Diagram:
     def _discs(self, simple, source, what, radius, below):
         glyph = glyphs_at(source, self._named(f"{what}, balls"), "Sphere")
         glyph.GlyphType.Radius = radius
-        glyph.GlyphType.ThetaResolution = glyph.GlyphType.PhiResolution = 48
+        sides = 48 if fetch(source).GetNumberOfPoints() <= MOST_DISCS else 6
+        glyph.GlyphType.ThetaResolution = glyph.GlyphType.PhiResolution = sides
         glyph.GlyphType.Center = [0.0, 0.0, -below]
         flat = simple.Transform(registrationName=self._named(what), Input=glyph)
         flat.Transform.Scale = [1.0, 1.0, 0.001]

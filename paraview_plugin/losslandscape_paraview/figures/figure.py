@@ -13,7 +13,7 @@ from ..layers.own_losses import checkpoint_losses
 from ..layers.registry import LAYERS
 from ..session import is_in_window
 from ..sources import provenance as words
-from ..sources.landscape_sources import open_landscape
+from ..sources.landscape_sources import open_landscape, renamed
 from ..style import theme
 from ..style.scale import DisplayScale
 from ..style.screen import screen_axes
@@ -137,10 +137,13 @@ class Figure(Written):
         sources = [opened[_key(landscape)] for landscape in landscapes]
         if len({source.dimensions for source in sources}) > 1:
             raise LandscapeError("the panels' landscapes have different numbers of directions")
+        values = np.concatenate([source.values(array) for source in [*sources, *beside]])
+        fit = {id(source): renamed(source, array) for source in sources}
+        sources, array = [fit[id(source)][0] for source in sources], fit[id(sources[0])][1]
         self.landscapes = sources
         self.provenances = [source.provenance for source in sources]
         self.scale = DisplayScale.of(
-            np.concatenate([source.values(array) for source in [*sources, *beside]]),
+            values,
             array,
             log,
             floor,

@@ -162,7 +162,8 @@ def words_at_axes(box, scale, provenance, direction, width, loss_ticks, loss_sha
         name = ("alpha", "beta")[axis]
         found.append(Words(title, place, shift, size, letters, f"title of {name}"))
     if abs(up[2]) > LEAST_RISE:
-        title = words.short_quantity(scale.array) + (", log" if scale.log else "")
+        title = words.literal(words.short_quantity(provenance, scale.array))
+        title += ", log" if scale.log else ""
         found += _loss_axis(box, scale, title, direction, letter, loss_ticks, loss_share)
     return found
 

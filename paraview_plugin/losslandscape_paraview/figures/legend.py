@@ -30,7 +30,8 @@ def draw_legend(figure):
     if figure.keys and (figure.runs or (figure.marks and figure.panels[0].dimensions == 2)):
         entries = {**figure.runs, **figure.marks}
     for array, scale in tables.others.items():
-        title = f"{words.short_quantity(array)}, {scale.words}"
+        name = words.short_quantity(figure.panels[0].landscape.provenance, array)
+        title = f"{name}, {scale.words}"
         bars.append((tables.named(array), title, scale.ticks(4)))
     for array, ends in tables.step_ranges.items() if figure.keys else ():
         words_of_steps = figure.steps if array == "step" else array.replace("_", " ")

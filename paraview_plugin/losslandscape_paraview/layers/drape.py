@@ -37,6 +37,31 @@ def drape_points(panel, points, what):
     return panel.lift(_over_surface(panel, sampled, what), what)
 
 
+def lift_own_values(panel, points, what):
+    """Lift points to the height of their own values, where they lie beside a hole.
+
+    A cell with a corner in a hole is not drawn, so there is no surface to sample under its other
+    corners.
+
+    Args:
+        panel: a `Panel` whose surface is planar.
+        points: proxy of grid points, or points between them, with the quantity's array.
+        what: their name in the pipeline browser.
+
+    Returns:
+        proxy of the lifted points with all their arrays and `height`.
+    """
+    from paraview import simple
+
+    valued = simple.Calculator(
+        registrationName=panel.named(f"{what}, height of their own"),
+        Input=points,
+        Function=panel.scale.expression,
+        ResultArrayName=HEIGHT,
+    )
+    return panel.lift(valued, what)
+
+
 def drape_curves(panel, curves, what, array=None):
     """Lay polylines on a panel's surface, cut into pieces of the grid's spacing.
 

@@ -5,12 +5,14 @@ from ..sources.landscape_sources import fetch, point_array, points_of
 from ..sources.provenance import literal
 from ..style import theme
 from ..style.text import write_at
-from .drape import drape_difference, drape_points
+from .drape import drape_difference, drape_points, lift_own_values
 from .free_places import FreePlaces, ball_points
 
 KINDS = "CellDimension"
 SIGNIFICANT = "significant"
-MOST_BALLS = 50  # of points that are not significant
+# of points that are not significant, and of others: a ball has a thousand triangles
+MOST_FAINT_BALLS, MOST_BALLS = 50, 300
+MOST_ROUND_LINES = 5000  # points of separatrices
 SMOOTHING = 600  # rounds, each of which moves points by a hundredth towards their neighbors
 
 
@@ -35,15 +37,15 @@ def add_critical_points(panel, topology):
         ]
     table = panel.figure.category_table(KINDS, theme.KIND_COLOURS)
     for name, points, radius in groups:
-        lifted = drape_points(panel, points, name)
+        lifted = (lift_own_values if panel.holes else drape_points)(panel, points, name)
         panel.obstacles += ball_points(panel, points_of(fetch(lifted)), radius)
-        if radius == theme.FAINT_RADIUS and fetch(lifted).GetNumberOfPoints() > MOST_BALLS:
-            # a ball has a thousand triangles, and none of these counts
-            flat = panel.nearer(lifted, name, theme.SEPARATRIX_RADIUS)
-            shown = panel.show(flat)
+        most = MOST_FAINT_BALLS if radius == theme.FAINT_RADIUS else MOST_BALLS
+        if fetch(lifted).GetNumberOfPoints() > most:
+            # of eight faces each, and so in web pages, too, where points are not
+            small = panel.nearer(lifted, f"{name}, nearer", 2 * theme.SEPARATRIX_RADIUS)
+            shown = panel.show(panel.spheres(small, name, 1.5 * theme.SEPARATRIX_RADIUS, sides=4))
             panel.colour_by(shown, KINDS, table)
-            shown.SetRepresentationType("Points")
-            shown.PointSize, shown.Opacity = 3.0, 0.7
+            shown.Ambient, shown.Diffuse = 1.0, 0.0
             continue
         edge = theme.OUTLINE if radius == theme.CRITICAL_RADIUS else theme.OUTLINE / 2
         # those that count lie before those that do not, and all before the separatrices
@@ -69,10 +71,18 @@ def add_separatrices(panel, topology):
         NumberofIterations=SMOOTHING,
         Convergence=0.0,
     )
+    if panel.holes:
+        # a line that passes a hole would be left out as a whole
+        even = simple.Triangulate(
+            registrationName=panel.named("separatrices, in segments beside holes"), Input=even
+        )
     lifted = drape_points(panel, even, "separatrices")
+    if fetch(lifted).GetNumberOfCells() < fetch(even).GetNumberOfCells():
+        panel.notes.append("separatrices are cut beside holes")
     panel.obstacles.append(points_of(fetch(lifted)))
     lifted = panel.nearer(lifted, "separatrices, nearer", theme.SEPARATRIX_RADIUS)
-    tubes = panel.tubes(lifted, "separatrices", theme.SEPARATRIX_RADIUS, sides=12)
+    sides = 12 if fetch(lifted).GetNumberOfPoints() <= MOST_ROUND_LINES else 4
+    tubes = panel.tubes(lifted, "separatrices", theme.SEPARATRIX_RADIUS, sides)
     panel.show(tubes, theme.INK)
 
 

@@ -1,7 +1,8 @@
 """Open a landscape in ParaView: with the plugin's reader, or with ParaView's own."""
 
 import hashlib
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Optional
 
@@ -74,6 +75,62 @@ class LandscapeSources:
     def _shape(self):
         extent = _information(self.surface).GetExtent()
         return [extent[2 * axis + 1] - extent[2 * axis] + 1 for axis in range(3)]
+
+
+# names that a Calculator takes for its own functions or words, in any case of letters
+_CALCULATOR = (
+    "abs acos and asin atan avg break case ceil clamp continue cos cosh cross default dot else erf "
+    "erfc exp expm1 false floor for frac hypot if ihat in inrange jhat khat like ln log log10 "
+    "log1p log2 logn mag max min mod mul nand ncdf nor norm not null or pow repeat return root "
+    "round roundn shl shr sgn sign sin sinc sinh sqrt sum swap switch tan tanh true trunc until "
+    "var while xnor xor"
+)
+_WORDS = frozenset(_CALCULATOR.split())
+
+
+def fit_for_expressions(name):
+    """Whether ParaView's Calculator takes the name of an array in an expression.
+
+    >>> [fit_for_expressions(name) for name in ("top5", "top-5", "2x", "sin", "\u03b1")]
+    [True, False, False, False, False]
+    """
+    return bool(re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII)) and name.lower() not in _WORDS
+
+
+def renamed(landscape, array):
+    """A landscape whose array has a name that ParaView's Calculator takes in an expression.
+
+    Args:
+        landscape: `LandscapeSources`.
+        array: name of a point array of the surface.
+
+    Returns:
+        `LandscapeSources` and the array's name in it: the same ones where the name is fit; else a
+        copy in whose provenance the quantity keeps its own name as its title.
+    """
+    from paraview import simple
+
+    if fit_for_expressions(array):
+        return landscape, array
+    landscape.values(array)  # is it there
+    data = fetch(landscape.surface).GetPointData()
+    safe = words.RENAMED + re.sub(r"\W", "_", array, flags=re.ASCII)
+    while data.GetAbstractArray(safe) is not None:
+        safe += "_"
+    errors = f"{array}_standard_error"
+    names = [array, safe]
+    if data.GetAbstractArray(errors) is not None:
+        names += [errors, f"{safe}_standard_error"]
+    surface = simple.RenameArrays(
+        registrationName=f"{Path(landscape.path).stem}, '{array}' as {safe}",
+        Input=landscape.surface,
+        PointArrays=names,
+    )
+    provenance = dict(landscape.provenance)
+    quantities = dict(provenance.get("quantities") or {})
+    quantities[safe] = words.quantity_title(provenance, array)
+    provenance["quantities"] = quantities
+    return replace(landscape, surface=surface, provenance=provenance), safe
 
 
 def open_landscape(path, name=None):

@@ -3,21 +3,13 @@
 import json
 import re
 
+from ..compatibility import warn
 from ..errors import LandscapeFileError
+from .letters import GREEK, with_formulas, without_formulas
 
-# ParaView's fonts have no Greek letters: there they are formulas
-_GREEK = {
-    "alpha": "\u03b1",
-    "beta": "\u03b2",
-    "gamma": "\u03b3",
-    "delta": "\u03b4",
-    "epsilon": "\u03b5",
-    "lambda": "\u03bb",
-    "mu": "\u03bc",
-    "theta": "\u03b8",
-    "sigma": "\u03c3",
-}
 _FORMULA = re.compile(r"\$[^$]+\$$")
+# what the names of arrays begin with whose own names are none for an expression
+RENAMED = "quantity_"
 _STATISTICS = {"fixed": "batch norm fixed", "reestimated": "batch norm re-estimated"}
 
 
@@ -86,31 +78,42 @@ def variance_shares(provenance):
     return [s for s in shares if isinstance(s, (int, float)) and 0 <= s <= 1.000001]
 
 
-def short_quantity(array):
+def short_quantity(provenance, array):
     """The word for a quantity at its own axis, where the colour bar has the whole title."""
+    if array.startswith(RENAMED):
+        return quantity_title(provenance, array)
     return array.replace("loss_standard_error", "error").replace("_", " ")
 
 
 def _direction_title(name):
-    if name in _GREEK:
+    if name in GREEK:
         return f"$\\{name}$"
     return name if _FORMULA.match(name) else literal(name)
 
 
 def literal(text):
-    """Somebody's words as a text of ParaView that is drawn as they are, and not as a formula."""
+    """Somebody's words as a text of ParaView that is drawn as they are, and not as a formula.
+
+    Letters that ParaView's font lacks are formulas; where there is none either, a warning names
+    them.
+    """
     # an upright bar would begin a second column, and has no escape: a broken one does not
-    return text.replace("$", "\\$").replace("|", "\u00a6")
+    written, missing = with_formulas(text.replace("$", "\\$").replace("|", "\u00a6"))
+    if missing:
+        warn(
+            f"ParaView's font has no {' '.join(missing)} in '{text}', so a picture cannot show "
+            "them; a web page (.html) and an SVG do"
+        )
+    return written
 
 
 def plain(text):
-    """The words of a text of ParaView; a formula of one Greek letter as the letter itself.
+    """The words of a text of ParaView; a formula of one letter as the letter itself.
 
     >>> plain("$\\\\alpha$ (80% var.)"), plain(literal("cost $5 vs $6 | x"))
     ('\u03b1 (80% var.)', 'cost $5 vs $6 | x')
     """
-    text = re.sub(r"(?<!\\)\$\\(\w+)\$", lambda m: _GREEK.get(m[1], m[0]), text)
-    return text.replace("\\$", "$").replace("\u00a6", "|")
+    return without_formulas(text).replace("\\$", "$").replace("\u00a6", "|")
 
 
 def quantity_title(provenance, array):

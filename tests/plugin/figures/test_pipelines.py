@@ -10,6 +10,7 @@ from losslandscape import Landscape
 # The loss whose logarithm is a plane: what is drawn between grid points is then known exactly.
 SLOPE_X, SLOPE_Y, HEIGHT_0 = 0.7, -0.4, 0.1
 OFFSET = 0.25
+ODD_NAME = "Brier score \u03b1 \u640d"  # the Calculator cannot take it, nor the font its end
 RUNS = ["trajectory 0", "trajectory 1"]  # the labels of an exported file without labels
 
 
@@ -51,6 +52,8 @@ def inputs(tmp_path_factory, write_landscape):
     leave_out = [f"trajectory_{name}" for name in rows]
     plain = write_landscape(folder / "plain.nc", loss=plane, leave_out=leave_out)
     files.update(outside=outside, plain=plain)
+    with Dataset(plain, "r+") as file:
+        file.createVariable(ODD_NAME, "f8", ("beta", "alpha"))[:] = 1 + plane
     for name in ("plane", "outside"):
         with Dataset(files[name], "r+") as file:
             if name == "outside":
@@ -72,7 +75,7 @@ BUILDS = {
     "linear": ("contours", ["plane"], {"log": False}),
     "contours": ("contours", ["plane"], {"log": True, "levels": 8}),
     "compare": ("compare", ["plane", "holes"], {"techniques": ["surface", "contours"]}),
-    "panels": ("panels", ["plane", "plain"], {"each": [{"log": True}, {"array": "accuracy"}]}),
+    "panels": ("panels", ["plane", "plain"], {"each": [{"log": True}, {"array": ODD_NAME}]}),
     "too narrow": ("panels", ["plane", "holes"], {"letters": 1.0}),
     "same": ("compare", ["plane", "plane"], {}),
     "line": ("trajectory", ["line"], {}),
@@ -202,6 +205,16 @@ def test_runs_are_drawn_one_by_one(built):
     assert set(figure["layers"]) == layers | {"own losses", "places", "notes"}
     # a file without labels is drawn as ever, by step
     assert f"key: name ({RUNS[0]})" not in built["plane"]["texts"]
+
+
+def test_a_quantity_of_any_name_is_drawn_and_letters_without_a_font_are_named(built):
+    figure = built["panels"]
+    heights = source(figure, "height = quantity_")["arrays"]["height"]
+    loss = source(figure, "height = log10 of loss")["arrays"]["loss"]
+    assert heights == pytest.approx([1 + end for end in loss])
+    axes = [words for name, words in figure["words"] if "title of the loss" in name]
+    assert sorted(axes) == ["Brier score $\\alpha$ \u640d", "loss, log"]
+    assert any("font has no \u640d in 'Brier score" in words for words in figure["warnings"])
 
 
 def test_what_lies_outside_is_left_out_and_counted(built):

@@ -8,7 +8,8 @@ def answer_builds(job, draw, describe):
     """Print a JSON list with an answer for each build.
 
     Args:
-        job: path of a JSON list of `{"figure", "inputs", "options"}`.
+        job: path of a JSON list of `{"figure", "inputs", "options"}`; `save` is the path of a file
+            to write the figure into.
         draw: gives the function of a figure's name.
         describe: what is said of a figure, besides its report; a refused one has its `error` alone.
     """
@@ -24,6 +25,8 @@ def answer_builds(job, draw, describe):
             answers.append({"error": str(error)})
         else:
             answers.append({"report": figure.report(), **describe(figure)})
+            if "save" in build:
+                figure.save(build["save"])
     end_session()
     print(json.dumps(answers))
 

@@ -35,10 +35,13 @@ def pipeline():
 
 
 def texts():
+    """Name and words of each text."""
     from paraview import simple
 
     sources = simple.GetSources().items()
-    return [name for (name, _id), one in sources if one.SMProxy.GetXMLName() == "TextSource"]
+    return [
+        (name, one.Text) for (name, _id), one in sources if one.SMProxy.GetXMLName() == "TextSource"
+    ]
 
 
 def readers():
@@ -51,10 +54,14 @@ def readers():
 def describe(figure):
     from builds import count_layers
 
+    from losslandscape_paraview.compatibility import warnings
+
     return {
         "layers": count_layers(),
         "sources": pipeline(),
-        "texts": texts(),
+        "texts": [name for name, _words in texts()],
+        "words": texts(),
+        "warnings": warnings(),
         "readers": readers(),
         "factors": [panel.box.factor for panel in figure.panels],
         "bounds": [panel.box.bounds for panel in figure.panels],
