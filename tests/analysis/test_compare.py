@@ -354,6 +354,67 @@ def test_what_is_the_same_is_not_noted_and_what_differs_is():
     assert "windows" not in notes_of(measured, shorter)
 
 
+@pytest.mark.parametrize(
+    ("one", "other", "words"),
+    [
+        (
+            {"loss_code": "python3.11:a"},
+            {"loss_code": "python3.11:b"},
+            "one name and different code",
+        ),
+        (
+            {"loss_code": {"a": "python3.11:a"}},
+            {"loss_code": {"a": "python3.11:b"}},
+            "one name and",
+        ),
+        (
+            {"terms": {"a": {"factor": 1.0}}},
+            {"terms": {"a": {"factor": 10.0}}},
+            "different factors",
+        ),
+        ({"loss_call": {"output": "a"}}, {"loss_call": {"output": "b"}}, "different outputs"),
+        ({"precision": "float64"}, {"precision": "bfloat16"}, "different reduced precisions"),
+        ({}, {"training_modules": ["1"]}, "different modules in train mode"),
+        (
+            {"batch_norm": "reestimated", "reestimation_samples": 8},
+            {"batch_norm": "reestimated", "reestimation_samples": 50},
+            "different samples or batches for re-estimated statistics",
+        ),
+    ],
+)
+def test_losses_of_one_name_that_are_measured_in_other_ways_are_noted(one, other, words):
+    pair = [line_of(LINE, provenance={"objective": {"loss": "x", **each}}) for each in (one, other)]
+    assert words in notes_of(*pair)
+    assert notes_of(*pair).count("different") == 1
+    assert notes_of(pair[0], pair[0]) == notes_of(pair[1], pair[1]) == ""
+
+
+def test_ways_to_measure_that_give_the_same_loss_are_not_noted():
+    same = [
+        {"loss_code": "python3.11:a", "precision": "float32", "training_modules": []},
+        {"loss_code": "python3.12:b", "precision": "float64", "loss_call": {"known_by": "trial"}},
+        {"loss_code": None, "reestimation_samples": 8},
+    ]
+    assert notes_of(*(line_of(LINE, provenance={"objective": one}) for one in same)) == ""
+
+
+def test_directions_of_other_lengths_or_that_move_biases_are_noted():
+    def line(length, **plane):
+        landscape = line_of(LINE, provenance={"subspace": plane})
+        landscape.gram_matrix = np.array([[length**2]])
+        return landscape
+
+    pair = line(1.0, kind="between"), line(3.0, kind="between")
+    assert "the directions have different lengths" in notes_of(*pair)
+    assert "lengths" not in notes_of(pair[0], pair[0])
+    assert "lengths" not in notes_of(line(1.0, kind="random"), line(3.0, kind="random"))
+    moved = line(1.0, kind="random", zero_vectors=False)
+    assert "biases and normalization weights" in notes_of(line(1.0, kind="random"), moved)
+    assert "biases" not in notes_of(
+        line(1.0, kind="random", zero_vectors=True), line(1.0, kind="random")
+    )
+
+
 def test_directions_that_are_not_normalized_are_noted():
     none = line_of(LINE, provenance={"subspace": {"kind": "random", "normalization": "none"}})
     assert "not normalized" in notes_of(none, none)

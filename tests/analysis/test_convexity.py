@@ -7,6 +7,7 @@ from torch import nn
 from torch.func import functional_call, hessian
 
 from losslandscape import Grid, Landscape, Objective, Subspace, convexity, evaluate
+from losslandscape.analysis.convexity import summary
 from losslandscape.errors import LossLandscapeError
 from losslandscape.planes.parameters import ParameterLayout
 
@@ -98,3 +99,51 @@ def test_another_plane_is_refused_and_points_without_a_loss_stay_empty(measured)
     missing = np.isnan(found.values("convexity"))
     assert missing[0, 1]
     assert missing.sum() == 1
+
+
+@pytest.mark.parametrize(
+    ("loss", "words"),
+    [
+        (
+            "mse",
+            ["is above 0.1 at 100% of 9 points", "at 9 points the smallest eigenvalue is above 0"],
+        ),
+        (
+            nn.L1Loss(),
+            ["at 9 points the Hessian is exactly 0, and there is no ratio: the loss is linear"],
+        ),
+    ],
+)
+def test_a_loss_that_is_convex_or_has_no_second_derivative_is_called_so(loss, words):
+    torch.manual_seed(0)
+    model = nn.Linear(2, 1)
+    inputs = torch.randn(40, 2)
+    objective = Objective(model, loss, (inputs, inputs.sum(dim=1, keepdim=True)))
+    plane = Subspace.random(model)
+    landscape = evaluate(objective, plane, Grid.square(3), quiet=True)
+    found = summary(convexity(landscape, objective, plane))
+    assert len(found) == len(words)
+    assert all(part in line for part, line in zip(words, found))
+
+
+def test_points_that_are_convex_or_flat_are_counted_beside_others():
+    def column(*values):
+        return np.array(values)
+
+    fields = {
+        "loss": np.ones(4),
+        "hessian_eigenvalue_max": column(2.0, 2.0, 0.0, np.nan),
+        "hessian_eigenvalue_min": column(1.0, -0.1, 0.0, np.nan),
+        "hessian_eigenvalue_min_residual": column(1e-6, 1e-6, 0.0, np.nan),
+        "convexity": column(0.5, 0.05, np.nan, np.nan),
+        "convexity_error": column(1e-6, 1e-6, np.inf, np.nan),
+    }
+    about = {"convexity": {"tolerance": 1e-3}}
+    line = Landscape(Grid.line(4), fields, np.ones(4, np.int8), np.eye(1), about)
+    first, convex, flat, missing = summary(line)
+    assert first.startswith("|smallest / largest eigenvalue| is above 0.1 at 50% of 2 points")
+    assert "at 1 point the smallest" in convex
+    assert "at 1 point the Hessian is exactly 0" in flat
+    assert missing.startswith("1 point has no eigenvalues")
+    fields["hessian_eigenvalue_min_residual"][0] = 2.0  # not known to be above 0
+    assert len(summary(line)) == 3

@@ -7,7 +7,7 @@ from tests.analysis.once_differentiable import Once
 from torch import nn
 from torch.func import functional_call, hessian, jacrev, vmap
 
-from losslandscape import Objective, Subspace, curvature
+from losslandscape import Objective, Subspace, curvature, sharpness_by_part
 from losslandscape.analysis import extreme_eigenpairs as pairs_module
 from losslandscape.errors import LossLandscapeError
 from losslandscape.planes.parameters import ParameterLayout
@@ -363,3 +363,14 @@ def test_outliers_and_edges_of_a_matrix_with_a_known_spectrum():
     assert found.values == pytest.approx([*values[:4], *values[-4:]], abs=1e-7)
     assert found.values[2] > 2.9
     assert found.values[3] < 0.1 * (1 + np.sqrt(size / rows)) ** 2 * 1.1
+
+
+def test_a_hessian_that_is_exactly_zero_is_explained():
+    torch.manual_seed(0)
+    model, data = nn.Linear(2, 1), (torch.randn(9, 2), torch.randn(9, 1))
+    for loss, flat in [(nn.L1Loss(), True), (nn.MSELoss(), False)]:
+        objective = Objective(model, loss, data)
+        words = "\n".join(curvature(objective, top=1).summary())
+        assert ("exactly 0: the loss is linear" in words) == flat
+        words = str(sharpness_by_part(objective, probes=2))
+        assert ("Hessian of weight, bias is exactly 0: the loss is linear" in words) == flat

@@ -652,10 +652,39 @@ def test_a_trusted_rise_counts_the_samples_that_carry_it():
     assert trusted_rise(line, edge, inside, 2) is None
 
 
-def test_an_accuracy_has_no_flat_region():
-    grid = Grid.line(5)
-    fields = {"loss": np.array([2.0, 1, 0, 1, 2]), "test_accuracy": np.array([0, 0.5, 1, 0.5, 0])}
-    line = Landscape(grid, fields, np.ones(5, np.int8), np.eye(1))
+@pytest.mark.parametrize(
+    "name",
+    ["test_accuracy", "Accuracy", "acc", "train_acc", "accuracy_top1", "Acc@1", "top-5", "f1",
+     "mIoU", "recall", "return"],
+)  # fmt: skip
+def test_a_score_has_no_flat_region(name):
+    line = line_of_fields(name)
     assert flat_region(of_array(line, "loss"), 0.1).minimum == (0.0,)
-    with pytest.raises(LossLandscapeError, match="'test_accuracy' is best where it is largest"):
-        flat_region(of_array(line, "test_accuracy"), 0.1)
+    for measure in (flat_region, BasinOfMinimum):
+        with pytest.raises(LossLandscapeError, match=f"'{name}' is best where it is largest"):
+            measure(of_array(line, name), *[0.1][: measure is flat_region])
+
+
+def line_of_fields(name):
+    values = np.array([2.0, 1, 0, 1, 2])
+    fields = {"loss": values, name: 1 - values / 2}
+    return Landscape(Grid.line(5), fields, np.ones(5, np.int8), np.eye(1))
+
+
+@pytest.mark.parametrize(
+    "name", ["error_rate", "top5_error", "perplexity", "dice_loss", "1 - accuracy", "β"]
+)
+def test_the_region_of_another_quantity_says_that_it_is_around_the_lowest(name):
+    words = f"around the lowest '{name}': if larger values are better"
+    found = "\n".join(flat_region(of_array(line_of_fields(name), name), 0.1).summary())
+    assert (words in found) == (name != "dice_loss")
+    assert "around the lowest" not in str(flat_region(line_of_fields(name), 0.1).summary())
+
+
+def test_an_imported_accuracy_in_the_place_of_the_loss_has_no_flat_region():
+    for about in ({"imported": {"array": "train_acc"}}, {"quantities": {"loss": "accuracy (%)"}}):
+        line = line_of_fields("x")
+        line.provenance.update(about)
+        with pytest.raises(LossLandscapeError, match="best where it is largest"):
+            flat_region(line, 0.1)
+        assert flat_region(of_array(line, "x"), 0.1).array == "x"

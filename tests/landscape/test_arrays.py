@@ -63,3 +63,11 @@ def test_a_name_that_is_not_there_is_refused(landscape):
 def test_sentences_name_the_variable():
     assert in_words(["the mean loss is"], "β") == ["the mean 'β' is"]
     assert in_words(["the mean loss is"], None) == ["the mean loss is"]
+
+
+def test_the_set_of_a_metric_is_the_one_that_it_was_measured_on(landscape):
+    landscape.fields["test_accuracy"] = np.arange(5.0)
+    for name, first in [("test_accuracy", "test"), ("β", "train"), ("Brier score", "train")]:
+        sets = of_array(landscape, name).provenance["objective"]["sets"]
+        assert next(iter(sets)) == first
+        assert set(sets) == {"train", "test"}

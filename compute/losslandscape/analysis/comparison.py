@@ -5,7 +5,7 @@ For what can be compared with what, see ``docs/comparison.md``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -355,14 +355,78 @@ def _notes(landscapes: Sequence[Landscape], comparable_planes: bool) -> list[str
             "some landscapes move the inputs and others the weights: none of their sizes can be "
             "compared"
         )
+    kind = _plane(landscapes[0]).get("kind")
+    if comparable_planes and kind in ("between", "given") and not _same(landscapes, _lengths):
+        notes.append(
+            "the directions have different lengths, which coordinates are multiples of: compare "
+            "sizes in parameter space"
+        )
     for what, fact in (
-        ("moving parts", lambda one: one.provenance.get("subspace", {}).get("parameters")),
-        ("losses", lambda one: one.provenance.get("objective", {}).get("loss")),
-        ("batch-norm modes", lambda one: one.provenance.get("objective", {}).get("batch_norm")),
+        ("moving parts", lambda one: _plane(one).get("parameters")),
+        ("treatments of biases and normalization weights", _vectors),
+        ("losses", lambda one: _objective(one).get("loss")),
+        ("factors or losses of terms", lambda one: _objective(one).get("terms")),
+        ("outputs of the model under the loss", _output),
+        ("batch-norm modes", lambda one: _objective(one).get("batch_norm")),
+        ("samples or batches for re-estimated statistics", _reestimation),
+        ("modules in train mode", lambda one: _objective(one).get("training_modules") or []),
+        ("reduced precisions", _reduced),
         ("samples", _samples),
         ("windows", lambda one: one.grid.bounds),
         ("grids", lambda one: one.grid.counts),
     ):
         if not _same(landscapes, fact):
             notes.append(f"the landscapes have different {what}")
+    if _same(landscapes, lambda one: _objective(one).get("loss")) and _codes_differ(landscapes):
+        notes.append(
+            "the landscapes have losses of one name and different code: the function, or a "
+            "constant that it uses, is another one"
+        )
     return notes
+
+
+def _plane(landscape: Landscape) -> Mapping[str, Any]:
+    return landscape.provenance.get("subspace", {})
+
+
+def _objective(landscape: Landscape) -> Mapping[str, Any]:
+    return landscape.provenance.get("objective", {})
+
+
+def _lengths(landscape: Landscape) -> list[str]:
+    """Lengths of the directions, to three digits."""
+    return [f"{length:.3g}" for length in np.sqrt(np.diag(landscape.gram_matrix))]
+
+
+def _vectors(landscape: Landscape) -> bool:
+    """Whether random directions move biases and normalization weights."""
+    return _plane(landscape).get("zero_vectors") is False
+
+
+def _output(landscape: Landscape) -> Any:
+    call = _objective(landscape).get("loss_call", {})
+    return call.get("output"), call.get("formula")
+
+
+def _reestimation(landscape: Landscape) -> Any:
+    about = _objective(landscape)
+    if about.get("batch_norm") != "reestimated":
+        return None  # the modes differ, which has a note of its own
+    return about.get("reestimation_samples"), about.get("reestimation_batch_size")
+
+
+def _reduced(landscape: Landscape) -> Any:
+    """The type of products, if it has fewer digits than float32."""
+    precision = _objective(landscape).get("precision")
+    return None if precision in ("float32", "float64") else precision
+
+
+def _codes_differ(landscapes: Sequence[Landscape]) -> bool:
+    """Whether two hashes of the loss's code differ that are of one version of Python."""
+    found: dict[tuple[str, str], set[str]] = {}
+    for landscape in landscapes:
+        stated = _objective(landscape).get("loss_code")
+        for term, code in (stated if isinstance(stated, dict) else {"": stated}).items():
+            if isinstance(code, str):
+                found.setdefault((str(term), code.partition(":")[0]), set()).add(code)
+    return any(len(codes) > 1 for codes in found.values())

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from losslandscape.analysis.extreme_eigenpairs import dense_eigenpairs, extreme_eigenpairs
-from losslandscape.analysis.hessian_matrix import Matrix, chosen_parameters
+from losslandscape.analysis.hessian_matrix import LINEAR, Matrix, chosen_parameters
 from losslandscape.argument_checks import SHARE
 from losslandscape.argument_kinds import PATH, Word
 from losslandscape.counted import counted
@@ -82,7 +82,8 @@ def convexity(
         A copy with six more arrays, NaN where the loss is not finite or the eigenvalues did not
         converge: ``convexity``, the ratio; ``convexity_error``, the bound of its error by both
         residuals; ``hessian_eigenvalue_max``, ``hessian_eigenvalue_min`` and their residuals, which
-        end in ``_residual``. Where the largest eigenvalue is 0 the ratio is infinite.
+        end in ``_residual``. Where the largest eigenvalue is 0 the ratio is infinite, and where
+        both are 0 it is NaN.
 
     Raises
     ------
@@ -180,25 +181,41 @@ def convexity(
 def summary(landscape: Landscape) -> list[str]:
     """The map in sentences: how much of the plane is far from convex, and what is not known."""
     ratio, error = landscape.values(RATIO), landscape.values(RATIO_ERROR)
-    known = np.isfinite(landscape.values(LARGEST))
+    largest, smallest = landscape.values(LARGEST), landscape.values(SMALLEST)
+    converged = np.isfinite(largest)
+    nothing = converged & (largest == 0) & (smallest == 0)
+    known = converged & ~nothing
     count = int(known.sum())
     about = landscape.provenance["convexity"]
-    if not count:
+    if not converged.any():
         return ["no point has eigenvalues that converged"]
-    above = known & (ratio > NEARLY_CONVEX)
+    found = []
+    if count:
+        above = known & (ratio > NEARLY_CONVEX)
+        found.append(
+            f"|smallest / largest eigenvalue| is above {NEARLY_CONVEX:g} at "
+            f"{100 * above.sum() / count:.3g}% of {counted(count, 'point')}; median "
+            f"{np.median(ratio[known]):.3g}, largest {ratio[known].max():.3g}"
+        )
+        convex = known & (smallest > landscape.values(SMALLEST_RESIDUAL))
+        if convex.any():
+            found.append(
+                f"at {counted(int(convex.sum()), 'point')} the smallest eigenvalue is above 0: the "
+                "loss is convex there, whatever the ratio"
+            )
+    if nothing.any():
+        found.append(
+            f"at {counted(int(nothing.sum()), 'point')} the Hessian is exactly 0, and there is no "
+            f"ratio: {LINEAR}"
+        )
     unsure = known & (abs(ratio - NEARLY_CONVEX) <= error)
-    found = [
-        f"|smallest / largest eigenvalue| is above {NEARLY_CONVEX:g} at "
-        f"{100 * above.sum() / count:.3g}% of {counted(count, 'point')}; median "
-        f"{np.median(ratio[known]):.3g}, largest {ratio[known].max():.3g}"
-    ]
     if unsure.any():
         found.append(
             f"at {counted(int(unsure.sum()), 'point')} the residuals leave open on which side of "
             f"{NEARLY_CONVEX:g} the ratio lies; pass a smaller tolerance than "
             f"{about['tolerance']:g}"
         )
-    if missing := int((np.isfinite(landscape.values("loss")) & ~known).sum()):
+    if missing := int((np.isfinite(landscape.values("loss")) & ~converged).sum()):
         found.append(
             f"{counted(missing, 'point')} {'has' if missing == 1 else 'have'} no eigenvalues that "
             "converged, and stay empty; pass a larger tolerance, or precision float64"

@@ -18,7 +18,7 @@ from losslandscape.analysis.extreme_eigenpairs import (
     extreme_eigenpairs,
     krylov_vectors,
 )
-from losslandscape.analysis.hessian_matrix import Layers, Matrix, chosen_parameters
+from losslandscape.analysis.hessian_matrix import LINEAR, Layers, Matrix, chosen_parameters
 from losslandscape.analysis.lanczos import quadrature
 from losslandscape.analysis.point_derivatives import line_through, point_derivatives
 from losslandscape.analysis.short_table import short_table
@@ -243,6 +243,8 @@ class Curvature:
             f"Frobenius norm {self.frobenius_norm:.6g}, "
             f"{_told_error(self.frobenius_standard_error)}",
         ]
+        if not self.eigenvalues.any() and not self.residuals.any():
+            found.append(f"the Hessian is exactly 0: {LINEAR}")
         if not self.converged.all():
             missed = int((~self.converged).sum())
             found.append(

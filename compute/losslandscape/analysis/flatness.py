@@ -22,13 +22,14 @@ from losslandscape.analysis.region_errors import (
     trusted_rise,
 )
 from losslandscape.analysis.region_joins import doubtful_points
+from losslandscape.analysis.score_names import best_where_largest
 from losslandscape.analysis.significance import SCALES, on_scale
 from losslandscape.analysis.sublevel_set import PiecewiseLinearField, Region
 from losslandscape.argument_checks import POSITIVE
 from losslandscape.argument_kinds import Items, Word, coordinates
 from losslandscape.errors import LossLandscapeError
 from losslandscape.landscape.interpolation_errors import Interpolation, interpolation_of
-from losslandscape.landscape.landscape import INTERPOLATED
+from losslandscape.landscape.landscape import INTERPOLATED, Landscape
 from losslandscape.landscape.opening import LandscapeOrPath, opened
 from losslandscape.planes.grid import Grid
 from losslandscape.public_calls import public
@@ -67,6 +68,8 @@ class FlatRegion:
     minimum_interpolated : bool
         Whether the minimum is an interpolated grid point.
     errors : SizeErrors
+    array : str
+        The variable that the region is of.
     """
 
     epsilon: float
@@ -80,6 +83,7 @@ class FlatRegion:
     interpolation: Interpolation
     minimum_interpolated: bool
     errors: SizeErrors
+    array: str = "loss"
 
     @property
     def measure(self) -> str:
@@ -160,6 +164,11 @@ class FlatRegion:
         if np.isfinite(self.parameter_size):
             words += f", {at_least}{self.parameter_size:.4g} in parameter space"
         lines = [f"L <= {self.minimum_loss:.4g} + {self.epsilon:.4g}: {words}"]
+        if "loss" not in self.array.lower():
+            lines.append(
+                f"the region is around the lowest '{self.array}': if larger values are better, it "
+                "says nothing about a minimum"
+            )
         if self.factor is not None:
             lines.append(
                 f"warning: epsilon is {self.factor - 1:g} times the minimum's own loss, so a worse "
@@ -278,7 +287,8 @@ class BasinOfMinimum:
     Raises
     ------
     LossLandscapeError
-        If no grid point, or not the one asked for, has a finite value on the scale.
+        If no grid point, or not the one asked for, has a finite value on the scale, or the values
+        are a score, whose lowest point is the worst.
     """
 
     @public(scale=Word(SCALES))
@@ -289,6 +299,7 @@ class BasinOfMinimum:
         minimum: Sequence[float] | None = None,
     ):
         landscape = opened(landscape)
+        self.array = _array(landscape)
         values, self.scale = on_scale(landscape, scale)
         self.grid, self.gram_matrix = landscape.grid, landscape.gram_matrix
         points = landscape.grid.points()
@@ -359,7 +370,7 @@ class BasinOfMinimum:
         return FlatRegion(
             epsilon, factor, self.scale, self.minimum, self.loss, component, self.grid,
             self.gram_matrix, interpolation_of(self._landscape, around),
-            bool(self._landscape.status.ravel()[self.vertex] == INTERPOLATED), errors,
+            bool(self._landscape.status.ravel()[self.vertex] == INTERPOLATED), errors, self.array,
         )  # fmt: skip
 
     def _level(self, loss: float, epsilon: float) -> float:
@@ -405,6 +416,26 @@ class BasinOfMinimum:
         ]
 
 
+def _array(landscape: Landscape) -> str:
+    """The variable in the place of the loss.
+
+    Raises
+    ------
+    LossLandscapeError
+        If its name or title says that it is best where it is largest.
+    """
+    about = landscape.provenance
+    name = str(about.get("array", "loss"))
+    imported = about.get("imported", {}).get("array") if name == "loss" else None
+    for told in (name, imported, about.get("quantities", {}).get("loss")):
+        if isinstance(told, str) and best_where_largest(told):
+            raise LossLandscapeError(
+                f"'{told}' is best where it is largest, so its lowest grid point is no minimum to "
+                "measure a flat region around; name a loss"
+            )
+    return name
+
+
 @public(scale=Word(SCALES))
 def flat_region(
     landscape: LandscapeOrPath,
@@ -438,7 +469,7 @@ def flat_region(
     ------
     LossLandscapeError
         If epsilon is not positive, the factor is not above 1, there is no such minimum, or the
-        values are an accuracy, whose lowest point is the worst.
+        values are an accuracy or another score, whose lowest point is the worst.
 
     Notes
     -----
@@ -457,12 +488,6 @@ def flat_region(
     (0.249, 0.998, False)
     """
     landscape = opened(landscape)
-    array = str(landscape.provenance.get("array", "loss"))
-    if array.endswith("accuracy"):
-        raise LossLandscapeError(
-            f"'{array}' is best where it is largest, so its lowest grid point is no minimum to "
-            "measure a flat region around; name a loss"
-        )
     basin = BasinOfMinimum(landscape, scale, minimum)
     if factor is not None:
         if not 1 < factor < np.inf:

@@ -17,6 +17,12 @@ from losslandscape.planes.parts import matching_names
 from losslandscape.point.plane_derivatives import PlaneDerivatives
 from losslandscape.progress import Progress
 
+# what a Hessian that is exactly 0 says
+LINEAR = (
+    "the loss is linear in these parameters around the point, and its kinks (of an absolute value, "
+    "a hinge or a ReLU) have no second derivative"
+)
+
 
 def chosen_parameters(
     patterns: str | Sequence[str] | None, layout: ParameterLayout, model: nn.Module

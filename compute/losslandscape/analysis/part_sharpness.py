@@ -10,6 +10,7 @@ import torch
 from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 from torch import Tensor, nn
 
+from losslandscape.analysis.hessian_matrix import LINEAR
 from losslandscape.analysis.point_derivatives import line_through, point_derivatives
 from losslandscape.argument_checks import PROBES, SHARE
 from losslandscape.argument_kinds import Either, Table, Word
@@ -67,6 +68,11 @@ class PartSharpness:
     trace_standard_error: float
     filter_normalized_curvature: float | None
     filter_normalized_standard_error: float | None
+
+    @property
+    def has_no_curvature(self) -> bool:
+        """Whether the Hessian is exactly 0, as that of a loss that is linear in the part."""
+        return not (self.eigenvalue or self.eigenvalue_residual or self.trace)
 
 
 @dataclass(frozen=True)
@@ -135,6 +141,8 @@ class SharpnessByPart:
         widths = [max(map(len, column)) for column in zip(header, *rows)]
         lines = ["  ".join(f"{c:>{w}}" for c, w in zip(row, widths)) for row in (header, *rows)]
         notes = ["each with its standard error"]
+        if flat := [part.part for part in self.parts if part.has_no_curvature]:
+            notes.append(f"the Hessian of {', '.join(flat)} is exactly 0: {LINEAR}")
         if self.derivatives.name != AUTOMATIC:
             notes.append(
                 f"derivatives: {self.derivatives.name}; {'; '.join(self.derivatives.reasons)}"

@@ -43,8 +43,8 @@ def of_array(landscape: Landscape, name: str) -> Landscape:
     provenance["array"] = name
     objective = provenance.get("objective", {})
     sets = objective.get("sets", {})
-    own = name.removesuffix("_loss")
-    if own in sets:  # the first set is that of the loss
+    own = max((key for key in sets if name.startswith(f"{key}_")), key=len, default=None)
+    if own is not None:  # the first set is that of the loss
         others = {key: value for key, value in sets.items() if key != own}
         provenance["objective"] = {**objective, "sets": {own: sets[own], **others}}
     return Landscape(
