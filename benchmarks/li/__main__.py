@@ -244,11 +244,15 @@ def run(arguments: argparse.Namespace) -> None:
         with replace_file(path) as temporary:
             temporary.write_text(json.dumps(content, indent=1) + "\n")
         print("\n".join(page.table(content)))
-        from benchmarks.li import figures  # matplotlib is slow to import
+        from benchmarks.li import exports, figures  # matplotlib is slow to import
 
         print(figures.draw(study, figures.FOLDER if arguments.write else folder))
+        of_figure = arguments.write and exports.is_of_figure(study)
+        print(*exports.export(study, exports.FOLDER if of_figure else folder / "figure8"))
         if arguments.write:
             page.write(content)
+        if arguments.write and not of_figure:
+            print("the data of Figure 8 stay: it has the networks of --preset tiny")
 
 
 @contextmanager

@@ -2,13 +2,15 @@
 
 A claim's number is computed for each seed, from means over its planes or directions. Its interval
 is Student's, over the seeds. A number is such that it is positive if the claim is true, so it holds
-if the whole interval is above 0.
+if the whole interval is above 0. Of fewer than three seeds nothing is judged, and a rank
+correlation must also be one that chance does not give to as many networks.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from itertools import permutations
 from typing import Any
 
 import numpy as np
@@ -20,6 +22,9 @@ from losslandscape.analysis.convexity import NEARLY_CONVEX
 
 HOLDS, DOES_NOT, UNKNOWN = "holds", "does not hold here", "cannot be told"
 MOST_TRAINING_ERROR = 0.1  # of a network that counts as trained
+FEWEST_SEEDS = 3  # that give a number; the interval of two has no use
+_EVERY_ORDER = 8  # networks of which every order is tried; of more, random ones
+_ORDERS = 20_000
 
 Row = dict[str, Any]
 
@@ -54,10 +59,15 @@ def claim(
     values: Iterable[float | None],
     note: str = "",
     ends: tuple[float, float] = (-math.inf, math.inf),
+    chance: float | None = None,
 ) -> dict[str, Any]:
     """A line of the score card; seeds whose value is None or not finite are left out, and said.
 
     No interval goes beyond the ends of what the number can be, as -1 and 1 of a correlation.
+
+    Nothing is judged of fewer than three seeds; of seeds with one and the same number, such as a
+    count, whose spread is not known; and where ``chance``, which is how often chance alone gives
+    such a correlation, is 5% or more.
     """
     values = list(values)
     known = [float(v) for v in values if v is not None and math.isfinite(v)]
@@ -66,10 +76,12 @@ def claim(
     notes = [note] if note else []
     if len(known) < len(values):
         notes.append(f"{len(values) - len(known)} of {len(values)} seeds give no number")
+    known_spread = len(set(known)) > 1 if chance is None else chance + studies.LEVEL < 1
+    judged = known_spread and len(known) >= FEWEST_SEEDS
     return {
         "claim": number, "text": text, "number": what, "value": mean if known else None,
         "interval": [low, high] if len(known) > 1 else None, "seeds": len(known),
-        "verdict": verdict(low, high), "note": "; ".join(notes),
+        "verdict": verdict(low, high) if judged else UNKNOWN, "note": "; ".join(notes),
     }  # fmt: skip
 
 
@@ -81,6 +93,8 @@ def score_card(rows: Sequence[Row], pairs: Sequence[Row], deepest: int) -> list[
     total = len(pairs)
     ends = "small_batch", "large_batch"
     pairs = [pair for pair in pairs if {(pair[end], pair["seed"]) for end in ends} <= names]
+    every_decayed = [pair for pair in pairs if pair["weight_decay"] > 0]
+    on_line = [pair for pair in every_decayed if pair["barrier"] > 0 and not pair["raw_at_edge"]]
 
     def by_seed(value: Callable[[list[Row]], float | None]) -> list[float | None]:
         return [value([row for row in rows if row["seed"] == seed]) for seed in seeds]
@@ -89,7 +103,7 @@ def score_card(rows: Sequence[Row], pairs: Sequence[Row], deepest: int) -> list[
         return lambda some: _difference(some, deepest, name)
 
     of_pairs = [[pair for pair in pairs if pair["seed"] == seed] for seed in seeds]
-    decayed = [[pair for pair in some if pair["weight_decay"] > 0] for some in of_pairs]
+    decayed = [[pair for pair in on_line if pair["seed"] == seed] for seed in seeds]
     judged = [_agreements(some, [r for r in rows if r["seed"] == s])
               for s, some in zip(seeds, of_pairs)]  # fmt: skip
     left_out = total - sum(len(found) for found in judged)
@@ -99,9 +113,12 @@ def score_card(rows: Sequence[Row], pairs: Sequence[Row], deepest: int) -> list[
         claim(
             1, "Without filter normalization, a large-batch minimum looks flatter",
             "log10 of the flat length at the large-batch minimum over that at the small-batch one, "
-            "on the line through both, trained with weight decay",
+            "on the line through both, each on its outer side, trained with weight decay",
             [_mean([math.log10(p["raw_large"] / p["raw_small"]) for p in some])
              for some in decayed],
+            f"{len(every_decayed) - len(on_line)} of {len(every_decayed)} pairs left out: no "
+            "barrier is between them, so one is no minimum of the line, or the line ends first"
+            if len(on_line) < len(every_decayed) else "",
         ),
         claim(
             1, "With it, the minimum with the higher test error is sharper",
@@ -114,17 +131,17 @@ def score_card(rows: Sequence[Row], pairs: Sequence[Row], deepest: int) -> list[
         claim(
             2, "Sharper minima have higher test errors: VGG-9",
             "rank correlation of sharpness and test error", by_seed(_of(vgg, _rank)),
-            _same_errors(vgg), (-1, 1),
+            *_doubts(vgg),
         ),
         claim(
             2, "Sharper minima have higher test errors: ResNets",
             "rank correlation of sharpness and test error", by_seed(_of(resnets, _rank)),
-            _same_errors(resnets), (-1, 1),
+            *_doubts(resnets),
         ),
         claim(
             3, "Without shortcuts, more of the deepest network's plane is far from convex",
             "share of the plane with a ratio above 0.1, without minus with shortcuts",
-            by_seed(deep("not_convex")),
+            by_seed(deep("not_convex")), _unsure(rows, deepest),
         ),
         claim(
             3, "Without shortcuts, the deepest network's surface is rougher",
@@ -190,10 +207,62 @@ def errors_differ(rows: Sequence[Row]) -> bool:
     return bool(stats.chi2_contingency([wrong, right]).pvalue < 1 - studies.LEVEL)
 
 
-def _same_errors(rows: Sequence[Row]) -> str:
-    if all(errors_differ(some) for some in _split(rows)):
+def chance_of_order(rows: Sequence[Row]) -> float:
+    """How often chance gives a mean rank correlation over seeds of this size or more.
+
+    Seeds tell how a correlation of these networks varies, but not whether as few networks have it
+    by chance. So their test errors are exchanged among the networks, in all seeds alike: in every
+    order, or in 20,000 random ones of many networks. Only networks of every seed that gives a
+    number take part. 1 if there is none.
+    """
+    seeds = [some for some in _split(rows) if errors_differ(some)]
+    found = [{row["network"]: row for row in some} for some in seeds]
+    names = sorted(set.intersection(*map(set, found))) if found else []
+    if len(names) < 3:
+        return 1.0
+    sharp, wrong = (
+        np.array([stats.rankdata([of(some[name]) for name in names]) for some in found])
+        for of in (sharpness, test_error)
+    )
+    sharp, wrong = (ranks - ranks.mean(axis=1, keepdims=True) for ranks in (sharp, wrong))
+    scale = np.linalg.norm(sharp, axis=1) * np.linalg.norm(wrong, axis=1)
+    if not scale.all():
+        return 1.0
+    if len(names) <= _EVERY_ORDER:
+        orders = np.array(list(permutations(range(len(names)))))
+    else:
+        generator = np.random.default_rng(0)
+        orders = np.array([generator.permutation(len(names)) for _ in range(_ORDERS)])
+    sharp /= scale[:, None]
+    by_chance = np.einsum("sn,son->o", sharp, wrong[:, orders]) / len(seeds)
+    observed = abs((sharp * wrong).sum()) / len(seeds)
+    return float((abs(by_chance) >= observed - 1e-9).mean())
+
+
+def _doubts(rows: Sequence[Row]) -> tuple[str, tuple[float, float], float]:
+    """The note of a rank correlation, its ends, and how often chance alone gives it."""
+    chance = chance_of_order(rows)
+    notes = []
+    if not all(errors_differ(some) for some in _split(rows)):
+        notes.append("where the test errors of a seed do not differ beyond chance, it gives no "
+                     "number")  # fmt: skip
+    if chance < 1:
+        share = "under 0.1%" if chance < 0.001 else f"{100 * chance:.2g}%"
+        notes.append(f"chance alone gives so many networks such a correlation in {share} of cases")
+    return "; ".join(notes), (-1, 1), chance
+
+
+def _unsure(rows: Sequence[Row], deepest: int) -> str:
+    """How many points of the maps have a ratio nearer to 0.1 than its error."""
+    maps = [row for row in rows if row["depth"] == deepest and "not_convex" in row]
+    unsure = sum(row["map_points_unsure"] for row in maps)
+    if not unsure:
         return ""
-    return "where the test errors of a seed do not differ beyond chance, it gives no number"
+    points = sum(row["map_points"] for row in maps)
+    return (
+        f"at {unsure} of {points} points of the maps the ratio is nearer to {NEARLY_CONVEX:g} than "
+        "its error"
+    )
 
 
 def _split(rows: Sequence[Row]) -> list[list[Row]]:
@@ -244,6 +313,10 @@ def _difference(rows: Sequence[Row], depth: int, name: str) -> float | None:
     without, with_them = (_plain(rows, depth, shortcuts) for shortcuts in (False, True))
     if without is None or with_them is None or name not in without or name not in with_them:
         return None
+    if name == "not_convex" and any(
+        row["map_points_known"] < row["map_points"] for row in (without, with_them)
+    ):
+        return None  # the points without eigenvalues are not those of chance
     return without[name] - with_them[name]
 
 

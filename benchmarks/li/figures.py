@@ -104,10 +104,12 @@ def _surface(axis: Any, landscape: ll.Landscape) -> None:
 
 def _map(axis: Any, landscape: ll.Landscape) -> Any:
     ratio = landscape.values("convexity")
-    (low, high), (bottom, top) = landscape.grid.bounds
-    image = axis.imshow(
-        ratio, cmap="magma", vmin=0, vmax=1, origin="lower", extent=(low, high, bottom, top)
-    )
+    ends = [  # a cell around each point
+        end + sign * step / 2
+        for bounds, step in zip(landscape.grid.bounds, landscape.grid.spacing)
+        for end, sign in zip(bounds, (-1, 1))
+    ]
+    image = axis.imshow(ratio, cmap="magma", vmin=0, vmax=1, origin="lower", extent=ends)
     known = ratio[np.isfinite(ratio)]
     share = 100 * (known > NEARLY_CONVEX).mean() if known.size else float("nan")
     axis.set_title(f"above {NEARLY_CONVEX:g} at {share:.0f}% of the points", fontsize=8)

@@ -16,12 +16,12 @@ import losslandscape as ll
 from benchmarks.li.networks import Data, Network, Pair
 from benchmarks.li.presets import Preset
 from benchmarks.studies import evaluated
-from losslandscape.analysis.convexity import NEARLY_CONVEX, RATIO
+from losslandscape.analysis.convexity import NEARLY_CONVEX, RATIO, RATIO_ERROR
 from losslandscape.analysis.roughness import roughness
 from losslandscape.study.datasets import stratified_subset
 
 EPSILON = 0.1  # height of a flat region
-RAW_POINTS, RAW_BOUNDS = 21, (-0.5, 1.5)  # of the line through two minima
+RAW_POINTS, RAW_BOUNDS = 101, (-2.0, 3.0)  # of the line through two minima, at 0 and 1
 _BATCH = 500
 _PATH_POINTS = 3
 _TOLERANCE = 0.02  # of eigenvalues, relative to the width of the spectrum
@@ -159,7 +159,8 @@ def convexity(
             surface, objective, plane, parameters=weights, tolerance=_TOLERANCE,
             journal=folder / "convexity.journal",
         ).save(path)  # fmt: skip
-    ratio = ll.Landscape.open(path).values(RATIO)
+    mapped = ll.Landscape.open(path)
+    ratio, error = mapped.values(RATIO), mapped.values(RATIO_ERROR)
     known = np.isfinite(ratio)
     middle = (preset.map_points // 2,) * 2
     # the running statistics of the network before training are those of nothing
@@ -171,6 +172,7 @@ def convexity(
     return {
         "not_convex": float((ratio[known] > NEARLY_CONVEX).mean()) if known.any() else math.nan,
         "map_points_known": int(known.sum()),
+        "map_points_unsure": int((abs(ratio - NEARLY_CONVEX)[known] <= error[known]).sum()),
         "map_points": ratio.size,
         "ratio_at_minimum": float(ratio[middle]),
         "ratio_at_start": float(abs(start.eigenvalues[-1]) / abs(start.eigenvalues[0])),
@@ -181,7 +183,11 @@ def convexity(
 def raw_line(
     small: Network, large: Network, preset: Preset, data: Data, path: Path, device: str = "cpu"
 ) -> dict[str, Any]:
-    """Flat lengths of the minima of two batch sizes, along the straight line through both."""
+    """How flat the minima of two batch sizes look on the straight line through both.
+
+    Each by the flat length on its outer side. The side toward the other minimum is left out: where
+    no barrier is between them, that region goes on into the other one.
+    """
     line = ll.Subspace.between(small.model, large.model, labels=["small batch", "large batch"])
     samples = stratified_subset(*data.train, preset.samples)
     objective = ll.Objective(
@@ -192,8 +198,8 @@ def raw_line(
     surface = evaluated(
         path, objective, line, ll.Grid.rectangle((RAW_POINTS,), (RAW_BOUNDS,)), quiet=True
     )
-    small_region, large_region = (
-        ll.flat_region(surface, EPSILON, minimum=(end,), draws=2) for end in (0.0, 1.0)
+    (small_length, small_cut), (large_length, large_cut) = (
+        _outer_length(surface, end) for end in (0.0, 1.0)
     )
     return {
         "seed": small.seed,
@@ -201,10 +207,20 @@ def raw_line(
         "weight_decay": small.recipe.weight_decay,
         "small_batch": small.recipe.name,
         "large_batch": large.recipe.name,
-        "raw_small": small_region.size,
-        "raw_large": large_region.size,
+        "raw_small": small_length,
+        "raw_large": large_length,
+        "raw_at_edge": small_cut or large_cut,
         "barrier": _barrier(surface.values(), surface.grid.axes()[0]),
     }
+
+
+def _outer_length(line: ll.Landscape, end: float) -> tuple[float, bool]:
+    """From a minimum at 0 or 1 away from the other one; and whether the line ends before it."""
+    found = ll.flat_region(line, EPSILON, minimum=(end,), draws=2)
+    lengths = (found.region.points.ravel() - end) * (1 if end else -1)
+    outermost = int(lengths.argmax())
+    below = found.minimum_loss + EPSILON - found.loss[outermost]
+    return float(lengths[outermost]), bool(below > 1e-6 * EPSILON)
 
 
 def _barrier(losses: np.ndarray, axis: np.ndarray) -> float:

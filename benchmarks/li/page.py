@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.li.claims import interval, test_error
+from benchmarks.li.claims import interval, is_trained, test_error
 from benchmarks.studies import put_between
 
 PAGE = Path(__file__).parents[2] / "docs" / "score_card.md"
@@ -46,6 +46,22 @@ def table(content: dict[str, Any]) -> list[str]:
             _mean([100 * r["walk_variance"] for r in rows]),
         ]  # fmt: skip
         lines.append(f"| {' | '.join(cells)} |")
+    return lines + _left_out(content["rows"])
+
+
+def _left_out(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """Which networks are in no claim, and which flat lengths are lower bounds."""
+    lines = []
+    for what, some in (
+        ("Not trained, so in no claim", [row for row in rows if not is_trained(row)]),
+        (
+            "Flat up to the end of a line, so that the flat length is a lower bound",
+            [row for row in rows if row["flat_lengths_at_edge"]],
+        ),
+    ):
+        if some:
+            names = ", ".join(f"{row['network']} of seed {row['seed']}" for row in some)
+            lines += ["", f"{what}: {names}."]
     return lines
 
 

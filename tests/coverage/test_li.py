@@ -1,5 +1,6 @@
 """The score card of Li et al.: verdicts by rule, and a study that goes on where it was killed."""
 
+import copy
 import dataclasses
 import json
 import math
@@ -12,7 +13,8 @@ from benchmarks.li import claims, kept, measures, networks, page, presets
 from benchmarks.li.__main__ import Study, arguments_of, content_of, make_part
 from benchmarks.li.claims import DOES_NOT, HOLDS, UNKNOWN
 from benchmarks.li.presets import PRESETS, Preset, recipes
-from scipy.stats import ttest_1samp
+from scipy.optimize import brentq
+from scipy.stats import permutation_test, spearmanr, ttest_1samp
 
 from losslandscape.errors import LossLandscapeError
 
@@ -24,13 +26,14 @@ def row(name="a", seed=0, **changes):
         "network": name, "seed": seed, "kind": "vgg9", "depth": 9, "width": 1, "shortcuts": False,
         "optimizer": "sgd", "weight_decay": 0.0, "batch": 10, "parameters": 7,
         "training_loss": 0.1, "training_error": 0.02, "test_errors": 50, "test_samples": 1000,
-        "flat_length": 0.5,
+        "flat_length": 0.5, "flat_lengths_at_edge": 0,
         "roughness": 2.0, "minima": 1.0, "path_variance": 0.9, "walk_variance": 0.8, **changes,
     }  # fmt: skip
 
 
 def resnet(depth, shortcuts, width=1, seed=0, **changes):
-    numbers = {"not_convex": 0.1, "ratio_at_start": 0.05} if width == 1 else {}
+    numbers = {"not_convex": 0.1, "ratio_at_start": 0.05, "map_points": 9, "map_points_known": 9,
+               "map_points_unsure": 0} if width == 1 else {}  # fmt: skip
     name = f"resnet{depth}_{width}_{shortcuts}"
     return row(
         name, seed, kind="resnet", depth=depth, shortcuts=shortcuts, width=width,
@@ -59,6 +62,8 @@ def test_no_interval_of_a_correlation_goes_beyond_one():
         ([1.0, -0.5, 0.2], UNKNOWN),
         ([0.0, 0.0, 0.0], UNKNOWN),  # no effect at all is no effect
         ([1.0], UNKNOWN),  # one seed has no interval
+        ([1.0, 1.001], UNKNOWN),  # nor do two have one of use
+        ([1.0, 1.0, 1.0], UNKNOWN),  # a count: its spread is not known
         ([1.0, None, math.nan], UNKNOWN),
         ([], UNKNOWN),
     ],
@@ -83,6 +88,40 @@ def test_no_order_is_read_from_errors_that_chance_explains():
     assert not claims.errors_differ([row(test_errors=0), row(test_errors=0)])
 
 
+def test_an_order_of_few_networks_may_be_chance():
+    """Every order of the test errors, as SciPy tries them; those of all seeds change alike."""
+    lengths, errors = (0.2, 0.3, 0.5, 0.4, 0.9), (200, 160, 90, 130, 40)
+    rows = [row(str(i), 0, flat_length=length, test_errors=n)
+            for i, (length, n) in enumerate(zip(lengths, errors))]  # fmt: skip
+    sharp, wrong = [claims.sharpness(one) for one in rows], [claims.test_error(one) for one in rows]
+    expected = permutation_test(
+        (sharp,), lambda x: spearmanr(x, wrong).statistic, permutation_type="pairings",
+        n_resamples=np.inf, alternative="two-sided",
+    )  # fmt: skip
+    assert claims.chance_of_order(rows) == pytest.approx(expected.pvalue)
+    assert claims.chance_of_order(rows[:2]) == 1
+    again = [{**one, "seed": 1} for one in rows]
+    assert claims.chance_of_order(rows + again) == pytest.approx(expected.pvalue)
+    opposite = [{**one, "seed": 1, "test_errors": 240 - one["test_errors"]} for one in rows]
+    assert claims.chance_of_order(rows + opposite) == 1
+    few = [1.0, 0.98, 0.99]
+    assert claims.claim(2, "t", "n", few, chance=0.05)["verdict"] == UNKNOWN
+    assert claims.claim(2, "t", "n", few, chance=0.04)["verdict"] == HOLDS
+
+
+def test_a_map_with_missing_points_gives_no_number():
+    card, rows, pairs = score_card()
+    assert card[4]["seeds"] == 3
+    deep = [one for one in rows if one["depth"] == 14]
+    deep[0]["map_points_known"], deep[3]["map_points_unsure"] = 8, 2
+    again = claims.score_card(rows, pairs, 14)[4]
+    assert (again["seeds"], again["verdict"]) == (2, UNKNOWN)
+    assert again["note"] == (
+        "at 2 of 54 points of the maps the ratio is nearer to 0.1 than its error; "
+        "1 of 3 seeds give no number"
+    )
+
+
 def test_only_pairs_of_different_test_errors_are_judged():
     rows = [
         row("small", test_errors=20, flat_length=0.5),
@@ -99,18 +138,23 @@ def score_card(noshort=0.6, seeds=3):
     rows, pairs = [], []
     for seed in range(seeds):
         shift = 0.01 * seed
+        vggs = zip("sabcdl", (20, 30, 45, 60, 70, 80), (0.5, 0.4, 0.35, 0.3, 0.25, 0.2))
+        nets = {(8, True): (50, 0.4), (8, False): (60, 0.38), (14, True): (80, 0.3),
+                (14, False): (90, 0.28)}  # fmt: skip
         rows += [
-            row("s", seed, test_errors=20, flat_length=0.5 + shift),
-            row("l", seed, test_errors=80, flat_length=0.2 + shift, batch=20),
+            *(row(name, seed, test_errors=wrong, flat_length=flat + shift,
+                  path_variance=0.9 + shift) for name, wrong, flat in vggs),
             *(resnet(d, s, seed=seed, not_convex=(0.1 if s else noshort) + shift * (not s),
-                     flat_length=0.4, ratio_at_start=(0.01 if s else 0.5) * (1 + shift))
-              for d in (8, 14) for s in (True, False)),
-            *(resnet(8, s, 2, seed, flat_length=0.8 + shift, test_errors=20)
-              for s in (True, False)),
+                     test_errors=wrong, flat_length=flat,
+                     ratio_at_start=(0.01 if s else 0.5) * (1 + shift))
+              for (d, s), (wrong, flat) in nets.items()),
+            *(resnet(8, s, 2, seed, flat_length=flat + shift, test_errors=wrong)
+              for s, wrong, flat in ((True, 10, 0.8), (False, 20, 0.7))),
         ]  # fmt: skip
         pairs.append({
             "seed": seed, "weight_decay": 0.01, "small_batch": "s", "large_batch": "l",
-            "raw_small": 0.2, "raw_large": 0.4 + shift,
+            "raw_small": 0.2, "raw_large": 0.4 + shift, "raw_at_edge": False,
+            "barrier": 0.1,
         })  # fmt: skip
     return claims.score_card(rows, pairs, 14), rows, pairs
 
@@ -124,7 +168,7 @@ def test_each_claim_is_one_number():
     assert values[5] == values[6] == 0
     assert values[7] == pytest.approx(np.log10(np.array([0.80, 0.81, 0.82]) / 0.4).mean())
     assert values[9] == pytest.approx(-np.log10(0.1 * np.array([1, 1.01, 1.02])).mean())
-    assert values[11] == pytest.approx(0.1)
+    assert values[11] == pytest.approx(0.1 + 0.01 * 6 / 12)
     assert [v for _, v in verdicts] == [
         HOLDS, HOLDS, HOLDS, HOLDS, HOLDS, UNKNOWN, UNKNOWN, HOLDS, HOLDS, HOLDS, HOLDS, HOLDS
     ]  # fmt: skip
@@ -136,15 +180,69 @@ def test_networks_that_are_not_trained_are_in_no_claim():
         if one["network"] == "l":
             one["training_error"] = 0.5
     card = claims.score_card(rows, pairs, 14)
-    assert [one["seeds"] for one in card[:3]] == [0, 0, 0]
+    assert [one["seeds"] for one in card[:3]] == [0, 0, 3]
     assert card[1]["note"].startswith("3 of 3 pairs left out: a network is not trained")
     assert card[4]["verdict"] == HOLDS
+    assert page._left_out(rows) == [
+        "", "Not trained, so in no claim: l of seed 0, l of seed 1, l of seed 2."
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("why", [{"raw_at_edge": True}, {"barrier": 0.0}])
+def test_flat_lengths_of_no_minimum_or_beyond_the_line_are_not_compared(why):
+    _, rows, pairs = score_card()
+    pairs[1].update(why)
+    card = claims.score_card(rows, pairs, 14)
+    assert card[0]["seeds"] == 2
+    assert card[0]["verdict"] == UNKNOWN
+    assert card[0]["note"].startswith("1 of 3 pairs left out")
+    rows[2]["flat_lengths_at_edge"] = 4
+    assert page._left_out(rows)[1].endswith("a lower bound: b of seed 0.")
 
 
 def test_a_claim_can_be_false_here():
     card, _, _ = score_card(noshort=0.02)
     assert card[4]["verdict"] == DOES_NOT
     assert {one["verdict"] for one in score_card(seeds=1)[0]} == {UNKNOWN}
+
+
+def test_a_flat_length_on_the_line_is_that_of_its_own_minimum(tmp_path):
+    """No barrier is between these two, and the worse one is no minimum: its region has both."""
+    torch.manual_seed(0)
+    images = torch.randn(80, 2, 2, 2)
+    labels = (images[:, 0, 0].sum(1) + torch.randn(80) > 0).long()
+    models = [torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(8, 2)) for _ in range(2)]
+
+    def loss_of(model):
+        return torch.nn.functional.cross_entropy(model(images), labels)
+
+    weights = list(models[0].parameters())
+    for _ in range(300):
+        slopes = torch.autograd.grad(loss_of(models[0]), weights)
+        with torch.no_grad():
+            for one, slope in zip(weights, slopes):
+                one -= slope
+    with torch.no_grad():
+        for one, other in zip(models[1].parameters(), models[0].parameters()):
+            one.copy_(-0.1 * other)
+    recipe = recipes(STUB)[0]
+    small, large = (networks.Network(recipe, 0, one, one, None) for one in models)
+    data = networks.Data("digits", (images, labels), (images, labels))
+    preset = dataclasses.replace(STUB, samples=80)
+    found = measures.raw_line(small, large, preset, data, tmp_path / "line.nc")
+
+    def loss_at(place):
+        with torch.no_grad():
+            model = copy.deepcopy(models[0])
+            for one, other in zip(model.parameters(), models[1].parameters()):
+                one.copy_((1 - place) * one + place * other)
+            return float(loss_of(model))
+
+    assert found["barrier"] == 0
+    assert not found["raw_at_edge"]
+    for name, end, sign in (("raw_small", 0, -1), ("raw_large", 1, 1)):
+        crossing = brentq(lambda t: loss_at(end + sign * t) - loss_at(end) - 0.1, 0, 2)  # noqa: B023
+        assert found[name] == pytest.approx(crossing, rel=0.01)
 
 
 def test_presets_have_each_network_once():
@@ -205,6 +303,7 @@ def test_a_killed_study_goes_on_and_ends_with_the_same_numbers(tmp_path, monkeyp
     monkeypatch.setattr(study_module, "raw_line", lambda *a: {
         "seed": a[0].seed, "weight_decay": 0.01, "small_batch": a[0].recipe.name,
         "large_batch": a[1].recipe.name, "raw_small": 0.2, "raw_large": 0.4,
+        "raw_at_edge": False, "barrier": 0.1,
     })  # fmt: skip
     few = dataclasses.replace(STUB, depths=(8,), widths=(1,), seeds=1)
     every = [recipe.name for recipe in recipes(few)]
