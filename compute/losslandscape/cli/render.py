@@ -42,6 +42,8 @@ COLOR_MAPS = ("viridis", "cividis", "magma", "inferno", "plasma", "gray")
 DEFAULT_DPI = 300.0
 # Smallest text size in a printed figure, in points; journals require five to eight.
 MINIMUM_POINTS = 7.0
+# The same of figures of several panels, which have less room, and of what has least room.
+PANEL_POINTS, LEAST_POINTS = 5.5, 5.0
 # Default text size as a share of the picture's width (losslandscape_paraview/style/theme.py), and
 # the largest factor at which the text still fits around the figure.
 LETTER_SHARE, LARGEST_LETTERS = 0.020, 1.8
@@ -187,14 +189,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="WxH",
         help="size in pixels (1600x1200) or in print (85x73mm, 8.5x7.3cm, 3.3x2.9in; column is "
         f"{WIDTHS['column']:g} mm wide, page {WIDTHS['page']:g} mm); in print, text is at least "
-        f"{MINIMUM_POINTS:g} pt (default: the figure's own size, in pixels)",
+        f"{LEAST_POINTS:g} pt (default: the figure's own size, in pixels)",
     )
     picture.add_argument(
         "--text-size",
         type=Kind(POINTS),
         metavar="PT",
-        help=f"size of the labels in points (default: {MINIMUM_POINTS:g}, or larger in wide "
-        "figures)",
+        help=f"size of the labels in points (default: {MINIMUM_POINTS:g}, in figures of several "
+        f"panels {PANEL_POINTS:g}, or larger in wide figures)",
     )
     picture.add_argument(
         "--caption",
@@ -319,15 +321,18 @@ def _render(arguments: argparse.Namespace, caption: Path | None) -> int:
     points = arguments.text_size
     if points is None and arguments.figure == "panels":
         points = MINIMUM_POINTS  # a panel's text is a larger share of it than a figure's
-    size, letters = _size(_in_print(arguments), dpi, points)
     picture = {"dpi": dpi, "transparent": arguments.transparent}
     if _is_state(arguments):
+        size, _letters = _size(_in_print(arguments), dpi, points)
         shown = {"layout": arguments.layout, "trust": arguments.trust_file}
         print(render_state(arguments.landscapes[0], arguments.output, size, **picture, **shown))
         return 0
     if arguments.techniques and len(arguments.landscapes) == 1:  # beside itself
         arguments.landscapes = arguments.landscapes * 2
     figure = fitting_figure(arguments.figure, arguments.landscapes)
+    several = len(arguments.landscapes) > 1 or figure in ("topology", "curvature", "trust")
+    least = PANEL_POINTS if several else MINIMUM_POINTS
+    size, letters = _size(_in_print(arguments), dpi, points, least)
     options = {
         "array": arguments.array,
         "log": arguments.log,
@@ -337,6 +342,7 @@ def _render(arguments: argparse.Namespace, caption: Path | None) -> int:
         "persistence": arguments.persistence,
         "folder": _topology_folder(arguments, figure),
         "letters": letters,
+        "least": min(1.0, LEAST_POINTS / (points or least)) if letters else None,
         "techniques": arguments.techniques,
         "steps": arguments.steps,
         "own_losses": arguments.own_losses,
@@ -403,11 +409,11 @@ def panels_shape(count: int) -> float:
 
 
 def _size(
-    text: str | None, dpi: float, points: float | None = None
+    text: str | None, dpi: float, points: float | None = None, least: float = MINIMUM_POINTS
 ) -> tuple[tuple[int, int] | None, float | None]:
     """Width and height in pixels, and the factor by which the text must be enlarged.
 
-    `points` is the text size in print; without it, that of the layout or `MINIMUM_POINTS`.
+    `points` is the text size in print; without it, that of the layout or `least`.
 
     Raises
     ------
@@ -427,12 +433,12 @@ def _size(
     letters = None
     if unit:
         inches = [length * _INCHES[unit] for length in lengths]
-        own, wanted = LETTER_SHARE * inches[0] * 72, points or MINIMUM_POINTS
+        own, wanted = LETTER_SHARE * inches[0] * 72, points or least
         if own * LARGEST_LETTERS < wanted:
-            least = wanted / (LARGEST_LETTERS * LETTER_SHARE * 72) * 25.4
+            narrowest = wanted / (LARGEST_LETTERS * LETTER_SHARE * 72) * 25.4
             what = "legible text" if points is None else f"text of {points:g} pt"
             raise LossLandscapeError(
-                f"--size {text}: too narrow for {what}; use at least {math.ceil(least)} mm"
+                f"--size {text}: too narrow for {what}; use at least {math.ceil(narrowest)} mm"
             )
         letters = wanted / own if points is not None else max(1.0, wanted / own)
         lengths = [length * dpi for length in inches]

@@ -151,7 +151,7 @@ class _Drawer:
 
     def write(self, x, y, words, letters, colour, written=None, **kind):
         """Words at a pixel; `letters` is their height in the layout's pixels."""
-        points = 0.94 * letters * self._scale * 72 / self._dpi
+        points = letters * self._scale * 72 / self._dpi
         text = self._axes.text(
             x, y, words, fontsize=points, color=colour, zorder=5, linespacing=1.1, **kind
         )

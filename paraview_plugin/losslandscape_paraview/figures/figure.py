@@ -1,5 +1,6 @@
 """A figure: panels side by side under one camera, one scale and one legend."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import numpy as np
 from ..compatibility import restore_getargspec
 from ..errors import LandscapeError
 from ..layers.curve import band_ends
-from ..layers.notes import write_notes
+from ..layers.notes import room_for_notes, write_notes
 from ..layers.own_losses import checkpoint_losses
 from ..layers.registry import LAYERS
 from ..session import is_in_window
@@ -17,7 +18,7 @@ from ..sources.landscape_sources import open_landscape, renamed
 from ..style import theme
 from ..style.scale import DisplayScale
 from ..style.screen import screen_axes
-from ..style.text import fitted
+from ..style.text import in_letters, in_lines
 from .axes import dress_axes, label_axes, label_plane, place_axes
 from .box import Box
 from .camera import direction_of, dress_view, half_height, place_camera
@@ -35,6 +36,8 @@ DEFAULT_SIZE = (2000, 1120)
 # the letters of sentences below a figure, in units of the others, and the height of a line of them
 SENTENCE_LETTERS, SENTENCE_LINE = 0.8, 1.0
 MOST_SENTENCES = 0.35  # of a figure's height
+# how long lines of notes are, about
+NOTE_LETTERS = 45
 
 
 class Figure(Written):
@@ -64,6 +67,8 @@ class Figure(Written):
         keys: its legend has the bars and keys of trajectories and marks, not only the bar of the
             quantity.
         sentences: in a strip below the legend.
+        least: the smallest texts where there is little room, in units of the others; None for
+            `theme.LEAST_LETTERS`, and smaller at an upright axis that is too short.
 
     Attributes:
         panels: list of `Panel`.
@@ -80,6 +85,7 @@ class Figure(Written):
             of the layout's.
         chart_words: list of sentences about the charts, for the caption.
         letter_width: the width in pixels that text sizes are shares of (see `style.theme`).
+        least_letters: the smallest size of texts in the layout's pixels.
         layout, legend: ParaView's layout and the view that holds the colour bars.
 
     Raises:
@@ -110,6 +116,7 @@ class Figure(Written):
         cell=None,
         keys=True,
         sentences=(),
+        least=None,
     ):
         restore_getargspec()
         from paraview import simple
@@ -121,12 +128,16 @@ class Figure(Written):
         self.letters = letters
         self.steps = steps
         self.letter_width = letters * self.layout_size[0]
+        self._least = least
+        least = theme.LEAST_LETTERS if least is None else least
+        self.least_letters = math.ceil(least * theme.LETTER_SHARE * self.letter_width)
         # large letters need a higher legend
-        least = theme.LEGEND_LETTERS * theme.LETTER_SHARE * self.letter_width
-        self.legend_share = max(theme.LEGEND_SHARE, least / self.layout_size[1])
+        high = theme.LEGEND_LETTERS * theme.LETTER_SHARE * self.letter_width
+        self.legend_share = max(theme.LEGEND_SHARE, high / self.layout_size[1])
         height = height_of(sentences, self.size[0], letters) / self.size[1]
         # most is left to the panels, whatever a file has to say
         small = SENTENCE_LETTERS * min(1.0, (MOST_SENTENCES / height) ** 0.5 if height else 1.0)
+        small = max(small, least)
         self.words_share = min(height, MOST_SENTENCES)
         self._sentences, self._small = sentences, small
         opened = {}
@@ -299,10 +310,17 @@ class Figure(Written):
         if self.panels[0].dimensions != 2:
             return
         letter = theme.LETTER_SHARE * self.letter_width
+        lines = max(len(self._title_of(panel)[0]) for panel in self.panels)
         above = 1.45 * theme.TITLE_LETTER_SHARE * self.letter_width
+        above += 1.25 * (lines - 1) * self.least_letters
         if not self._titled:
             above = 0.0
         below = (1.25 * notes + 0.3) * letter
+        room = min(room_for_notes(self, panel.view) for panel in self.panels)
+        rows = math.ceil(in_letters(NOTE_LETTERS, self.least_letters) / room)
+        if rows > 1:  # the longest is broken
+            lines = notes + rows - 1
+            below = max(below, 1.35 * lines * self.least_letters + 0.5 * letter)
         fitted = fit_planes(
             [panel.box for panel in self.panels],
             self.scale,
@@ -312,6 +330,7 @@ class Figure(Written):
             self._panel_size,
             above,
             below,
+            self.least_letters / letter if self._least else 0.0,
         )
         for panel, box in zip(self.panels, fitted.boxes):
             panel.box = box
@@ -427,12 +446,19 @@ class Figure(Written):
         write_notes(panel)
         if not self._titled:
             return
-        title = simple.Text(registrationName=panel.named("title"), Text=words.literal(panel.name))
-        written = simple.Show(title, view)
+        lines, size = self._title_of(panel)
+        title = words.literal("\n".join(lines))
+        text = simple.Text(registrationName=panel.named("title"), Text=title)
+        written = simple.Show(text, view)
         written.WindowLocation = "Upper Center"
-        letters = theme.TITLE_LETTER_SHARE * self.letter_width
-        written.FontSize = fitted(letters, panel.name, 0.96 * self._panel_size[0])
+        written.FontSize = size
         written.Color = theme.INK
+
+    def _title_of(self, panel):
+        """The lines of a panel's title, and the size of their letters."""
+        letters = theme.TITLE_LETTER_SHARE * self.letter_width
+        room = 0.96 * self._panel_size[0]
+        return in_lines([panel.name], letters, room, self.least_letters)
 
     def refresh_bar(self):
         """Write the title and the labels of the quantity's colour bar as they are now."""

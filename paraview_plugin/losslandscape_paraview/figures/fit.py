@@ -236,7 +236,7 @@ def best_loss_ticks(scale, words_with, pixels, right, up):
     return best, False
 
 
-def fit_planes(boxes, scale, provenances, direction, width, size, above, below):
+def fit_planes(boxes, scale, provenances, direction, width, size, above, below, least=0.0):
     """Make the boxes of planes as large as the words around them leave room for.
 
     Where the upright edge is too short for three values, the boxes get higher, and these values
@@ -249,6 +249,7 @@ def fit_planes(boxes, scale, provenances, direction, width, size, above, below):
         direction: from where the camera looks.
         width: the width in pixels that text sizes are shares of.
         size, above, below: see `fitted_camera`.
+        least: the smallest size of these values, of the other ticks'.
 
     Returns:
         `Fitted`
@@ -258,7 +259,9 @@ def fit_planes(boxes, scale, provenances, direction, width, size, above, below):
     for stretch, share in LOSS_AXIS_TRIES:
         higher = [box.stretched(stretch) for box in boxes]
 
-        def words_with(ticks, boxes=higher, share=share):
+        size_of_loss = max(share, least)
+
+        def words_with(ticks, boxes=higher, share=size_of_loss):
             return [
                 words_at_axes(box, scale, provenance, direction, width, ticks, share)
                 for box, provenance in zip(boxes, provenances)

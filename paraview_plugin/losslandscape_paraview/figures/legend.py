@@ -5,7 +5,7 @@ import math
 from ..compatibility import number_format
 from ..sources import provenance as words
 from ..style import theme
-from ..style.text import fitted, write_at
+from ..style.text import fitted, in_lines, write_at
 from ..style.ticks import are_written_alike, label_format, step_ticks
 
 
@@ -77,7 +77,8 @@ def write_bar(figure, bar, place, title, ticks):
     letters = theme.BAR_LETTER_SHARE * letter_width / (length * width)  # of the bar's length
     levels = any("levels" in panel.report for panel in figure.panels)
     ticks = with_ends(bar.LookupTable, ticks, letters, levels)
-    dress_colour_bar(bar, words.literal(title), ticks, centre, length, width, letter_width)
+    title, least = words.literal(title), figure.least_letters
+    dress_colour_bar(bar, title, ticks, centre, length, width, letter_width, least)
 
 
 def with_ends(table, ticks, letters, levels=False):
@@ -132,7 +133,7 @@ def inwards(value, towards):
     return found if min(value, towards) <= found <= max(value, towards) else None
 
 
-def dress_colour_bar(bar, title, ticks, centre, length, width, letter_width):
+def dress_colour_bar(bar, title, ticks, centre, length, width, letter_width, least=None):
     """A horizontal colour bar with its title above it.
 
     Args:
@@ -143,18 +144,22 @@ def dress_colour_bar(bar, title, ticks, centre, length, width, letter_width):
         length: its length in the same unit.
         width: of the whole layout in pixels.
         letter_width: the width in pixels that text sizes are shares of.
+        least: the smallest size of the title; None for a share of the labels'.
     """
+    if least is None:
+        least = math.ceil(theme.LEAST_LETTERS * theme.BAR_LETTER_SHARE * letter_width)
     bar.Title, bar.ComponentTitle, bar.HorizontalTitle = title, "", 1
     bar.TitleColor = bar.LabelColor = theme.INK
     bar.TitleBold = bar.LabelBold = 0
     bar.LabelFontSize = round(theme.BAR_LETTER_SHARE * letter_width)
     room = 1.9 * min(centre, 1 - centre) * width
-    longest = title
+    lines = [title]
     if fitted(bar.LabelFontSize, title, room) < 0.85 * bar.LabelFontSize and ", " in title:
         # two lines of letters that can be read instead of one of small ones
         first, rest = title.rsplit(", ", 1)
-        bar.Title, longest = f"{first},\n{rest}", max(first, rest, key=len)
-    bar.TitleFontSize = fitted(bar.LabelFontSize, longest, room)
+        lines = [f"{first},", rest]
+    lines, bar.TitleFontSize = in_lines(lines, bar.LabelFontSize, room, least)
+    bar.Title = "\n".join(lines)
     bar.Orientation = "Horizontal"
     bar.WindowLocation = "Any Location"
     bar.Position = [centre - length / 2, 0.07]
@@ -193,7 +198,7 @@ def draw_key(view, categories, width, aspect, places=theme.KEY_PLACES):
 
 
 def draw_table(figure, entries, aspect, ends=theme.TABLE_ENDS):
-    """The training runs, and marks, in rows and up to two columns to the right of the colour bar.
+    """The training runs, and marks, in columns of up to four to the right of the colour bar.
 
     Args:
         figure: a `Figure`.
@@ -203,7 +208,8 @@ def draw_table(figure, entries, aspect, ends=theme.TABLE_ENDS):
     """
     view, width = figure.legend, figure.letter_width
     face_key(view)
-    rows = len(entries) if len(entries) <= 4 else math.ceil(len(entries) / 2)
+    # more than four rows have no room for letters that can be read in print
+    rows = len(entries) if len(entries) <= 4 else min(4, math.ceil(len(entries) / 2))
     left, right = ends
     columns = math.ceil(len(entries) / rows)
     high = 1.7 / max(rows, 3)  # of a row, where the view is 2 high
@@ -213,7 +219,7 @@ def draw_table(figure, entries, aspect, ends=theme.TABLE_ENDS):
     # letters of one size: that of the longest name
     longest = max(entries, key=len)
     size = min(theme.LETTER_SHARE * width, 0.8 * high * pixels)
-    size = fitted(size, longest, 0.85 * room)
+    size = max(fitted(size, longest, 0.85 * room), figure.least_letters)
     for number, (name, colour) in enumerate(entries.items()):
         column, row = divmod(number, rows)
         x = aspect * (2 * (left + (right - left) * column / columns) - 1) + radius

@@ -167,6 +167,7 @@ class _Shared:
         self.legend, self.letter_width = self.sheet.strip, self.sheet.letter_width
         self.layout_size, self.letters = self.sheet.layout_size, self.sheet.letters
         self.legend_share = self.sheet.strip_share
+        self.least_letters = figures[0].least_letters
         self.views, self.panels = figures[0].views, self.sheet.panels
         self.marks = {name: c for one in figures for name, c in one.marks.items()}
         self.runs = {name: c for one in figures for name, c in one.runs.items()}

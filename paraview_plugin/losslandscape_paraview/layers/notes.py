@@ -2,7 +2,7 @@
 
 from ..sources.provenance import literal
 from ..style import theme
-from ..style.text import fitted
+from ..style.text import in_lines
 
 
 def write_notes(panel):
@@ -11,12 +11,19 @@ def write_notes(panel):
 
     if not panel.notes:
         return
-    text = simple.Text(registrationName=panel.named("notes"), Text=literal("\n".join(panel.notes)))
+    figure = panel.figure
+    room = room_for_notes(figure, panel.view)
+    letters = theme.LETTER_SHARE * figure.letter_width
+    lines, size = in_lines(panel.notes, letters, room, figure.least_letters)
+    text = simple.Text(registrationName=panel.named("notes"), Text=literal("\n".join(lines)))
     written = simple.Show(text, panel.view)
     written.WindowLocation = "Lower Center"
-    width = panel.figure.letter_width
-    room = 0.97 * panel.figure.layout_size[0] / len(panel.figure.panels)
-    if panel.figure.charts:
-        room = min(0.5 * panel.figure.layout_size[0], 0.97 * panel.figure.view_size(panel.view)[0])
-    written.FontSize = fitted(theme.LETTER_SHARE * width, max(panel.notes, key=len), room)
+    written.FontSize = size
     written.Color = theme.INK
+
+
+def room_for_notes(figure, view):
+    """The pixels of a line below a plane."""
+    if figure.charts:
+        return min(0.5 * figure.layout_size[0], 0.97 * figure.view_size(view)[0])
+    return 0.97 * figure.layout_size[0] / len(figure.panels)

@@ -16,6 +16,8 @@ LEGEND_LETTERS = 4.3
 
 LETTER_SHARE = 0.020
 TITLE_LETTER_SHARE = 0.026
+# What has no room is smaller than the other texts, down to this share: 5 pt where those have 7.
+LEAST_LETTERS = 5 / 7
 BAR_LETTER_SHARE = 0.020
 
 # Perceptually uniform, readable in grey and by colour-blind people.

@@ -24,6 +24,12 @@ def render(plane, output, *options):
     return output
 
 
+def smallest_text(svg):
+    """In points, the unit of the page."""
+    sizes = re.findall(r"font: (?:\w+ )*([\d.]+)px", svg.read_text("utf-8"))
+    return min(float(size) for size in sizes)
+
+
 def test_an_svg_has_its_words_as_text_over_one_picture(tmp_path, plane):
     svg = render([plane], tmp_path / "x.svg", "--size", "column", "--figure", "trajectory")
     root = ElementTree.parse(svg).getroot()
@@ -34,11 +40,27 @@ def test_an_svg_has_its_words_as_text_over_one_picture(tmp_path, plane):
     for words in ("a landscape", "loss", "step, white to red", "lowest", "-1", "0"):
         assert words in texts, (words, texts)
     assert any("\u03b1" in words for words in texts)
-    sizes = [float(s) for s in re.findall(r"font: (?:\w+ )*([\d.]+)px", svg.read_text("utf-8"))]
-    assert sizes
-    assert min(sizes) >= 5.0  # in points: the page's unit
+    assert smallest_text(svg) >= 5.0
     images = list(root.iter("{http://www.w3.org/2000/svg}image"))
     assert len(images) == 1  # the scene, and the colors of the bars in it
+
+
+KINDS = {
+    "curve": ("line", []),
+    "compare": ("plane", ["--techniques", "trajectory", "contours"]),
+    "topology": ("plane", []),
+}
+
+
+@pytest.mark.parametrize("figure", KINDS)
+def test_no_text_in_a_column_is_smaller_than_5_pt(tmp_path, write_landscape, plane, figure):
+    name, options = KINDS[figure]
+    path = plane if name == "plane" else write_landscape(tmp_path / "line.nc", 1)
+    paths = [path] * (1 + bool(options))
+    titles = ["--titles", *["A title that is much too long for one line"] * len(paths)]
+    size = ["--size", "column", "--no-caption", "--figure", figure]
+    svg = render(paths, tmp_path / "x.svg", *size, *options, *titles)
+    assert smallest_text(svg) >= 5.0
 
 
 def test_a_pdf_is_a_pdf_with_its_fonts(tmp_path, plane):
