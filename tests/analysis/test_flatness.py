@@ -654,7 +654,7 @@ def test_a_trusted_rise_counts_the_samples_that_carry_it():
 
 @pytest.mark.parametrize(
     "name",
-    ["test_accuracy", "Accuracy", "acc", "train_acc", "accuracy_top1", "Acc@1", "top-5", "f1",
+    ["test_accuracy", "Accuracy", "acc", "train_acc", "accuracy_top1", "Acc@1", "top5_acc", "f1",
      "mIoU", "recall", "return"],
 )  # fmt: skip
 def test_a_score_has_no_flat_region(name):
@@ -672,7 +672,7 @@ def line_of_fields(name):
 
 
 @pytest.mark.parametrize(
-    "name", ["error_rate", "top5_error", "perplexity", "dice_loss", "1 - accuracy", "β"]
+    "name", ["error_rate", "top5_error", "top-5", "perplexity", "dice_loss", "1 - accuracy", "β"]
 )
 def test_the_region_of_another_quantity_says_that_it_is_around_the_lowest(name):
     words = f"around the lowest '{name}': if larger values are better"

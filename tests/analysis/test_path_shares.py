@@ -69,6 +69,35 @@ def test_share_of_checkpoints_in_oblique_directions(run):
     assert "a random plane would hold 17%" in share.sentence()
 
 
+@pytest.mark.filterwarnings("ignore:.* lie outside the grid", "ignore:.* are frozen")
+def test_parameters_that_moved_and_are_frozen_by_now_count(tmp_path):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(2, 2, bias=False), nn.Linear(2, 1)).double()
+    points = []
+    with TrajectoryRecorder(model, tmp_path / "trajectory") as recorder:
+        for step in range(4):
+            points.append(torch.cat([p.detach().flatten() for p in model.parameters()]).numpy())
+            recorder.record(step)
+            if step < 3:
+                for parameter in model.parameters():
+                    parameter.data += torch.randn_like(parameter)
+    model[0].requires_grad_(False)
+    plane = Subspace.random(model)  # of the second layer's weight
+    data = torch.randn(5, 2).double(), torch.randn(5, 1).double()
+    trajectory = Trajectory.open(tmp_path / "trajectory")
+    landscape = evaluate(
+        Objective(model, "mse", data), plane, Grid.square(3), trajectory=trajectory, quiet=True
+    )
+    directions = np.zeros((2, 7))
+    directions[:, 4:6] = [direction[:2] for direction in plane.directions]
+    points = np.array(points)
+    (of_file,) = path_shares(landscape)
+    assert of_file.variance == pytest.approx(expected(points, directions, "origin")[0])
+    (share,) = path_shares(landscape, plane, {"run": trajectory})[:1]
+    found = share.variance, share.length
+    assert found == pytest.approx(expected(points, directions, "mean"), rel=1e-9)
+
+
 @pytest.mark.parametrize("center", ["origin", "mean"])
 def test_share_in_the_plane_of_its_principal_components(run, center):
     model, points, trajectory = run

@@ -216,9 +216,9 @@ def _fitted(landscape: Landscape, label: str) -> bool:
 def _of_checkpoints(
     landscape: Landscape, subspace: Subspace, label: str, run: Trajectory, draws: int, seed: int
 ) -> PathShare:
-    names = {segment.name for segment in subspace.layout.segments}
-    run = run.named_as(names)
-    products = difference_products([run], names)
+    run = run.named_as([segment.name for segment in subspace.layout.segments])
+    # also those that the plane does not move, such as a part that was frozen later
+    products = difference_products([run], set(run.parameter_names) - run.frozen)
     coordinates = subspace.project_trajectory(run).coordinates
     gram = subspace.gram_matrix
     fitted = _fitted(landscape, label)

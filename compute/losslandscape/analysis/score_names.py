@@ -9,7 +9,6 @@ _SCORES = {
     "iou", "miou", "jaccard", "kappa", "mcc", "precision", "psnr", "r2", "recall", "return",
     "returns", "reward", "rewards", "rouge", "specificity", "ssim",
 }  # fmt: skip
-_TOP = re.compile(r"top\d+")  # top5: the share of samples whose class is among five
 # with one of these words, the quantity is best where it is smallest, or is no score
 _TURNED = {
     "loss", "losses", "error", "errors", "err", "cost", "distance", "risk", "regret", "gap",
@@ -23,9 +22,9 @@ def best_where_largest(name: str) -> bool:
 
     Examples
     --------
-    >>> [best_where_largest(name) for name in ("test_accuracy", "Acc@1", "valF1", "top-5", "mAP")]
+    >>> [best_where_largest(name) for name in ("test_accuracy", "Acc@1", "valF1", "R-2", "mAP")]
     [True, True, True, True, True]
-    >>> [best_where_largest(name) for name in ("loss", "error_rate", "dice_loss", "1 - accuracy")]
+    >>> [best_where_largest(name) for name in ("loss", "top-5", "dice_loss", "1 - accuracy")]
     [False, False, False, False]
     """
     parts = [word.lower() for word in _WORDS.findall(name)]
@@ -33,4 +32,4 @@ def best_where_largest(name: str) -> bool:
     words = {*parts, *numbered, *re.split(r"[\W_]+", name.lower())}
     if words & _TURNED or parts[:1] == ["1"]:  # 1 - accuracy
         return False
-    return bool(words & _SCORES) or any(map(_TOP.fullmatch, words))
+    return bool(words & _SCORES)
