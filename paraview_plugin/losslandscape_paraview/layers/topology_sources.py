@@ -138,6 +138,16 @@ def _described(panel, ports, diagram, persistence, follows):
         ResultArrayName=panel.scale.array,
     )
     kept = ["CellDimension", "CellId", "IsOnBoundary", "ManifoldSize", panel.scale.array]
+    persistences = point_array(fetch(ports[0]), "persistence")
+    if persistences is not None and not persistences.all():
+        # on a plateau each point is critical, and no pair of them is more than the order of points
+        valued = simple.Calculator(
+            registrationName=panel.named("critical points, of a plateau or not"),
+            Input=valued,
+            Function="if(persistence > 0, 1, 0)",
+            ResultArrayName="significant",
+        )
+        kept.append("significant")
     points = simple.PassArrays(
         registrationName=panel.named("critical points, arrays"),
         Input=valued,

@@ -1,4 +1,4 @@
-"""Landscapes that are hard to draw: holes beside critical points and flat regions, and noise."""
+"""Landscapes that are hard to draw: holes, plateaus and noise."""
 
 import json
 
@@ -29,6 +29,13 @@ def bowl():
     return loss
 
 
+def plateau():
+    """A plateau of one value with a well in it."""
+    loss = np.full((5, 7), 2.0)
+    loss[2, 3] = 0.1
+    return loss
+
+
 def write(path, loss):
     rows, columns = loss.shape
     with Dataset(path, "w") as file:
@@ -47,6 +54,7 @@ def write(path, loss):
 def drawn(tmp_path_factory, in_paraview):
     folder = tmp_path_factory.mktemp("hard")
     noisy, flat = write(folder / "noise.nc", noise()), write(folder / "bowl.nc", bowl())
+    even = write(folder / "plateau.nc", plateau())
     assert main(["topology", noisy, "--noise", "none"]) == 0
     assert main(["flatness", flat, "--epsilon", "0.5"]) == 0
     jobs = [
@@ -57,11 +65,12 @@ def drawn(tmp_path_factory, in_paraview):
             "save": str(folder / "noise.html"),
         },
         {"figure": "flatness", "inputs": [flat]},
+        {"figure": "topology", "inputs": [even], "options": {"diagram": False}},
     ]
     job = folder / "job.json"
     job.write_text(json.dumps(jobs), encoding="utf-8")
     answers, _done = in_paraview("pipelines.py", job)
-    return {**dict(zip(("noise", "bowl"), answers)), "page": folder / "noise.html"}
+    return {**dict(zip(("noise", "bowl", "plateau"), answers)), "page": folder / "noise.html"}
 
 
 def sources(figure, start):
@@ -95,3 +104,9 @@ def test_all_of_a_flat_region_with_a_hole_is_drawn(drawn):
     figure = drawn["bowl"]
     (given,), (shown,) = sources(figure, "region of"), sources(figure, "flat region (")
     assert shown["cells"] == given["cells"] > 0
+
+
+def test_only_the_well_in_a_plateau_is_a_ball_that_counts(drawn):
+    figure = drawn["plateau"]
+    assert sources(figure, "critical points, lifted")[0]["points"] == 1
+    assert sources(figure, "critical points, not significant, lifted")[0]["points"] >= 1
