@@ -160,7 +160,8 @@ class _Drawer:
         if written is not None and written.Shadow:
             from matplotlib import patheffects
 
-            stroke = patheffects.withStroke(linewidth=0.12 * points, foreground=theme.INK)
+            other = theme.INK if min(colour) > 0.5 else theme.WHITE
+            stroke = patheffects.withStroke(linewidth=0.12 * points, foreground=other)
             text.set_path_effects([stroke])
 
     def draw_axes(self, figure, panel, place, size):

@@ -66,6 +66,7 @@ class Figure(Written):
         cell: the `Cell` of a `Sheet` to draw in; None for a layout of its own.
         keys: its legend has the bars and keys of trajectories and marks, not only the bar of the
             quantity.
+        bar: draw the quantity's colour bar; without it, the figure has no legend.
         sentences: in a strip below the legend.
         least: the smallest texts where there is little room, in units of the others; None for
             `theme.LEAST_LETTERS`, and smaller at an upright axis that is too short.
@@ -115,6 +116,7 @@ class Figure(Written):
         beside=(),
         cell=None,
         keys=True,
+        bar=True,
         sentences=(),
         least=None,
     ):
@@ -122,7 +124,7 @@ class Figure(Written):
         from paraview import simple
 
         simple._DisableFirstRenderCameraReset()
-        self.cell, self.keys = cell, keys
+        self.cell, self.keys, self.shows_bar = cell, keys, bar
         self.size = tuple(int(pixels) for pixels in (cell.size if cell else size))
         self.layout_size = tuple(pixels // theme.PICTURE_SCALE for pixels in self.size)
         self.letters = letters
@@ -134,6 +136,8 @@ class Figure(Written):
         # large letters need a higher legend
         high = theme.LEGEND_LETTERS * theme.LETTER_SHARE * self.letter_width
         self.legend_share = max(theme.LEGEND_SHARE, high / self.layout_size[1])
+        if not bar:
+            self.legend_share = theme.NO_LEGEND_SHARE
         height = height_of(sentences, self.size[0], letters) / self.size[1]
         # most is left to the panels, whatever a file has to say
         small = SENTENCE_LETTERS * min(1.0, (MOST_SENTENCES / height) ** 0.5 if height else 1.0)

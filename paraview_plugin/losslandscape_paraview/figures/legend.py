@@ -24,7 +24,7 @@ def draw_legend(figure):
     aspect = width / (height * figure.legend_share)
     bars, tables = [], figure.tables
     keys: list[tuple[dict, tuple[float, ...]]]
-    if figure.has_bar:
+    if figure.has_bar and figure.shows_bar:
         bars.append((tables.quantity, figure.bar_title, figure.bar_ticks))
     entries: dict = {}
     if figure.keys and (figure.runs or (figure.marks and figure.panels[0].dimensions == 2)):

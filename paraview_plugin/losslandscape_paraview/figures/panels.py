@@ -38,7 +38,8 @@ def panels(
         titles: one for each, or None for the provenances'.
         each: list of dicts, options of each panel that differ from the others': `array`, `log`,
             `floor`, `ceiling` and the others of `Figure`.
-        common: they have the same quantity, and one scale of colours and heights for all of them.
+        common: they have the same quantity, and one scale of colours and heights, and one colour
+            bar, for all of them.
         columns: how many stand side by side; None for 2, or 3 where there are more than 4.
         size: width and height in pixels; None for that of so many panels.
         steps, own_losses, evaluated: see `trajectory`, `surface`.
@@ -93,6 +94,7 @@ def panels(
             own_losses=bool(own and path),
             error_band=technique == "curve",
             beside=sources if common else (),
+            bar=not common,
             **options,
         )
         draw_technique(figure, 0, technique, evaluated=evaluated, own_losses=bool(own and path))

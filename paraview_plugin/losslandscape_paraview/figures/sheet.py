@@ -153,10 +153,11 @@ class Sheet(Written):
 
 @dataclass
 class _Shared:
-    """What `draw_legend` draws in a sheet's strip: the figures' keys, and no bar of a quantity."""
+    """What `draw_legend` draws in a sheet's strip: the figures' keys, and the bar they share."""
 
     sheet: Any
     has_bar: bool = False
+    shows_bar: bool = True
     keys: bool = True
     bar_title: str = ""
     bar_ticks: list = field(default_factory=list)
@@ -172,6 +173,9 @@ class _Shared:
         self.marks = {name: c for one in figures for name, c in one.marks.items()}
         self.runs = {name: c for one in figures for name, c in one.runs.items()}
         self.steps = figures[0].steps
+        if not figures[0].shows_bar:
+            self.has_bar = True
+            self.bar_title, self.bar_ticks = figures[0].bar_title, figures[0].bar_ticks
         # a figure's colours of steps are those of its own range
         ranges = {tuple(sorted(one.tables.step_ranges.items())) for one in figures}
         with_steps = [one for one in figures if one.tables.step_ranges]

@@ -43,7 +43,7 @@ class FreePlaces:
         Returns:
             list of three numbers, the pole's top; list of three numbers, where the label stands,
             which is the same place on the screen and before the surface; whether the label ends
-            there, not begins; and the colour of its letters.
+            there, not begins; the colour of its letters, and whether they have a shadow.
         """
         least = None
         foot = float(place @ self._right)
@@ -63,7 +63,7 @@ class FreePlaces:
         hidden = nearest(surface, box, self._right, self._up, towards) - float(top @ towards)
         label_at = top + max(0.0, hidden + 0.05 * self._panel.box.unit) * towards
         places = [[float(x) for x in place] for place in (top, label_at)]
-        return (*places, bool(turned), letter_colour(self._panel, box))
+        return (*places, bool(turned), *letter_colour(self._panel, box))
 
     def _box(self, anchor, label, turned):
         x, y = float(anchor @ self._right), float(anchor @ self._up)
@@ -118,17 +118,24 @@ def ball_points(panel, places, radius):
 
 
 def letter_colour(panel, box):
-    """White for letters on a dark surface, ink on a light one and beside it.
+    """The colour of letters, and whether they have a shadow, which is of the other colour.
+
+    White on a dark surface, ink on a light one, beside it, and half beside it, where white letters
+    would be lost on the page.
 
     Args:
         panel: a `Panel`.
         box: left, right, below and above of the letters on the screen.
     """
-    behind = within(surface_on_screen(panel), box, box[3] - box[2])
+    surface = surface_on_screen(panel)
+    behind = within(surface, box, box[3] - box[2])
     if not behind.any():
-        return theme.INK
+        return theme.INK, False
     heights = point_array(fetch(panel.heights), HEIGHT)[behind]
     share = (heights.mean() - panel.scale.bottom) / (panel.scale.top - panel.scale.bottom)
     places, *colours = np.transpose(panel.figure.tables.quantity_colours)
     red, green, blue = (np.interp(share, places, colour) for colour in colours)
-    return theme.INK if 0.3 * red + 0.59 * green + 0.11 * blue > 0.42 else theme.WHITE
+    dark = bool(0.3 * red + 0.59 * green + 0.11 * blue <= 0.42)
+    letter = box[3] - box[2]
+    is_on_it = coverage(surface, (box[0] - letter, box[1] + letter, box[2], box[3])) == 1.0
+    return theme.WHITE if dark and is_on_it else theme.INK, dark

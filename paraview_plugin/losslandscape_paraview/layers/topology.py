@@ -133,7 +133,7 @@ def add_models(panel):
     free = FreePlaces(panel)
     for number, place in enumerate(points_of(fetch(lifted))):
         label = labels.GetValue(number)
-        above, before, turned, colour = free.above(place, label)
+        above, before, turned, colour, shadow = free.above(place, label)
         pole = simple.Line(
             registrationName=panel.named(f"models: pole of {label}, line"),
             Point1=[float(x) for x in place],
@@ -150,8 +150,7 @@ def add_models(panel):
         written = write_at(panel.view, text, before, width)
         if turned:
             written.Justification = "Right"
-        written.Color, written.Bold = colour, 1
-        written.Shadow = int(colour == theme.WHITE)
+        written.Color, written.Bold, written.Shadow = colour, 1, int(shadow)
 
 
 def _where(panel, source, array, wanted, what):

@@ -214,8 +214,8 @@ def _write_labels(panel, places, radius=theme.END_RADIUS):
         written = write_at(panel.view, text, anchor, width)
         if turned:
             written.Justification = "Right"
-        written.Color, written.Bold = letter_colour(panel, box), 1
-        written.Shadow = int(list(written.Color) == theme.WHITE)
+        written.Color, shadow = letter_colour(panel, box)
+        written.Bold, written.Shadow = 1, int(shadow)
 
 
 def _curve_points(panel, right, up):

@@ -11,6 +11,8 @@ PICTURE_SCALE = 2
 
 # Of a figure's height, below the panels.
 LEGEND_SHARE = 0.175
+# The same of a figure whose bar and keys are elsewhere.
+NO_LEGEND_SHARE = 0.02
 # The least height of the legend, in heights of a letter.
 LEGEND_LETTERS = 4.3
 

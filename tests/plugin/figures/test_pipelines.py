@@ -76,6 +76,7 @@ BUILDS = {
     "contours": ("contours", ["plane"], {"log": True, "levels": 8}),
     "compare": ("compare", ["plane", "holes"], {"techniques": ["surface", "contours"]}),
     "panels": ("panels", ["plane", "plain"], {"each": [{"log": True}, {"array": ODD_NAME}]}),
+    "one scale": ("panels", ["plain", "plain"], {"common": True}),
     "too narrow": ("panels", ["plane", "holes"], {"letters": 1.0}),
     "same": ("compare", ["plane", "plane"], {}),
     "line": ("trajectory", ["line"], {}),
@@ -279,6 +280,13 @@ def test_panels_have_scales_of_their_own_and_keys_in_common(built):
     assert figure["layers"]["colour bar"] == 3
     assert figure["texts"].count("key: name (lowest)") == 1
     assert "too narrow" in built["too narrow"]["error"]
+
+
+def test_panels_on_one_scale_share_one_colour_bar(built):
+    figure = built["one scale"]
+    assert figure["layers"]["surface"] == 2
+    assert figure["layers"]["colour bar"] == 1
+    assert "Height and color are the cross-entropy loss" in figure["report"]["caption"]
 
 
 def test_a_landscape_beside_itself_is_opened_once(built):
