@@ -300,17 +300,31 @@ def test_biases_and_scales_of_any_shape_are_vectors(model, moving):
         assert {n for n, direction in direction_of(model).items() if direction.any()} == set(moving)
 
 
-@pytest.mark.parametrize("change", [nn.utils.spectral_norm, "pruned"])
-def test_the_weight_of_a_transposed_convolution_has_its_filters_under_any_name(change):
-    model = nn.ConvTranspose2d(4, 3, 2)
-    if change == "pruned":
-        prune.l1_unstructured(model, "weight", 0.5)
-    else:
-        change(model)
+def norms(weight):
+    """Of the filters of a transposed convolution without groups."""
+    return weight.detach().double().transpose(0, 1).flatten(1).norm(dim=1)
+
+
+def test_a_transposed_convolution_under_older_spectral_norm_has_its_filters():
+    model = nn.utils.spectral_norm(nn.ConvTranspose2d(4, 3, 2))
     direction = direction_of(model)["weight_orig"]
-    pair = direction, model.weight_orig
-    norms = [one.detach().double().transpose(0, 1).flatten(1).norm(dim=1) for one in pair]
-    assert norms[0] == pytest.approx(norms[1], rel=1e-6)
+    assert norms(direction) == pytest.approx(norms(model.weight_orig), rel=1e-6)
+
+
+@pytest.mark.parametrize("normalization", ["filter", "layer", "none"])
+def test_pruned_entries_do_not_move_and_do_not_count(normalization):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.ConvTranspose2d(4, 3, 2))
+    prune.l1_unstructured(model[0], "weight", 0.7)
+    direction = direction_of(model, normalization=normalization)["0.weight_orig"]
+    mask = model[0].weight_mask.bool()
+    assert not direction[~mask].any()
+    assert direction[mask].all()
+    used = model[0].weight  # what the network computes with
+    if normalization == "filter":
+        assert norms(direction) == pytest.approx(norms(used), rel=1e-6)
+    elif normalization == "layer":
+        assert direction.norm().item() == pytest.approx(used.norm().item(), rel=1e-6)
 
 
 def test_a_transposed_convolution_alone_and_under_weight_norm_has_its_filters():

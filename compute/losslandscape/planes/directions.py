@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.utils.parametrizations import _WeightNorm
 from torch.nn.utils.parametrize import ParametrizationList
+from torch.nn.utils.prune import BasePruningMethod
 from torch.nn.utils.weight_norm import WeightNorm
 
 from losslandscape.argument_checks import COUNT, Whole
@@ -49,7 +50,8 @@ def random_direction(
     Filter normalization scales each filter d_ij of the direction to the norm of the weight's
     filter, d_ij <- d_ij / ||d_ij|| * ||theta_ij|| (Li et al. 2018, section 4). It makes landscapes
     of networks with scale-invariant layers comparable. A filter is a slice along the output
-    dimension: dimension 0, or dimension 1 of each group of a transposed convolution.
+    dimension: dimension 0, or dimension 1 of each group of a transposed convolution. Entries that
+    ``torch.nn.utils.prune`` masks do not move, and the norm is that of the others.
 
     Numbers are drawn on the CPU from a generator seeded by (seed, index, parameter name), so they
     do not depend on the device or on the model's other parameters.
@@ -91,7 +93,7 @@ def random_direction(
         )
     drawn = {s.name for s in chosen if not (zero_vectors and s.name in vectors)}
     weights = dict(model.named_parameters())
-    groups = _transposed_groups(model)
+    groups, masks = _transposed_groups(model), _pruning_masks(model)
     direction = layout.empty()
     for segment in layout.segments:
         view = segment.view(direction)
@@ -103,8 +105,12 @@ def random_direction(
         view.copy_(
             torch.randn(segment.shape, generator=generator, dtype=torch.float32, device="cpu")
         )
+        mask = masks.get(segment.name)
+        if mask is not None:
+            view.mul_(mask.cpu())
         if normalization != "none":
             weight = weights[segment.name].detach()
+            weight = weight if mask is None else weight * mask
             by_filter = normalization == "filter" and len(segment.shape) > 1
             _match_norms(view, weight, groups.get(segment.name), by_filter)
     return direction
@@ -161,6 +167,18 @@ def _transposed_groups(model: nn.Module) -> dict[str, int]:
         for weight, parameter in module.named_parameters()
         if parameter.shape
         == (module.in_channels, module.out_channels // module.groups, *module.kernel_size)
+    }
+
+
+def _pruning_masks(model: nn.Module) -> dict[str, Tensor]:
+    """Name of each parameter under torch's pruning -> 1 where it is used, 0 where it is pruned."""
+    return {
+        f"{name}.{hook._tensor_name}_orig".lstrip("."): module.get_buffer(
+            f"{hook._tensor_name}_mask"
+        )
+        for name, module in model.named_modules()
+        for hook in module._forward_pre_hooks.values()
+        if isinstance(hook, BasePruningMethod)
     }
 
 
