@@ -15,8 +15,8 @@ HALF_HEIGHT = 0.77 * SIDE
 RADIUS, FAINT, EDGE, LINE = 0.045, 0.017, 0.008, 0.007
 # Discs lie one above the other, each on its own dark edge, so that close pairs can be told apart.
 STEP = 0.1
-# more are drawn with a few corners and no edge: a round one has four thousand triangles
-MOST_DISCS = 300
+# more are drawn smaller, with a few corners and no edge: a round one has four thousand triangles
+MOST_DISCS, MANY_RADIUS = 300, 0.012
 
 
 def draw_persistence_diagram(panel, view, topology, title="persistence diagram"):
@@ -122,6 +122,7 @@ class _Diagram:
                 simple.Delete(chosen)
                 continue
             with_edge = fetch(chosen).GetNumberOfPoints() <= MOST_DISCS
+            radius = radius if with_edge else MANY_RADIUS
             for what, edge in [(name, 0.0), (f"{name}: edge", EDGE)][: 1 + with_edge]:
                 discs = self._discs(simple, chosen, what, radius + edge, STEP if edge else 0.0)
                 shown = self._show(simple, discs, theme.INK)
@@ -203,6 +204,8 @@ class _Diagram:
     def _axes(self, simple, title):
         side = SIDE
         ticks = self.scale.ticks(4)
+        if len(ticks) < 2:
+            ticks = self.scale.ticks(6)
         places = [self._place(tick) for tick in ticks]
         corners: list[list[float]] = [[0, 0], [side, 0], [side, side], [0, side], [0, 0]]
         for place in places:

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import numpy as np
+
 from ..compatibility import drawn_by_tried_versions
 from ..errors import LandscapeError
 from ..layers.topology_sources import compute_topology, open_topology
@@ -45,11 +47,14 @@ def topology(
     if colour not in ("loss", "basins"):
         raise LandscapeError(f"no colour '{colour}'; there are loss, basins")
     scale.setdefault("direction", theme.STEEP_DIRECTION)
+    landscape = open_named(landscape)
+    has_holes = not np.isfinite(landscape.values(scale.get("array", "loss"))).all()
     figure = Figure(
         [landscape],
         [title],
         size=size,
         charts=int(diagram),
+        notes=1 + has_holes,  # separatrices that are cut are noted
         **scale,
     )
     panel = figure.panels[0]
