@@ -16,7 +16,7 @@ import losslandscape as ll
 from benchmarks.li.networks import Data, Network, Pair
 from benchmarks.li.presets import Preset
 from benchmarks.studies import evaluated
-from losslandscape.analysis.convexity import NEARLY_CONVEX, RATIO, RATIO_ERROR
+from losslandscape.analysis.convexity import NEARLY_CONVEX, RATIO, RATIO_ERROR, SMALLEST
 from losslandscape.analysis.roughness import roughness
 from losslandscape.study.datasets import stratified_subset
 
@@ -162,6 +162,8 @@ def convexity(
     mapped = ll.Landscape.open(path)
     ratio, error = mapped.values(RATIO), mapped.values(RATIO_ERROR)
     known = np.isfinite(ratio)
+    # a smallest eigenvalue above 0 is convex whatever the ratio
+    far = (ratio > NEARLY_CONVEX) & (mapped.values(SMALLEST) < 0)
     middle = (preset.map_points // 2,) * 2
     # the running statistics of the network before training are those of nothing
     update_bn([data.train[0].to(device)], network.start)
@@ -170,7 +172,7 @@ def convexity(
         parameters=weights, tolerance=_TOLERANCE, probes=2, density_probes=0,
     )  # fmt: skip
     return {
-        "not_convex": float((ratio[known] > NEARLY_CONVEX).mean()) if known.any() else math.nan,
+        "not_convex": float(far[known].mean()) if known.any() else math.nan,
         "map_points_known": int(known.sum()),
         "map_points_unsure": int((abs(ratio - NEARLY_CONVEX)[known] <= error[known]).sum()),
         "map_points": ratio.size,
