@@ -11,6 +11,7 @@ pass over all samples.
 
 from __future__ import annotations
 
+import sys
 import time
 import warnings
 from collections.abc import Callable, Sequence
@@ -22,7 +23,17 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks import report, results
-from benchmarks.curvature_programs import STEPS, TOP, Curvlinops, Ours, Problem, PyHessian, Truth
+from benchmarks.curvature_programs import (
+    STEPS,
+    TOP,
+    Curvlinops,
+    Ours,
+    Problem,
+    PyHessian,
+    Truth,
+    require_peers,
+)
+from benchmarks.studies import exit_status
 from losslandscape import curvature
 from losslandscape.study.datasets import load_samples
 
@@ -133,6 +144,7 @@ def rows_of(program: Any, truth: Truth, costs: Costs) -> list[list]:
 
 def main() -> None:
     warnings.filterwarnings("ignore")  # of create_graph in PyHessian
+    require_peers()
     problem = trained()
     truth, costs = Truth(*problem), Costs(problem)
     programs = [kind(truth, problem) for kind in (Ours, PyHessian, Curvlinops)]
@@ -159,4 +171,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_status(main))

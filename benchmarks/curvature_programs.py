@@ -26,6 +26,7 @@ from losslandscape.analysis.lanczos import quadrature
 from losslandscape.analysis.point_derivatives import line_through
 from losslandscape.analysis.spectral_density import Quadrature
 from losslandscape.analysis.trace_estimate import hutch_plus_plus, orthonormal_rows
+from losslandscape.errors import LossLandscapeError
 from losslandscape.planes.parameters import ParameterLayout
 from losslandscape.point.plane_derivatives import PlaneDerivatives
 
@@ -247,12 +248,24 @@ class Curvlinops:
         return _quadrature_error(self.truth, probes)
 
 
+def require_peers() -> None:
+    """See that the other programs are there, before any work.
+
+    Raises
+    ------
+    LossLandscapeError
+        As :func:`_peer`.
+    """
+    _peer("pyhessian", "pyhessian")
+    _peer("curvlinops", "curvlinops-for-pytorch")
+
+
 def _peer(module: str, package: str) -> Any:
     """A module of another program.
 
     Raises
     ------
-    ModuleNotFoundError
+    LossLandscapeError
         If it is not installed, or in another version.
     """
     wanted = PACKAGES[package]
@@ -263,7 +276,7 @@ def _peer(module: str, package: str) -> Any:
         there = f"is here in version {version(package)}"
     except ModuleNotFoundError as error:
         there = f"is not installed ({error})"
-    raise ModuleNotFoundError(f"{package} {there}: pip install {package}=={wanted}")
+    raise LossLandscapeError(f"{package} {there}: pip install {package}=={wanted}")
 
 
 def _root_mean_square(error: Callable[[int], float]) -> float:
