@@ -44,6 +44,8 @@ DEFAULT_DPI = 300.0
 MINIMUM_POINTS = 7.0
 # The same of figures of several panels, which have less room, and of what has least room.
 PANEL_POINTS, LEAST_POINTS = 5.5, 5.0
+# The least width of figures of three parts side by side.
+THREE_PARTS_MM = 130.0
 # Default text size as a share of the picture's width (losslandscape_paraview/style/theme.py), and
 # the largest factor at which the text still fits around the figure.
 LETTER_SHARE, LARGEST_LETTERS = 0.020, 1.8
@@ -332,7 +334,9 @@ def _render(arguments: argparse.Namespace, caption: Path | None) -> int:
     figure = fitting_figure(arguments.figure, arguments.landscapes)
     several = len(arguments.landscapes) > 1 or figure in ("topology", "curvature", "trust")
     least = PANEL_POINTS if several else MINIMUM_POINTS
-    size, letters = _size(_in_print(arguments), dpi, points, least)
+    narrowest = THREE_PARTS_MM if figure in ("curvature", "trust") else 0.0
+    size, letters = _size(_in_print(arguments), dpi, points, least, narrowest)
+    drawn = letters * LETTER_SHARE * size[0] / dpi * 72 if letters and size else None
     options = {
         "array": arguments.array,
         "log": arguments.log,
@@ -342,7 +346,7 @@ def _render(arguments: argparse.Namespace, caption: Path | None) -> int:
         "persistence": arguments.persistence,
         "folder": _topology_folder(arguments, figure),
         "letters": letters,
-        "least": min(1.0, LEAST_POINTS / (points or least)) if letters else None,
+        "least": min(1.0, LEAST_POINTS / drawn) if drawn else None,
         "techniques": arguments.techniques,
         "steps": arguments.steps,
         "own_losses": arguments.own_losses,
@@ -409,11 +413,16 @@ def panels_shape(count: int) -> float:
 
 
 def _size(
-    text: str | None, dpi: float, points: float | None = None, least: float = MINIMUM_POINTS
+    text: str | None,
+    dpi: float,
+    points: float | None = None,
+    least: float = MINIMUM_POINTS,
+    narrowest: float = 0.0,
 ) -> tuple[tuple[int, int] | None, float | None]:
     """Width and height in pixels, and the factor by which the text must be enlarged.
 
-    `points` is the text size in print; without it, that of the layout or `least`.
+    `points` is the text size in print; without it, that of the layout or `least`. A
+    width below `narrowest`, in mm, is refused as well.
 
     Raises
     ------
@@ -434,8 +443,8 @@ def _size(
     if unit:
         inches = [length * _INCHES[unit] for length in lengths]
         own, wanted = LETTER_SHARE * inches[0] * 72, points or least
-        if own * LARGEST_LETTERS < wanted:
-            narrowest = wanted / (LARGEST_LETTERS * LETTER_SHARE * 72) * 25.4
+        if own * LARGEST_LETTERS < wanted or 25.4 * inches[0] < narrowest:
+            narrowest = max(narrowest, wanted / (LARGEST_LETTERS * LETTER_SHARE * 72) * 25.4)
             what = "legible text" if points is None else f"text of {points:g} pt"
             raise LossLandscapeError(
                 f"--size {text}: too narrow for {what}; use at least {math.ceil(narrowest)} mm"

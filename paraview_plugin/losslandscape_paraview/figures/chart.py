@@ -426,7 +426,8 @@ def write_block(panel, view, name, lines, size=1.0):
     written = simple.Show(text, view)
     written.WindowLocation = "Any Location"
     written.Position = [0.02, 0.06]
-    written.FontSize = round(size * theme.LETTER_SHARE * figure.letter_width)
+    letters = round(size * theme.LETTER_SHARE * figure.letter_width)
+    written.FontSize = max(letters, figure.least_letters)
     written.Color = theme.INK
     written.Justification = "Left"
     return written

@@ -2,6 +2,7 @@
 
 import re
 import xml.etree.ElementTree as ElementTree
+import zlib
 
 import numpy as np
 import pytest
@@ -64,6 +65,10 @@ def test_a_pdf_is_a_pdf_with_its_fonts(tmp_path, plane):
     pdf = render([plane], tmp_path / "x.pdf", "--size", "column").read_bytes()
     assert pdf.startswith(b"%PDF-")
     assert b"/FontFile2" in pdf
+    streams = re.findall(rb"stream\r?\n(.*?)\r?\nendstream", pdf, re.DOTALL)
+    pages = [zlib.decompressobj().decompress(one) for one in streams if one[:1] == b"x"]
+    sizes = [float(size) for page in pages for size in re.findall(rb"/F\S+ ([\d.]+) Tf", page)]
+    assert min(sizes) >= 5.0
     again = render([plane], tmp_path / "y.pdf", "--size", "column").read_bytes()
     assert again == pdf
 
@@ -128,6 +133,7 @@ def test_two_trajectories_and_two_techniques_of_one_file(tmp_path, plane):
         (["--techniques", "surface", "contours"], "only goes with --figure compare"),
         (["--no-titles", "--titles", "A"], "cannot go with --titles A"),
         (["--size", "column", "--text-size", "14"], "too narrow for text of 14 pt"),
+        (["--size", "column", "--figure", "trust"], "use at least 130 mm"),
     ],
 )
 def test_what_does_not_fit_is_said(tmp_path, plane, capsys, options, words):
