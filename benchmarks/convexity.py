@@ -88,12 +88,6 @@ def mapped(skips: bool, seed: int, points: int) -> Landscape:
     return Landscape.open(path)
 
 
-def errors(found: Landscape) -> np.ndarray:
-    """Of the ratio: by the tolerance, as a residual does not say that no eigenvalue lies beyond."""
-    ratio = found.values(RATIO)
-    return np.maximum(found.values(RATIO_ERROR), _TOLERANCE * (1 + ratio) ** 2)
-
-
 def shares(ratio: np.ndarray, error: np.ndarray) -> tuple[float, float]:
     """Percentages of all points: surely above ``NEARLY_CONVEX``, and undecided.
 
@@ -112,12 +106,16 @@ def by_kind(found: dict[bool, list[float]]) -> list[list[str | int]]:
     """Mean shares with 95% intervals over the seeds, and of the differences seed by seed."""
     differences = [without - skips for without, skips in zip(found[False], found[True])]
     rows: list[list[str | int]] = []
-    for name, values in (
-        ("with", found[True]), ("without", found[False]), ("without - with", differences)
-    ):  # fmt: skip
+    kinds = {
+        "with": (found[True], 0),
+        "without": (found[False], 0),
+        "without - with": (differences, -100),
+    }
+    for name, (values, least) in kinds.items():
         mean, half = interval(values)
+        low, high = max(mean - half, least), min(mean + half, 100)  # what a share can be
         rows.append([
-            name, len(values), f"{mean:.1f}", f"{mean - half:.1f} to {mean + half:.1f}",
+            name, len(values), f"{mean:.1f}", f"{low:.1f} to {high:.1f}",
             f"{min(values):.1f} to {max(values):.1f}",
         ])  # fmt: skip
     return rows
@@ -125,7 +123,7 @@ def by_kind(found: dict[bool, list[float]]) -> list[list[str | int]]:
 
 def row(skips: bool, seed: int, found: Landscape) -> list[str | int]:
     """A row of the table of maps."""
-    ratio, loss, error = found.values(RATIO), found.values("loss"), errors(found)
+    ratio, loss, error = found.values(RATIO), found.values("loss"), found.values(RATIO_ERROR)
     above, undecided = shares(ratio, error)
     known = np.isfinite(ratio)
     center = tuple(n // 2 for n in ratio.shape)
@@ -171,7 +169,8 @@ def main() -> None:
     rows = [row(skips, seed, maps[skips, seed]) for skips in (True, False) for seed in seeds]
     above = {
         skips: [
-            shares(maps[skips, seed].values(RATIO), errors(maps[skips, seed]))[0] for seed in seeds
+            shares(maps[skips, seed].values(RATIO), maps[skips, seed].values(RATIO_ERROR))[0]
+            for seed in seeds
         ]
         for skips in (True, False)
     }
