@@ -59,4 +59,6 @@ def test_the_plugin_manager_shows_this_version(in_paraview):
     import losslandscape
 
     plugins, _done = in_paraview("plugin_version.py")
+    if not any(plugins.values()):
+        pytest.skip("this ParaView tells no plugin's version, not that of its own either")
     assert plugins["LossLandscape"] == losslandscape.__version__

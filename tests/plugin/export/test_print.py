@@ -30,7 +30,8 @@ LONG = "A title that is much too long for one line of a panel in a column"
 
 def smallest_text(svg):
     """In points, the unit of the page."""
-    sizes = re.findall(r"font: (?:\w+ )*([\d.]+)px", svg.read_text("utf-8"))
+    # as "font: 12px ..." or, by newer versions of matplotlib, "font-size: 12px"
+    sizes = re.findall(r"font(?:-size)?: (?:\w+ )*([\d.]+)px", svg.read_text("utf-8"))
     return min(float(size) for size in sizes)
 
 

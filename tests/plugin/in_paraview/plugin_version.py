@@ -17,6 +17,7 @@ def main(plugin):
     found = {
         known.GetPluginName(index): known.GetPluginVersion(index)
         for index in range(known.GetNumberOfPlugins())
+        if known.GetPluginLoaded(index)
     }
     end_session()
     print(json.dumps(found))
