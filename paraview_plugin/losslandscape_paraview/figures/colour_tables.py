@@ -63,13 +63,14 @@ class ColourTables:
         self.others[scale.array] = scale
         return table
 
-    def of_categories(self, array, categories, in_legend=True):
+    def of_categories(self, array, categories, in_legend=None):
         """The table of an array of kinds.
 
         Args:
             array: the array's name; its values count from 0.
             categories: dict of each kind's name -> its colour.
-            in_legend: they are shown beside the colour bar.
+            in_legend: the numbers of those that are shown beside the colour bar, besides those of
+                earlier calls; None: all of them.
         """
         table = self._table(array)
         table.InterpretValuesAsCategories = 1
@@ -79,8 +80,15 @@ class ColourTables:
         ]
         table.IndexedColors = [share for colour in categories.values() for share in colour]
         table.IndexedOpacities = [1.0] * len(categories)
-        if in_legend:
-            self.categories[array] = categories
+        numbers = range(len(categories)) if in_legend is None else in_legend
+        earlier = self.categories.get(array, {})
+        shown = {
+            name: colour
+            for number, (name, colour) in enumerate(categories.items())
+            if number in numbers or name in earlier
+        }
+        if shown:
+            self.categories[array] = shown
         return table
 
     def of_heights(self, values):

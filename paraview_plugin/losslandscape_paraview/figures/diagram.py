@@ -104,7 +104,7 @@ class _Diagram:
             array, limit = SIGNIFICANT, 0.5
         else:
             array, limit = "Persistence", self.topology.threshold
-        table = self.panel.figure.category_table(KINDS, theme.KIND_COLOURS)
+        table = self.panel.figure.category_table(KINDS, theme.KIND_COLOURS, in_legend=())
         for name, method, radius in (
             ("pairs", "Above Upper Threshold", RADIUS),
             ("pairs, not significant", "Below Lower Threshold", FAINT),

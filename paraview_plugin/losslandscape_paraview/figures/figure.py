@@ -226,7 +226,7 @@ class Figure(Written):
         values = np.concatenate([source.values(array) for source in self.landscapes])
         return self.tables.of_other(DisplayScale.of(values, array))
 
-    def category_table(self, array, categories, in_legend=True):
+    def category_table(self, array, categories, in_legend=None):
         """The colour table of an array of kinds; see `ColourTables.of_categories`."""
         return self.tables.of_categories(array, categories, in_legend)
 

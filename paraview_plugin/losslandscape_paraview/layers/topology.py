@@ -35,7 +35,9 @@ def add_critical_points(panel, topology):
             )
             if (significant.astype(bool) == wanted).any()
         ]
-    table = panel.figure.category_table(KINDS, theme.KIND_COLOURS)
+    # where a slider chooses the points, others may come
+    kinds = None if topology.follows else {int(kind) for kind in point_array(fetch(source), KINDS)}
+    table = panel.figure.category_table(KINDS, theme.KIND_COLOURS, in_legend=kinds)
     for name, points, radius in groups:
         lifted = (lift_own_values if panel.holes else drape_points)(panel, points, name)
         panel.obstacles += ball_points(panel, points_of(fetch(lifted)), radius)
@@ -109,7 +111,7 @@ def add_basins(panel, topology):
     colours = {
         f"basin {n}": theme.BASIN_COLOURS[n % len(theme.BASIN_COLOURS)] for n in range(basins)
     }
-    table = panel.figure.category_table("DescendingManifold", colours, in_legend=False)
+    table = panel.figure.category_table("DescendingManifold", colours, in_legend=())
     panel.colour_by(shown, "DescendingManifold", table)
 
 

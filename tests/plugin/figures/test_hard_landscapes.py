@@ -55,7 +55,9 @@ def drawn(tmp_path_factory, in_paraview):
     folder = tmp_path_factory.mktemp("hard")
     noisy, flat = write(folder / "noise.nc", noise()), write(folder / "bowl.nc", bowl())
     even = write(folder / "plateau.nc", plateau())
+    one = write(folder / "one.nc", np.nan_to_num(bowl(), nan=0.35))
     assert main(["topology", noisy, "--noise", "none"]) == 0
+    assert main(["topology", one, "--noise", "none"]) == 0
     assert main(["flatness", flat, "--epsilon", "0.5"]) == 0
     jobs = [
         {
@@ -66,11 +68,19 @@ def drawn(tmp_path_factory, in_paraview):
         },
         {"figure": "flatness", "inputs": [flat]},
         {"figure": "topology", "inputs": [even], "options": {"diagram": False}},
+        {
+            "figure": "topology",
+            "inputs": [one],
+            "options": {"folder": str(folder / "one_topology"), "diagram": False},
+        },
     ]
     job = folder / "job.json"
     job.write_text(json.dumps(jobs), encoding="utf-8")
     answers, _done = in_paraview("pipelines.py", job)
-    return {**dict(zip(("noise", "bowl", "plateau"), answers)), "page": folder / "noise.html"}
+    return {
+        **dict(zip(("noise", "bowl", "plateau", "one"), answers)),
+        "page": folder / "noise.html",
+    }
 
 
 def sources(figure, start):
@@ -110,3 +120,12 @@ def test_only_the_well_in_a_plateau_is_a_ball_that_counts(drawn):
     figure = drawn["plateau"]
     assert sources(figure, "critical points, lifted")[0]["points"] == 1
     assert sources(figure, "critical points, not significant, lifted")[0]["points"] >= 1
+
+
+@pytest.mark.parametrize(
+    ("name", "kinds"), [("noise", ["minimum", "saddle", "maximum"]), ("one", ["minimum"])]
+)
+def test_the_legend_has_the_kinds_that_are_drawn(drawn, name, kinds):
+    """The model has the color of a saddle."""
+    named = {text for text in drawn[name]["texts"] if text.startswith("key: name")}
+    assert named - {"key: name (model)"} == {f"key: name ({kind})" for kind in kinds}
