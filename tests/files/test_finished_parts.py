@@ -76,3 +76,8 @@ def test_without_a_file_nothing_is_kept():
         keep(1, b"\x01")
         assert records == {}
     assert interrupted(None, 1) == "as it was"
+
+
+def test_a_path_is_taken_as_text(tmp_path):
+    interrupted(str(tmp_path / "x.journal"), 1, 2)
+    assert found(str(tmp_path / "x.journal")) == {1: b"\x01", 2: b"\x02"}

@@ -104,6 +104,7 @@ def test_kernels_of_row_major_convolutions_are_row_major(model, images):
         {"shortcuts": [1]}, {"convolutions": {"a": "fast"}}, {"convolutions": ["a"]},
         {"convolutions": {1: "products"}}, {"batch_size": 0}, {"batch_size": "8"},
         {"batch_size": True}, {"batch_size": 2.5},
+        {"batch_size": 0, "loss": 10**5000},
     ],
 )  # fmt: skip
 def test_what_is_no_configuration_is_none(damage):

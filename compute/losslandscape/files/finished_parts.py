@@ -17,7 +17,7 @@ Keep = Callable[[int, bytes], None]
 
 @contextmanager
 def finished_parts(
-    path: Path | None, recipe: dict[str, Any], record_bytes: int, unit: str = "parts"
+    path: str | Path | None, recipe: dict[str, Any], record_bytes: int, unit: str = "parts"
 ) -> Iterator[tuple[dict[int, bytes], Keep]]:
     """The records of an interrupted run, by part number, and a function that keeps another one.
 
@@ -60,6 +60,7 @@ def finished_parts(
     if path is None:
         yield {}, lambda number, record: None
         return
+    path = Path(path)
     header = {"recipe": json.loads(json.dumps(recipe)), "record_bytes": record_bytes}
     with OutputLock(path, elsewhere=False):
         journal, records = _journal(path, header)

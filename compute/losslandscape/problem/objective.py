@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from losslandscape.argument_checks import COUNT, Whole
+from losslandscape.argument_checks import COUNT, Whole, shown
 from losslandscape.argument_kinds import ANYTHING, FLAG, Either, Maybe, Pair, Table, Word
 from losslandscape.errors import LossLandscapeError
 from losslandscape.planes.parameters import sha256
@@ -349,7 +349,7 @@ class Objective:
             found = Configuration.from_json(configuration)
             if found is None:
                 raise LossLandscapeError(
-                    f"{configuration} does not say how points are computed; pass "
+                    f"{shown(configuration)} does not say how points are computed; pass "
                     "landscape.provenance['objective']['configuration'], or execution= to Objective"
                 )
             other.execution = found
