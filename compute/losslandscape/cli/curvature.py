@@ -48,6 +48,11 @@ def add_spectrum_arguments(parser: argparse.ArgumentParser, tolerance: float) ->
         help="the Hessian of a part of the network: patterns of parameter names, such as "
         "'layer3.*', or names of modules (default: all trainable parameters)",
     )
+    add_tolerance_argument(parser, tolerance)
+
+
+def add_tolerance_argument(parser: argparse.ArgumentParser, tolerance: float) -> None:
+    """Add ``--tolerance`` of the eigenvalues, with its default."""
     parser.add_argument(
         "--tolerance",
         type=Kind(SHARE),

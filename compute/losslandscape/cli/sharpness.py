@@ -6,8 +6,9 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from losslandscape.argument_checks import POSITIVE, SHARE, Real, Whole, refused_text
+from losslandscape.argument_checks import POSITIVE, Real, Whole, refused_text
 from losslandscape.cli.arguments import add_run_arguments, add_seed_argument
+from losslandscape.cli.curvature import add_tolerance_argument
 from losslandscape.cli.inputs import inputs_of
 from losslandscape.cli.kinds import PATH, PATH_TEXT, Kind, Range, Text
 from losslandscape.cli.recorded_problem import (
@@ -111,14 +112,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="most evaluations of the loss for the critical sharpness of a checkpoint (default: 9)",
     )
-    parser.add_argument(
-        "--tolerance",
-        type=Kind(SHARE),
-        default=1e-3,
-        metavar="SHARE",
-        help="largest residual of an eigenvalue, as a share of the width of the spectrum "
-        "(default: 0.001)",
-    )
+    add_tolerance_argument(parser, tolerance=1e-3)
     add_checkpoint_arguments(parser)
     add_seed_argument(parser, "seed of the random vectors")
     add_computation_arguments(parser)

@@ -45,12 +45,8 @@ Derivatives = Union[PlaneDerivatives, DifferencedLosses]
 _HALF = 0.5  # spacings from a place to each end of the compared difference
 _SHARES = (1.0, 0.25, 0.0625)  # of the way to a place, where losses farther out are not finite
 _GAUSS = 3  # nodes
-_MIDPOINTS = (
-    9,
-    27,
-    81,
-    243,
-)  # where kinks make these too few; each has the nodes of the one before
+# where kinks make the nodes before too few; each has the nodes of the one before
+_MIDPOINTS = (9, 27, 81, 243)
 _WORK = f"comparing {_GAUSS} to {_MIDPOINTS[-1]} gradients at each place with measured losses"
 _TOLERANCE = 0.02  # of the difference
 # relative differences of a loss between two ways of computing it, by its type

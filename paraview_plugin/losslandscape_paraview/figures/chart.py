@@ -188,7 +188,6 @@ class Chart:
 
     def dots(self, part, x, y, colour, radius=4.5):
         """Discs in one colour; see `lines`. Those without a place in the frame are left out."""
-
         across, up = self.x.shares(x), self.y.shares(y)
         inside = (across >= 0) & (across <= 1) & (up >= 0) & (up <= 1)
         points = self._placed(np.stack([across[inside], up[inside]], axis=1))

@@ -118,21 +118,22 @@ class _Diagram:
             # given at once, a limit of 0 would count as not given
             chosen.LowerThreshold = chosen.UpperThreshold = limit
             # kept when empty where another threshold may fill it
-            if not self.topology.follows and not fetch(chosen).GetNumberOfPoints():
+            count = fetch(chosen).GetNumberOfPoints()
+            if not self.topology.follows and not count:
                 simple.Delete(chosen)
                 continue
-            with_edge = fetch(chosen).GetNumberOfPoints() <= MOST_DISCS
-            radius = radius if with_edge else MANY_RADIUS
-            for what, edge in [(name, 0.0), (f"{name}: edge", EDGE)][: 1 + with_edge]:
-                discs = self._discs(simple, chosen, what, radius + edge, STEP if edge else 0.0)
+            few = count <= MOST_DISCS
+            radius, sides = (radius, 48) if few else (MANY_RADIUS, 6)
+            for what, edge in [(name, 0.0), (f"{name}: edge", EDGE)][: 1 + few]:
+                below = STEP if edge else 0.0
+                discs = self._discs(simple, chosen, what, radius + edge, below, sides)
                 shown = self._show(simple, discs, theme.INK)
                 if not edge:
                     self.panel.colour_by(shown, KINDS, table)
 
-    def _discs(self, simple, source, what, radius, below):
+    def _discs(self, simple, source, what, radius, below, sides):
         glyph = glyphs_at(source, self._named(f"{what}, balls"), "Sphere")
         glyph.GlyphType.Radius = radius
-        sides = 48 if fetch(source).GetNumberOfPoints() <= MOST_DISCS else 6
         glyph.GlyphType.ThetaResolution = glyph.GlyphType.PhiResolution = sides
         glyph.GlyphType.Center = [0.0, 0.0, -below]
         flat = simple.Transform(registrationName=self._named(what), Input=glyph)

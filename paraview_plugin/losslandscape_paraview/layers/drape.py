@@ -37,8 +37,8 @@ def drape_points(panel, points, what):
     return panel.lift(_over_surface(panel, sampled, what), what)
 
 
-def lift_own_values(panel, points, what):
-    """Lift points to the height of their own values, where they lie beside a hole.
+def drape_valued_points(panel, points, what):
+    """As `drape_points`, of points with values; in a panel with holes at the height of these.
 
     A cell with a corner in a hole is not drawn, so there is no surface to sample under its other
     corners.
@@ -53,6 +53,8 @@ def lift_own_values(panel, points, what):
     """
     from paraview import simple
 
+    if not panel.holes:
+        return drape_points(panel, points, what)
     valued = simple.Calculator(
         registrationName=panel.named(f"{what}, height of their own"),
         Input=points,

@@ -8,7 +8,7 @@ from ..errors import LandscapeError, LandscapeFileError
 from ..plugin import load_plugin
 from ..sources.landscape_sources import fetch, loss_sha256
 from ..style import theme
-from .drape import drape_points, lift_own_values
+from .drape import drape_valued_points
 from .topology_sources import height_on_grid
 
 
@@ -29,7 +29,7 @@ def add_flat_region(panel, folder=None, threshold=0.1):
         lay = panel.lift
     else:
         region, outline, area = _region_of_files(simple, panel, folder)
-        lay = partial(lift_own_values if panel.holes else drape_points, panel)
+        lay = partial(drape_valued_points, panel)
     lifted = lay(region, "flat region, tint")
     faces = simple.ExtractSurface(registrationName=panel.named("flat region, faces"), Input=lifted)
     # Just above the surface, which has the same triangles. A representation could move it as well,

@@ -5,7 +5,7 @@ from ..sources.landscape_sources import fetch, point_array, points_of
 from ..sources.provenance import literal
 from ..style import theme
 from ..style.text import write_at
-from .drape import drape_difference, drape_points, lift_own_values
+from .drape import drape_difference, drape_points, drape_valued_points
 from .free_places import FreePlaces, ball_points
 
 KINDS = "CellDimension"
@@ -39,7 +39,7 @@ def add_critical_points(panel, topology):
     kinds = None if topology.follows else {int(kind) for kind in point_array(fetch(source), KINDS)}
     table = panel.figure.category_table(KINDS, theme.KIND_COLOURS, in_legend=kinds)
     for name, points, radius in groups:
-        lifted = (lift_own_values if panel.holes else drape_points)(panel, points, name)
+        lifted = drape_valued_points(panel, points, name)
         panel.obstacles += ball_points(panel, points_of(fetch(lifted)), radius)
         most = MOST_FAINT_BALLS if radius == theme.FAINT_RADIUS else MOST_BALLS
         if fetch(lifted).GetNumberOfPoints() > most:
