@@ -138,7 +138,7 @@ def test_points_that_are_convex_or_flat_are_counted_beside_others():
         "convexity": column(0.5, 0.05, np.nan, np.nan),
         "convexity_error": column(1e-6, 1e-6, np.inf, np.nan),
     }
-    about = {"convexity": {"tolerance": 1e-3}}
+    about = {"convexity": {"tolerance": 1e-3, "parameters": 100}}
     line = Landscape(Grid.line(4), fields, np.ones(4, np.int8), np.eye(1), about)
     first, convex, flat, missing = summary(line)
     assert first.startswith("|smallest / largest eigenvalue| is above 0.1 at 50% of 2 points")
@@ -147,3 +147,9 @@ def test_points_that_are_convex_or_flat_are_counted_beside_others():
     assert missing.startswith("1 point has no eigenvalues")
     fields["hessian_eigenvalue_min_residual"][0] = 2.0  # not known to be above 0
     assert len(summary(line)) == 3
+    # nor where one below 0 may have been missed, within the tolerance
+    fields["hessian_eigenvalue_min_residual"][0] = 1e-6
+    fields["hessian_eigenvalue_min"][0] = 1e-3
+    assert len(summary(line)) == 3
+    about["convexity"]["parameters"] = 3  # all are known
+    assert len(summary(line)) == 4

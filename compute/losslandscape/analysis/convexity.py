@@ -199,7 +199,8 @@ def summary(landscape: Landscape) -> list[str]:
             f"{100 * above.sum() / count:.3g}% of {counted(count, 'point')}; median "
             f"{np.median(ratio[known]):.3g}, largest {ratio[known].max():.3g}"
         )
-        convex = known & (smallest > landscape.values(SMALLEST_RESIDUAL))
+        missed = _missed(largest, smallest, about)
+        convex = known & (smallest > np.maximum(landscape.values(SMALLEST_RESIDUAL), missed))
         if convex.any():
             found.append(
                 f"at {counted(int(convex.sum()), 'point')} the smallest eigenvalue is above 0: the "
@@ -238,15 +239,19 @@ def _ends(matrix: Matrix, size: int, tolerance: float, seed: int) -> tuple[float
     return (*pairs.values[ends].tolist(), *pairs.residuals[ends].tolist())
 
 
+def _missed(largest: np.ndarray, smallest: np.ndarray, about: dict) -> np.ndarray | float:
+    """How far beyond those that were found, sought iteratively, an eigenvalue may lie."""
+    return about["tolerance"] * (largest - smallest) if about["parameters"] > _DENSE else 0.0
+
+
 def _with_fields(landscape: Landscape, numbers: np.ndarray, about: dict) -> Landscape:
     largest, smallest, above, below = (
         column.reshape(landscape.status.shape) for column in numbers.T
     )
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = abs(smallest) / abs(largest)
-        # what is sought iteratively may have missed an eigenvalue further out, within the tolerance
-        off = about["tolerance"] * (largest - smallest) if about["parameters"] > _DENSE else 0.0
-        high, low = np.maximum(above, off), np.maximum(below, off)
+        missed = _missed(largest, smallest, about)
+        high, low = np.maximum(above, missed), np.maximum(below, missed)
         surely = abs(largest) - high  # at least
         error = np.where(surely <= 0, np.inf, (low + ratio * high) / surely)
     found = copy.copy(landscape)
