@@ -66,6 +66,8 @@ LANDSCAPE = Instance(
     'Landscape.open("x.nc"), or the result of evaluate(...)',
     path=True,
 )
+# Of a function that changes it: what was added to that of a path would be lost.
+OPEN_LANDSCAPE = Instance(LANDSCAPE.where, LANDSCAPE.how, opens="Landscape.open")
 TRAJECTORY = Instance(
     "losslandscape.training.trajectory:Trajectory",
     "open a recorded folder with Trajectory.open(...), and checkpoints on disk with "

@@ -26,7 +26,7 @@ from losslandscape.point.plane_derivatives import PlaneDerivatives
 from losslandscape.problem.objective import Objective
 from losslandscape.problem.precision import PRECISIONS
 from losslandscape.progress import Progress
-from losslandscape.public_calls import public
+from losslandscape.public_calls import OPEN_LANDSCAPE, public
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -126,7 +126,7 @@ class TrainingSharpness:
         ]
         return {"label": self.label, "direction": self.direction, "checkpoints": checkpoints}
 
-    @public()
+    @public(landscape=OPEN_LANDSCAPE)
     def add_to(self, landscape: Landscape) -> None:
         """Add the arrays to the trajectory of the same label and steps of a landscape.
 

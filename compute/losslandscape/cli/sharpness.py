@@ -200,10 +200,8 @@ def _drawn(found: TrainingSharpness, path: Path) -> bool:
 
 def _add_to(landscape: Landscape, found: TrainingSharpness) -> bool:
     """Add the arrays to the landscape's trajectory; False if it has none of that name and steps."""
-    import numpy as np
-
-    for run in landscape.trajectories:
-        if run.label == found.label and np.array_equal(run.step, found.step):
-            found.add_to(landscape)
-            return True
-    return False
+    try:
+        found.add_to(landscape)
+    except LossLandscapeError:
+        return False
+    return True
