@@ -53,11 +53,28 @@ def test_another_run_starts_anew(tmp_path, recipe, record_bytes):
     assert found(path, recipe, record_bytes) == {}
 
 
-def test_a_file_that_is_no_journal_is_replaced(tmp_path):
+def test_a_damaged_journal_is_replaced(tmp_path):
     path = tmp_path / "x.journal"
-    path.write_bytes(b"something else")
     interrupted(path, 3)
-    assert found(path) == {3: b"\x03"}
+    path.write_bytes(path.read_bytes()[:30])
+    interrupted(path, 4)
+    assert found(path) == {4: b"\x04"}
+
+
+@pytest.mark.parametrize("content", [b"", b"something else"])
+def test_a_file_that_is_no_journal_stays(tmp_path, content):
+    path = tmp_path / "weights.pt"
+    path.write_bytes(content)
+    with pytest.raises(LossLandscapeError, match="not a losslandscape journal"):
+        found(path)
+    assert path.read_bytes() == content
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_at_the_path_is_refused(tmp_path):
+    with pytest.raises(LossLandscapeError, match="is a folder"):
+        found(tmp_path)
+
 
 
 def test_two_runs_at_once_are_refused(tmp_path):

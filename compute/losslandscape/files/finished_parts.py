@@ -8,7 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from losslandscape.errors import FileFormatError
+from losslandscape.errors import FileFormatError, LossLandscapeError
+from losslandscape.files.atomic_files import require_regular
+from losslandscape.files.file_kinds import shown
 from losslandscape.files.journal import Journal
 from losslandscape.files.output_lock import OutputLock
 
@@ -21,8 +23,9 @@ def finished_parts(
 ) -> Iterator[tuple[dict[int, bytes], Keep]]:
     """The records of an interrupted run, by part number, and a function that keeps another one.
 
-    Records are used only if the interrupted run had the same recipe; otherwise they are discarded.
-    The journal is removed when the block ends without an exception.
+    Records are used only if the interrupted run had the same recipe; otherwise they are discarded,
+    as is a damaged journal. The journal is removed when the block ends without an exception. A file
+    that is no journal stays as it is.
 
     Parameters
     ----------
@@ -38,8 +41,8 @@ def finished_parts(
     Raises
     ------
     LossLandscapeError
-        If another process is doing the same work (the message names its process ID and host), or
-        the folder cannot be written to.
+        If another process is doing the same work (the message names its process ID and host), if
+        something else than a journal is at the path, or the folder cannot be written to.
 
     Examples
     --------
@@ -62,6 +65,7 @@ def finished_parts(
         return
     path = Path(path)
     header = {"recipe": json.loads(json.dumps(recipe)), "record_bytes": record_bytes}
+    require_regular(path)
     with OutputLock(path, elsewhere=False):
         journal, records = _journal(path, header)
         finished = len(records)
@@ -85,8 +89,13 @@ def finished_parts(
 
 def _journal(path: Path, header: dict[str, Any]) -> tuple[Journal, dict[int, bytes]]:
     """The existing journal and its records, if it has the same header; otherwise a new one."""
+    if path.exists() and not Journal.begins_at(path):
+        raise LossLandscapeError(
+            f"{shown(path)}: this file is not a losslandscape journal, and it is not overwritten; "
+            "delete it, or give the journal another name"
+        )
     try:
         same = path.exists() and Journal.header_of(path) == header
-    except FileFormatError:
+    except FileFormatError:  # damaged
         same = False
     return Journal.resume(path) if same else (Journal.create(path, header), {})

@@ -83,6 +83,12 @@ class Journal:
         return cls(path, header, file), records
 
     @staticmethod
+    def begins_at(path: Path) -> bool:
+        """Whether the file begins as journals do, damaged ones included."""
+        with path.open("rb") as file:
+            return file.read(len(_MAGIC)) == _MAGIC
+
+    @staticmethod
     def header_of(path: Path) -> dict[str, Any]:
         """Read only the header.
 

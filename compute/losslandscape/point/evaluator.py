@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.parameter import is_lazy
 
 from losslandscape.adaptive.allotment import Allotment, GivenCount
-from losslandscape.argument_kinds import ANYTHING, FLAG, Maybe, With
+from losslandscape.argument_kinds import ANYTHING, FLAG, Instance, Maybe, With
 from losslandscape.planes.grid import Grid
 from losslandscape.planes.subspace import Subspace
 from losslandscape.point import configuration_cache
@@ -47,7 +47,12 @@ from losslandscape.problem.sample_weights import check_same
 from losslandscape.problem.sums import SUM, pooled
 from losslandscape.public_calls import TENSORS, public
 
-CONFIGURATION = Maybe(With("to_json", "a Configuration"))
+CONFIGURATION = Maybe(
+    Instance(
+        "losslandscape.problem.configuration:Configuration",
+        "Configuration.of(objective.execution), of losslandscape.problem.configuration",
+    )
+)
 ALLOTMENT = With("suffices", "an Allotment")
 _TRIED_ON, _TRIED_ON_MOST = 16, 1024  # samples in the batches of trials
 _WORTH_TRIALS = 0.005  # seconds of a pass over the samples; below, trials cost more than they save
