@@ -175,6 +175,50 @@ class Real:
 
 
 @dataclass(frozen=True)
+class UpperLimit:
+    """A finite number, or infinity for no limit, which the command line calls ``none``.
+
+    Examples
+    --------
+    >>> UpperLimit().parse("--ceiling", "none"), UpperLimit().parse("--ceiling", "10")
+    (inf, 10.0)
+    >>> UpperLimit().check("most", float("nan"))
+    Traceback (most recent call last):
+    losslandscape.errors.LossLandscapeError: most=nan: must be a finite number, or none (infinity)
+    """
+
+    words: str = "a finite number, or none (infinity)"
+
+    def check(self, name: str, value: Any) -> float:
+        """The limit as a float.
+
+        Raises
+        ------
+        LossLandscapeError
+            If it is neither a finite number nor infinity.
+        """
+        number = _float(value)
+        if number is None or not -math.inf < number <= math.inf:
+            raise refused(name, value, self.words)
+        return number
+
+    def parse(self, option: str, text: str) -> float:
+        """The limit that a word of the command line says.
+
+        Raises
+        ------
+        LossLandscapeError
+            If it is neither a finite number nor ``none``.
+        """
+        if text == "none":
+            return math.inf
+        try:
+            return FINITE.parse(option, text)
+        except LossLandscapeError:
+            raise refused_text(option, text, self.words) from None
+
+
+@dataclass(frozen=True)
 class Interval:
     """A pair (low, high) of finite numbers, the lower first.
 
@@ -214,6 +258,7 @@ SEED = Whole(0, 2**64 - 1)
 POSITIVE = Real(above=0)
 NON_NEGATIVE = Real(least=0)
 FINITE = Real()
+CEILING = UpperLimit()
 AXIS_POINTS = Whole(2, 100_000)
 FACTOR = Whole(1, 10_000)
 COORDINATE = Real(-1e30, 1e30)  # float32 holds such steps, and their squares are finite in float64

@@ -268,10 +268,13 @@ class Table:
         What it holds, for the message.
     kind : Kind, optional
         Of the values.
+    least : int
+        The fewest entries.
     """
 
     what: str
     kind: Kind | None = None
+    least: int = 0
 
     def holds(self, value: Any) -> bool:
         """Whether a value is a dict, whatever is in it."""
@@ -280,6 +283,8 @@ class Table:
     def check(self, name: str, value: Any) -> Any:
         if not isinstance(value, Mapping):
             raise LossLandscapeError(f"{name} is {described(value)}; pass a dict: {self.what}")
+        if len(value) < self.least:
+            raise LossLandscapeError(f"{name} is empty; pass a dict: {self.what}")
         for key, one in value.items():
             if not isinstance(key, str):
                 raise LossLandscapeError(
@@ -414,7 +419,10 @@ class With:
     what: str
 
     def check(self, name: str, value: Any) -> Any:
-        if isinstance(value, type) or not callable(getattr(value, self.method, None)):
+        has_method = callable(getattr(value, self.method, None))
+        if self.method == "__iter__" and getattr(value, "ndim", 1) == 0:
+            has_method = False  # arrays of no dimension only seem to be iterable
+        if isinstance(value, type) or not has_method:
             raise LossLandscapeError(f"{name} is {described(value)}; pass {self.what}")
         return value
 

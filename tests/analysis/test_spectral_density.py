@@ -100,3 +100,15 @@ def test_quadrature_has_the_moments_of_its_vector():
     for order in (1, 2, 3):  # the error has degree 4 * order, exact up to 19
         for one, other in zip(found.moment(order, CONFIDENCE), whole.moment(order, CONFIDENCE)):
             assert one == pytest.approx(other, rel=1e-9)
+
+
+def test_a_density_of_many_points_is_that_of_its_parts():
+    found = drawn(SPECTRA["both signs"], 3, 0)
+    points = np.linspace(-1, 2, 9001)
+    whole = found.density(points, 0.05, CONFIDENCE)
+    for part in (slice(0, 10), slice(4090, 4100), slice(-10, None)):
+        alone = found.density(points[part], 0.05, CONFIDENCE)
+        for name in ("points", "density", "low", "high"):
+            np.testing.assert_allclose(
+                getattr(whole, name)[part], getattr(alone, name), rtol=1e-12, atol=1e-300
+            )

@@ -76,7 +76,6 @@ def test_a_folder_at_the_path_is_refused(tmp_path):
         found(tmp_path)
 
 
-
 def test_two_runs_at_once_are_refused(tmp_path):
     path = tmp_path / "x.journal"
     with (

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from losslandscape import Objective, Subspace
+from losslandscape import LossLandscapeError, Objective, Subspace
 from losslandscape.point.differenced_gradients import DifferencedGradients
 from losslandscape.point.gauss_newton import GaussNewtonProducts
 from losslandscape.point.plane_derivatives import PlaneDerivatives
@@ -111,3 +111,22 @@ def test_gauss_newton_of_squared_errors_is_the_product_of_jacobians(normed, mode
     with PlaneDerivatives(same, plane) as loss:
         expected = loss.expansion((0.0, 0.0)).hessian
     assert found == pytest.approx(expected, rel=1e-8)
+
+
+@pytest.mark.parametrize("products", [PlaneDerivatives, GaussNewtonProducts, DifferencedGradients])
+@pytest.mark.parametrize(
+    ("vectors", "words"),
+    [
+        ({"7.weight": torch.ones(4)}, r"has no parameter '7.weight' \(found: 0.weight, 0.bias"),
+        ({"0.bias": torch.ones(1)}, r"shape \(1,\); pass real numbers of the .* shape, \(4,\)"),
+        ({"0.bias": torch.ones(4, dtype=torch.complex64)}, "pass real numbers"),
+    ],
+)
+def test_vectors_that_are_not_the_parameters_are_refused(normed, products, vectors, words):
+    model, data = normed
+    with products(
+        Objective(model, "cross_entropy", data), Subspace.random(model, dimensions=1)
+    ) as loss:
+        for call in (loss.hessian_product, loss.sample_curvatures):
+            with pytest.raises(LossLandscapeError, match=words):
+                call(vectors)

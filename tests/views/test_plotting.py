@@ -1,3 +1,5 @@
+import math
+import re
 import sys
 
 import numpy as np
@@ -165,11 +167,25 @@ def test_a_ceiling_is_of_the_drawing_alone_and_is_told():
     landscape = bowl()
     before = landscape.values("loss").copy()
     ax = landscape.plot(ceiling=2.0)
-    assert colour_bar(ax).get_ylabel().endswith("drawn up to 2")
+    assert colour_bar(ax).get_ylabel().endswith(f"drawn up to 2 of {before.max():g}")
     assert ax.collections[0].norm.vmax == 2
     assert ax.collections[0].extend == "max"
     assert "drawn up to" not in colour_bar(landscape.plot(ceiling=100.0)).get_ylabel()
     np.testing.assert_array_equal(landscape.values("loss"), before)
+
+
+def test_an_exploding_corner_is_cut_unless_a_ceiling_lifts_it():
+    landscape = bowl()
+    landscape.fields["loss"][-1, -1] = 1e4
+    ax = landscape.plot(scale="linear")
+    assert re.search("drawn up to .* of 10000$", colour_bar(ax).get_ylabel())
+    low, high = ax.collections[0].norm.vmin, ax.collections[0].norm.vmax
+    assert high < 20
+    ax.figure.canvas.draw()
+    assert all(low <= tick <= high for tick in colour_bar(ax).get_yticks())
+    lifted = landscape.plot(scale="linear", ceiling=math.inf)
+    assert "drawn up to" not in colour_bar(lifted).get_ylabel()
+    assert lifted.collections[0].norm.vmax == 1e4
 
 
 def test_a_surface_has_the_values_as_heights_and_the_trajectory_at_its_losses():

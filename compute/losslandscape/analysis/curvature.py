@@ -45,6 +45,7 @@ CONFIDENCE = 0.95
 _DENSE = 64  # parameters whose matrix is made column by column
 _SKETCH = 10  # products of Hutch++ for its basis
 _DRAWN_WIDTH = 0.01  # of the width of the spectrum: the Gaussians of a density by default
+_MOST_DRAWN = 1_000_000  # points of a density
 _SPREAD = 4.0  # such Gaussians beyond the outermost eigenvalues
 _STEPS = Whole(2, 10_000)
 _TITLES = {HESSIAN: "Hessian", GAUSS_NEWTON: "Gauss-Newton matrix"}
@@ -121,7 +122,9 @@ class Curvature:
     about: dict[str, Any]
     _quadrature: Quadrature = field(repr=False)
 
-    @public(points=Either(Items(FINITE, "eigenvalues", least=1), COUNT), width=POSITIVE)
+    @public(
+        points=Either(Items(FINITE, "eigenvalues", least=1), Whole(1, _MOST_DRAWN)), width=POSITIVE
+    )
     def density(
         self,
         points: int | Sequence[float] | np.ndarray = 501,
@@ -136,7 +139,7 @@ class Curvature:
         Parameters
         ----------
         points : int or sequence of float
-            Eigenvalues, or how many between the ends of the spectrum.
+            Eigenvalues, or how many between the ends of the spectrum, at most a million.
         width : float, optional
             Standard deviation of the Gaussian that stands for each eigenvalue; by default 1% of
             the width of the spectrum.

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import stdtrit
 
+_BLOCK = 4096  # points of a density at a time, which bounds the memory
+
 Function = Callable[[np.ndarray], np.ndarray]
 
 
@@ -69,15 +71,22 @@ class Quadrature:
 
     def density(self, points: np.ndarray, width: float, confidence: float) -> SpectralDensity:
         """The density smoothed by a Gaussian."""
+        blocks = np.split(points, range(_BLOCK, len(points), _BLOCK))
+        found = [self._smoothed(block, width, confidence) for block in blocks]
+        mean, error = (np.concatenate([one[part] for one in found]) for part in (0, 1))
+        factor = found[0][2]
+        return SpectralDensity(
+            points, mean, mean - factor * error, mean + factor * error, width, confidence
+        )
 
+    def _smoothed(
+        self, points: np.ndarray, width: float, confidence: float
+    ) -> tuple[np.ndarray, np.ndarray, float]:
         def kernel(values: np.ndarray) -> np.ndarray:
             scaled = (points[:, None] - values[None, :]) / width
             return np.exp(-(scaled**2) / 2) / (width * np.sqrt(2 * np.pi))
 
-        mean, error, factor = self.estimate(kernel, confidence)
-        return SpectralDensity(
-            points, mean, mean - factor * error, mean + factor * error, width, confidence
-        )
+        return self.estimate(kernel, confidence)
 
     def moment(self, order: int, confidence: float) -> tuple[float, float, tuple[float, float]]:
         """Mean of eigenvalue**order, its standard error over the probes, and its interval."""

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from losslandscape.argument_checks import (
+    CEILING,
     DPI,
-    FINITE,
     LEVELS,
     NON_NEGATIVE,
     POINTS,
@@ -222,7 +222,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="logarithmic scale (default: if the loss spans more than two decades)",
     )
     look.add_argument(
-        "--ceiling", type=Kind(FINITE), metavar="VALUE", help="draw larger losses as this value"
+        "--ceiling",
+        type=Kind(CEILING),
+        metavar="VALUE",
+        help="draw larger losses as this value (default: where an exploding corner would hide the "
+        "rest; none: cut nothing)",
     )
     look.add_argument(
         "--levels", type=Kind(LEVELS), metavar="N", help="number of contours or isosurfaces"

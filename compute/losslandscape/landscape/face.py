@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, Union
 
 import numpy as np
 
-from losslandscape.argument_checks import FINITE
+from losslandscape.argument_checks import CEILING, FINITE
 from losslandscape.argument_kinds import ANYTHING, FLAG, TEXT, Word
 from losslandscape.landscape.confidence_interval import ConfidenceInterval
 from losslandscape.landscape.overlays import ProjectedTrajectory
@@ -443,7 +443,7 @@ class LandscapeFace:
         trajectory=FLAG,
         critical_points=FLAG,
         show_interpolated=FLAG,
-        ceiling=FINITE,
+        ceiling=CEILING,
         ax=ANYTHING,
     )
     def plot(

@@ -100,7 +100,7 @@ class DifferencedGradients(PlaneDerivatives):
         self, vectors: Parameters, coordinates: Coordinates | None = None
     ) -> Parameters:
         """By the difference of two gradients."""
-        parameters, carried = self._place(coordinates)
+        parameters, carried = self._place_of(vectors, coordinates)
         step = self._parameter_step(vectors, parameters, 0)
         sides = []
         for factor in (step, -step):
@@ -117,7 +117,7 @@ class DifferencedGradients(PlaneDerivatives):
         self, vectors: Parameters, coordinates: Coordinates | None = None
     ) -> np.ndarray:
         """By second differences of the per-sample losses."""
-        parameters, carried = self._place(coordinates)
+        parameters, carried = self._place_of(vectors, coordinates)
         step = self._parameter_step(vectors, parameters, 1)
         after, here, before = (
             self._sample_losses_at((_moved(parameters, vectors, factor), carried))

@@ -20,7 +20,7 @@ from losslandscape.point.plane_derivatives import (
     differentiate,
     summed,
 )
-from losslandscape.public_calls import TENSORS, public
+from losslandscape.public_calls import VECTORS, public
 
 _WAY_OUT = "use the Hessian (kind='hessian'), or a loss of (outputs, targets)"
 
@@ -48,7 +48,7 @@ class GaussNewtonProducts(PlaneDerivatives):
     {'weight': tensor([[18.]])}
     """
 
-    @public(vectors=TENSORS)
+    @public(vectors=VECTORS)
     def hessian_product(
         self, vectors: Parameters, coordinates: Coordinates | None = None
     ) -> Parameters:
@@ -60,7 +60,7 @@ class GaussNewtonProducts(PlaneDerivatives):
             If the loss is not one of the outputs of one call of the model, or the model cannot be
             differentiated twice.
         """
-        parameters, carried = self._place(coordinates)
+        parameters, carried = self._place_of(vectors, coordinates)
         products: list[Tensor] | None = None
         statistics: tuple[Tensor, Tensor] | None = None
         total = 0.0
@@ -105,12 +105,12 @@ class GaussNewtonProducts(PlaneDerivatives):
                 products = added(products, self._gathered(place, batch, share))
         return dict(zip(vectors, (part / total for part in products or [])))
 
-    @public(vectors=TENSORS)
+    @public(vectors=VECTORS)
     def sample_curvatures(
         self, vectors: Parameters, coordinates: Coordinates | None = None
     ) -> np.ndarray:
         """v^T G_i v of each sample's loss, float64, shape (samples,)."""
-        parameters, carried = self._place(coordinates)
+        parameters, carried = self._place_of(vectors, coordinates)
         torch.manual_seed(0)
         statistics: tuple[Tensor, Tensor, Tensor] | None = None
         if self._statistics is not None:

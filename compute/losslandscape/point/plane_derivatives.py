@@ -15,6 +15,7 @@ from torch.func import functional_call
 from torch.nn import functional
 from torch.nn.modules.instancenorm import _InstanceNorm
 
+from losslandscape.argument_checks import shortened
 from losslandscape.argument_kinds import Word
 from losslandscape.argument_kinds import coordinates as coordinates_of
 from losslandscape.errors import LossLandscapeError
@@ -31,7 +32,7 @@ from losslandscape.problem.precision import PRECISIONS
 from losslandscape.problem.sample_weights import WEIGHT, linearized
 from losslandscape.problem.samples import SampleSet
 from losslandscape.problem.sums import pooled
-from losslandscape.public_calls import TENSORS, public
+from losslandscape.public_calls import VECTORS, public
 
 Parameters = dict[str, Tensor]
 Coordinates = Union[Sequence[float], np.ndarray]
@@ -378,7 +379,7 @@ class PlaneDerivatives:
             self._statistics.use(sources[-1])
         return leaves, sources, tangents
 
-    @public(vectors=TENSORS)
+    @public(vectors=VECTORS)
     def hessian_product(
         self, vectors: Parameters, coordinates: Coordinates | None = None
     ) -> Parameters:
@@ -401,7 +402,7 @@ class PlaneDerivatives:
         ...     loss.hessian_product({"weight": torch.tensor([[1.0, 0.0]])})
         {'weight': tensor([[2., 4.]])}
         """
-        parameters, carried = self._place(coordinates)
+        parameters, carried = self._place_of(vectors, coordinates)
         products: list[Tensor] | None = None
         statistics: tuple[Tensor, Tensor] | None = None
         total = 0.0
@@ -445,7 +446,7 @@ class PlaneDerivatives:
                 products = added(products, self._gathered(place, batch, share))
         return dict(zip(vectors, (part / total for part in products or [])))
 
-    @public(vectors=TENSORS)
+    @public(vectors=VECTORS)
     def sample_curvatures(
         self, vectors: Parameters, coordinates: Coordinates | None = None
     ) -> np.ndarray:
@@ -469,7 +470,7 @@ class PlaneDerivatives:
         ...     loss.sample_curvatures({"weight": torch.tensor([[1.0]])})
         array([2., 8.])
         """
-        parameters, carried = self._place(coordinates)
+        parameters, carried = self._place_of(vectors, coordinates)
         torch.manual_seed(0)
         found: tuple[Tensor, Tensor, Tensor] | None = None
         if self._statistics is not None:
@@ -492,6 +493,22 @@ class PlaneDerivatives:
             return ({**parameters, **moved}, carried), twice
 
         return self._by_sample(make)[:, 0]
+
+    def _place_of(self, vectors: Parameters, coordinates: Coordinates | None) -> Place:
+        """The place, for products with vectors whose names and shapes are the parameters'."""
+        known = shortened(", ".join(self._origin))
+        for name, vector in vectors.items():
+            if name not in self._origin:
+                raise LossLandscapeError(
+                    f"vectors: the subspace has no parameter '{name}' (found: {known})"
+                )
+            own = self._origin[name].shape
+            if vector.shape != own or vector.is_complex():
+                raise LossLandscapeError(
+                    f"vectors[{name!r}] is a {vector.dtype} tensor of shape {tuple(vector.shape)}; "
+                    f"pass real numbers of the parameter's shape, {tuple(own)}"
+                )
+        return self._place(coordinates)
 
     def _place(self, coordinates: Coordinates | None) -> Place:
         """Parameters and buffers as constants, at the origin by default."""

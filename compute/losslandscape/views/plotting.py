@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -10,6 +11,7 @@ from losslandscape.argument_kinds import described
 from losslandscape.errors import LossLandscapeError
 from losslandscape.landscape.landscape import EVALUATED, INTERPOLATED, Landscape
 from losslandscape.landscape.scale import scale_of
+from losslandscape.views.robust_ceiling import robust_ceiling
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -67,7 +69,9 @@ def plot(
     show_interpolated : bool
         Mark the evaluated points, to show where the values are interpolated.
     ceiling : float, optional
-        Draw larger values as this value; the color bar or the axis states it.
+        Draw larger values as this value; the color bar or the axis states it. By default a plane
+        is cut where an exploding corner would hide the rest (see
+        :mod:`losslandscape.views.robust_ceiling`); ``math.inf`` cuts nothing.
     ax : matplotlib.axes.Axes, optional
         Where to draw; a surface needs ``projection="3d"``. By default a new figure.
 
@@ -184,9 +188,14 @@ class _Shown:
                 f"{where}the ceiling {ceiling:g} is not above the lowest value of '{field}', "
                 f"{low:g}"
             )
-        self.log = (scale_of(values) if scale == "auto" else scale) == "log"
+        scale = scale_of(values) if scale == "auto" else scale
+        self.log = scale == "log"
+        if ceiling is None and values.ndim == 2:
+            ceiling = robust_ceiling(values, scale)
+        elif ceiling == math.inf:
+            ceiling = None
         self.capped = ceiling is not None and bool((values[finite] > ceiling).any())
-        self.ceiling = ceiling
+        self.ceiling, self.highest = ceiling, float(values[finite].max())
         heights = values if ceiling is None else np.minimum(values, ceiling)
         self.values = np.ma.masked_where(~finite, heights)
         self.low, self.high = low, float(self.values.max())
@@ -204,7 +213,7 @@ class _Shown:
         words += [note] if note else []
         words += ["log scale"] if self.log else []
         if self.capped:
-            words.append(f"drawn up to {self.ceiling:g}")
+            words.append(f"drawn up to {self.ceiling:g} of {self.highest:g}")
         return _plain(", ".join(words))
 
     @property
@@ -551,6 +560,9 @@ def _color_bar(ax, mappable, shown: _Shown) -> None:
         bar.ax.yaxis.set_minor_locator(NullLocator())
     else:
         bar.ax.yaxis.set_major_locator(AutoLocator())
+        if shown.capped:  # none on the arrow
+            ticks = AutoLocator().tick_values(shown.low, shown.high)
+            bar.set_ticks([tick for tick in ticks if shown.low <= tick <= shown.high])
 
 
 def _plain(text: str) -> str:

@@ -23,11 +23,15 @@ def caption(figure):
         facts = [*_measured(panel), *_grid(panel), *_trajectory(panel), *_places(panel)]
         lines.append(f"{panel.name}. {' '.join(facts)}".strip())
     scale = figure.scale
-    limits = [
-        f"losses {words} {limit:g} are drawn at {limit:g}"
-        for words, limit in (("below", scale.floor), ("above", scale.ceiling))
-        if limit is not None
-    ]
+    limits = []
+    if scale.floor is not None:
+        limits.append(f"losses below {scale.floor:g} are drawn at {scale.floor:g}")
+    if scale.ceiling is not None:
+        largest = max(np.nanmax(one.landscape.values(scale.array)) for one in figure.panels)
+        limits.append(
+            f"losses above {scale.ceiling:g} are drawn at {scale.ceiling:g} (the largest is "
+            f"{largest:.3g})"
+        )
     title = figure.bar_title.split(",")[0]
     where = "Height and color are" if figure.has_bar else "The height is"
     words = f"{where} the {title} on a {'logarithmic' if scale.log else 'linear'} scale"

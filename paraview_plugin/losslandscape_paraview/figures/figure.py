@@ -16,6 +16,7 @@ from ..session import is_in_window
 from ..sources import provenance as words
 from ..sources.landscape_sources import open_landscape, renamed
 from ..style import theme
+from ..style.robust_ceiling import robust_ceiling
 from ..style.scale import DisplayScale
 from ..style.screen import screen_axes
 from ..style.text import in_letters, in_lines
@@ -47,7 +48,8 @@ class Figure(Written):
         landscapes: one path (or `LandscapeSources`) a panel; the same one twice is opened once.
         titles: one title a panel; None for those in the provenance.
         array: the quantity, a point array of the surfaces.
-        log, floor, ceiling: see `DisplayScale.of`.
+        log, floor, ceiling: see `DisplayScale.of`. Without a ceiling, planes with an exploding
+            corner get one (see `style.robust_ceiling`); infinity cuts nothing.
         size: width and height of the picture in pixels.
         charts: how many more views stand to the right of the panels, for diagrams.
         direction: from where the camera looks.
@@ -157,14 +159,13 @@ class Figure(Written):
         sources, array = [fit[id(source)][0] for source in sources], fit[id(sources[0])][1]
         self.landscapes = sources
         self.provenances = [source.provenance for source in sources]
-        self.scale = DisplayScale.of(
-            values,
-            array,
-            log,
-            floor,
-            ceiling,
-            _preferred_scale(self.provenances) if array == "loss" else None,
-        )
+        preferred = _preferred_scale(self.provenances) if array == "loss" else None
+        limits = floor, None if ceiling == math.inf else ceiling
+        self.scale = DisplayScale.of(values, array, log, *limits, preferred)
+        if ceiling is None and sources[0].dimensions == 2:
+            ceiling = robust_ceiling([one.plane(array) for one in sources], self.scale.log)
+            if ceiling is not None and (floor is None or floor < ceiling):
+                self.scale = DisplayScale.of(values, array, log, floor, ceiling, preferred)
         if error_band:
             ends = [band_ends(source, array) for source in sources]
             self.scale = self.scale.widened(np.concatenate(ends))
@@ -371,6 +372,7 @@ class Figure(Written):
                 "expression": self.scale.expression,
                 "lower": self.scale.lower,
                 "upper": self.scale.upper,
+                "ceiling": self.scale.ceiling,
             },
             "bar_title": self.bar_title,
             "panels": [panel.report for panel in self.panels],

@@ -53,6 +53,11 @@ class LandscapeSources:
             )
         return vtk_to_numpy(found)
 
+    def plane(self, array):
+        """The same of a plane, with the axes (beta, alpha)."""
+        across, up, _ = self._shape
+        return self.values(array).reshape(up, across)
+
     @property
     def dimensions(self):
         """1, 2 or 3: how many directions the grid has."""

@@ -34,6 +34,9 @@ def inputs(tmp_path_factory, write_landscape):
     }
     across = 10.0 ** np.linspace(-1, 0, 7)
     files["exact line"] = write_landscape(folder / "exact_line.nc", 1, loss=across)
+    corner = plane.copy()
+    corner[-1, -1] = 1e6
+    files["corner"] = write_landscape(folder / "corner.nc", loss=corner)
     z = np.linspace(-1.5, 1, 4)[:, None, None]
     files["exact volume"] = write_landscape(
         folder / "exact_volume.nc", 3, loss=10.0 ** (plane_height(x, y)[None] + z)
@@ -71,6 +74,9 @@ BUILDS = {
     "exported": ("trajectory", ["exported"], {"log": True}),
     "outside": ("trajectory", ["outside"], {"log": True}),
     "ceiling": ("surface", ["holes"], {"log": True, "ceiling": 2.0, "floor": 0.1}),
+    "corner": ("surface", ["corner"], {"log": False}),
+    "uncut": ("surface", ["corner"], {"log": False, "ceiling": float("inf")}),
+    "beside a corner": ("compare", ["plane", "corner"], {"log": False}),
     "holes": ("surface", ["holes"], {}),
     "linear": ("contours", ["plane"], {"log": False}),
     "contours": ("contours", ["plane"], {"log": True, "levels": 8}),
@@ -240,6 +246,22 @@ def test_floor_and_ceiling_bound_the_heights_and_not_the_values(built):
     assert figure["report"]["scale"]["words"] == "log scale, cut at 0.1 and 2"
     # an infinite loss is over the ceiling, one that is no number is a hole
     assert figure["report"]["panels"][0]["holes"] == 1
+
+
+def test_an_exploding_corner_is_cut_and_it_is_said(built):
+    figure = built["corner"]
+    scale = figure["report"]["scale"]
+    cut = scale["ceiling"]
+    assert 20 < cut < 30
+    assert scale["words"] == f"linear scale, cut at {cut:g}"
+    words = f"losses above {cut:g} are drawn at {cut:g} (the largest is 1e+06)"
+    assert words in figure["report"]["caption"]
+    calculator = source(figure, f"height = loss, at most {cut:g}")
+    assert calculator["arrays"]["loss"][1] == 1e6
+    assert calculator["arrays"]["height"][1] == cut
+    assert 10 < built["beside a corner"]["report"]["scale"]["ceiling"] < 30
+    lifted = built["uncut"]["report"]["scale"]
+    assert (lifted["ceiling"], lifted["words"], lifted["upper"]) == (None, "linear scale", 1e6)
 
 
 def test_holes_stay_holes(built):

@@ -1,0 +1,70 @@
+"""The ceiling of a plane in which an exploding corner would hide everything else.
+
+The plugin's `style.robust_ceiling` has the same rule for ParaView, without SciPy.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from losslandscape.landscape.scale import to_scale
+
+MOST_CUT = 0.05  # the share of points that may be above
+FEWEST_TIMES = 4.0  # as high, at least, must the others become in the picture
+
+
+def robust_ceiling(values: np.ndarray, scale: str) -> float | None:
+    """The value at which to cut a plane; None where a cut would help little, or hide a structure.
+
+    A cut is made if 95% of the points lie in the lowest quarter of the heights, and if all points
+    above it are parts of explosions: regions that reach the border of the plane, or a hole. A peak
+    inside a plane is never cut. The ceiling is the 95th percentile, rounded up.
+
+    Parameters
+    ----------
+    values : ndarray, shape (beta, alpha)
+        NaN in holes.
+    scale : "linear" or "log"
+        What the heights go with.
+
+    Examples
+    --------
+    >>> bowl = np.add.outer(np.arange(-9.0, 10) ** 2, np.arange(-9.0, 10) ** 2)
+    >>> robust_ceiling(bowl, "linear") is None
+    True
+    >>> bowl[:3, :3] = 1e6
+    >>> robust_ceiling(bowl, "linear")
+    130.0
+    """
+    heights = to_scale(values, scale)
+    heights = heights[np.isfinite(heights)]
+    if not heights.size:
+        return None
+    low, high = float(heights.min()), float(heights.max())
+    level = float(np.quantile(heights, 1 - MOST_CUT, method="higher"))
+    if not low < level < high or (level - low) * FEWEST_TIMES > high - low:
+        return None
+    if scale == "log":
+        ceiling = _rounded_up(10**level, 10**level)
+    else:
+        ceiling = _rounded_up(level, level - low)
+    hidden = ceiling < values[np.isfinite(values)].max()
+    return ceiling if hidden and _explodes(values, ceiling) else None
+
+
+def _rounded_up(value: float, size: float) -> float:
+    """A value rounded up to two digits of a size."""
+    step = 10.0 ** (math.floor(math.log10(size)) - 1)
+    return float(f"{math.ceil(value / step) * step:.12g}")
+
+
+def _explodes(values: np.ndarray, ceiling: float) -> bool:
+    """Whether each point above the ceiling is linked with the border or a hole by such points."""
+    from scipy.ndimage import label
+
+    outside = np.pad(np.isnan(values), 1, constant_values=True)
+    above = outside | np.pad(values > ceiling, 1, constant_values=True)
+    parts, count = label(above)
+    return len(np.unique(parts[outside])) == count
