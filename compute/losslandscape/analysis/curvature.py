@@ -392,10 +392,7 @@ def curvature(
     names = chosen_parameters(parameters, layout, model)
     segments = [segment for segment in layout.segments if segment.name in names]
     size = sum(segment.stop - segment.start for segment in segments)
-    if top > size:
-        raise LossLandscapeError(
-            f"top={top}: there are {size} parameters, and as many eigenvalues; pass at most {size}"
-        )
+    require_eigenvalues(top, size)
     dense = size <= _DENSE or 4 * top >= size
     vectors = size if dense else max(
         krylov_vectors(top, size) + 4 * top, 2 * top + _SKETCH + probes + 4, 2 * top + density_steps
@@ -541,6 +538,20 @@ def _check_finite(value: float, gradient: Mapping[str, Tensor]) -> None:
                 f"the gradient by '{name}' is not finite at these parameters, so there is no "
                 "curvature; is there a square root or a logarithm of 0?"
             )
+
+
+def require_eigenvalues(top: int, size: int) -> None:
+    """Check that a matrix of so many parameters has so many eigenvalues.
+
+    Raises
+    ------
+    LossLandscapeError
+        If it has fewer.
+    """
+    if top > size:
+        raise LossLandscapeError(
+            f"top={top}: there are {size} parameters, and as many eigenvalues; pass at most {size}"
+        )
 
 
 def _expected(top: int, size: int, probes: int, density_probes: int, density_steps: int) -> int:

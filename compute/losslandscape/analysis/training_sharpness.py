@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from losslandscape.analysis.critical_step import CriticalStep, critical_step
-from losslandscape.analysis.curvature import Curvature, curvature
+from losslandscape.analysis.curvature import Curvature, curvature, require_eigenvalues
 from losslandscape.analysis.short_table import short_table
 from losslandscape.argument_checks import POSITIVE, SHARE, Real, Whole
 from losslandscape.argument_kinds import ANYTHING, TEXT, Items, Word
@@ -238,6 +238,7 @@ def training_sharpness(
     if precision is not None:
         objective = objective.in_precision(precision)
     path = _Path(objective, trajectory)
+    require_eigenvalues(top, path.plane(0).layout.size)
     rates = _rates(trajectory, learning_rate)
     count = len(trajectory)
     columns = {name: np.full(count, np.nan) for name in _COLUMNS}
