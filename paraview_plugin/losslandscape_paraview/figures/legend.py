@@ -8,6 +8,7 @@ from ..style import theme
 from ..style.text import fitted, in_lines, write_at
 from ..style.ticks import are_written_alike, label_format, step_ticks
 
+LEAST_EDGE = 0.9  # of a ball's dark edge in the layout's pixels; thinner ones are drawn with gaps
 
 def draw_legend(figure):
     """Draw the colour bars and keys of everything a figure's layers have drawn.
@@ -224,7 +225,8 @@ def draw_table(figure, entries, aspect, ends=theme.TABLE_ENDS):
         column, row = divmod(number, rows)
         x = aspect * (2 * (left + (right - left) * column / columns) - 1) + radius
         y = high * ((rows - 1) / 2 - row)
-        radii, beside = (radius, 1.18 * radius), (x + 1.9 * radius, y - 0.55 * size / pixels)
+        edge = max(0.18 * radius, LEAST_EDGE / pixels)
+        radii, beside = (radius, radius + edge), (x + 1.9 * radius, y - 0.55 * size / pixels)
         _draw_entry(view, width, name, colour, (x, y), radii, beside).FontSize = size
 
 
