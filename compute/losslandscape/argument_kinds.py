@@ -162,6 +162,22 @@ class Text:
         return str(value)  # of NumPy's, too
 
 
+class Entry:
+    """The place of an entry in a tuple or a dict.
+
+    >>> Entry().check("place", [0])
+    Traceback (most recent call last):
+    losslandscape.errors.LossLandscapeError: place is a list; pass a number or a name
+    """
+
+    def check(self, name: str, value: Any) -> int | str:
+        if isinstance(value, str):
+            return value
+        if is_whole(value):
+            return int(value)
+        raise LossLandscapeError(f"{name} is {described(value)}; pass a number or a name")
+
+
 @dataclass(frozen=True)
 class Word:
     """One of a few words; the message proposes the nearest.

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from losslandscape.argument_checks import COUNT, Whole, shown
-from losslandscape.argument_kinds import ANYTHING, FLAG, Either, Maybe, Pair, Table, Word
+from losslandscape.argument_kinds import ANYTHING, FLAG, Either, Entry, Maybe, Pair, Table, Word
 from losslandscape.errors import LossLandscapeError
 from losslandscape.planes.parameters import sha256
 from losslandscape.problem import batch_norm as bn
@@ -370,7 +370,7 @@ class Objective:
         other.precision = other.dtype = other.data_dtype = other.arithmetic.parameters
         return other
 
-    @public(valid_range=Pair(), clip=FLAG, place=ANYTHING)
+    @public(valid_range=Pair(), clip=FLAG, place=Entry())
     def over_inputs(
         self,
         valid_range: tuple[float, float] | None = None,

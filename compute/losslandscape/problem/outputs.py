@@ -8,6 +8,7 @@ from typing import Any, Union
 
 from torch import Tensor, nn
 
+from losslandscape.argument_checks import shown
 from losslandscape.errors import LossLandscapeError
 from losslandscape.problem.batches import Batch, describe
 
@@ -93,7 +94,7 @@ def chosen(outputs: Any, output: Output) -> Any:
         return outputs[output]
     except Exception as error:  # whatever the outputs raise where they have no such part
         raise LossLandscapeError(
-            f"output {output!r}: the model's outputs are a {type(outputs).__name__} "
+            f"output {shown(output)}: the model's outputs are a {type(outputs).__name__} "
             f"({_told(outputs)}) and have no such part"
         ) from error
 

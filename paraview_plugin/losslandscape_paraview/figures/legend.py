@@ -10,6 +10,7 @@ from ..style.ticks import are_written_alike, label_format, step_ticks
 
 LEAST_EDGE = 0.9  # of a ball's dark edge in the layout's pixels; thinner ones are drawn with gaps
 
+
 def draw_legend(figure):
     """Draw the colour bars and keys of everything a figure's layers have drawn.
 
