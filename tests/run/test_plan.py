@@ -95,6 +95,7 @@ def expected(name, tolerance=0.01):
     return planning._expected(grid, losses, measured, lines, Adaptive(tolerance))[0]
 
 
+@pytest.mark.slow
 def test_real_surfaces_take_what_is_expected():
     inside = 0
     some = list(surfaces.stored().items())[::2]

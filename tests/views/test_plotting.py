@@ -183,6 +183,8 @@ def test_an_exploding_corner_is_cut_unless_a_ceiling_lifts_it():
     assert high < 20
     ax.figure.canvas.draw()
     assert all(low <= tick <= high for tick in colour_bar(ax).get_yticks())
+    landscape.fields["accuracy"] = landscape.fields["loss"]
+    assert "drawn up to" not in colour_bar(landscape.plot(field="accuracy")).get_ylabel()
     lifted = landscape.plot(scale="linear", ceiling=math.inf)
     assert "drawn up to" not in colour_bar(lifted).get_ylabel()
     assert lifted.collections[0].norm.vmax == 1e4

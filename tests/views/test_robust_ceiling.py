@@ -38,6 +38,7 @@ def test_an_exploding_corner_is_cut_above_almost_all_other_points(plane, scale):
         (with_block(slice(0, 6), slice(0, 6), 1e6), "more than 5% of the points"),
         (with_block(0, 0, 10.0), "the others have a quarter of the height"),
         (np.full((21, 21), np.nan), "only holes"),
+        (np.arange(441.0).reshape(21, 21) * 5e-324, "nothing explodes, however small"),
         (np.where(np.arange(441).reshape(21, 21) < 9, 5.0, 1.0), "the others are a plateau"),
     ],
 )

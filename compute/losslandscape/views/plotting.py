@@ -70,7 +70,7 @@ def plot(
         Mark the evaluated points, to show where the values are interpolated.
     ceiling : float, optional
         Draw larger values as this value; the color bar or the axis states it. By default a plane
-        is cut where an exploding corner would hide the rest (see
+        of losses is cut where an exploding corner would hide the rest (see
         :mod:`losslandscape.views.robust_ceiling`); ``math.inf`` cuts nothing.
     ax : matplotlib.axes.Axes, optional
         Where to draw; a surface needs ``projection="3d"``. By default a new figure.
@@ -190,7 +190,7 @@ class _Shown:
             )
         scale = scale_of(values) if scale == "auto" else scale
         self.log = scale == "log"
-        if ceiling is None and values.ndim == 2:
+        if ceiling is None and values.ndim == 2 and self.is_loss:
             ceiling = robust_ceiling(values, scale)
         elif ceiling == math.inf:
             ceiling = None

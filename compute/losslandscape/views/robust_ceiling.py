@@ -57,7 +57,7 @@ def robust_ceiling(values: np.ndarray, scale: str) -> float | None:
 def _rounded_up(value: float, size: float) -> float:
     """A value rounded up to two digits of a size."""
     step = 10.0 ** (math.floor(math.log10(size)) - 1)
-    return float(f"{math.ceil(value / step) * step:.12g}")
+    return float(f"{math.ceil(value / step) * step:.12g}") if step else value
 
 
 def _explodes(values: np.ndarray, ceiling: float) -> bool:

@@ -48,8 +48,8 @@ class Figure(Written):
         landscapes: one path (or `LandscapeSources`) a panel; the same one twice is opened once.
         titles: one title a panel; None for those in the provenance.
         array: the quantity, a point array of the surfaces.
-        log, floor, ceiling: see `DisplayScale.of`. Without a ceiling, planes with an exploding
-            corner get one (see `style.robust_ceiling`); infinity cuts nothing.
+        log, floor, ceiling: see `DisplayScale.of`. Without a ceiling, planes of losses with an
+            exploding corner get one (see `style.robust_ceiling`); infinity cuts nothing.
         size: width and height of the picture in pixels.
         charts: how many more views stand to the right of the panels, for diagrams.
         direction: from where the camera looks.
@@ -155,6 +155,7 @@ class Figure(Written):
         if len({source.dimensions for source in sources}) > 1:
             raise LandscapeError("the panels' landscapes have different numbers of directions")
         values = np.concatenate([source.values(array) for source in [*sources, *beside]])
+        is_loss = array == "loss" or array.endswith("_loss")
         fit = {id(source): renamed(source, array) for source in sources}
         sources, array = [fit[id(source)][0] for source in sources], fit[id(sources[0])][1]
         self.landscapes = sources
@@ -162,7 +163,7 @@ class Figure(Written):
         preferred = _preferred_scale(self.provenances) if array == "loss" else None
         limits = floor, None if ceiling == math.inf else ceiling
         self.scale = DisplayScale.of(values, array, log, *limits, preferred)
-        if ceiling is None and sources[0].dimensions == 2:
+        if ceiling is None and is_loss and sources[0].dimensions == 2:
             ceiling = robust_ceiling([one.plane(array) for one in sources], self.scale.log)
             if ceiling is not None and (floor is None or floor < ceiling):
                 self.scale = DisplayScale.of(values, array, log, floor, ceiling, preferred)

@@ -51,6 +51,7 @@ def png_chunks(path):
     return chunks
 
 
+@pytest.mark.slow
 def test_a_column_at_300_dpi(tmp_path, plane):
     column, plain = tmp_path / "column.png", tmp_path / "plain.png"
     assert main(["render", str(plane), "--output", str(column), "--size", "85x73mm"]) == 0
@@ -83,11 +84,15 @@ def test_transparent_is_the_same_picture_without_ground(tmp_path, plane):
     assert np.abs(laid_on_white - expected).mean() < 1.0
 
 
-def test_a_state_becomes_a_picture_and_gltf(tmp_path):
-    state = STATE_FILES / "figure2_trajectories.pvsm"
-    picture, geometry = tmp_path / "x.png", tmp_path / "x.glb"
+@pytest.mark.slow
+def test_a_state_becomes_a_picture_of_the_wanted_size(tmp_path):
+    state, picture = STATE_FILES / "figure2_trajectories.pvsm", tmp_path / "x.png"
     assert main(["render", str(state), "--output", str(picture), "--size", "1000x500"]) == 0
     assert imread(picture).shape == (500, 1000, 3)
+
+
+def test_a_state_becomes_gltf(tmp_path):
+    state, geometry = STATE_FILES / "figure2_trajectories.pvsm", tmp_path / "x.glb"
     assert main(["render", str(state), "--output", str(geometry)]) == 0
     names = [node["name"] for node in read_glb(geometry)[0]["nodes"]]
     assert sum(name.startswith("surface (") for name in names) == 2
@@ -226,6 +231,7 @@ def test_a_judged_topology_is_drawn_by_the_command_with_its_own_flags(tmp_path, 
     assert pictures["both"] > 1.2 * pictures["one"] > 0  # one of the two is small
 
 
+@pytest.mark.slow
 def test_flatness_is_drawn_by_the_command_of_one_and_of_two(tmp_path, wells):
     plain, one, two = (tmp_path / f"{name}.png" for name in ("plain", "one", "two"))
     size = ["--size", "1000x800"]
