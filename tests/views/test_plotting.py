@@ -175,7 +175,7 @@ def test_a_ceiling_is_of_the_drawing_alone_and_is_told():
 
 
 def test_an_exploding_corner_is_cut_unless_a_ceiling_lifts_it():
-    landscape = bowl()
+    landscape = bowl(trajectories=[])
     landscape.fields["loss"][-1, -1] = 1e4
     ax = landscape.plot(scale="linear")
     assert re.search("drawn up to .* of 10000$", colour_bar(ax).get_ylabel())

@@ -190,7 +190,9 @@ class _Shown:
             )
         scale = scale_of(values) if scale == "auto" else scale
         self.log = scale == "log"
-        if ceiling is None and values.ndim == 2 and self.is_loss:
+        # a ceiling would cut the losses of trajectories, too
+        alone = values.ndim == 2 and not landscape.trajectories
+        if ceiling is None and alone and self.is_loss:
             ceiling = robust_ceiling(values, scale)
         elif ceiling == math.inf:
             ceiling = None

@@ -18,9 +18,11 @@ FEWEST_TIMES = 4.0  # as high, at least, must the others become in the picture
 def robust_ceiling(values: np.ndarray, scale: str) -> float | None:
     """The value at which to cut a plane; None where a cut would help little, or hide a structure.
 
-    A cut is made if 95% of the points lie in the lowest quarter of the heights, and if all points
-    above it are parts of explosions: regions that reach the border of the plane, or a hole. A peak
-    inside a plane is never cut. The ceiling is the 95th percentile, rounded up.
+    A cut is made if 95% of the points lie in the lowest quarter of the heights, if all points above
+    it are parts of explosions, regions that reach the border of the plane or a hole, and if they do
+    not part the others: a peak inside a plane and a wall between two basins are never cut. The
+    ceiling is the 95th percentile, rounded up. A plane with infinite values is not cut: they would
+    no longer be holes.
 
     Parameters
     ----------
@@ -40,7 +42,7 @@ def robust_ceiling(values: np.ndarray, scale: str) -> float | None:
     """
     heights = to_scale(values, scale)
     heights = heights[np.isfinite(heights)]
-    if not heights.size:
+    if not heights.size or np.isposinf(values).any():
         return None
     low, high = float(heights.min()), float(heights.max())
     level = float(np.quantile(heights, 1 - MOST_CUT, method="higher"))
@@ -50,8 +52,10 @@ def robust_ceiling(values: np.ndarray, scale: str) -> float | None:
         ceiling = _rounded_up(10**level, 10**level)
     else:
         ceiling = _rounded_up(level, level - low)
-    hidden = ceiling < values[np.isfinite(values)].max()
-    return ceiling if hidden and _explodes(values, ceiling) else None
+    known = values[np.isfinite(values) & ((values > 0) | (scale == "linear"))]
+    if not np.quantile(known, 1 - MOST_CUT) <= ceiling < known.max():
+        return None
+    return ceiling if _explodes(values, ceiling) else None
 
 
 def _rounded_up(value: float, size: float) -> float:
@@ -61,10 +65,10 @@ def _rounded_up(value: float, size: float) -> float:
 
 
 def _explodes(values: np.ndarray, ceiling: float) -> bool:
-    """Whether each point above the ceiling is linked with the border or a hole by such points."""
+    """Whether what is above is linked with the border or a hole, and the rest is in one piece."""
     from scipy.ndimage import label
 
     outside = np.pad(np.isnan(values), 1, constant_values=True)
     above = outside | np.pad(values > ceiling, 1, constant_values=True)
     parts, count = label(above)
-    return len(np.unique(parts[outside])) == count
+    return len(np.unique(parts[outside])) == count and label(~above)[1] == 1

@@ -48,8 +48,9 @@ class Figure(Written):
         landscapes: one path (or `LandscapeSources`) a panel; the same one twice is opened once.
         titles: one title a panel; None for those in the provenance.
         array: the quantity, a point array of the surfaces.
-        log, floor, ceiling: see `DisplayScale.of`. Without a ceiling, planes of losses with an
-            exploding corner get one (see `style.robust_ceiling`); infinity cuts nothing.
+        log, floor, ceiling: see `DisplayScale.of`. Without one, a plane of losses alone, in
+            which a corner explodes, gets a ceiling (see `style.robust_ceiling`); infinity cuts
+            nothing.
         size: width and height of the picture in pixels.
         charts: how many more views stand to the right of the panels, for diagrams.
         direction: from where the camera looks.
@@ -163,9 +164,12 @@ class Figure(Written):
         preferred = _preferred_scale(self.provenances) if array == "loss" else None
         limits = floor, None if ceiling == math.inf else ceiling
         self.scale = DisplayScale.of(values, array, log, *limits, preferred)
-        if ceiling is None and is_loss and sources[0].dimensions == 2:
-            ceiling = robust_ceiling([one.plane(array) for one in sources], self.scale.log)
-            if ceiling is not None and (floor is None or floor < ceiling):
+        # a ceiling of one panel would hide another, and cut the losses of trajectories and models
+        alone = len(sources) == 1 and not beside and floor is None
+        alone = alone and sources[0].trajectories is None and sources[0].models is None
+        if ceiling is None and is_loss and alone and sources[0].dimensions == 2:
+            ceiling = robust_ceiling(sources[0].plane(array), self.scale.log)
+            if ceiling is not None:
                 self.scale = DisplayScale.of(values, array, log, floor, ceiling, preferred)
         if error_band:
             ends = [band_ends(source, array) for source in sources]

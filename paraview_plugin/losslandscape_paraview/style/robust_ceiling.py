@@ -1,4 +1,4 @@
-"""The ceiling of planes in which an exploding corner would hide everything else.
+"""The ceiling of a plane in which an exploding corner would hide everything else.
 
 `losslandscape.views.robust_ceiling` has the same rule for matplotlib.
 """
@@ -11,27 +11,28 @@ MOST_CUT = 0.05  # the share of points that may be above
 FEWEST_TIMES = 4.0  # as high, at least, must the others become in the picture
 
 
-def robust_ceiling(planes, log):
-    """The value at which to cut planes; None where a cut would help little, or hide a structure.
+def robust_ceiling(plane, log):
+    """The value at which to cut a plane; None where a cut would help little, or hide a structure.
 
-    A cut is made if 95% of the points lie in the lowest quarter of the heights, and if all points
-    above it are parts of explosions: regions that reach the border of their plane, or a hole. A
-    peak inside a plane is never cut. The ceiling is the 95th percentile, rounded up.
+    A cut is made if 95% of the points lie in the lowest quarter of the heights, if all points above
+    it are parts of explosions, regions that reach the border of the plane or a hole, and if they do
+    not part the others: a peak inside a plane and a wall between two basins are never cut. The
+    ceiling is the 95th percentile, rounded up. A plane with infinite values is not cut: they would
+    no longer be holes.
 
     Args:
-        planes: list of 2D ndarrays, the quantity of each panel; NaN in holes.
+        plane: 2D ndarray; NaN in holes.
         log: heights go with the logarithm.
 
     >>> bowl = np.add.outer(np.arange(-9.0, 10) ** 2, np.arange(-9.0, 10) ** 2)
-    >>> robust_ceiling([bowl], False) is None
+    >>> robust_ceiling(bowl, False) is None
     True
     >>> bowl[:3, :3] = 1e6
-    >>> robust_ceiling([bowl], False)
+    >>> robust_ceiling(bowl, False)
     130.0
     """
-    values = np.concatenate([plane.ravel() for plane in planes])
-    values = values[np.isfinite(values) & ((values > 0) | (not log))]
-    if not values.size:
+    values = plane[np.isfinite(plane) & ((plane > 0) | (not log))]
+    if not values.size or np.isposinf(plane).any():
         return None
     heights = np.log10(values) if log else values
     low, high = float(heights.min()), float(heights.max())
@@ -39,9 +40,9 @@ def robust_ceiling(planes, log):
     if not low < level < high or (level - low) * FEWEST_TIMES > high - low:
         return None
     ceiling = _rounded_up(10**level, 10**level) if log else _rounded_up(level, level - low)
-    if not ceiling < values.max() or not all(_explodes(plane, ceiling) for plane in planes):
+    if not np.quantile(values, 1 - MOST_CUT) <= ceiling < values.max():
         return None
-    return ceiling
+    return ceiling if _explodes(plane, ceiling) else None
 
 
 def _rounded_up(value, size):
@@ -51,16 +52,23 @@ def _rounded_up(value, size):
 
 
 def _explodes(plane, ceiling):
-    """Whether each point above the ceiling is linked with the border or a hole by such points."""
-    above = np.pad(np.isnan(plane) | (plane > ceiling), 1, constant_values=True)
-    reached = np.pad(np.isnan(plane), 1, constant_values=True)
+    """Whether what is above is linked with the border or a hole, and the rest is in one piece."""
+    holes = np.pad(np.isnan(plane), 1, constant_values=True)
+    above = holes | np.pad(plane > ceiling, 1, constant_values=True)
+    first = np.zeros_like(above)
+    first.flat[np.flatnonzero(~above)[:1]] = True
+    return bool((_grown(holes, above) == above).all() and (_grown(first, ~above) == ~above).all())
+
+
+def _grown(region, room):
+    """All points of a room that are linked with some of them, across the sides of cells."""
     while True:
-        grown = reached.copy()
-        grown[1:] |= reached[:-1]
-        grown[:-1] |= reached[1:]
-        grown[:, 1:] |= reached[:, :-1]
-        grown[:, :-1] |= reached[:, 1:]
-        grown &= above
-        if (grown == reached).all():
-            return bool((reached == above).all())
-        reached = grown
+        grown = region.copy()
+        grown[1:] |= region[:-1]
+        grown[:-1] |= region[1:]
+        grown[:, 1:] |= region[:, :-1]
+        grown[:, :-1] |= region[:, 1:]
+        grown &= room
+        if (grown == region).all():
+            return region
+        region = grown

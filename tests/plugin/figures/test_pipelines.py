@@ -36,7 +36,6 @@ def inputs(tmp_path_factory, write_landscape):
     files["exact line"] = write_landscape(folder / "exact_line.nc", 1, loss=across)
     corner = plane.copy()
     corner[-1, -1] = 1e6
-    files["corner"] = write_landscape(folder / "corner.nc", loss=corner)
     z = np.linspace(-1.5, 1, 4)[:, None, None]
     files["exact volume"] = write_landscape(
         folder / "exact_volume.nc", 3, loss=10.0 ** (plane_height(x, y)[None] + z)
@@ -54,6 +53,8 @@ def inputs(tmp_path_factory, write_landscape):
     rows = ("index", "step", "alpha", "beta", "loss", "checkpoint_loss", "distance_to_plane")
     leave_out = [f"trajectory_{name}" for name in rows]
     plain = write_landscape(folder / "plain.nc", loss=plane, leave_out=leave_out)
+    alone = [*leave_out, "model_alpha", "model_beta", "model_loss", "model_label"]
+    files["corner"] = write_landscape(folder / "corner.nc", loss=corner, leave_out=alone)
     files.update(outside=outside, plain=plain)
     with Dataset(plain, "r+") as file:
         file.createVariable(ODD_NAME, "f8", ("beta", "alpha"))[:] = 1 + plane

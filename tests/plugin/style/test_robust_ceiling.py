@@ -33,12 +33,17 @@ def test_the_plugin_has_the_same_rule(plugins_rule, data):
     part = plane[rows : rows + 2, columns : columns + block.shape[1]]
     part[:] = block[:, : part.shape[1]]
     for scale in ("linear", "log"):
-        assert plugins_rule([plane], scale == "log") == of_views.robust_ceiling(plane, scale)
+        assert plugins_rule(plane, scale == "log") == of_views.robust_ceiling(plane, scale)
 
 
-def test_several_planes_have_one_ceiling(plugins_rule):
-    bowl = 0.1 + np.add.outer(3 * SIDE**2, SIDE**2)
-    corner, peak = bowl.copy(), bowl.copy()
-    corner[:3, :4] = peak[10, 10] = 1e6
-    assert plugins_rule([bowl, corner], False) < 1.2 * bowl.max()
-    assert plugins_rule([corner, peak], False) is None
+def test_walls_and_noise_are_judged_alike(plugins_rule):
+    wall = np.tile(SIDE**2, (21, 1))
+    corner = 1 + np.add.outer(SIDE**2, SIDE**2)
+    corner[:3, :4] = 1e6
+    wall[:, 10] = 50.0
+    noise = 1 + 1e-14 * np.arange(441.0).reshape(21, 21)
+    noise[0, :4] = 1 + 1e-11
+    for plane, cut in ((wall, False), (noise, False), (corner, True)):
+        found = plugins_rule(plane, False)
+        assert found == of_views.robust_ceiling(plane, "linear")
+        assert (found is not None) == cut
