@@ -4,6 +4,7 @@ import pytest
 
 from losslandscape.errors import LossLandscapeError
 from losslandscape.files.finished_parts import finished_parts
+from losslandscape.files.journal import Journal
 
 RECIPE = {"of": "squares", "bounds": (0, 3)}
 
@@ -21,7 +22,7 @@ def interrupted(path, *numbers, error=KeyboardInterrupt, recipe=RECIPE):
 
 
 def found(path, recipe=RECIPE, record_bytes=1):
-    with finished_parts(path, recipe, record_bytes) as (records, _):
+    with finished_parts(path, recipe, record_bytes, "rows") as (records, _):
         return dict(records)
 
 
@@ -69,6 +70,16 @@ def test_a_file_that_is_no_journal_stays(tmp_path, content):
         found(path)
     assert path.read_bytes() == content
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_journal_of_other_work_stays(tmp_path):
+    path = tmp_path / "x.nc.journal"
+    with Journal.create(path, {"recipe": {}, "record_bytes": 4}) as journal:
+        journal.append(0, b"1234")
+    before = path.read_bytes()
+    with pytest.raises(LossLandscapeError, match="finished parts of other work"):
+        found(path)
+    assert path.read_bytes() == before
 
 
 def test_a_folder_at_the_path_is_refused(tmp_path):

@@ -117,6 +117,7 @@ def test_gauss_newton_of_squared_errors_is_the_product_of_jacobians(normed, mode
 @pytest.mark.parametrize(
     ("vectors", "words"),
     [
+        ({}, "vectors is empty; pass a dict"),
         ({"7.weight": torch.ones(4)}, r"has no parameter '7.weight' \(found: 0.weight, 0.bias"),
         ({"0.bias": torch.ones(1)}, r"shape \(1,\); pass real numbers of the .* shape, \(4,\)"),
         ({"0.bias": torch.ones(4, dtype=torch.complex64)}, "pass real numbers"),

@@ -24,8 +24,8 @@ def finished_parts(
     """The records of an interrupted run, by part number, and a function that keeps another one.
 
     Records are used only if the interrupted run had the same recipe; otherwise they are discarded,
-    as is a damaged journal. The journal is removed when the block ends without an exception. A file
-    that is no journal stays as it is.
+    as is a damaged journal, but not a journal of another kind of work. The journal is removed when
+    the block ends without an exception. A file that is no journal stays as it is.
 
     Parameters
     ----------
@@ -64,7 +64,9 @@ def finished_parts(
         yield {}, lambda number, record: None
         return
     path = Path(path)
-    header = {"recipe": json.loads(json.dumps(recipe)), "record_bytes": record_bytes}
+    header = {
+        "recipe": json.loads(json.dumps(recipe)), "record_bytes": record_bytes, "unit": unit,
+    }  # fmt: skip
     require_regular(path)
     with OutputLock(path, elsewhere=False):
         journal, records = _journal(path, header)
@@ -95,7 +97,13 @@ def _journal(path: Path, header: dict[str, Any]) -> tuple[Journal, dict[int, byt
             "delete it, or give the journal another name"
         )
     try:
-        same = path.exists() and Journal.header_of(path) == header
+        there = Journal.header_of(path) if path.exists() else {}
     except FileFormatError:  # damaged
-        same = False
+        there = {}
+    if there and there.get("unit") != header["unit"]:
+        raise LossLandscapeError(
+            f"{shown(path)}: this journal keeps the finished parts of other work, and it is not "
+            "overwritten; delete it, or give the journal another name"
+        )
+    same = there == header
     return Journal.resume(path) if same else (Journal.create(path, header), {})

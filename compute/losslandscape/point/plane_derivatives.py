@@ -496,9 +496,11 @@ class PlaneDerivatives:
 
     def _place_of(self, vectors: Parameters, coordinates: Coordinates | None) -> Place:
         """The place, for products with vectors whose names and shapes are the parameters'."""
-        known = shortened(", ".join(self._origin))
+        if not vectors:
+            raise LossLandscapeError("vectors is empty; pass a dict: name -> tensor")
         for name, vector in vectors.items():
             if name not in self._origin:
+                known = shortened(", ".join(self._origin))
                 raise LossLandscapeError(
                     f"vectors: the subspace has no parameter '{name}' (found: {known})"
                 )
