@@ -174,8 +174,7 @@ class Real:
         return inside and math.isfinite(number) and number not in (self.above, self.below)
 
 
-@dataclass(frozen=True)
-class UpperLimit:
+class UpperLimit(Real):
     """A finite number, or infinity for no limit, which the command line calls ``none``.
 
     Examples
@@ -187,35 +186,22 @@ class UpperLimit:
     losslandscape.errors.LossLandscapeError: most=nan: must be a finite number, or none (infinity)
     """
 
-    words: str = "a finite number, or none (infinity)"
-
-    def check(self, name: str, value: Any) -> float:
-        """The limit as a float.
-
-        Raises
-        ------
-        LossLandscapeError
-            If it is neither a finite number nor infinity.
-        """
-        number = _float(value)
-        if number is None or not -math.inf < number <= math.inf:
-            raise refused(name, value, self.words)
-        return number
+    @property
+    def words(self) -> str:
+        """What a value must be, for a message after "must be"."""
+        return "a finite number, or none (infinity)"
 
     def parse(self, option: str, text: str) -> float:
-        """The limit that a word of the command line says.
-
-        Raises
-        ------
-        LossLandscapeError
-            If it is neither a finite number nor ``none``.
-        """
+        """The limit that a word of the command line says; infinity has no other name there."""
         if text == "none":
             return math.inf
-        try:
-            return FINITE.parse(option, text)
-        except LossLandscapeError:
-            raise refused_text(option, text, self.words) from None
+        number = super().parse(option, text)
+        if math.isinf(number):
+            raise refused_text(option, text, self.words)
+        return number
+
+    def _holds(self, number: float) -> bool:
+        return number == math.inf or super()._holds(number)
 
 
 @dataclass(frozen=True)

@@ -284,13 +284,10 @@ class Table:
         What it holds, for the message.
     kind : Kind, optional
         Of the values.
-    least : int
-        The fewest entries.
     """
 
     what: str
     kind: Kind | None = None
-    least: int = 0
 
     def holds(self, value: Any) -> bool:
         """Whether a value is a dict, whatever is in it."""
@@ -299,8 +296,6 @@ class Table:
     def check(self, name: str, value: Any) -> Any:
         if not isinstance(value, Mapping):
             raise LossLandscapeError(f"{name} is {described(value)}; pass a dict: {self.what}")
-        if len(value) < self.least:
-            raise LossLandscapeError(f"{name} is empty; pass a dict: {self.what}")
         for key, one in value.items():
             if not isinstance(key, str):
                 raise LossLandscapeError(
@@ -435,10 +430,34 @@ class With:
     what: str
 
     def check(self, name: str, value: Any) -> Any:
-        has_method = callable(getattr(value, self.method, None))
-        if self.method == "__iter__" and getattr(value, "ndim", 1) == 0:
-            has_method = False  # arrays of no dimension only seem to be iterable
-        if isinstance(value, type) or not has_method:
+        if isinstance(value, type) or not callable(getattr(value, self.method, None)):
+            raise LossLandscapeError(f"{name} is {described(value)}; pass {self.what}")
+        return value
+
+
+@dataclass(frozen=True)
+class Series:
+    """What a ``for`` loop takes, such as a list, a generator or a loader.
+
+    Parameters
+    ----------
+    what : str
+        What it is, for the message.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> Series("a list of batches").check("batches", np.array(3))
+    Traceback (most recent call last):
+    losslandscape.errors.LossLandscapeError: batches is an array of shape (); pass a list of batches
+    """
+
+    what: str
+
+    def check(self, name: str, value: Any) -> Any:
+        # arrays of no dimension only seem to be iterable
+        single = isinstance(value, type) or getattr(value, "ndim", 1) == 0
+        if single or not callable(getattr(value, "__iter__", None)):
             raise LossLandscapeError(f"{name} is {described(value)}; pass {self.what}")
         return value
 

@@ -86,8 +86,6 @@ LAYOUT = Instance(
 PATTERNS = Items(TEXT, 'patterns of parameter names, such as "layer3.*"', one=True)
 TENSOR = Instance("torch:Tensor", "a torch tensor")
 TENSORS = Table("name -> tensor, such as dict(model.named_parameters())", TENSOR)
-# to multiply a matrix with
-VECTORS = Table(TENSORS.what, TENSOR, least=1)
 METRICS = Table(
     "name -> function of (outputs, targets)",
     With("__call__", "a function of (outputs, targets) that returns one number per sample"),

@@ -238,7 +238,7 @@ def training_sharpness(
     if precision is not None:
         objective = objective.in_precision(precision)
     path = _Path(objective, trajectory)
-    require_eigenvalues(top, path.plane(0).layout.size)
+    require_eigenvalues(top, path.layout.size)
     rates = _rates(trajectory, learning_rate)
     count = len(trajectory)
     columns = {name: np.full(count, np.nan) for name in _COLUMNS}

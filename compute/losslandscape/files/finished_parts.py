@@ -91,19 +91,26 @@ def finished_parts(
 
 def _journal(path: Path, header: dict[str, Any]) -> tuple[Journal, dict[int, bytes]]:
     """The existing journal and its records, if it has the same header; otherwise a new one."""
-    if path.exists() and not Journal.begins_at(path):
+    if path.exists():
+        there = _header(path)
+        if there == header:
+            return Journal.resume(path)
+        if there is not None and there.get("unit") != header["unit"]:
+            raise LossLandscapeError(
+                f"{shown(path)}: this journal keeps the finished parts of other work, and it is "
+                "not overwritten; delete it, or give the journal another name"
+            )
+    return Journal.create(path, header), {}
+
+
+def _header(path: Path) -> dict[str, Any] | None:
+    """The header of a journal; None of a damaged one."""
+    if not Journal.begins_at(path):
         raise LossLandscapeError(
             f"{shown(path)}: this file is not a losslandscape journal, and it is not overwritten; "
             "delete it, or give the journal another name"
         )
     try:
-        there = Journal.header_of(path) if path.exists() else {}
-    except FileFormatError:  # damaged
-        there = {}
-    if there and there.get("unit") != header["unit"]:
-        raise LossLandscapeError(
-            f"{shown(path)}: this journal keeps the finished parts of other work, and it is not "
-            "overwritten; delete it, or give the journal another name"
-        )
-    same = there == header
-    return Journal.resume(path) if same else (Journal.create(path, header), {})
+        return Journal.header_of(path)
+    except FileFormatError:
+        return None

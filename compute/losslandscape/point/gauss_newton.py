@@ -20,7 +20,7 @@ from losslandscape.point.plane_derivatives import (
     differentiate,
     summed,
 )
-from losslandscape.public_calls import VECTORS, public
+from losslandscape.public_calls import TENSORS, public
 
 _WAY_OUT = "use the Hessian (kind='hessian'), or a loss of (outputs, targets)"
 
@@ -48,7 +48,7 @@ class GaussNewtonProducts(PlaneDerivatives):
     {'weight': tensor([[18.]])}
     """
 
-    @public(vectors=VECTORS)
+    @public(vectors=TENSORS)
     def hessian_product(
         self, vectors: Parameters, coordinates: Coordinates | None = None
     ) -> Parameters:
@@ -105,7 +105,7 @@ class GaussNewtonProducts(PlaneDerivatives):
                 products = added(products, self._gathered(place, batch, share))
         return dict(zip(vectors, (part / total for part in products or [])))
 
-    @public(vectors=VECTORS)
+    @public(vectors=TENSORS)
     def sample_curvatures(
         self, vectors: Parameters, coordinates: Coordinates | None = None
     ) -> np.ndarray:

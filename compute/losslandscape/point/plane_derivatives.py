@@ -32,7 +32,7 @@ from losslandscape.problem.precision import PRECISIONS
 from losslandscape.problem.sample_weights import WEIGHT, linearized
 from losslandscape.problem.samples import SampleSet
 from losslandscape.problem.sums import pooled
-from losslandscape.public_calls import VECTORS, public
+from losslandscape.public_calls import TENSORS, public
 
 Parameters = dict[str, Tensor]
 Coordinates = Union[Sequence[float], np.ndarray]
@@ -379,7 +379,7 @@ class PlaneDerivatives:
             self._statistics.use(sources[-1])
         return leaves, sources, tangents
 
-    @public(vectors=VECTORS)
+    @public(vectors=TENSORS)
     def hessian_product(
         self, vectors: Parameters, coordinates: Coordinates | None = None
     ) -> Parameters:
@@ -446,7 +446,7 @@ class PlaneDerivatives:
                 products = added(products, self._gathered(place, batch, share))
         return dict(zip(vectors, (part / total for part in products or [])))
 
-    @public(vectors=VECTORS)
+    @public(vectors=TENSORS)
     def sample_curvatures(
         self, vectors: Parameters, coordinates: Coordinates | None = None
     ) -> np.ndarray:

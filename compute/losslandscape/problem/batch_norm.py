@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
 
-from losslandscape.argument_kinds import Instance, Items, With
+from losslandscape.argument_kinds import Instance, Items, Series, With
 from losslandscape.problem.batches import Batch
 from losslandscape.problem.own_statistics import OwnStatistics, candidates
 from losslandscape.public_calls import public
@@ -44,7 +44,7 @@ def keeps_statistics(model: nn.Module) -> bool:
 
 @public(
     norms=Items(NORM, "norm layers"),
-    batches=With("__iter__", "a list of batches"),
+    batches=Series("a list of batches"),
     run=With("__call__", "a function of a batch"),
     own=Items(OWN, "modules with statistics of their own"),
 )

@@ -9,8 +9,6 @@ import math
 
 import numpy as np
 
-from losslandscape.landscape.scale import to_scale
-
 MOST_CUT = 0.05  # the share of points that may be above
 FEWEST_TIMES = 4.0  # as high, at least, must the others become in the picture
 
@@ -40,22 +38,19 @@ def robust_ceiling(values: np.ndarray, scale: str) -> float | None:
     >>> robust_ceiling(bowl, "linear")
     130.0
     """
-    heights = to_scale(values, scale)
-    heights = heights[np.isfinite(heights)]
-    if not heights.size or np.isposinf(values).any():
+    log = scale == "log"
+    known = values[np.isfinite(values) & ((values > 0) | (not log))]
+    if not known.size or np.isposinf(values).any():
         return None
-    low, high = float(heights.min()), float(heights.max())
-    level = float(np.quantile(heights, 1 - MOST_CUT, method="higher"))
-    if not low < level < high or (level - low) * FEWEST_TIMES > high - low:
+    level = np.quantile(known, 1 - MOST_CUT, method="higher")
+    low, level, high = ends = [float(end) for end in (known.min(), level, known.max())]
+    if not low < level < high:
         return None
-    if scale == "log":
-        ceiling = _rounded_up(10**level, 10**level)
-    else:
-        ceiling = _rounded_up(level, level - low)
-    known = values[np.isfinite(values) & ((values > 0) | (scale == "linear"))]
-    if not np.quantile(known, 1 - MOST_CUT) <= ceiling < known.max():
+    least, middle, most = map(math.log10, ends) if log else ends
+    if (middle - least) * FEWEST_TIMES > most - least:
         return None
-    return ceiling if _explodes(values, ceiling) else None
+    ceiling = _rounded_up(level, level if log else level - low)
+    return ceiling if level <= ceiling < high and _explodes(values, ceiling) else None
 
 
 def _rounded_up(value: float, size: float) -> float:

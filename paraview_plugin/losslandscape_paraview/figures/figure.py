@@ -162,15 +162,13 @@ class Figure(Written):
         self.landscapes = sources
         self.provenances = [source.provenance for source in sources]
         preferred = _preferred_scale(self.provenances) if array == "loss" else None
-        limits = floor, None if ceiling == math.inf else ceiling
-        self.scale = DisplayScale.of(values, array, log, *limits, preferred)
-        # a ceiling of one panel would hide another, and cut the losses of trajectories and models
-        alone = len(sources) == 1 and not beside and floor is None
-        alone = alone and sources[0].trajectories is None and sources[0].models is None
-        if ceiling is None and is_loss and alone and sources[0].dimensions == 2:
-            ceiling = robust_ceiling(sources[0].plane(array), self.scale.log)
-            if ceiling is not None:
-                self.scale = DisplayScale.of(values, array, log, floor, ceiling, preferred)
+        self.scale = DisplayScale.of(
+            values, array, log, floor, None if ceiling == math.inf else ceiling, preferred
+        )
+        if ceiling is None and floor is None and is_loss:
+            found = _own_ceiling([*sources, *beside], array, self.scale.log)
+            if found is not None:
+                self.scale = DisplayScale.of(values, array, log, floor, found, preferred)
         if error_band:
             ends = [band_ends(source, array) for source in sources]
             self.scale = self.scale.widened(np.concatenate(ends))
@@ -521,6 +519,18 @@ def short_name(landscape):
         return None
     path = Path(landscape)
     return path.parent.name if path.name == "surface.vti" else path.stem
+
+
+def _own_ceiling(sources, array, log):
+    """The robust ceiling of a plane that is drawn alone; None of others.
+
+    That of one panel would hide another, and cut the losses of trajectories and models.
+    """
+    first = sources[0]
+    drawn_with = len(sources) > 1 or first.trajectories is not None or first.models is not None
+    if drawn_with or first.dimensions != 2:
+        return None
+    return robust_ceiling(first.plane(array), log)
 
 
 def _preferred_scale(provenances):

@@ -31,18 +31,18 @@ def robust_ceiling(plane, log):
     >>> robust_ceiling(bowl, False)
     130.0
     """
-    values = plane[np.isfinite(plane) & ((plane > 0) | (not log))]
-    if not values.size or np.isposinf(plane).any():
+    known = plane[np.isfinite(plane) & ((plane > 0) | (not log))]
+    if not known.size or np.isposinf(plane).any():
         return None
-    heights = np.log10(values) if log else values
-    low, high = float(heights.min()), float(heights.max())
-    level = float(np.quantile(heights, 1 - MOST_CUT, method="higher"))
-    if not low < level < high or (level - low) * FEWEST_TIMES > high - low:
+    level = np.quantile(known, 1 - MOST_CUT, method="higher")
+    low, level, high = ends = [float(end) for end in (known.min(), level, known.max())]
+    if not low < level < high:
         return None
-    ceiling = _rounded_up(10**level, 10**level) if log else _rounded_up(level, level - low)
-    if not np.quantile(values, 1 - MOST_CUT) <= ceiling < values.max():
+    least, middle, most = map(math.log10, ends) if log else ends
+    if (middle - least) * FEWEST_TIMES > most - least:
         return None
-    return ceiling if _explodes(plane, ceiling) else None
+    ceiling = _rounded_up(level, level if log else level - low)
+    return ceiling if level <= ceiling < high and _explodes(plane, ceiling) else None
 
 
 def _rounded_up(value, size):
